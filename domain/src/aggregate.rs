@@ -1,0 +1,400 @@
+//! Aggregates: typed for those who write them, erased for the frame loop that runs them.
+//!
+//! An aggregate is a `cqrs_es::Aggregate` whose decision is a pure function. The frame loop knows no aggregate by name; it
+//! looks the stream's type up in a [`Registry`] and works on a [`StreamState`].
+
+use std::any::Any;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::Timestamp;
+use crate::event::NewEvent;
+use crate::refusal::{DomainError, Refusal, RefusalKind};
+use crate::stream::StreamId;
+use crate::upcast::{DecodeError, Upcasters};
+
+/// What a decision may know besides the aggregate's state.
+#[derive(Debug, Clone)]
+pub struct DecisionContext {
+    /// The stream that is being decided for.
+    pub stream: StreamId,
+    /// The instant of the decision; the events get the same.
+    pub now: Timestamp,
+    /// The stream's version so far; 0 when it has no event.
+    pub version: u64,
+}
+
+/// What the log knows of a stream besides its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamMeta {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its version; 0 when it has no event.
+    pub version: u64,
+    /// When its first event was decided.
+    pub created_at: Timestamp,
+    /// When its last event was decided.
+    pub updated_at: Timestamp,
+}
+
+/// An enum of one aggregate's events; written with the [`events!`](crate::events) macro.
+pub trait EventSet: cqrs_es::DomainEvent + Sized + 'static {
+    /// The dotted type and current schema version of every event of the set.
+    const TYPES: &'static [(&'static str, u16)];
+
+    /// The dotted type, `order.placed`.
+    fn dotted_type(&self) -> &'static str;
+
+    /// The current schema version of this event's type.
+    fn schema_version(&self) -> u16;
+
+    /// The payload as JSON text.
+    fn encode(&self) -> String;
+
+    /// Reads a payload of the current schema version.
+    ///
+    /// # Errors
+    /// When the type is not of this set or the payload doesn't have its shape.
+    fn decode(event_type: &str, data: &str) -> Result<Self, DecodeError>;
+}
+
+/// An aggregate of the shop: a cqrs-es aggregate over a pure decision.
+pub trait Aggregate:
+    cqrs_es::Aggregate<Services = DecisionContext, Error: DomainError, Event: EventSet, Command: CommandPayload>
+    + Clone
+    + 'static
+{
+    /// Grows when the stored shape of the state or the meaning of its fold changes; older snapshots are then ignored.
+    const FOLD: u32 = 1;
+
+    /// Decides a command. Pure: the same state, command and context give the same events.
+    ///
+    /// # Errors
+    /// The refusal, with nothing changed.
+    fn decide(&self, command: &Self::Command, context: &DecisionContext) -> Result<Vec<Self::Event>, Self::Error>;
+
+    /// Folds one event into the state. Total: an event that was decided is a fact.
+    fn evolve(&mut self, event: &Self::Event);
+
+    /// What a client is told about the aggregate after a command, without personal data in the clear.
+    fn answer(&self, _meta: &StreamMeta) -> Option<Value> {
+        None
+    }
+}
+
+/// A command that can cross to a stream's owner: typed here, JSON between machines.
+pub trait CommandPayload: Any + std::fmt::Debug + Send + Sync + Clone + Serialize + DeserializeOwned {}
+impl<T: Any + std::fmt::Debug + Send + Sync + Clone + Serialize + DeserializeOwned> CommandPayload for T {}
+
+/// A command with its type erased.
+pub trait AnyCommand: Any + std::fmt::Debug + Send + Sync {
+    /// For the aggregate to downcast.
+    fn as_any(&self) -> &dyn Any;
+
+    /// For another machine.
+    ///
+    /// # Errors
+    /// When the command has no JSON form.
+    fn to_json(&self) -> serde_json::Result<Value>;
+}
+
+impl<T: CommandPayload> AnyCommand for T {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn to_json(&self) -> serde_json::Result<Value> {
+        serde_json::to_value(self)
+    }
+}
+
+/// The accepted outcome of one decision: the events for the log, and the same events for [`StreamState::evolve`].
+pub struct Decided {
+    /// In order.
+    pub events: Vec<NewEvent>,
+    typed: Box<dyn Any + Send>,
+}
+
+/// A stream's state with its aggregate type erased.
+pub trait StreamState: Send + Sync {
+    /// Decides a command against this state, which stays as it is.
+    ///
+    /// # Errors
+    /// The aggregate's refusal; also when the command is of another aggregate's type.
+    fn decide(&self, command: &dyn AnyCommand, context: &DecisionContext) -> Result<Decided, Refusal>;
+
+    /// Folds what this same aggregate decided.
+    fn evolve(&mut self, decided: Decided);
+
+    /// Folds one event read from the log, upcasting an old schema version first.
+    ///
+    /// # Errors
+    /// When the event can't be decoded; the state is unchanged.
+    fn apply(&mut self, event_type: &str, schema_version: u16, data: &str) -> Result<(), DecodeError>;
+
+    /// See [`Aggregate::answer`].
+    fn answer(&self, meta: &StreamMeta) -> Option<Value>;
+
+    /// The state as JSON.
+    ///
+    /// # Errors
+    /// When the state has no JSON form.
+    fn to_json(&self) -> serde_json::Result<Value>;
+
+    /// The state as a snapshot.
+    ///
+    /// # Errors
+    /// When the state has no JSON form.
+    fn snapshot(&self) -> serde_json::Result<SnapshotState>;
+
+    /// A copy.
+    fn boxed_clone(&self) -> Box<dyn StreamState>;
+
+    /// For [`crate::ports::gateway::StreamView::state`].
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A snapshot's contents: derived data, ignored when `fold` is not what today's code computes for `state`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotState {
+    /// The state, JSON text.
+    pub state: String,
+    /// SHA-256(type ‖ 0 ‖ FOLD as decimal ‖ 0 ‖ state).
+    pub fold: [u8; 32],
+}
+
+fn fold_hash<A: Aggregate>(state: &str) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(A::TYPE)
+        .chain_update([0])
+        .chain_update(A::FOLD.to_string())
+        .chain_update([0])
+        .chain_update(state)
+        .finalize()
+        .into()
+}
+
+struct Typed<A: Aggregate> {
+    state: A,
+    upcasters: &'static Upcasters,
+}
+
+impl<A: Aggregate> StreamState for Typed<A> {
+    fn decide(&self, command: &dyn AnyCommand, context: &DecisionContext) -> Result<Decided, Refusal> {
+        let Some(command) = command.as_any().downcast_ref::<A::Command>() else {
+            return Err(Refusal {
+                kind: RefusalKind::Invalid,
+                code: "wrong-aggregate".into(),
+                detail: format!("the command is not one of a stream of type {}", A::TYPE),
+            });
+        };
+        let typed = self.state.decide(command, context)?;
+        let events = typed
+            .iter()
+            .map(|event| NewEvent {
+                event_type: event.dotted_type(),
+                schema_version: event.schema_version(),
+                data: event.encode(),
+            })
+            .collect();
+        Ok(Decided { events, typed: Box::new(typed) })
+    }
+
+    fn evolve(&mut self, decided: Decided) {
+        if let Ok(events) = decided.typed.downcast::<Vec<A::Event>>() {
+            events.iter().for_each(|event| self.state.evolve(event));
+        }
+    }
+
+    fn apply(&mut self, event_type: &str, schema_version: u16, data: &str) -> Result<(), DecodeError> {
+        let event: A::Event = self.upcasters.decode(event_type, schema_version, data)?;
+        self.state.evolve(&event);
+        Ok(())
+    }
+
+    fn answer(&self, meta: &StreamMeta) -> Option<Value> {
+        self.state.answer(meta)
+    }
+
+    fn to_json(&self) -> serde_json::Result<Value> {
+        serde_json::to_value(&self.state)
+    }
+
+    fn snapshot(&self) -> serde_json::Result<SnapshotState> {
+        let state = serde_json::to_string(&self.state)?;
+        Ok(SnapshotState { fold: fold_hash::<A>(&state), state })
+    }
+
+    fn boxed_clone(&self) -> Box<dyn StreamState> {
+        Box::new(Self { state: self.state.clone(), upcasters: self.upcasters })
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        &self.state
+    }
+}
+
+/// What the frame loop needs to know of one aggregate type.
+struct Kind {
+    initial: fn(&'static Upcasters) -> Box<dyn StreamState>,
+    restore: fn(&SnapshotState, &'static Upcasters) -> Option<Box<dyn StreamState>>,
+    events: &'static [(&'static str, u16)],
+    command: fn(Value) -> serde_json::Result<Box<dyn AnyCommand>>,
+}
+
+/// The aggregate types of an application, by the name their streams carry.
+pub struct Registry {
+    kinds: BTreeMap<&'static str, Kind>,
+    upcasters: &'static Upcasters,
+}
+
+impl Registry {
+    /// No aggregate yet; old events are read through `upcasters`.
+    #[must_use]
+    pub fn new(upcasters: &'static Upcasters) -> Self {
+        Self { kinds: BTreeMap::new(), upcasters }
+    }
+
+    /// Adds an aggregate type.
+    #[must_use]
+    pub fn with<A: Aggregate>(mut self) -> Self {
+        let kind = Kind {
+            initial: |upcasters| Box::new(Typed { state: A::default(), upcasters }),
+            restore: |snapshot, upcasters| {
+                let current = fold_hash::<A>(&snapshot.state) == snapshot.fold;
+                let state: A = current.then(|| serde_json::from_str(&snapshot.state).ok()).flatten()?;
+                Some(Box::new(Typed { state, upcasters }))
+            },
+            events: A::Event::TYPES,
+            command: |json| Ok(Box::new(serde_json::from_value::<A::Command>(json)?)),
+        };
+        self.kinds.insert(A::TYPE, kind);
+        self
+    }
+
+    /// The aggregate types, in alphabetical order.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.kinds.keys().copied()
+    }
+
+    /// The event types with their current schema versions, of all aggregates.
+    pub fn event_types(&self) -> impl Iterator<Item = (&'static str, u16)> + '_ {
+        self.kinds.values().flat_map(|kind| kind.events.iter().copied())
+    }
+
+    /// The state of a stream without events; `None` for a type that nobody registered.
+    #[must_use]
+    pub fn initial(&self, kind: &str) -> Option<Box<dyn StreamState>> {
+        self.kinds.get(kind).map(|k| (k.initial)(self.upcasters))
+    }
+
+    /// The state that a snapshot holds; `None` when it is of another fold, changed, or of an unknown type.
+    #[must_use]
+    pub fn restore(&self, kind: &str, snapshot: &SnapshotState) -> Option<Box<dyn StreamState>> {
+        self.kinds.get(kind).and_then(|k| (k.restore)(snapshot, self.upcasters))
+    }
+
+    /// Reads a command that came from another machine; `None` for a type that nobody registered.
+    pub fn command(&self, kind: &str, json: Value) -> Option<serde_json::Result<Box<dyn AnyCommand>>> {
+        self.kinds.get(kind).map(|k| (k.command)(json))
+    }
+
+    /// How old events are read.
+    #[must_use]
+    pub fn upcasters(&self) -> &'static Upcasters {
+        self.upcasters
+    }
+}
+
+/// Declares an aggregate's events: the enum, its dotted types and schema versions, and its codec.
+///
+/// ```ignore
+/// events! {
+///     /// What can happen to an order.
+///     pub enum OrderEvent {
+///         /// The customer placed it.
+///         "order.placed" 1 => Placed(OrderPlaced),
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! events {
+    ($(#[$meta:meta])* pub enum $name:ident {
+        $($(#[$doc:meta])* $dotted:literal $version:literal => $variant:ident($payload:ty)),+ $(,)?
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        pub enum $name { $($(#[$doc])* $variant($payload)),+ }
+
+        impl cqrs_es::DomainEvent for $name {
+            fn event_type(&self) -> String {
+                $crate::aggregate::EventSet::dotted_type(self).to_owned()
+            }
+
+            fn event_version(&self) -> String {
+                $crate::aggregate::EventSet::schema_version(self).to_string()
+            }
+        }
+
+        impl $crate::aggregate::EventSet for $name {
+            const TYPES: &'static [(&'static str, u16)] = &[$(($dotted, $version)),+];
+
+            fn dotted_type(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $dotted),+ }
+            }
+
+            fn schema_version(&self) -> u16 {
+                match self { $(Self::$variant(_) => $version),+ }
+            }
+
+            fn encode(&self) -> String {
+                let encoded = match self { $(Self::$variant(data) => serde_json::to_string(data)),+ };
+                // Payloads are plain structs with string keys, so serialising them can't fail.
+                encoded.expect("an event payload has a JSON form")
+            }
+
+            fn decode(event_type: &str, data: &str) -> Result<Self, $crate::upcast::DecodeError> {
+                match event_type {
+                    $($dotted => serde_json::from_str(data)
+                        .map(Self::$variant)
+                        .map_err(|e| $crate::upcast::DecodeError::shape(event_type, &e)),)+
+                    _ => Err($crate::upcast::DecodeError::unknown_type(event_type)),
+                }
+            }
+        }
+    };
+}
+
+/// Implements `cqrs_es::Aggregate` as a thin shim over [`Aggregate`](crate::aggregate::Aggregate).
+#[macro_export]
+macro_rules! cqrs_aggregate {
+    ($aggregate:ty, $kind:literal, $command:ty, $event:ty, $error:ty) => {
+        impl cqrs_es::Aggregate for $aggregate {
+            const TYPE: &'static str = $kind;
+            type Command = $command;
+            type Event = $event;
+            type Error = $error;
+            type Services = $crate::aggregate::DecisionContext;
+
+            async fn handle(
+                &mut self,
+                command: Self::Command,
+                context: &Self::Services,
+                sink: &cqrs_es::event_sink::EventSink<Self>,
+            ) -> Result<(), Self::Error> {
+                for event in $crate::aggregate::Aggregate::decide(self, &command, context)? {
+                    sink.write(event, self).await;
+                }
+                Ok(())
+            }
+
+            fn apply(&mut self, event: Self::Event) {
+                $crate::aggregate::Aggregate::evolve(self, &event);
+            }
+        }
+    };
+}

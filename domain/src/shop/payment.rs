@@ -1,0 +1,241 @@
+//! Payments: one attempt to charge an order, and its refunds. Stream type `payment`.
+//!
+//! The provider's key is in the first event, decided before the provider is called. A refund counts from the moment it is
+//! accepted (`payment.refunded`), so concurrent refunds never exceed the capture; `payment.refund_settled` follows once
+//! the provider has paid it back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
+use crate::money::Money;
+use crate::refusal::{DomainError, RefusalKind};
+
+/// How far a payment has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    /// The provider's key is persisted; the provider may have been called.
+    #[default]
+    Initiated,
+    /// The provider set the money aside and captures later.
+    Authorized,
+    /// The provider took the money.
+    Captured,
+    /// The provider refused.
+    Declined,
+    /// The provider's answer is missing.
+    Unknown,
+    /// Cancelled at the provider before capture: it will never be charged.
+    Voided,
+    /// Some of the capture went back.
+    PartiallyRefunded,
+    /// All of the capture went back.
+    Refunded,
+}
+
+/// Why the provider declined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeclineReason {
+    /// The issuer said no.
+    Declined,
+    /// Not enough money.
+    InsufficientFunds,
+    /// The provider doesn't know the method.
+    UnknownMethod,
+}
+
+/// A command for a payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PaymentCommand {
+    /// Opens it, with the provider's key.
+    Initiate {
+        /// The order.
+        order_id: Uuid,
+        /// The customer's user id.
+        customer_id: Uuid,
+        /// What is to be charged.
+        amount: Money,
+        /// The provider's token of the payment method.
+        method: String,
+        /// The key that makes repeated provider calls one charge.
+        provider_key: String,
+    },
+    /// The provider set the money aside.
+    RecordAuthorized {
+        /// The provider's own id of the charge.
+        provider_reference: String,
+    },
+    /// The provider took the money.
+    RecordCaptured {
+        /// The provider's own id of the charge.
+        provider_reference: String,
+    },
+    /// The provider refused.
+    RecordDeclined {
+        /// Why.
+        reason: DeclineReason,
+    },
+    /// The provider's answer is missing.
+    RecordUnknown,
+    /// The provider confirmed that it will never charge.
+    RecordVoided,
+    /// Gives money back.
+    Refund {
+        /// The refund's id; a repeat changes nothing.
+        refund_id: Uuid,
+        /// How much.
+        amount: Money,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The provider has paid a refund back.
+    SettleRefund {
+        /// The refund.
+        refund_id: Uuid,
+        /// The provider's own id of the refund.
+        provider_reference: String,
+    },
+}
+
+/// `payment.initiated` 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentInitiated {
+    /// The order.
+    pub order_id: Uuid,
+    /// The customer's user id.
+    pub customer_id: Uuid,
+    /// What is to be charged.
+    pub amount: Money,
+    /// The provider's token of the payment method.
+    pub method: String,
+    /// The key that makes repeated provider calls one charge.
+    pub provider_key: String,
+}
+
+/// `payment.authorized` 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentAuthorized {
+    /// The order.
+    pub order_id: Uuid,
+    /// The provider's own id of the charge.
+    pub provider_reference: String,
+}
+
+/// `payment.captured` 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentCaptured {
+    /// The order.
+    pub order_id: Uuid,
+    /// What the provider took.
+    pub captured: Money,
+    /// The provider's own id of the charge.
+    pub provider_reference: String,
+}
+
+/// `payment.declined` 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentDeclined {
+    /// The order.
+    pub order_id: Uuid,
+    /// Why.
+    pub reason: DeclineReason,
+}
+
+/// `payment.unknown` 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentBecameUnknown {
+    /// The order.
+    pub order_id: Uuid,
+}
+
+/// `payment.voided` 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentVoided {
+    /// The order.
+    pub order_id: Uuid,
+}
+
+/// `payment.refunded` 1: a refund was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentRefunded {
+    /// The order.
+    pub order_id: Uuid,
+    /// The refund; also its key at the provider.
+    pub refund_id: Uuid,
+    /// This refund.
+    pub amount: Money,
+    /// Why, for people.
+    pub reason: String,
+    /// The sum of all refunds from now on.
+    pub refunded: Money,
+    /// `partially_refunded` or `refunded`.
+    pub status: PaymentStatus,
+}
+
+/// `payment.refund_settled` 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentRefundSettled {
+    /// The order.
+    pub order_id: Uuid,
+    /// The refund.
+    pub refund_id: Uuid,
+    /// The provider's own id of the refund.
+    pub provider_reference: String,
+}
+
+crate::events! {
+    /// What can happen to a payment.
+    pub enum PaymentEvent {
+        /// It was opened with the provider's key.
+        "payment.initiated" 1 => Initiated(PaymentInitiated),
+        /// The provider set the money aside.
+        "payment.authorized" 1 => Authorized(PaymentAuthorized),
+        /// The provider took the money.
+        "payment.captured" 1 => Captured(PaymentCaptured),
+        /// The provider refused.
+        "payment.declined" 1 => Declined(PaymentDeclined),
+        /// The provider's answer is missing.
+        "payment.unknown" 1 => Unknown(PaymentBecameUnknown),
+        /// It will never be charged.
+        "payment.voided" 1 => Voided(PaymentVoided),
+        /// A refund was accepted.
+        "payment.refunded" 1 => Refunded(PaymentRefunded),
+        /// The provider has paid a refund back.
+        "payment.refund_settled" 1 => RefundSettled(PaymentRefundSettled),
+    }
+}
+
+/// A refund.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refund {
+    /// How much.
+    pub amount: Money,
+    /// Why, for people.
+    pub reason: String,
+    /// The provider has paid it back.
+    pub settled: bool,
+}
+
+/// A payment's state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    /// As initiated; `None` before.
+    pub initiated: Option<PaymentInitiated>,
+    /// How far it has come.
+    pub status: PaymentStatus,
+    /// The provider's own id of the charge.
+    pub provider_reference: Option<String>,
+    /// Why the provider declined.
+    pub decline_reason: Option<DeclineReason>,
+    /// What the provider took, in minor units of the payment's currency.
+    pub captured: i64,
+    /// The sum of accepted refunds, in minor units.
+    pub refunded: i64,
+    /// The refunds by id.
+    pub refunds: BTreeMap<Uuid, Refund>,
+}

@@ -1,0 +1,135 @@
+//! Streams and the shard each one lives in.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::position::Shard;
+
+/// The tenant of installations that have only one.
+pub const DEFAULT_TENANT: &str = "default";
+
+/// The stream of one aggregate: (tenant, aggregate type, id). Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(Arc<Parts>);
+
+#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Parts {
+    tenant: Box<str>,
+    kind: Box<str>,
+    id: Box<str>,
+}
+
+impl StreamId {
+    /// The stream of the aggregate `id` of type `kind`.
+    #[must_use]
+    pub fn new(tenant: &str, kind: &str, id: impl fmt::Display) -> Self {
+        Self(Arc::new(Parts { tenant: tenant.into(), kind: kind.into(), id: id.to_string().into() }))
+    }
+
+    /// The tenant.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        &self.0.tenant
+    }
+
+    /// The aggregate type, as on the wire: `order`, `inventory`, …
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.0.kind
+    }
+
+    /// The aggregate's id within its type.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The shard of this stream in a store of `shards` shards, for ever the same: the first eight bytes, big-endian,
+    /// of SHA-256(tenant ‖ 0 ‖ type ‖ 0 ‖ id), modulo the number of shards.
+    #[must_use]
+    pub fn shard(&self, shards: u16) -> Shard {
+        shard_of_parts([self.tenant(), self.kind(), self.id()], shards)
+    }
+}
+
+fn shard_of_parts(parts: [&str; 3], shards: u16) -> Shard {
+    let mut hash = Sha256::new();
+    hash.update(parts[0]);
+    hash.update([0]);
+    hash.update(parts[1]);
+    hash.update([0]);
+    hash.update(parts[2]);
+    shard_of_digest(&hash.finalize(), shards)
+}
+
+/// The shard that a digest picks: its first eight bytes, big-endian, modulo the number of shards.
+#[must_use]
+pub fn shard_of_digest(digest: &[u8], shards: u16) -> Shard {
+    let mut head = [0_u8; 8];
+    head.copy_from_slice(&digest[..8]);
+    let n = u64::from_be_bytes(head) % u64::from(shards.max(1));
+    // The remainder is below `shards`, which is a u16.
+    Shard(n as u16)
+}
+
+/// Draws UUIDv7s until the stream of one falls in `shard`: on average `shards` draws.
+#[must_use]
+pub fn draw_id_in_shard(tenant: &str, kind: &str, shard: Shard, shards: u16) -> Uuid {
+    let mut buffer = Uuid::encode_buffer();
+    loop {
+        let id = Uuid::now_v7();
+        let text: &str = id.hyphenated().encode_lower(&mut buffer);
+        if shard_of_parts([tenant, kind, text], shards) == shard {
+            return id;
+        }
+    }
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.tenant(), self.kind(), self.id())
+    }
+}
+
+/// The wire form of a stream inside an event: `{type, id}`; the tenant stands beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamRef {
+    /// The aggregate type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The aggregate's id.
+    pub id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_keeps_its_shard_for_ever() {
+        // Changing any of these moves stored streams: the stored format is frozen.
+        let shard = |kind, id| StreamId::new("default", kind, id).shard(16).0;
+        assert_eq!(
+            [shard("order", "a"), shard("order", "b"), shard("inventory", "a"), shard("payment", "x")],
+            [1, 14, 2, 10]
+        );
+    }
+
+    #[test]
+    fn drawn_ids_fall_in_the_shard_asked_for() {
+        for n in 0..16 {
+            let id = draw_id_in_shard("default", "order", Shard(n), 16);
+            assert_eq!(StreamId::new("default", "order", id).shard(16), Shard(n));
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Projections: pure mappings from events to read-model rows, and the runner that applies them.

@@ -1,0 +1,1 @@
+//! Sagas: order fulfilment with its compensations, and the worker that drives them.

@@ -1,0 +1,1 @@
+//! Contract suites, journeys, fault and crash tests, benchmarks.
