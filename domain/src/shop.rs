@@ -2,6 +2,7 @@
 
 pub mod email_claim;
 pub mod inventory;
+pub mod names;
 pub mod order;
 pub mod payment;
 pub mod product;

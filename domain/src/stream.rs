@@ -121,7 +121,7 @@ mod tests {
         let shard = |kind, id| StreamId::new("default", kind, id).shard(16).0;
         assert_eq!(
             [shard("order", "a"), shard("order", "b"), shard("inventory", "a"), shard("payment", "x")],
-            [1, 14, 2, 10]
+            [0, 7, 7, 5]
         );
     }
 

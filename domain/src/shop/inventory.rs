@@ -2,15 +2,17 @@
 //!
 //! Invariant: in every warehouse `0 ≤ reserved ≤ on_hand`. Stock is deducted when a reservation is committed, at dispatch.
 
-use std::collections::BTreeMap;
+mod decide;
+mod state;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
+pub use self::decide::InventoryError;
+pub use self::state::{FEWEST_TO_PRUNE, Inventory, MalformedKey, Reservation, ReservationKey, Settled};
 use crate::Timestamp;
-use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
-use crate::refusal::{DomainError, RefusalKind};
 
 /// The warehouse that is meant when none is named.
 pub const MAIN_WAREHOUSE: &str = "main";

@@ -1,13 +1,16 @@
 //! Orders: what a customer bought, and how far it has come. Stream type `order`.
 
+mod decide;
+mod status;
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
-use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
+pub use self::decide::OrderError;
 use crate::money::Money;
 use crate::personal::Sealed;
-use crate::refusal::{DomainError, RefusalKind};
 
 /// The most lines an order may have.
 pub const MAX_LINES: usize = 100;

@@ -4,15 +4,18 @@
 //! accepted (`payment.refunded`), so concurrent refunds never exceed the capture; `payment.refund_settled` follows once
 //! the provider has paid it back.
 
+mod decide;
+mod status;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
-use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
+pub use self::decide::PaymentError;
 use crate::money::Money;
-use crate::refusal::{DomainError, RefusalKind};
 
 /// How far a payment has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -3,11 +3,27 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
-use crate::money::Money;
+use crate::event::wire_time;
+use crate::money::{MAX_AMOUNT, Money};
 use crate::refusal::{DomainError, RefusalKind};
+
+/// The longest article number, in characters.
+pub const MAX_SKU: usize = 64;
+/// The longest name, in characters.
+pub const MAX_NAME: usize = 200;
+/// The longest description, in characters.
+pub const MAX_DESCRIPTION: usize = 10_000;
+/// The longest category, in characters.
+pub const MAX_CATEGORY: usize = 100;
+/// The most attributes a product may have.
+pub const MAX_ATTRIBUTES: usize = 50;
+/// The longest name of an attribute, in characters.
+pub const MAX_ATTRIBUTE_NAME: usize = 100;
+/// The longest value of an attribute, in characters.
+pub const MAX_ATTRIBUTE_VALUE: usize = 1000;
 
 /// What a product is, without its price.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,3 +114,166 @@ pub struct Product {
     /// It can't be ordered any more.
     pub discontinued: bool,
 }
+
+/// Why a command for a product is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProductError {
+    /// It was created before.
+    #[error("the product exists already")]
+    Exists,
+    /// It was never created.
+    #[error("there is no such product")]
+    NotFound,
+    /// It is out of the catalogue.
+    #[error("the product is discontinued")]
+    Discontinued,
+    /// The article number is blank or too long.
+    #[error("the sku must have 1 to {MAX_SKU} characters")]
+    Sku,
+    /// The name is blank or too long.
+    #[error("the name must have 1 to {MAX_NAME} characters")]
+    Name,
+    /// The description is too long.
+    #[error("the description must have at most {MAX_DESCRIPTION} characters")]
+    Description,
+    /// The category is blank or too long.
+    #[error("the category must have 1 to {MAX_CATEGORY} characters")]
+    Category,
+    /// Too many attributes.
+    #[error("a product can have at most {MAX_ATTRIBUTES} attributes")]
+    Attributes,
+    /// An attribute's name is blank or too long.
+    #[error("an attribute's name must have 1 to {MAX_ATTRIBUTE_NAME} characters")]
+    AttributeName,
+    /// An attribute's value is too long.
+    #[error("an attribute's value must have at most {MAX_ATTRIBUTE_VALUE} characters")]
+    AttributeValue,
+    /// The price is not positive, or too large.
+    #[error("the price must be between 1 and {MAX_AMOUNT} minor units")]
+    Price,
+}
+
+impl DomainError for ProductError {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::NotFound => RefusalKind::NotFound,
+            Self::Exists | Self::Discontinued => RefusalKind::Conflict,
+            _ => RefusalKind::Invalid,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Exists => "product-exists",
+            Self::NotFound => "product-not-found",
+            Self::Discontinued => "product-discontinued",
+            Self::Sku => "sku-length",
+            Self::Name => "name-length",
+            Self::Description => "description-length",
+            Self::Category => "category-length",
+            Self::Attributes => "too-many-attributes",
+            Self::AttributeName => "attribute-name-length",
+            Self::AttributeValue => "attribute-value-length",
+            Self::Price => "price-out-of-range",
+        }
+    }
+}
+
+fn ensure(holds: bool, error: ProductError) -> Result<(), ProductError> {
+    if holds { Ok(()) } else { Err(error) }
+}
+
+/// Not blank, and at most `max` characters (not bytes).
+fn named(text: &str, max: usize) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= max
+}
+
+fn check(details: &ProductDetails, price: Money) -> Result<(), ProductError> {
+    ensure(named(&details.sku, MAX_SKU), ProductError::Sku)?;
+    ensure(named(&details.name, MAX_NAME), ProductError::Name)?;
+    ensure(details.description.chars().count() <= MAX_DESCRIPTION, ProductError::Description)?;
+    ensure(named(&details.category, MAX_CATEGORY), ProductError::Category)?;
+    ensure(details.attributes.len() <= MAX_ATTRIBUTES, ProductError::Attributes)?;
+    for (name, value) in &details.attributes {
+        ensure(named(name, MAX_ATTRIBUTE_NAME), ProductError::AttributeName)?;
+        ensure(value.chars().count() <= MAX_ATTRIBUTE_VALUE, ProductError::AttributeValue)?;
+    }
+    ensure((1..=MAX_AMOUNT).contains(&price.amount), ProductError::Price)
+}
+
+crate::cqrs_aggregate!(Product, "product", ProductCommand, ProductEvent, ProductError);
+
+impl Product {
+    /// What and how much it is; refused for a product that can't be changed.
+    fn on_sale(&self) -> Result<(&ProductDetails, Money), ProductError> {
+        let (Some(details), Some(price)) = (&self.details, self.price) else {
+            return Err(ProductError::NotFound);
+        };
+        if self.discontinued { Err(ProductError::Discontinued) } else { Ok((details, price)) }
+    }
+}
+
+impl Aggregate for Product {
+    fn decide(
+        &self,
+        command: &ProductCommand,
+        _context: &DecisionContext,
+    ) -> Result<Vec<ProductEvent>, ProductError> {
+        match command {
+            ProductCommand::Create { .. } if self.details.is_some() => Err(ProductError::Exists),
+            ProductCommand::Create { details, price } => {
+                check(details, *price)?;
+                Ok(vec![ProductEvent::Created(ProductCreated { details: details.clone(), price: *price })])
+            }
+            ProductCommand::Update { details, price } => {
+                let (old_details, old_price) = self.on_sale()?;
+                check(details, *price)?;
+                let mut events = Vec::new();
+                if details != old_details {
+                    events.push(ProductEvent::Updated(ProductUpdated { details: details.clone() }));
+                }
+                if *price != old_price {
+                    events.push(ProductEvent::PriceChanged(ProductPriceChanged { old_price, price: *price }));
+                }
+                Ok(events)
+            }
+            ProductCommand::Discontinue if self.discontinued => Ok(Vec::new()),
+            ProductCommand::Discontinue => {
+                self.on_sale()?;
+                Ok(vec![ProductEvent::Discontinued(ProductDiscontinued {})])
+            }
+        }
+    }
+
+    fn evolve(&mut self, event: &ProductEvent) {
+        match event {
+            ProductEvent::Created(created) => {
+                self.details = Some(created.details.clone());
+                self.price = Some(created.price);
+            }
+            ProductEvent::Updated(updated) => self.details = Some(updated.details.clone()),
+            ProductEvent::PriceChanged(changed) => self.price = Some(changed.price),
+            ProductEvent::Discontinued(_) => self.discontinued = true,
+        }
+    }
+
+    fn answer(&self, meta: &StreamMeta) -> Option<Value> {
+        let details = self.details.as_ref()?;
+        Some(json!({
+            "id": meta.stream.id(),
+            "sku": details.sku,
+            "name": details.name,
+            "description": details.description,
+            "category": details.category,
+            "attributes": details.attributes,
+            "price": self.price?,
+            "discontinued": self.discontinued,
+            "version": meta.version,
+            "created_at": wire_time(meta.created_at),
+            "updated_at": wire_time(meta.updated_at),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -78,3 +78,88 @@ pub struct Session {
     /// It has ended.
     pub revoked: bool,
 }
+
+/// Why a command for a session is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// It was opened before.
+    #[error("the session was started before")]
+    Exists,
+    /// It was never opened.
+    #[error("there is no such session")]
+    NotFound,
+    /// It was revoked, or its time is up.
+    #[error("the session has ended; log in again")]
+    Ended,
+}
+
+impl DomainError for SessionError {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::NotFound => RefusalKind::NotFound,
+            Self::Exists | Self::Ended => RefusalKind::Conflict,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Exists => "session-exists",
+            Self::NotFound => "session-not-found",
+            Self::Ended => "session-ended",
+        }
+    }
+}
+
+crate::cqrs_aggregate!(Session, "session", SessionCommand, SessionEvent, SessionError);
+
+impl Session {
+    fn refresh(&self, presented: &str, next: &str, now: Timestamp) -> Result<SessionEvent, SessionError> {
+        let started = self.started.as_ref().ok_or(SessionError::NotFound)?;
+        if self.revoked || now >= started.expires_at {
+            return Err(SessionError::Ended);
+        }
+        if presented == self.current {
+            return Ok(SessionEvent::Refreshed(SessionRefreshed { token_digest: next.to_owned() }));
+        }
+        Ok(SessionEvent::Revoked(SessionRevoked { reuse: true }))
+    }
+}
+
+impl Aggregate for Session {
+    fn decide(
+        &self,
+        command: &SessionCommand,
+        context: &DecisionContext,
+    ) -> Result<Vec<SessionEvent>, SessionError> {
+        match command {
+            SessionCommand::Start { .. } if self.started.is_some() => Err(SessionError::Exists),
+            SessionCommand::Start { user_id, token_digest, expires_at } => {
+                Ok(vec![SessionEvent::Started(SessionStarted {
+                    user_id: *user_id,
+                    token_digest: token_digest.clone(),
+                    expires_at: *expires_at,
+                })])
+            }
+            SessionCommand::Refresh { presented, next } => {
+                Ok(vec![self.refresh(presented, next, context.now)?])
+            }
+            SessionCommand::Revoke if self.started.is_none() => Err(SessionError::NotFound),
+            SessionCommand::Revoke if self.revoked => Ok(Vec::new()),
+            SessionCommand::Revoke => Ok(vec![SessionEvent::Revoked(SessionRevoked { reuse: false })]),
+        }
+    }
+
+    fn evolve(&mut self, event: &SessionEvent) {
+        match event {
+            SessionEvent::Started(started) => {
+                self.current.clone_from(&started.token_digest);
+                self.started = Some(started.clone());
+            }
+            SessionEvent::Refreshed(refreshed) => self.current.clone_from(&refreshed.token_digest),
+            SessionEvent::Revoked(_) => self.revoked = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

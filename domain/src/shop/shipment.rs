@@ -1,11 +1,13 @@
 //! Shipments: how an order travels. Stream type `shipment`.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
+use crate::event::wire_time;
 use crate::refusal::{DomainError, RefusalKind};
+use crate::shop::names::wire_names;
 use crate::shop::order::ShippingAddress;
 
 /// How far a shipment has come.
@@ -26,6 +28,15 @@ pub enum ShipmentStatus {
     /// The customer has it.
     Delivered,
 }
+
+wire_names!(ShipmentStatus, "a shipment status", {
+    Requested => "requested",
+    Created => "created",
+    Failed => "failed",
+    Cancelled => "cancelled",
+    Dispatched => "dispatched",
+    Delivered => "delivered",
+});
 
 /// A command for a shipment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,3 +150,151 @@ pub struct Shipment {
     /// The carrier's own id.
     pub carrier_reference: Option<String>,
 }
+
+/// Why a command for a shipment is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ShipmentError {
+    /// It was requested before, for another order or with another key.
+    #[error("the shipment exists already")]
+    Exists,
+    /// It was never requested.
+    #[error("there is no such shipment")]
+    NotFound,
+    /// It has left: too late to call it off.
+    #[error("the shipment has left the warehouse and can't be cancelled any more")]
+    Dispatched,
+    /// Its status doesn't allow the step.
+    #[error("a shipment that is {from} can't become {to}")]
+    IllegalTransition {
+        /// The status that it has.
+        from: ShipmentStatus,
+        /// The status that was asked for.
+        to: ShipmentStatus,
+    },
+    /// The carrier booked it twice.
+    #[error("the carrier booked the shipment before, under another reference")]
+    OtherReference,
+}
+
+impl DomainError for ShipmentError {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::NotFound => RefusalKind::NotFound,
+            _ => RefusalKind::Conflict,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Exists => "shipment-exists",
+            Self::NotFound => "shipment-not-found",
+            Self::Dispatched => "shipment-dispatched",
+            Self::IllegalTransition { .. } => "illegal-transition",
+            Self::OtherReference => "carrier-reference-mismatch",
+        }
+    }
+}
+
+crate::cqrs_aggregate!(Shipment, "shipment", ShipmentCommand, ShipmentEvent, ShipmentError);
+
+impl Shipment {
+    fn request(&self, wanted: ShipmentRequested) -> Result<Vec<ShipmentEvent>, ShipmentError> {
+        match &self.requested {
+            None => Ok(vec![ShipmentEvent::Requested(wanted)]),
+            // The carrier's key is the request's identity; resealed fields of a repeat may differ.
+            Some(known) if known.order_id == wanted.order_id && known.carrier_key == wanted.carrier_key => {
+                Ok(Vec::new())
+            }
+            Some(_) => Err(ShipmentError::Exists),
+        }
+    }
+}
+
+impl Aggregate for Shipment {
+    fn decide(
+        &self,
+        command: &ShipmentCommand,
+        _context: &DecisionContext,
+    ) -> Result<Vec<ShipmentEvent>, ShipmentError> {
+        use ShipmentStatus::{Cancelled, Created, Delivered, Dispatched, Failed, Requested};
+        if let ShipmentCommand::Request { order_id, customer_id, address, carrier_key } = command {
+            return self.request(ShipmentRequested {
+                order_id: *order_id,
+                customer_id: *customer_id,
+                address: address.clone(),
+                carrier_key: carrier_key.clone(),
+            });
+        }
+        let order_id = self.requested.as_ref().ok_or(ShipmentError::NotFound)?.order_id;
+        let illegal = |to| Err(ShipmentError::IllegalTransition { from: self.status, to });
+        let event = match (command, self.status) {
+            // Answered above.
+            (ShipmentCommand::Request { .. }, _) => return Ok(Vec::new()),
+            (ShipmentCommand::RecordCreated { carrier_reference }, Requested) => {
+                ShipmentEvent::Created(ShipmentCreated {
+                    order_id,
+                    carrier_reference: carrier_reference.clone(),
+                })
+            }
+            (ShipmentCommand::RecordCreated { carrier_reference }, _) => match &self.carrier_reference {
+                Some(known) if known == carrier_reference => return Ok(Vec::new()),
+                Some(_) => return Err(ShipmentError::OtherReference),
+                None => return illegal(Created),
+            },
+            (ShipmentCommand::RecordFailed { reason }, Requested) => {
+                ShipmentEvent::Failed(ShipmentFailed { order_id, reason: reason.clone() })
+            }
+            (ShipmentCommand::RecordFailed { .. }, Failed) => return Ok(Vec::new()),
+            (ShipmentCommand::RecordFailed { .. }, _) => return illegal(Failed),
+            (ShipmentCommand::Cancel, Requested | Created) => {
+                ShipmentEvent::Cancelled(ShipmentCancelled { order_id })
+            }
+            (ShipmentCommand::Cancel, Cancelled | Failed) => return Ok(Vec::new()),
+            (ShipmentCommand::Cancel, Dispatched | Delivered) => return Err(ShipmentError::Dispatched),
+            (ShipmentCommand::Dispatch, Created) => {
+                ShipmentEvent::Dispatched(ShipmentDispatched { order_id })
+            }
+            (ShipmentCommand::Dispatch, Dispatched | Delivered) => return Ok(Vec::new()),
+            (ShipmentCommand::Dispatch, _) => return illegal(Dispatched),
+            (ShipmentCommand::Deliver, Dispatched) => {
+                ShipmentEvent::Delivered(ShipmentDelivered { order_id })
+            }
+            (ShipmentCommand::Deliver, Delivered) => return Ok(Vec::new()),
+            (ShipmentCommand::Deliver, _) => return illegal(Delivered),
+        };
+        Ok(vec![event])
+    }
+
+    fn evolve(&mut self, event: &ShipmentEvent) {
+        self.status = match event {
+            ShipmentEvent::Requested(requested) => {
+                self.requested = Some(requested.clone());
+                ShipmentStatus::Requested
+            }
+            ShipmentEvent::Created(created) => {
+                self.carrier_reference = Some(created.carrier_reference.clone());
+                ShipmentStatus::Created
+            }
+            ShipmentEvent::Failed(_) => ShipmentStatus::Failed,
+            ShipmentEvent::Cancelled(_) => ShipmentStatus::Cancelled,
+            ShipmentEvent::Dispatched(_) => ShipmentStatus::Dispatched,
+            ShipmentEvent::Delivered(_) => ShipmentStatus::Delivered,
+        };
+    }
+
+    fn answer(&self, meta: &StreamMeta) -> Option<Value> {
+        let requested = self.requested.as_ref()?;
+        Some(json!({
+            "id": meta.stream.id(),
+            "order_id": requested.order_id,
+            "status": self.status,
+            "carrier_reference": self.carrier_reference,
+            "version": meta.version,
+            "created_at": wire_time(meta.created_at),
+            "updated_at": wire_time(meta.updated_at),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

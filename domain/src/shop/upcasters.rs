@@ -2,10 +2,47 @@
 
 use std::sync::LazyLock;
 
+use serde_json::{Value, json};
+
 use crate::upcast::Upcasters;
 
 /// The shop's upcaster chain.
 pub fn shop() -> &'static Upcasters {
-    static CHAIN: LazyLock<Upcasters> = LazyLock::new(|| Upcasters::new(&[]));
+    static CHAIN: LazyLock<Upcasters> =
+        LazyLock::new(|| Upcasters::new(&[("product.created", 1, product_created_1)]));
     &CHAIN
+}
+
+/// Version 1 had the price as `price_cents` and `currency`, and its details had no attributes. What is missing stays missing:
+/// decoding then names it.
+fn product_created_1(mut payload: Value) -> Value {
+    if let Some(fields) = payload.as_object_mut()
+        && let (Some(amount), Some(currency)) = (fields.remove("price_cents"), fields.remove("currency"))
+    {
+        fields.insert("price".to_owned(), json!({"amount": amount, "currency": currency}));
+    }
+    if let Some(details) = payload.get_mut("details").and_then(Value::as_object_mut) {
+        details.entry("attributes").or_insert_with(|| json!({}));
+    }
+    payload
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shop::product::ProductEvent;
+
+    #[test]
+    fn an_old_payload_without_a_price_is_named_and_not_guessed() {
+        let old = r#"{"details":{"sku":"A","name":"A","description":"","category":"c"},"currency":"USD"}"#;
+        let error = shop().decode::<ProductEvent>("product.created", 1, old).unwrap_err();
+        assert!(error.reason.contains("price"), "{error}");
+    }
+
+    #[test]
+    fn versions_without_a_step_and_from_the_future_are_refused() {
+        for version in [0, 3] {
+            assert!(shop().decode::<ProductEvent>("product.created", version, "{}").is_err());
+        }
+    }
 }

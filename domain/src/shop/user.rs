@@ -1,11 +1,13 @@
 //! Users: who may do what. Stream type `user`; the subject of the personal data sealed in its events.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
+use crate::event::wire_time;
 use crate::personal::Sealed;
 use crate::refusal::{DomainError, RefusalKind};
+use crate::shop::names::wire_names;
 
 /// What a user may do (SEC-2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,19 +31,16 @@ pub enum Role {
     Service,
 }
 
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 8] = [
-        Self::Customer,
-        Self::Support,
-        Self::Warehouse,
-        Self::Analyst,
-        Self::Auditor,
-        Self::Operator,
-        Self::Admin,
-        Self::Service,
-    ];
-}
+wire_names!(Role, "a role", {
+    Customer => "customer",
+    Support => "support",
+    Warehouse => "warehouse",
+    Analyst => "analyst",
+    Auditor => "auditor",
+    Operator => "operator",
+    Admin => "admin",
+    Service => "service",
+});
 
 /// A command for a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,3 +103,91 @@ pub struct User {
     /// As registered, with today's name; `None` before.
     pub profile: Option<UserRegistered>,
 }
+
+/// Why a command for a user is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UserError {
+    /// They signed up before.
+    #[error("the user exists already")]
+    Exists,
+    /// They never signed up.
+    #[error("there is no such user")]
+    NotFound,
+    /// A user needs something that they may do.
+    #[error("a user needs at least one role")]
+    NoRole,
+}
+
+impl DomainError for UserError {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::Exists => RefusalKind::Conflict,
+            Self::NotFound => RefusalKind::NotFound,
+            Self::NoRole => RefusalKind::Invalid,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Exists => "user-exists",
+            Self::NotFound => "user-not-found",
+            Self::NoRole => "role-missing",
+        }
+    }
+}
+
+crate::cqrs_aggregate!(User, "user", UserCommand, UserEvent, UserError);
+
+impl Aggregate for User {
+    fn decide(&self, command: &UserCommand, _context: &DecisionContext) -> Result<Vec<UserEvent>, UserError> {
+        match (command, &self.profile) {
+            (UserCommand::Register { .. }, Some(_)) => Err(UserError::Exists),
+            (UserCommand::Register { email_claim, email, name, password_hash, roles }, None) => {
+                let mut roles = roles.clone();
+                roles.sort_unstable();
+                roles.dedup();
+                if roles.is_empty() {
+                    return Err(UserError::NoRole);
+                }
+                Ok(vec![UserEvent::Registered(UserRegistered {
+                    email_claim: email_claim.clone(),
+                    email: email.clone(),
+                    name: name.clone(),
+                    password_hash: password_hash.clone(),
+                    roles,
+                })])
+            }
+            (UserCommand::Rename { .. }, None) => Err(UserError::NotFound),
+            (UserCommand::Rename { name }, Some(profile)) if profile.name == *name => Ok(Vec::new()),
+            (UserCommand::Rename { name }, Some(_)) => {
+                Ok(vec![UserEvent::Renamed(UserRenamed { name: name.clone() })])
+            }
+        }
+    }
+
+    fn evolve(&mut self, event: &UserEvent) {
+        match event {
+            UserEvent::Registered(registered) => self.profile = Some(registered.clone()),
+            UserEvent::Renamed(renamed) => {
+                if let Some(profile) = &mut self.profile {
+                    profile.name = renamed.name.clone();
+                }
+            }
+        }
+    }
+
+    /// No personal data: whoever may see it adds it in the clear.
+    fn answer(&self, meta: &StreamMeta) -> Option<Value> {
+        let profile = self.profile.as_ref()?;
+        Some(json!({
+            "id": meta.stream.id(),
+            "roles": profile.roles,
+            "version": meta.version,
+            "created_at": wire_time(meta.created_at),
+            "updated_at": wire_time(meta.updated_at),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;
