@@ -64,8 +64,12 @@ pub trait EventSet: cqrs_es::DomainEvent + Sized + 'static {
 
 /// An aggregate of the shop: a cqrs-es aggregate over a pure decision.
 pub trait Aggregate:
-    cqrs_es::Aggregate<Services = DecisionContext, Error: DomainError, Event: EventSet, Command: CommandPayload>
-    + Clone
+    cqrs_es::Aggregate<
+        Services = DecisionContext,
+        Error: DomainError,
+        Event: EventSet,
+        Command: CommandPayload,
+    > + Clone
     + 'static
 {
     /// Grows when the stored shape of the state or the meaning of its fold changes; older snapshots are then ignored.
@@ -75,7 +79,11 @@ pub trait Aggregate:
     ///
     /// # Errors
     /// The refusal, with nothing changed.
-    fn decide(&self, command: &Self::Command, context: &DecisionContext) -> Result<Vec<Self::Event>, Self::Error>;
+    fn decide(
+        &self,
+        command: &Self::Command,
+        context: &DecisionContext,
+    ) -> Result<Vec<Self::Event>, Self::Error>;
 
     /// Folds one event into the state. Total: an event that was decided is a fact.
     fn evolve(&mut self, event: &Self::Event);

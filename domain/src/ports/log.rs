@@ -108,7 +108,13 @@ pub trait LogReader: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`LogError`].
-    async fn read_frames(&self, shard: Shard, from: u64, limit: usize, max_bytes: usize) -> Result<Vec<Vec<u8>>, LogError>;
+    async fn read_frames(
+        &self,
+        shard: Shard,
+        from: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Vec<u8>>, LogError>;
 
     /// The number of the frame that holds position `n`; of the first frame after it when no such position is decided, and
     /// that is the tail when there is none.
@@ -121,7 +127,12 @@ pub trait LogReader: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`LogError`].
-    async fn read_stream(&self, stream: &StreamId, after: u64, limit: usize) -> Result<Vec<RecordedEvent>, LogError>;
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, LogError>;
 }
 
 /// The event log.
