@@ -1,1 +1,4 @@
-//! The command side: shard owners that decide commands, and the HTTP operations that issue them.
+#![doc = include_str!("../README.md")]
+
+pub mod http;
+pub mod owner;

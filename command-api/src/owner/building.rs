@@ -1,0 +1,305 @@
+//! A frame's contents: each ready command's pure decision in turn, against decided state plus this frame.
+
+use std::sync::Arc;
+
+use domain::Timestamp;
+use domain::aggregate::{DecisionContext, Registry};
+use domain::command::{Accepted, CommandError, CommandId, CommandRequest};
+use domain::event::{EventMeta, RecordedEvent, encode_event};
+use domain::frame::{CommandRecord, FrameHeader, Tail};
+use domain::ports::gateway::StreamView;
+use domain::position::Position;
+use domain::refusal::{Refusal, RefusalKind};
+use domain::stream::StreamId;
+use uuid::Uuid;
+
+use super::config::MAX_COMMAND_BYTES;
+use super::job::{Job, Reply};
+use super::overlay::token_position;
+use super::streams::{Entry, Streams};
+
+/// An answer that leaves with its frame.
+enum Answer {
+    /// Accepted, and recorded at this index of the frame's commands.
+    Recorded {
+        reply: Reply<Accepted>,
+        index: usize,
+    },
+    /// Accepted without a change, under an id that nobody can repeat.
+    Unchanged {
+        reply: Reply<Accepted>,
+        id: CommandId,
+        answer: Vec<u8>,
+    },
+    Refused {
+        reply: Reply<Accepted>,
+        error: CommandError,
+    },
+    Read {
+        reply: Reply<Vec<StreamView>>,
+        views: Vec<StreamView>,
+    },
+    NotAnswered {
+        reply: Reply<Option<Accepted>>,
+    },
+}
+
+/// A frame being put together, and the answers that wait for it.
+pub(super) struct Building {
+    now: Timestamp,
+    shard: domain::position::Shard,
+    first_position: u64,
+    pub(super) stored_events: Vec<Vec<u8>>,
+    pub(super) events: Vec<Arc<RecordedEvent>>,
+    pub(super) records: Vec<CommandRecord>,
+    /// Bytes of the events so far.
+    pub(super) bytes: usize,
+    /// Streams whose state in memory holds this frame's effect.
+    pub(super) touched: Vec<StreamId>,
+    /// Ids that a client or a saga supplied, of the commands in this frame.
+    pub(super) supplied: Vec<CommandId>,
+    answers: Vec<Answer>,
+}
+
+/// The answer's JSON; an aggregate that has none answers nothing.
+fn answer_of(entry: &Entry) -> Vec<u8> {
+    entry.state.answer(&entry.meta).map(|json| json.to_string().into_bytes()).unwrap_or_default()
+}
+
+impl Building {
+    pub(super) fn new(tail: &Tail, now: Timestamp) -> Self {
+        Self {
+            now,
+            shard: tail.slot.shard,
+            first_position: tail.next_position,
+            stored_events: Vec::new(),
+            events: Vec::new(),
+            records: Vec::new(),
+            bytes: 0,
+            touched: Vec::new(),
+            supplied: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
+    /// Whether there is something to decide; otherwise its answers only need the tail confirmed.
+    pub(super) fn needs_slot(&self) -> bool {
+        !self.records.is_empty()
+    }
+
+    /// Runs a job. Its streams are in memory, but for those that its command creates.
+    pub(super) fn run(&mut self, job: Job, streams: &mut Streams, registry: &Registry) {
+        match job {
+            Job::Command { request, reply, .. } => {
+                if request.supplied {
+                    self.supplied.push(request.id);
+                }
+                self.decide(&request, reply, streams, registry);
+            }
+            Job::Read { streams: wanted, reply } => {
+                let mut views = Vec::with_capacity(wanted.len());
+                for stream in &wanted {
+                    if let Some(entry) = streams.get_mut(stream) {
+                        views.push(StreamView { meta: entry.meta.clone(), state: entry.state.boxed_clone() });
+                    }
+                }
+                self.answers.push(Answer::Read { reply, views });
+            }
+            Job::Answered { reply, .. } => self.answers.push(Answer::NotAnswered { reply }),
+        }
+    }
+
+    fn decide(
+        &mut self,
+        request: &CommandRequest,
+        reply: Reply<Accepted>,
+        streams: &mut Streams,
+        registry: &Registry,
+    ) {
+        match self.try_decide(request, streams, registry) {
+            Err(error) => self.answers.push(Answer::Refused { reply, error }),
+            Ok((events, answer)) if events == 0 && !request.supplied => {
+                self.answers.push(Answer::Unchanged { reply, id: request.id, answer });
+            }
+            Ok((events, answer)) => {
+                let index = self.records.len();
+                self.records.push(CommandRecord {
+                    id: request.id,
+                    body_hash: request.body_hash,
+                    first_event: self.events.len() as u64 - events,
+                    events,
+                    answer,
+                });
+                self.answers.push(Answer::Recorded { reply, index });
+            }
+        }
+    }
+
+    /// Decides every step before any state changes, so that a refusal leaves nothing behind.
+    fn try_decide(
+        &mut self,
+        request: &CommandRequest,
+        streams: &mut Streams,
+        registry: &Registry,
+    ) -> Result<(u64, Vec<u8>), CommandError> {
+        let mut decisions = Vec::with_capacity(request.steps.len());
+        for step in &request.steps {
+            if step.fresh && !streams.contains(&step.stream) {
+                let entry =
+                    Entry::initial(registry, &step.stream).ok_or_else(|| unknown_type(&step.stream))?;
+                streams.insert(entry);
+            }
+            let entry = streams.get_mut(&step.stream).ok_or_else(|| not_loaded(&step.stream))?;
+            if let Some(expected) = step.expected_version.filter(|v| *v != entry.meta.version) {
+                return Err(stale(expected, entry.meta.version).into());
+            }
+            let context =
+                DecisionContext { stream: step.stream.clone(), now: self.now, version: entry.meta.version };
+            decisions.push(entry.state.decide(&*step.command, &context)?);
+        }
+        let mut stored = Vec::new();
+        let mut recorded = Vec::new();
+        for (step, decided) in request.steps.iter().zip(&mut decisions) {
+            let before = streams.get_mut(&step.stream).map_or(0, |entry| entry.meta.version);
+            for (version, event) in (before + 1..).zip(std::mem::take(&mut decided.events)) {
+                let id = Uuid::now_v7();
+                let meta = EventMeta {
+                    id,
+                    time: self.now,
+                    stream: &step.stream,
+                    version,
+                    correlation_id: request.correlation_id,
+                    causation_id: request.causation_id,
+                    actor: &request.actor,
+                };
+                let mut bytes = Vec::with_capacity(event.data.len() + 256);
+                encode_event(&meta, &event, &mut bytes);
+                stored.push(bytes);
+                let n = self.first_position + (self.events.len() + recorded.len()) as u64;
+                recorded.push(Arc::new(RecordedEvent {
+                    id,
+                    time: self.now,
+                    stream: step.stream.clone(),
+                    version,
+                    position: Position { shard: self.shard, n },
+                    event_type: event.event_type.to_owned(),
+                    schema_version: event.schema_version,
+                    correlation_id: request.correlation_id,
+                    causation_id: request.causation_id,
+                    actor: request.actor.clone(),
+                    data: event.data,
+                }));
+            }
+        }
+        let size: usize = stored.iter().map(Vec::len).sum();
+        if size > MAX_COMMAND_BYTES {
+            return Err(CommandError::TooLarge { size, limit: MAX_COMMAND_BYTES });
+        }
+        // From here on nothing fails: state and frame change together.
+        let count = recorded.len() as u64;
+        for event in &recorded {
+            if let Some(entry) = streams.get_mut(&event.stream) {
+                entry.count(event.time);
+            }
+        }
+        let mut answer = Vec::new();
+        for (step, decided) in request.steps.iter().zip(decisions) {
+            if let Some(entry) = streams.get_mut(&step.stream) {
+                entry.state.evolve(decided);
+                answer = answer_of(entry);
+                self.touched.push(step.stream.clone());
+            }
+        }
+        self.bytes += size;
+        self.stored_events.extend(stored);
+        self.events.extend(recorded);
+        Ok((count, answer))
+    }
+
+    /// The frame is decided: everybody is answered.
+    pub(super) fn answer_decided(self, header: &FrameHeader) {
+        let head = Position { shard: header.slot.shard, n: header.last_position() };
+        let records = self.records;
+        for answer in self.answers {
+            match answer {
+                Answer::Recorded { reply, index } => {
+                    let record = &records[index];
+                    reply.send(Ok(Accepted {
+                        id: record.id,
+                        position: token_position(header, record),
+                        events: record.events,
+                        answer: record.answer.clone(),
+                        repeated: false,
+                    }));
+                }
+                other => other.leave(head),
+            }
+        }
+    }
+
+    /// The tail is confirmed, for a batch that appends nothing.
+    pub(super) fn answer_confirmed(self, tail: &Tail) {
+        let head = Position { shard: tail.slot.shard, n: tail.head() };
+        self.answers.into_iter().for_each(|answer| answer.leave(head));
+    }
+
+    /// The frame was not decided: nobody's answer counts, refusals included. `found` knows commands that the log holds
+    /// all the same.
+    pub(super) fn answer_lost(
+        self,
+        error: &CommandError,
+        mut found: impl FnMut(CommandId) -> Option<Accepted>,
+    ) {
+        let records = self.records;
+        for answer in self.answers {
+            match answer {
+                Answer::Recorded { reply, index } => {
+                    reply.send(found(records[index].id).ok_or_else(|| error.clone()));
+                }
+                Answer::Unchanged { reply, .. } | Answer::Refused { reply, .. } => {
+                    reply.send(Err(error.clone()))
+                }
+                Answer::Read { reply, .. } => reply.send(Err(error.clone())),
+                Answer::NotAnswered { reply } => reply.send(Err(error.clone())),
+            }
+        }
+    }
+}
+
+impl Answer {
+    /// Leaves with a head that is known to be decided.
+    fn leave(self, head: Position) {
+        match self {
+            Self::Unchanged { reply, id, answer } => {
+                reply.send(Ok(Accepted { id, position: head, events: 0, answer, repeated: false }));
+            }
+            Self::Refused { reply, error } => reply.send(Err(error)),
+            Self::Read { reply, views } => reply.send(Ok(views)),
+            Self::NotAnswered { reply } => reply.send(Ok(None)),
+            // Only frames hold records, and their answers are sent with the frame.
+            Self::Recorded { reply, .. } => {
+                reply.send(Err(CommandError::Internal("a recorded command left without its frame".into())));
+            }
+        }
+    }
+}
+
+fn unknown_type(stream: &StreamId) -> CommandError {
+    CommandError::Internal(format!("no aggregate of type {}", stream.kind()))
+}
+
+fn not_loaded(stream: &StreamId) -> CommandError {
+    CommandError::Internal(format!("{stream} is not in memory"))
+}
+
+fn stale(expected: u64, current: u64) -> Refusal {
+    Refusal {
+        kind: RefusalKind::StaleVersion,
+        code: "stale-version".to_owned(),
+        detail: format!("the resource has version {current}, not {expected}"),
+    }
+}

@@ -1,0 +1,97 @@
+//! What can be tuned about owners.
+
+use std::time::Duration;
+
+/// What an owner does when it meets a higher epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDeposed {
+    /// It stays out until somebody starts it again: another process owns the shard.
+    Stop,
+    /// It takes the shard over again: right where no other process can own it.
+    TakeOverAgain,
+}
+
+/// Limits of a shard's owner.
+#[derive(Debug, Clone)]
+pub struct OwnerConfig {
+    /// Jobs that may wait in a shard's queue, and as many again inside the loop; more are refused as overloaded.
+    pub queue: usize,
+    /// How long a caller waits for an answer before the outcome counts as unknown to it.
+    pub answer_within: Duration,
+    /// Aggregates kept in memory per shard.
+    pub cached_streams: usize,
+    /// Answers of accepted commands kept in memory per shard.
+    pub recent_results: usize,
+    /// A snapshot is taken about every so many events of a stream.
+    pub snapshot_every: u64,
+    /// Bytes of decided frames per shard whose derived rows may be outstanding; at more, no further frame starts.
+    pub overlay_bytes: usize,
+    /// How long a stopping owner waits for its last frame and derived rows.
+    pub stop_within: Duration,
+    /// See [`OnDeposed`].
+    pub on_deposed: OnDeposed,
+}
+
+impl Default for OwnerConfig {
+    fn default() -> Self {
+        Self {
+            queue: 4_096,
+            answer_within: Duration::from_secs(10),
+            cached_streams: 10_000,
+            recent_results: 10_000,
+            snapshot_every: 500,
+            overlay_bytes: 64 << 20,
+            stop_within: Duration::from_secs(10),
+            on_deposed: OnDeposed::Stop,
+        }
+    }
+}
+
+/// The most bytes of events that one command may produce, and that a frame grows to.
+pub(super) const MAX_COMMAND_BYTES: usize = 1 << 20;
+/// The most jobs that one frame takes.
+pub(super) const MAX_FRAME_JOBS: usize = 4_096;
+
+/// How many bytes of events the next frame takes: doubles while full frames are decided quickly, halves when one is slow.
+#[derive(Debug)]
+pub(super) struct FrameSize(usize);
+
+impl FrameSize {
+    const MIN: usize = 32 << 10;
+    const QUICK: Duration = Duration::from_millis(5);
+    const SLOW: Duration = Duration::from_millis(25);
+
+    pub(super) fn new() -> Self {
+        Self(128 << 10)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.0
+    }
+
+    /// Learns from a decided frame; `full` says that jobs were left behind for want of room.
+    pub(super) fn learn(&mut self, took: Duration, full: bool) {
+        if took > Self::SLOW {
+            self.0 = (self.0 / 2).max(Self::MIN);
+        } else if full && took < Self::QUICK {
+            self.0 = (self.0 * 2).min(MAX_COMMAND_BYTES);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_grow_while_quick_and_full_and_shrink_when_slow() {
+        let mut size = FrameSize::new();
+        let start = size.bytes();
+        size.learn(Duration::from_millis(1), false);
+        assert_eq!(size.bytes(), start);
+        (0..9).for_each(|_| size.learn(Duration::from_millis(1), true));
+        assert_eq!(size.bytes(), MAX_COMMAND_BYTES);
+        (0..9).for_each(|_| size.learn(Duration::from_millis(50), true));
+        assert_eq!(size.bytes(), FrameSize::MIN);
+    }
+}
