@@ -42,18 +42,6 @@ pub trait CommandGateway: Send + Sync + 'static {
     /// [`CommandError`]; never "not found" for an owner that can't be reached.
     async fn read(&self, streams: &[StreamId]) -> Result<Vec<StreamView>, CommandError>;
 
-    /// The stored answer of a command that was accepted before; `None` when it was not. For a caller that would refuse a
-    /// repeat on grounds that hold only now.
-    ///
-    /// # Errors
-    /// [`CommandError`]; `BodyMismatch` when it was accepted with another body.
-    async fn answered(
-        &self,
-        shard: Shard,
-        id: CommandId,
-        body_hash: &Hash,
-    ) -> Result<Option<Accepted>, CommandError>;
-
     /// The stored answer of a command that the shard accepted before under this id; `None` when it accepted none. For a
     /// check made before [`submit`](Self::submit) that would refuse: what the check looked at may have changed since, and
     /// a repeat still gets its answer.
