@@ -1,0 +1,195 @@
+//! Problems: every HTTP error of Tillstream, as RFC 9457 `application/problem+json`. The one place that maps errors to statuses.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::command::CommandError;
+use domain::ports::keys::KeyError;
+use domain::refusal::{Refusal, RefusalKind};
+use serde::Serialize;
+
+/// Where the problem types are documented: `<BASE><code>`.
+pub const TYPE_BASE: &str = "https://tillstream.dev/problems/";
+
+/// One fault of a request's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) into the body, or `?name` for a query parameter.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+/// An error answer. Small enough to travel as an `Err`, hence the boxes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// A stable URI; its last segment is the code.
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    pub kind: Box<str>,
+    /// The same for every problem of the type.
+    #[schema(value_type = String)]
+    pub title: Box<str>,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened this time.
+    pub detail: String,
+    /// Which fields are at fault, for validation problems.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// The command that the problem is about, for `outcome-unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    pub command_id: Option<Box<str>>,
+    /// Seconds, sent as `Retry-After`.
+    #[serde(skip)]
+    pub retry_after: Option<u16>,
+    /// Sent as `Allow`.
+    #[serde(skip)]
+    pub allow: Option<Box<str>>,
+}
+
+impl Problem {
+    /// A problem of a type `code` (kebab-case), whose title is the code in words.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("{TYPE_BASE}{code}").into(),
+            title: code.replace('-', " ").into(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            command_id: None,
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
+            allow: None,
+        }
+    }
+
+    /// 404 for a thing of the given kind.
+    #[must_use]
+    pub fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", format!("there is no such {what}"))
+    }
+
+    /// 401: who acts is not known; answered with `WWW-Authenticate`.
+    #[must_use]
+    pub fn unauthorized(detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// 403: who acts is known, and may not.
+    #[must_use]
+    pub fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "your roles don't allow this operation")
+    }
+
+    /// 405 with the methods that the resource has.
+    #[must_use]
+    pub fn method_not_allowed(allow: String) -> Self {
+        let detail = format!("this resource has {allow}");
+        Self {
+            allow: Some(allow.into()),
+            ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+        }
+    }
+
+    /// 500, without its reason, which belongs into the log.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "an internal error; it has been logged")
+    }
+
+    /// 422 with the fields at fault.
+    #[must_use]
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = "the request's content is not acceptable";
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "validation-failed", detail) }
+    }
+
+    /// 400 for a malformed query parameter or header.
+    #[must_use]
+    pub fn bad_parameter(name: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let error = FieldError { pointer: format!("?{name}"), detail: detail.clone() };
+        Self { errors: vec![error], ..Self::new(StatusCode::BAD_REQUEST, "bad-parameter", detail) }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal.kind {
+            RefusalKind::NotFound => StatusCode::NOT_FOUND,
+            RefusalKind::Conflict => StatusCode::CONFLICT,
+            RefusalKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            RefusalKind::StaleVersion => StatusCode::PRECONDITION_FAILED,
+        };
+        Self::new(status, &refusal.code, refusal.detail)
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        let detail = error.to_string();
+        match error {
+            CommandError::Refused(refusal) => refusal.into(),
+            CommandError::BodyMismatch => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail)
+            }
+            CommandError::InFlight => {
+                Self { retry_after: Some(1), ..Self::new(StatusCode::CONFLICT, "in-flight", detail) }
+            }
+            CommandError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail),
+            CommandError::OutcomeUnknown(id) => Self {
+                command_id: Some(id.to_string().into()),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", detail)
+            },
+            CommandError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail),
+            CommandError::TooLarge { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "command-too-large", detail)
+            }
+            CommandError::Internal(reason) => {
+                tracing::error!(reason, "a command failed for an internal reason");
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "an internal error; it has been logged",
+                )
+            }
+        }
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Unavailable(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
+            }
+            KeyError::Erased => Self::new(StatusCode::CONFLICT, "subject-erased", error.to_string()),
+            KeyError::Broken => {
+                tracing::error!(%error, "personal data can't be opened");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let (retry_after, allow) = (self.retry_after, self.allow.clone());
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tillstream\""));
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(allow) = allow.and_then(|a| HeaderValue::from_str(&a).ok()) {
+            headers.insert(header::ALLOW, allow);
+        }
+        response
+    }
+}

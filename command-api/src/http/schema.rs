@@ -1,0 +1,394 @@
+//! The shapes of the API's bodies, as the OpenAPI document describes them; shared with the query side, whose read models
+//! write them. Reading an answer into its type proves that the two agree: unknown fields are refused.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// An ISO 4217 code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Currency {
+    /// United States dollar.
+    Usd,
+    /// Euro.
+    Eur,
+    /// Pound sterling.
+    Gbp,
+}
+
+/// An amount in minor units (cents) of a currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Money {
+    /// Minor units: 1999 is 19.99.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64, example = 1999)]
+    pub amount: i64,
+    /// The currency.
+    pub currency: Currency,
+}
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Buys.
+    Customer,
+    /// Helps customers; may refund.
+    Support,
+    /// Sets stock, dispatches and delivers.
+    Warehouse,
+    /// Reads projections.
+    Analyst,
+    /// Reads the event history.
+    Auditor,
+    /// Runs the platform.
+    Operator,
+    /// Manages catalogue and users.
+    Admin,
+    /// Another program.
+    Service,
+}
+
+/// A user who has just signed up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Its id.
+    pub id: Uuid,
+    /// The address as typed.
+    pub email: String,
+    /// The name.
+    pub name: String,
+    /// What they may do.
+    pub roles: Vec<Role>,
+}
+
+/// One's own profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// The user's id.
+    pub id: Uuid,
+    /// The address as typed.
+    pub email: String,
+    /// The name.
+    pub name: String,
+    /// What they may do.
+    pub roles: Vec<Role>,
+    /// The stream's version, as in `ETag`.
+    pub version: u64,
+    /// When they signed up.
+    pub created_at: DateTime<Utc>,
+    /// When the profile last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Tokens of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionTokens {
+    /// A JWT for `Authorization: Bearer`.
+    pub access_token: String,
+    /// Always `Bearer`.
+    #[schema(example = "Bearer")]
+    pub token_type: String,
+    /// How long the access token is valid, seconds.
+    #[schema(example = 900)]
+    pub expires_in: u64,
+    /// Exchanged once for new tokens.
+    pub refresh_token: String,
+}
+
+/// A product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Product {
+    /// Its id.
+    pub id: Uuid,
+    /// The merchant's own article number.
+    pub sku: String,
+    /// The name shown to customers.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// The category that search facets count.
+    pub category: String,
+    /// Further properties, by name.
+    pub attributes: BTreeMap<String, String>,
+    /// The price of one.
+    pub price: Money,
+    /// It can't be ordered any more.
+    pub discontinued: bool,
+    /// The stream's version, as in `ETag`.
+    pub version: u64,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Stock of a product in one warehouse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stock {
+    /// The product.
+    pub product_id: Uuid,
+    /// The warehouse.
+    #[schema(example = "main")]
+    pub warehouse: String,
+    /// Pieces there.
+    pub on_hand: u64,
+    /// Of these, set aside for orders.
+    pub reserved: u64,
+    /// The rest.
+    pub available: u64,
+}
+
+/// Stock of a product over all warehouses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Availability {
+    /// The product.
+    pub product_id: Uuid,
+    /// Pieces in all warehouses.
+    pub on_hand: u64,
+    /// Of these, set aside for orders.
+    pub reserved: u64,
+    /// The rest.
+    pub available: u64,
+}
+
+/// How far an order has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderStatus {
+    /// Placed.
+    Pending,
+    /// Every line's stock is reserved.
+    StockReserved,
+    /// The provider's answer is missing.
+    PaymentUnknown,
+    /// Captured, and a shipment exists.
+    Paid,
+    /// On its way.
+    Shipped,
+    /// With the customer.
+    Delivered,
+    /// All is done.
+    Completed,
+    /// Not fulfilled: nothing was charged.
+    Rejected,
+    /// Not fulfilled: everything done was undone.
+    Cancelled,
+}
+
+/// Why an order ended without fulfilment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// A line couldn't be reserved.
+    OutOfStock,
+    /// The provider declined.
+    PaymentDeclined,
+    /// The provider never charged in time.
+    PaymentTimeout,
+    /// The carrier refused.
+    ShipmentFailed,
+    /// The customer asked for it.
+    CustomerRequest,
+    /// Screening refused it.
+    Fraud,
+}
+
+/// A line of an order, with the price at the time of ordering.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderItem {
+    /// Its number, from 1.
+    pub line: u32,
+    /// The product.
+    pub product_id: Uuid,
+    /// The product's article number then.
+    pub sku: String,
+    /// The product's name then.
+    pub name: String,
+    /// Pieces.
+    pub quantity: u32,
+    /// The price of one.
+    pub unit_price: Money,
+    /// The price of the line.
+    pub line_total: Money,
+}
+
+/// An order's payment, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderPayment {
+    /// Its id.
+    pub id: Uuid,
+    /// How far it has come.
+    pub status: PaymentStatus,
+}
+
+/// An order's shipment, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderShipment {
+    /// Its id.
+    pub id: Uuid,
+    /// How far it has come.
+    pub status: ShipmentStatus,
+}
+
+/// An order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// Its id.
+    pub id: Uuid,
+    /// How far it has come.
+    pub status: OrderStatus,
+    /// Why it ended without fulfilment; null otherwise.
+    #[schema(required = true)]
+    pub reason: Option<EndReason>,
+    /// What was bought.
+    pub items: Vec<OrderItem>,
+    /// The price of all lines.
+    pub total: Money,
+    /// The payment; null until there is one.
+    #[schema(required = true)]
+    pub payment: Option<OrderPayment>,
+    /// The shipment; null until there is one.
+    #[schema(required = true)]
+    pub shipment: Option<OrderShipment>,
+    /// The customer's user id.
+    pub customer_id: Uuid,
+    /// The provider's token of the payment method.
+    pub payment_method: String,
+    /// The stream's version, as in `ETag`.
+    pub version: u64,
+    /// When it was placed.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// How far a payment has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    /// The provider may have been called.
+    Initiated,
+    /// The money is set aside.
+    Authorized,
+    /// The money was taken.
+    Captured,
+    /// The provider refused.
+    Declined,
+    /// The provider's answer is missing.
+    Unknown,
+    /// It will never be charged.
+    Voided,
+    /// Some of the capture went back.
+    PartiallyRefunded,
+    /// All of the capture went back.
+    Refunded,
+}
+
+/// Why the provider declined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeclineReason {
+    /// The issuer said no.
+    Declined,
+    /// Not enough money.
+    InsufficientFunds,
+    /// The provider doesn't know the method.
+    UnknownMethod,
+}
+
+/// A refund of a payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refund {
+    /// Its id.
+    pub id: Uuid,
+    /// How much.
+    pub amount: Money,
+    /// Why.
+    pub reason: String,
+    /// The provider has paid it back.
+    pub settled: bool,
+}
+
+/// A payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Payment {
+    /// Its id.
+    pub id: Uuid,
+    /// The order.
+    pub order_id: Uuid,
+    /// How far it has come.
+    pub status: PaymentStatus,
+    /// What is to be charged.
+    pub amount: Money,
+    /// What the provider took.
+    pub captured: Money,
+    /// The sum of refunds.
+    pub refunded: Money,
+    /// The refunds.
+    pub refunds: Vec<Refund>,
+    /// Why the provider declined; null otherwise.
+    #[schema(required = true)]
+    pub decline_reason: Option<DeclineReason>,
+    /// The stream's version, as in `ETag`.
+    pub version: u64,
+    /// When it was initiated.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// How far a shipment has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ShipmentStatus {
+    /// The carrier may have been called.
+    Requested,
+    /// It waits in the warehouse.
+    Created,
+    /// The carrier refused it.
+    Failed,
+    /// Called off before dispatch.
+    Cancelled,
+    /// It has left the warehouse.
+    Dispatched,
+    /// The customer has it.
+    Delivered,
+}
+
+/// A shipment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shipment {
+    /// Its id.
+    pub id: Uuid,
+    /// The order.
+    pub order_id: Uuid,
+    /// How far it has come.
+    pub status: ShipmentStatus,
+    /// The carrier's own id; null until booked.
+    #[schema(required = true)]
+    pub carrier_reference: Option<String>,
+    /// The stream's version, as in `ETag`.
+    pub version: u64,
+    /// When it was requested.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
