@@ -1,0 +1,108 @@
+//! The in-process feed: the tail of the log in memory, and the log itself for who is behind.
+//!
+//! A shard keeps its latest decided frames in a bounded ring. A reader takes what it needs from there, or pages it from the log when
+//! the ring has gone on without it; nobody waits for a slow reader, and a slow reader loses nothing.
+
+mod reader;
+mod ring;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use domain::frame::{DecidedFrame, FrameView, Slot};
+use domain::ports::feed::{FanOut, Feed, FeedReader};
+use domain::ports::log::{LogError, LogReader};
+use domain::position::{Position, Seen, Shard};
+use tokio::sync::watch;
+
+use self::reader::InProcessReader;
+use self::ring::Ring;
+
+/// The feed of a process that owns every shard.
+pub struct InProcessFeed {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    log: Arc<dyn LogReader>,
+    rings: Vec<Mutex<Ring>>,
+    /// Counts publications, so that a reader that has nothing to do waits for the next one and misses none.
+    published: watch::Sender<u64>,
+}
+
+impl Inner {
+    /// Works on a shard's ring; the lock is held for a few pointer copies.
+    fn ring<T>(&self, shard: Shard, work: impl FnOnce(&mut Ring) -> T) -> Option<T> {
+        let ring = self.rings.get(usize::from(shard.0))?;
+        Some(work(&mut ring.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn head(&self, shard: Shard) -> u64 {
+        self.ring(shard, |ring| ring.head()).unwrap_or(0)
+    }
+}
+
+impl InProcessFeed {
+    /// A feed over a log whose shards end at `heads` (one position per shard, in shard order). Everything decided later must be
+    /// published.
+    #[must_use]
+    pub fn new(log: Arc<dyn LogReader>, heads: &[Position]) -> Self {
+        let rings = heads.iter().map(|head| Mutex::new(Ring::new(head.n))).collect();
+        Self { inner: Arc::new(Inner { log, rings, published: watch::Sender::new(0) }) }
+    }
+
+    /// A feed over a log to which nobody writes yet: it finds the heads.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn open(log: Arc<dyn LogReader>) -> Result<Self, LogError> {
+        let heads = find_heads(&*log).await?;
+        Ok(Self::new(log, &heads))
+    }
+}
+
+/// The last decided position of every shard, in shard order.
+///
+/// # Errors
+/// [`LogError`].
+pub async fn find_heads(log: &dyn LogReader) -> Result<Vec<Position>, LogError> {
+    let mut heads = Vec::new();
+    for shard in (0..log.store().shards).map(Shard) {
+        let tail = log.frame_of_position(Position { shard, n: u64::MAX }).await?;
+        let last = if tail > 1 { log.read_frames(shard, tail - 1, 1, 0).await? } else { Vec::new() };
+        let n = match last.first() {
+            Some(bytes) => {
+                let unreadable = |e: domain::frame::WireError| {
+                    LogError::Corrupt(Slot { shard, frame: tail - 1 }.to_string(), e.to_string())
+                };
+                FrameView::parse(bytes).map_err(unreadable)?.header.last_position()
+            }
+            None => 0,
+        };
+        heads.push(Position { shard, n });
+    }
+    Ok(heads)
+}
+
+impl FanOut for InProcessFeed {
+    fn publish(&self, frame: Arc<DecidedFrame>) {
+        let news = self.inner.ring(frame.header.slot.shard, |ring| ring.push(frame));
+        if news == Some(true) {
+            self.inner.published.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+}
+
+#[async_trait]
+impl Feed for InProcessFeed {
+    async fn subscribe(&self, _group: &str, seen: &Seen) -> Result<Box<dyn FeedReader>, LogError> {
+        Ok(Box::new(InProcessReader::new(self.inner.clone(), seen)))
+    }
+
+    fn heads(&self) -> Vec<Position> {
+        let shards = (0..self.inner.log.store().shards).map(Shard);
+        shards.map(|shard| Position { shard, n: self.inner.head(shard) }).collect()
+    }
+}

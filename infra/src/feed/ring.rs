@@ -1,0 +1,78 @@
+//! The latest decided frames of one shard.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use domain::event::RecordedEvent;
+use domain::frame::DecidedFrame;
+
+/// A ring holds at most this much.
+const MAX_BYTES: usize = 4 << 20;
+/// A ring holds at most so many frames.
+const MAX_FRAMES: usize = 4096;
+
+/// A run of frames without a gap in their positions, up to the head.
+pub(super) struct Ring {
+    frames: VecDeque<(Arc<DecidedFrame>, usize)>,
+    bytes: usize,
+    head: u64,
+}
+
+/// About what an event takes in memory.
+fn size(frame: &DecidedFrame) -> usize {
+    frame.events.iter().map(|event| event.data.len() + 320).sum()
+}
+
+impl Ring {
+    pub(super) fn new(head: u64) -> Self {
+        Self { frames: VecDeque::new(), bytes: 0, head }
+    }
+
+    /// The shard's last position that is known here.
+    pub(super) fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Takes over a frame; answers whether it brought news.
+    pub(super) fn push(&mut self, frame: Arc<DecidedFrame>) -> bool {
+        if frame.events.is_empty() || frame.header.last_position() <= self.head {
+            return false;
+        }
+        if frame.header.first_position != self.head + 1 {
+            // Frames between were never published here: readers find them in the log.
+            self.frames.clear();
+            self.bytes = 0;
+        }
+        self.head = frame.header.last_position();
+        let bytes = size(&frame);
+        self.bytes += bytes;
+        self.frames.push_back((frame, bytes));
+        while self.frames.len() > 1 && (self.bytes > MAX_BYTES || self.frames.len() > MAX_FRAMES) {
+            self.bytes -= self.frames.pop_front().map_or(0, |(_, bytes)| bytes);
+        }
+        true
+    }
+
+    /// Whether the ring reaches back to position `next`.
+    pub(super) fn reaches(&self, next: u64) -> bool {
+        self.frames.front().is_some_and(|(frame, _)| frame.header.first_position <= next)
+    }
+
+    /// Appends the events from position `next` on, at most `limit`; none when the ring doesn't reach back so far.
+    pub(super) fn copy(&self, next: u64, limit: usize, out: &mut Vec<Arc<RecordedEvent>>) {
+        if !self.reaches(next) {
+            return;
+        }
+        let start = self.frames.partition_point(|(frame, _)| frame.header.last_position() < next);
+        let end = out.len() + limit;
+        for (frame, _) in self.frames.range(start..) {
+            // Only the first frame can begin before `next`; an index in a frame is below its length, a usize.
+            let skip = next.saturating_sub(frame.header.first_position) as usize;
+            let room = end - out.len();
+            out.extend(frame.events.iter().skip(skip).take(room).cloned());
+            if out.len() == end {
+                break;
+            }
+        }
+    }
+}

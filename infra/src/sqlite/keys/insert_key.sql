@@ -1,0 +1,1 @@
+INSERT INTO subject_keys (subject, key) VALUES (?1, ?2)

@@ -1,0 +1,1 @@
+DELETE FROM command_results WHERE shard = ?1

@@ -1,0 +1,1 @@
+DELETE FROM pointers WHERE shard = ?1

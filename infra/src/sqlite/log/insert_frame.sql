@@ -1,0 +1,1 @@
+INSERT INTO log (slot, last_position, bytes) VALUES (?1, ?2, ?3)

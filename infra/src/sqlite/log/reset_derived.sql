@@ -1,0 +1,1 @@
+UPDATE progress SET derived_through = 0 WHERE shard = ?1

@@ -1,0 +1,1 @@
+SELECT bytes FROM log WHERE slot = ?1

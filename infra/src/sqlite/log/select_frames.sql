@@ -1,0 +1,1 @@
+SELECT slot, bytes FROM log WHERE slot BETWEEN ?1 AND ?2 ORDER BY slot LIMIT ?3

@@ -1,0 +1,1 @@
+SELECT last_position FROM log WHERE slot = ?1

@@ -1,0 +1,1 @@
+SELECT id, shards FROM store WHERE only_row = 1

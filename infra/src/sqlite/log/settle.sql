@@ -1,0 +1,1 @@
+UPDATE store SET settled = settled + 1 WHERE only_row = 1

@@ -1,0 +1,238 @@
+//! Verifying a store (P8): first the log, from its bytes alone, then the derived rows, which auditors read.
+
+use domain::frame::{DecidedFrame, Tail};
+use domain::merkle::Hash;
+use domain::ports::log::{EventLog, LogError};
+use domain::position::{Position, Shard};
+use domain::verify::{Fault, verify_frame};
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::derived_digest::DerivedDigest;
+
+/// A page of frames: at most so many, and about so many bytes.
+const PAGE_FRAMES: usize = 1024;
+const PAGE_BYTES: usize = 4 << 20;
+/// While derived rows are being written, a digest may catch them between two frames; it is then taken again, so many times.
+const DIGEST_ATTEMPTS: usize = 5;
+
+/// How far a shard holds together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShardReport {
+    /// The shard.
+    pub shard: Shard,
+    /// The position of its last event that could be verified; `n` is 0 when it has none.
+    pub head: Position,
+    /// The hash of the last frame that could be verified, lower-case hex; zeros when it has none.
+    #[serde(serialize_with = "hex")]
+    pub hash: Hash,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// Log and derived rows hold together.
+    pub ok: bool,
+    /// Every shard.
+    pub shards: Vec<ShardReport>,
+    /// The first position that doesn't hold, of the lowest shard that has one.
+    pub first_fault: Option<Position>,
+    /// What doesn't hold there.
+    pub fault_reason: Option<String>,
+}
+
+fn hex<S: Serializer>(hash: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
+    let text: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    serializer.serialize_str(&text)
+}
+
+/// Verifies every shard of a store, also one that is being written to. `progress` is told the last position verified of a
+/// shard, after every page.
+///
+/// # Errors
+/// [`LogError::Unavailable`] when storage can't be read; what is wrong with the contents is in the report.
+pub async fn verify_store(
+    log: &dyn EventLog,
+    mut progress: impl FnMut(Shard, Position) + Send,
+) -> Result<VerifyReport, LogError> {
+    let mut shards = Vec::new();
+    let mut first: Option<Fault> = None;
+    for shard in (0..log.store().shards).map(Shard) {
+        let (tail, fault) = verify_shard(log, shard, &mut progress).await?;
+        shards.push(ShardReport { shard, head: Position { shard, n: tail.head() }, hash: tail.previous });
+        first = first.or(fault);
+    }
+    let (first_fault, fault_reason) = first.map(|fault| (fault.position, fault.reason)).unzip();
+    Ok(VerifyReport { ok: first_fault.is_none(), shards, first_fault, fault_reason })
+}
+
+/// What is wrong with the contents is a fault at `position`; that storage can't be read is not.
+fn as_fault(position: Position, error: LogError) -> Result<Fault, LogError> {
+    match error {
+        LogError::Corrupt(..) => Ok(Fault { position, reason: error.to_string() }),
+        LogError::Unavailable(_) => Err(error),
+    }
+}
+
+async fn verify_shard(
+    log: &dyn EventLog,
+    shard: Shard,
+    progress: &mut (impl FnMut(Shard, Position) + Send),
+) -> Result<(Tail, Option<Fault>), LogError> {
+    let derived = stable_digest(log, shard).await?;
+    let mut walk = Walk {
+        store: log.store().id,
+        tail: Tail::empty(shard),
+        through: derived.through,
+        expected: DerivedDigest::default(),
+    };
+    loop {
+        let page = match log.read_frames(shard, walk.tail.slot.frame, PAGE_FRAMES, PAGE_BYTES).await {
+            Ok(page) if page.is_empty() => break,
+            Ok(page) => page,
+            Err(error) => {
+                let fault = as_fault(walk.next(), error)?;
+                return Ok((walk.tail, Some(fault)));
+            }
+        };
+        let fault;
+        // Hashing a page takes long enough to hold up whatever else this thread serves.
+        (walk, fault) = tokio::task::spawn_blocking(move || walk.page(&page))
+            .await
+            .map_err(|e| LogError::Unavailable(format!("the verification was given up: {e}")))?;
+        if fault.is_some() {
+            return Ok((walk.tail, fault));
+        }
+        progress(shard, walk.head());
+    }
+    let fault = compare_derived(log, &mut walk, derived).await?;
+    Ok((walk.tail, fault))
+}
+
+/// The way through one shard's log.
+struct Walk {
+    store: Uuid,
+    tail: Tail,
+    /// Derived rows reach up to this frame.
+    through: u64,
+    /// Of the rows that the frames so far lead to.
+    expected: DerivedDigest,
+}
+
+impl Walk {
+    fn head(&self) -> Position {
+        Position { shard: self.tail.slot.shard, n: self.tail.head() }
+    }
+
+    fn next(&self) -> Position {
+        Position { shard: self.tail.slot.shard, n: self.tail.next_position }
+    }
+
+    fn page(mut self, page: &[Vec<u8>]) -> (Self, Option<Fault>) {
+        for bytes in page {
+            let (slot, next) = (self.tail.slot, self.next());
+            match verify_frame(self.store, &self.tail, bytes) {
+                Ok(tail) => self.tail = tail,
+                Err(fault) => return (self, Some(fault)),
+            }
+            if slot.frame <= self.through {
+                match DecidedFrame::decode(bytes) {
+                    Ok(frame) => self.expected.frame(&frame),
+                    Err(error) => return (self, Some(Fault { position: next, reason: error.to_string() })),
+                }
+            }
+        }
+        (self, None)
+    }
+}
+
+/// A digest of derived rows, and the frame that they reach.
+struct Derived {
+    through: u64,
+    /// `None` when rows were written whenever it was taken.
+    digest: Result<Option<Hash>, Fault>,
+}
+
+async fn stable_digest(log: &dyn EventLog, shard: Shard) -> Result<Derived, LogError> {
+    let start = Position { shard, n: 1 };
+    let mut through = 0;
+    for _ in 0..DIGEST_ATTEMPTS {
+        let taken = async {
+            let before = log.progress(shard).await?.derived_through;
+            let digest = log.derived_digest(shard).await?;
+            Ok((before, digest, log.progress(shard).await?.derived_through))
+        };
+        match taken.await {
+            Ok((before, digest, after)) if before == after => {
+                return Ok(Derived { through: before, digest: Ok(Some(digest)) });
+            }
+            Ok((before, ..)) => through = before,
+            Err(error) => return Ok(Derived { through: 0, digest: Err(as_fault(start, error)?) }),
+        }
+    }
+    Ok(Derived { through, digest: Ok(None) })
+}
+
+async fn compare_derived(
+    log: &dyn EventLog,
+    walk: &mut Walk,
+    derived: Derived,
+) -> Result<Option<Fault>, LogError> {
+    let last_frame = walk.tail.slot.frame - 1;
+    if derived.through > last_frame {
+        let reason =
+            format!("derived rows know frame {}, but the log ends at frame {last_frame}", derived.through);
+        return Ok(Some(Fault { position: walk.next(), reason }));
+    }
+    let expected = std::mem::take(&mut walk.expected).finish();
+    match derived.digest {
+        Err(fault) => Ok(Some(fault)),
+        Ok(Some(digest)) if digest == expected => Ok(None),
+        Ok(Some(_)) => {
+            let more = || Fault {
+                position: walk.head(),
+                reason: "there are derived rows that nothing in the log leads to".to_owned(),
+            };
+            Ok(Some(first_difference(log, walk).await?.unwrap_or_else(more)))
+        }
+        Ok(None) => first_difference(log, walk).await,
+    }
+}
+
+/// Looks up every event and command of the log in the derived rows: slow, but it names the place.
+async fn first_difference(log: &dyn EventLog, walk: &Walk) -> Result<Option<Fault>, LogError> {
+    let shard = walk.tail.slot.shard;
+    let mut number = 1;
+    while number <= walk.through {
+        for bytes in log.read_frames(shard, number, PAGE_FRAMES, PAGE_BYTES).await? {
+            if number > walk.through {
+                return Ok(None);
+            }
+            let frame = DecidedFrame::decode(&bytes)
+                .map_err(|e| LogError::Corrupt(format!("frame {number} of shard {shard}"), e.to_string()))?;
+            for event in &frame.events {
+                let found = log.read_stream(&event.stream, event.version - 1, 1).await;
+                let reason = match found {
+                    Ok(found) if found.first() == Some(&**event) => continue,
+                    Ok(_) => {
+                        format!("version {} of {} is not in the derived rows", event.version, event.stream)
+                    }
+                    Err(error) => as_fault(event.position, error)?.reason,
+                };
+                return Ok(Some(Fault { position: event.position, reason }));
+            }
+            for command in &frame.commands {
+                let position = Position { shard, n: frame.header.first_position };
+                let reason = match log.command_result(shard, command.id).await {
+                    // An id may be accepted again later; its latest result counts.
+                    Ok(Some(found)) if found.frame >= number => continue,
+                    Ok(_) => format!("the result of command {} is not in the derived rows", command.id),
+                    Err(error) => as_fault(position, error)?.reason,
+                };
+                return Ok(Some(Fault { position, reason }));
+            }
+            number += 1;
+        }
+    }
+    Ok(None)
+}
