@@ -1,0 +1,169 @@
+//! Every configuration key: its type, default and meaning, one struct per concern.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::reference::Key;
+use super::values::{
+    CarrierUrl, FeedUrl, LogFormat, LogUrl, PaymentsUrl, ReadUrl, Role, SearchUrl, Span,
+};
+
+/// Declares a section: the struct, its defaults, and its part of the reference.
+macro_rules! section {
+    ($(#[doc = $doc:literal])+ $name:ident in $prefix:literal {
+        $($(#[doc = $meaning:literal])+ $field:ident: $type:ty [$kind:literal] = $default:expr),+ $(,)?
+    }) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name { $($(#[doc = $meaning])+ pub $field: $type),+ }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default),+ }
+            }
+        }
+
+        impl $name {
+            pub(super) fn keys(out: &mut Vec<Key>) {
+                let defaults = Self::default();
+                $(out.push(Key::new(
+                    concat!($prefix, ".", stringify!($field)),
+                    $kind,
+                    &defaults.$field,
+                    concat!($($meaning),+),
+                ));)+
+            }
+        }
+    };
+}
+
+section! {
+    /// Where data is kept.
+    Data in "data" {
+        /// The data directory. Signing keys, subjects' keys and the simulators are here; the embedded backends too,
+        /// unless their URLs name other directories.
+        dir: PathBuf ["path"] = PathBuf::from("tillstream-data"),
+    }
+}
+
+section! {
+    /// The HTTP listener.
+    Http in "http" {
+        /// The address that serves everything; port 0 takes a free one, and DIR/address says which.
+        listen: SocketAddr ["address"] = SocketAddr::from(([127, 0, 0, 1], 8080)),
+        /// How long a query waits for the positions of its Sync-Token before it answers 503.
+        sync_wait: Span ["duration"] = Span::seconds(5),
+        /// How long requests that were accepted may take to finish when the server stops.
+        drain: Span ["duration"] = Span::seconds(20),
+    }
+}
+
+section! {
+    /// Tokens and passwords.
+    Auth in "auth" {
+        /// The `iss` of access tokens.
+        issuer: String ["text"] = "tillstream".to_owned(),
+        /// The `aud` of access tokens.
+        audience: String ["text"] = "tillstream-api".to_owned(),
+    }
+}
+
+section! {
+    /// The event log.
+    Log in "log" {
+        /// The log's backend: `sqlite:` keeps it in data.dir, `sqlite:<directory>` elsewhere.
+        url: LogUrl ["url"] = LogUrl::default(),
+        /// N, the number of shards of a new store, 1 to 1024; it never changes afterwards.
+        shards: u16 ["number"] = 16,
+    }
+}
+
+section! {
+    /// The fan-out of decided events.
+    Feed in "feed" {
+        /// The feed's backend: `memory:` tails the log within the process.
+        url: FeedUrl ["url"] = FeedUrl,
+    }
+}
+
+section! {
+    /// The read models.
+    Read in "read" {
+        /// The read models' backend: `sqlite:` keeps them in data.dir, `sqlite:<directory>` elsewhere.
+        url: ReadUrl ["url"] = ReadUrl::default(),
+        /// Readiness fails while a projection is further behind the log than this many events.
+        max_lag: u64 ["number"] = 50_000,
+    }
+}
+
+section! {
+    /// The product search.
+    Search in "search" {
+        /// The search index's backend: `tantivy:` keeps it in data.dir, `tantivy:<directory>` elsewhere.
+        url: SearchUrl ["url"] = SearchUrl::default(),
+    }
+}
+
+section! {
+    /// The order fulfilment saga.
+    Fulfilment in "fulfilment" {
+        /// How long an order's stock stays reserved without payment.
+        reservation: Span ["duration"] = Span::seconds(15 * 60),
+    }
+}
+
+section! {
+    /// The payment provider.
+    Payments in "payments" {
+        /// The provider: `simulator:` is built in, with a durable state of its own in data.dir.
+        url: PaymentsUrl ["url"] = PaymentsUrl,
+    }
+}
+
+section! {
+    /// The carrier.
+    Carrier in "carrier" {
+        /// The carrier: `simulator:` is built in, with a durable state of its own in data.dir.
+        url: CarrierUrl ["url"] = CarrierUrl,
+    }
+}
+
+section! {
+    /// The roles of this process.
+    Roles in "roles" {
+        /// Which roles run: command-api, projections, query-api, sagas. Empty runs every one; embedded backends
+        /// allow nothing else.
+        run: Vec<Role> ["list"] = Vec::new(),
+    }
+}
+
+section! {
+    /// The program's own logs, on standard error.
+    Logging in "logging" {
+        /// `human` or `json`.
+        format: LogFormat ["word"] = LogFormat::Human,
+        /// What is logged, as a level (`error`, `warn`, `info`, `debug`, `trace`) or as filter directives
+        /// (`info,infra=debug`).
+        level: String ["text"] = "info".to_owned(),
+    }
+}
+
+pub(super) fn keys() -> Vec<Key> {
+    let mut out = Vec::new();
+    Data::keys(&mut out);
+    Http::keys(&mut out);
+    Auth::keys(&mut out);
+    Log::keys(&mut out);
+    Feed::keys(&mut out);
+    Read::keys(&mut out);
+    Search::keys(&mut out);
+    Fulfilment::keys(&mut out);
+    Payments::keys(&mut out);
+    Carrier::keys(&mut out);
+    Roles::keys(&mut out);
+    Logging::keys(&mut out);
+    out
+}

@@ -1,0 +1,28 @@
+//! The program's own logs: on standard error, for people or as JSON, with the correlation id of the request's span.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
+
+use crate::config::LogFormat;
+use crate::config::sections::Logging;
+
+/// Starts logging for the whole process. A second call changes nothing.
+///
+/// # Errors
+/// When `logging.level` is no filter.
+pub fn start(config: &Logging) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.level)
+        .map_err(|e| anyhow::anyhow!("logging.level `{}` is not a log filter: {e}", config.level))?
+        // tantivy tells of every segment at info.
+        .add_directive("tantivy=warn".parse()?);
+    let human = (config.format == LogFormat::Human)
+        .then(|| fmt::layer().with_writer(std::io::stderr).with_target(false).compact());
+    let json = (config.format == LogFormat::Json)
+        .then(|| fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false).with_writer(std::io::stderr));
+    let started = tracing_subscriber::registry().with(filter).with(human).with(json).try_init();
+    if started.is_err() {
+        tracing::debug!("logging had been started before");
+    }
+    Ok(())
+}

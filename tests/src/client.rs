@@ -1,0 +1,202 @@
+//! A small client of the HTTP API, as a stranger would write one.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+
+/// An answer, read to its end.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as JSON; `Null` when it is empty or isn't JSON.
+    pub body: Value,
+    /// The body as it came.
+    pub text: String,
+}
+
+impl Reply {
+    /// A header's value; empty when absent.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+    }
+
+    /// A text of the body, by JSON pointer; empty when absent.
+    #[must_use]
+    pub fn text_at(&self, pointer: &str) -> &str {
+        self.body.pointer(pointer).and_then(Value::as_str).unwrap_or("")
+    }
+
+    /// A number of the body, by JSON pointer; -1 when absent.
+    #[must_use]
+    pub fn number_at(&self, pointer: &str) -> i64 {
+        self.body.pointer(pointer).and_then(Value::as_i64).unwrap_or(-1)
+    }
+
+    /// The `id` of the body.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.text_at("/id").to_owned()
+    }
+
+    /// The last segment of a problem's type.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        self.text_at("/type").rsplit('/').next().unwrap_or("")
+    }
+
+    /// The same answer when it has this status.
+    ///
+    /// # Panics
+    /// When it has another.
+    #[must_use]
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "unexpected answer: {}", self.text);
+        self
+    }
+}
+
+/// A client of one server, signed in or not.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+/// A request being put together.
+#[derive(Debug)]
+pub struct Call {
+    builder: reqwest::RequestBuilder,
+}
+
+impl Client {
+    /// A client of the server at `base` (`http://address`), not signed in.
+    ///
+    /// # Panics
+    /// When no client can be made.
+    #[must_use]
+    pub fn new(base: &str) -> Self {
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(256)
+            .build()
+            .expect("an HTTP client");
+        Self { http, base: base.to_owned(), token: None }
+    }
+
+    /// The same client for a server that has moved to another address.
+    #[must_use]
+    pub fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
+    /// The same client with another access token.
+    #[must_use]
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same client without a token.
+    #[must_use]
+    pub fn anonymous(&self) -> Self {
+        Self { token: None, ..self.clone() }
+    }
+
+    /// A request to a path.
+    #[must_use]
+    pub fn call(&self, method: Method, path: &str) -> Call {
+        let mut builder = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            builder = builder.bearer_auth(token);
+        }
+        Call { builder }
+    }
+
+    /// GET, read to its end.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn get(&self, path: &str) -> reqwest::Result<Reply> {
+        self.call(Method::GET, path).send().await
+    }
+
+    /// POST of a JSON body.
+    #[must_use]
+    pub fn post(&self, path: &str, body: &Value) -> Call {
+        self.call(Method::POST, path).json(body)
+    }
+
+    /// PUT of a JSON body.
+    #[must_use]
+    pub fn put(&self, path: &str, body: &Value) -> Call {
+        self.call(Method::PUT, path).json(body)
+    }
+
+    /// Signs in.
+    ///
+    /// # Errors
+    /// When no answer came.
+    ///
+    /// # Panics
+    /// When the credentials are refused.
+    pub async fn login(&self, email: &str, password: &str) -> reqwest::Result<Self> {
+        let body = serde_json::json!({ "email": email, "password": password });
+        let reply = self.anonymous().post("/api/v1/auth/login", &body).send().await?.expect(200);
+        Ok(self.with_token(reply.text_at("/access_token")))
+    }
+}
+
+impl Call {
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let name = HeaderName::try_from(name).expect("a header name");
+        self.builder = self.builder.header(name, HeaderValue::try_from(value).expect("a header value"));
+        self
+    }
+
+    /// Adds an `Idempotency-Key`.
+    #[must_use]
+    pub fn key(self, key: &str) -> Self {
+        self.header("idempotency-key", key)
+    }
+
+    /// Adds a `Sync-Token`.
+    #[must_use]
+    pub fn seen(self, token: &str) -> Self {
+        self.header("sync-token", token)
+    }
+
+    /// Sets a JSON body.
+    #[must_use]
+    pub fn json(mut self, body: &Value) -> Self {
+        self.builder = self.builder.json(body);
+        self
+    }
+
+    /// Sets a body as it is.
+    #[must_use]
+    pub fn body(mut self, content_type: &str, body: impl Into<reqwest::Body>) -> Self {
+        self.builder = self.builder.header("content-type", content_type).body(body);
+        self
+    }
+
+    /// Sends it and reads the answer to its end.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn send(self) -> reqwest::Result<Reply> {
+        let response = self.builder.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(Reply { status, headers, body, text })
+    }
+}

@@ -1,0 +1,275 @@
+//! The real binary as a process: started on a free port, killed, started again.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use crate::client::Client;
+
+/// The binary `tillstream`, built from today's sources.
+///
+/// # Panics
+/// When it can't be built.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("TILLSTREAM_BIN") {
+            return PathBuf::from(path);
+        }
+        // …/target/debug/deps/<test> → …/target/debug/tillstream
+        let test = std::env::current_exe().expect("the path of this test");
+        let directory = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        build.args(["build", "--quiet", "--package", "infra", "--bin", "tillstream"]);
+        if directory.ends_with("release") {
+            build.arg("--release");
+        }
+        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
+        assert!(built.success(), "the binary tillstream could not be built");
+        directory.join("tillstream")
+    })
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// `http://address`.
+    pub base: String,
+    /// Its data directory.
+    pub dir: PathBuf,
+}
+
+/// How to start one.
+#[derive(Debug, Clone)]
+pub struct Start {
+    dir: PathBuf,
+    command: &'static str,
+    sets: Vec<String>,
+    wrapper: Vec<String>,
+}
+
+impl Start {
+    /// `tillstream serve` on a data directory.
+    #[must_use]
+    pub fn serve(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), command: "serve", sets: Vec::new(), wrapper: Vec::new() }
+    }
+
+    /// `tillstream demo` on a data directory.
+    #[must_use]
+    pub fn demo(dir: &Path) -> Self {
+        Self { command: "demo", ..Self::serve(dir) }
+    }
+
+    /// With a configuration key set.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.sets.push(format!("{key}={value}"));
+        self
+    }
+
+    /// Run by another program: `bash -c 'ulimit -f 10; exec "$@"' bash`.
+    #[must_use]
+    pub fn wrapped(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&w| w.to_owned()).collect();
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = match self.wrapper.split_first() {
+            Some((program, args)) => {
+                let mut command = Command::new(program);
+                command.args(args).arg(binary());
+                command
+            }
+            None => Command::new(binary()),
+        };
+        command.arg(self.command).arg("--data-dir").arg(&self.dir).args(["--listen", "127.0.0.1:0"]);
+        for set in &self.sets {
+            command.args(["--set", set]);
+        }
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log file");
+        clean(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        command
+    }
+
+    /// Where the server's own log goes: beside the data directory, so that it can be read when a test fails.
+    fn log_file(&self) -> PathBuf {
+        self.dir.with_extension("log")
+    }
+
+    /// Starts it and waits until it says that it serves.
+    ///
+    /// # Errors
+    /// When it ends before it serves; with what it logged.
+    pub fn start(&self) -> anyhow::Result<Server> {
+        let mut child = self.command().spawn().context("the server can't be started")?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let mut printed = String::new();
+        for line in lines.by_ref() {
+            let line = line?;
+            if let Some(base) = line.split_whitespace().find(|word| word.starts_with("http://127.0.0.1:")) {
+                let base = base.trim_end_matches('/').to_owned();
+                // Whatever it prints later is read and dropped, so that it never blocks on a full pipe.
+                std::thread::spawn(move || lines.for_each(drop));
+                return Ok(Server { child, base, dir: self.dir.clone() });
+            }
+            printed.push_str(&line);
+            printed.push('\n');
+        }
+        let status = child.wait()?;
+        let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
+        bail!("the server ended with {status} before it served\n{printed}{log}")
+    }
+}
+
+impl Server {
+    /// A client that isn't signed in.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(&self.base)
+    }
+
+    /// A client signed in as one of the accounts of a credentials file.
+    ///
+    /// # Errors
+    /// When the file can't be read, or no answer came.
+    pub async fn login(&self, credentials: &Path, account: &str) -> anyhow::Result<Client> {
+        let all: Value = serde_json::from_str(&std::fs::read_to_string(credentials)?)?;
+        let text = |field: &str| all[account][field].as_str().unwrap_or_default().to_owned();
+        Ok(self.client().login(&text("email"), &text("password")).await?)
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Errors
+    /// When the process can't be waited for.
+    pub fn kill(&mut self) -> std::io::Result<ExitStatus> {
+        self.child.kill()?;
+        self.child.wait()
+    }
+
+    /// SIGTERM, and waits for the end, at most a minute.
+    ///
+    /// # Errors
+    /// When it doesn't end.
+    pub fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
+        send("TERM", self.child.id())?;
+        self.wait(Duration::from_secs(60))
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// When it doesn't end in time.
+    pub fn wait(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
+        let started = Instant::now();
+        while started.elapsed() < within {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        bail!("the server didn't end within {within:?}")
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already ended is fine; a test that failed must leave no process behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal by name to a process that this test started.
+///
+/// # Errors
+/// When it can't be sent.
+pub fn send(signal: &str, pid: u32) -> anyhow::Result<()> {
+    let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status()?;
+    anyhow::ensure!(sent.success(), "SIG{signal} can't be sent to {pid}");
+    Ok(())
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The exit status; -1 when a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// Runs `tillstream <args>` to its end.
+///
+/// # Panics
+/// When it can't be started.
+#[must_use]
+pub fn tillstream(args: &[&str]) -> Ended {
+    let output = clean(Command::new(binary()).args(args)).stdin(Stdio::null()).output().expect("tillstream runs");
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The configuration of whoever runs the tests must not reach the servers under test.
+fn clean(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TILLSTREAM_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A data directory with the usual accounts in it, and its credentials file.
+///
+/// # Panics
+/// When it can't be made.
+#[must_use]
+pub fn shop() -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let temp = tempfile::tempdir().expect("a temporary directory");
+    let (dir, credentials) = (temp.path().join("data"), temp.path().join("credentials.json"));
+    let text = |path: &Path| path.to_str().expect("a UTF-8 path").to_owned();
+    let done = tillstream(&["bootstrap", "--data-dir", &text(&dir), "--credentials", &text(&credentials)]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    (temp, dir, credentials)
+}
+
+/// Asks again and again until there is an answer, at most for `within`.
+///
+/// # Panics
+/// When there is none in time; says what was waited for.
+#[track_caller]
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    within: Duration,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(started.elapsed() < within, "waited {within:?} in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
