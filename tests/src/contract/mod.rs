@@ -1,0 +1,3 @@
+//! Contract suites: what every backend of a port must pass.
+
+pub mod owners;

@@ -1,0 +1,342 @@
+//! State: what decisions see, whatever was loaded, evicted, lost or rewritten.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use command_api::owner::{OwnerConfig, Owners};
+use domain::aggregate::{Aggregate, DecisionContext, Registry, SnapshotState};
+use domain::command::{CommandError, CommandId, CommandRequest, Step};
+use domain::ports::clock::SystemClock;
+use domain::ports::gateway::CommandGateway;
+use domain::ports::log::{DerivedBatch, StoredSnapshot};
+use domain::position::Shard;
+use domain::refusal::{DomainError, RefusalKind};
+use domain::shop::email_claim::EmailClaimCommand;
+use domain::stream::StreamId;
+use domain::upcast::Upcasters;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::FreshLog;
+use super::world::{
+    Published, SetClock, World, command, config, level, level_of, on, out_of_stock, owners, owners_at,
+    owners_with, reserve, set_stock, stock, stock_of,
+};
+use crate::faults::{FaultyLog, ProposeFault};
+
+/// Commands that arrive while their stream is being loaded run in order of arrival.
+// proves: P5
+pub async fn commands_on_a_cold_stream_keep_their_order<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let before = owners(world.log()).await;
+    before.submit(command(set_stock(1_000))).await.unwrap();
+    before.stop().await;
+    let owners = owners(world.log()).await;
+    let submits = (1..=50).map(|n| {
+        let request = command(set_stock(1_000 + n));
+        // Every other one needs a lookup as well, which may take longer than the load.
+        owners.submit(if n % 2 == 0 { request.supplied([1; 32]) } else { request })
+    });
+    for outcome in futures::future::join_all(submits).await {
+        outcome.unwrap();
+    }
+    assert_eq!(level(&owners).await, (1_050, 0, 51));
+}
+
+/// Two hundred buyers of seven pieces: seven reservations, whatever frames they share.
+// proves: INV-2
+pub async fn the_last_pieces_are_sold_once<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let owners = owners(world.log()).await;
+    owners.submit(command(set_stock(7))).await.unwrap();
+    let buyers = (0..200).map(|n| {
+        let owners = Arc::clone(&owners);
+        tokio::spawn(async move { owners.submit(command(reserve(n, 1))).await })
+    });
+    let outcomes: Vec<_> = futures::future::join_all(buyers).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 7);
+    assert_eq!(outcomes.iter().filter(|outcome| out_of_stock(outcome)).count(), 193);
+    assert_eq!(level(&owners).await.1, 7);
+}
+
+/// A command with two steps of which one is refused leaves nothing behind.
+// proves: USR-1
+pub async fn steps_are_decided_together_or_not_at_all<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let owners = owners(world.log()).await;
+    let claim = StreamId::new("default", "email_claim", "x");
+    let claim_for = |user: u128| EmailClaimCommand::Claim { user_id: Uuid::from_u128(user) };
+    let both = |user, on_hand| {
+        let steps = vec![Step::new(stock(), set_stock(on_hand)), Step::new(claim.clone(), claim_for(user))];
+        CommandRequest::new(CommandId::fresh(), "system:test", steps)
+    };
+    let accepted = owners.submit(both(1, 5)).await.unwrap();
+    assert_eq!((accepted.events, accepted.position.n), (2, 2));
+    let taken = owners.submit(both(2, 6)).await;
+    assert!(matches!(taken, Err(CommandError::Refused(refusal)) if refusal.code == "email-taken"));
+    assert_eq!(level(&owners).await, (5, 0, 1));
+    let frames = world.frames(Shard(0)).await;
+    let together = frames.iter().find(|frame| frame.events.len() == 2);
+    assert!(together.is_some(), "both events share a frame");
+}
+
+/// A state from snapshot and later events equals the one that was folded live.
+// proves: P5
+pub async fn snapshots_and_events_give_the_same_state<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let every_ten = OwnerConfig { snapshot_every: 10, ..config() };
+    let live = owners_with(world.log(), every_ten.clone()).await;
+    live.submit(command(set_stock(100))).await.unwrap();
+    for n in 0..34 {
+        live.submit(command(reserve(n, 2))).await.unwrap();
+    }
+    let before = live.read(&[stock()]).await.unwrap().remove(0);
+    live.stop().await;
+    let snapshot = world.log().read_snapshot(&stock()).await.unwrap().expect("one was taken");
+    assert_eq!(snapshot.version, 30);
+    let loaded = owners_with(world.log(), every_ten).await;
+    let after = loaded.read(&[stock()]).await.unwrap().remove(0);
+    assert_eq!(after.meta, before.meta);
+    assert_eq!(after.state.to_json().unwrap(), before.state.to_json().unwrap());
+}
+
+/// A snapshot that today's fold wouldn't have made is not believed.
+// proves: P5
+pub async fn a_snapshot_of_another_fold_is_ignored<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let first = owners(world.log()).await;
+    first.submit(command(set_stock(5))).await.unwrap();
+    first.stop().await;
+    let contents = SnapshotState { state: r#"{"warehouses":{}}"#.into(), fold: [9; 32] };
+    let snapshot = StoredSnapshot { version: 1, created_at: 0, updated_at: 0, contents };
+    let batch = DerivedBatch { frames: Vec::new(), snapshots: vec![(stock(), snapshot)] };
+    world.log().write_derived(Shard(0), &batch).await.unwrap();
+    let second = owners(world.log()).await;
+    assert_eq!(level(&second).await, (5, 0, 1));
+}
+
+/// Derived rows are dropped: the next owner writes identical ones, and states and answers are what they were.
+// proves: P5
+pub async fn loss_of_all_derived_rows_loses_nothing<B: FreshLog>() {
+    let world = World::<B>::sharded(4).await;
+    let streams: Vec<StreamId> = (0..20).map(|n| stock_of(Uuid::from_u128(n))).collect();
+    let first = owners(world.log()).await;
+    for (n, stream) in (1..).zip(&streams) {
+        first.submit(on(stream.clone(), set_stock(n)).supplied([1; 32])).await.unwrap();
+        first.submit(on(stream.clone(), reserve(1, 1))).await.unwrap();
+    }
+    first.stop().await;
+    let mut digests = Vec::new();
+    for n in 0..4 {
+        digests.push(world.log().derived_digest(Shard(n)).await.unwrap());
+        world.log().drop_derived(Shard(n)).await.unwrap();
+        assert_ne!(world.log().derived_digest(Shard(n)).await.unwrap(), digests[usize::from(n)]);
+    }
+    // An overlay that holds little makes the takeover write rows while it reads.
+    let second = owners_with(world.log(), OwnerConfig { overlay_bytes: 4_096, ..config() }).await;
+    for (n, stream) in (1..).zip(&streams) {
+        assert_eq!(level_of(&second, stream.clone()).await, (n, 1, 2));
+    }
+    second.stop().await;
+    for n in 0..4 {
+        let progress = world.log().progress(Shard(n)).await.unwrap();
+        let frames = world.frames(Shard(n)).await.len() as u64;
+        assert_eq!(progress.derived_through, frames);
+    }
+    // Fences have no rows, so the digests are those of before.
+    for n in 0..4 {
+        assert_eq!(world.log().derived_digest(Shard(n)).await.unwrap(), digests[usize::from(n)]);
+    }
+}
+
+/// The machine's clock is set back: event times stay where they were, also across owners.
+// proves: EVT-1
+pub async fn time_never_goes_back_within_a_shard<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let start = domain::whole_micros(chrono::Utc::now());
+    let clock = Arc::new(SetClock(Mutex::new(start)));
+    let set = |minutes: i64| *clock.0.lock().expect("no panic") = start + chrono::TimeDelta::minutes(minutes);
+    let first = owners_at(world.log(), config(), clock.clone()).await;
+    first.submit(command(set_stock(1))).await.unwrap();
+    set(-5);
+    first.submit(command(set_stock(2))).await.unwrap();
+    first.stop().await;
+    set(-10);
+    let second = owners_at(world.log(), config(), clock.clone()).await;
+    second.submit(command(set_stock(3))).await.unwrap();
+    set(1);
+    second.submit(command(set_stock(4))).await.unwrap();
+    let times: Vec<_> = world.events().await.iter().map(|event| event.time).collect();
+    assert_eq!(times, [start, start, start, start + chrono::TimeDelta::minutes(1)]);
+}
+
+/// More commands than the queue holds: the surplus is told so at once, the others are decided once storage answers.
+// proves: SEC-10
+pub async fn a_full_queue_is_told_and_loses_nothing<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let faulty = FaultyLog::new(world.log());
+    let owners = owners_with(faulty.clone(), OwnerConfig { queue: 8, ..config() }).await;
+    owners.submit(command(set_stock(1_000))).await.unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    faulty.inject([ProposeFault::PausedAfter(Arc::clone(&gate))]);
+    let submits = (0..100).map(|n| {
+        let owners = Arc::clone(&owners);
+        tokio::spawn(async move { owners.submit(command(reserve(n, 1))).await })
+    });
+    let submits: Vec<_> = submits.collect();
+    faulty.fault_met().await;
+    // Eight in the frame or ready, eight in the queue: the rest is refused while the slot is open.
+    let refused = async {
+        while submits.iter().filter(|submit| submit.is_finished()).count() < 100 - 8 - 8 - 8 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), refused).await.expect("the surplus is told at once");
+    gate.add_permits(1);
+    let outcomes: Vec<_> = futures::future::join_all(submits).await.into_iter().map(Result::unwrap).collect();
+    let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let overloaded = outcomes.iter().filter(|o| matches!(o, Err(CommandError::Overloaded))).count();
+    assert_eq!(accepted + overloaded, 100);
+    assert_eq!(world.count("inventory.reserved").await, accepted);
+}
+
+/// What was accepted into the queue is answered before a stop ends; what comes later is told that the server stops.
+// proves: OPS-2
+pub async fn a_stop_answers_what_was_accepted<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let owners = owners(world.log()).await;
+    let submits: Vec<_> = (1..=100)
+        .map(|n| {
+            let owners = Arc::clone(&owners);
+            tokio::spawn(async move { owners.submit(command(set_stock(n))).await })
+        })
+        .collect();
+    owners.stop().await;
+    let late = owners.submit(command(set_stock(1))).await;
+    assert!(matches!(late, Err(CommandError::Unavailable(_))), "{late:?}");
+    let outcomes: Vec<_> = futures::future::join_all(submits).await.into_iter().map(Result::unwrap).collect();
+    for outcome in &outcomes {
+        assert!(matches!(outcome, Ok(_) | Err(CommandError::Unavailable(_))), "{outcome:?}");
+    }
+    let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(world.count("inventory.stock_set").await, accepted);
+}
+
+/// `If-Match`: a version that is not the stream's is refused, and a refusal before it in the frame doesn't count.
+// proves: CAT-1
+pub async fn a_stale_expected_version_is_refused<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let owners = owners(world.log()).await;
+    owners.submit(command(set_stock(1))).await.unwrap();
+    let at = |version, on_hand| {
+        let mut request = command(set_stock(on_hand));
+        request.steps[0].expected_version = Some(version);
+        request
+    };
+    let racing = futures::future::join_all((2..12).map(|n| owners.submit(at(1, n)))).await;
+    assert_eq!(racing.iter().filter(|outcome| outcome.is_ok()).count(), 1, "one of them had version 1");
+    for outcome in racing.into_iter().filter_map(Result::err) {
+        assert!(matches!(outcome, CommandError::Refused(r) if r.kind == RefusalKind::StaleVersion));
+    }
+}
+
+/// The chain of frames verifies after concurrent work over all shards, and positions are dense.
+// proves: P2, P8
+pub async fn frames_verify<B: FreshLog>() {
+    let world = World::<B>::sharded(4).await;
+    let owners = owners(world.log()).await;
+    let submits =
+        (0..400_u128).map(|n| owners.submit(on(stock_of(Uuid::from_u128(n % 40)), set_stock(n as u64 + 1))));
+    for outcome in futures::future::join_all(submits).await {
+        outcome.unwrap();
+    }
+    let mut events = 0;
+    for n in 0..4 {
+        let frames = world.frames(Shard(n)).await;
+        let positions: Vec<u64> = frames.iter().flat_map(|f| &f.events).map(|e| e.position.n).collect();
+        assert_eq!(positions, (1..=positions.len() as u64).collect::<Vec<_>>());
+        events += positions.len();
+    }
+    assert_eq!(events, 400);
+    let heads: u64 = owners.heads().iter().map(|head| head.n).sum();
+    assert_eq!(heads, 400);
+}
+
+/// An aggregate of nobody's shop: any application's aggregates run on the same owners.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Note {
+    length: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Write {
+    length: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    text: String,
+}
+
+domain::events! {
+    /// What can happen to a note.
+    pub enum NoteEvent {
+        /// It was written.
+        "note.written" 1 => Written(Written),
+    }
+}
+
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("never")]
+struct NoteError;
+
+impl DomainError for NoteError {
+    fn kind(&self) -> RefusalKind {
+        RefusalKind::Invalid
+    }
+
+    fn code(&self) -> &'static str {
+        "never"
+    }
+}
+
+domain::cqrs_aggregate!(Note, "note", Write, NoteEvent, NoteError);
+
+impl Aggregate for Note {
+    fn decide(&self, command: &Write, _context: &DecisionContext) -> Result<Vec<NoteEvent>, NoteError> {
+        Ok(vec![NoteEvent::Written(Written { text: "x".repeat(command.length) })])
+    }
+
+    fn evolve(&mut self, event: &NoteEvent) {
+        let NoteEvent::Written(written) = event;
+        self.length = written.text.len();
+    }
+}
+
+/// One command's events must fit a frame; what doesn't is refused and changes nothing, and large ones still share the log.
+// proves: SEC-10
+pub async fn a_command_too_large_for_a_frame_is_refused<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let none: &'static Upcasters = Box::leak(Box::new(Upcasters::new(&[])));
+    let registry = Arc::new(Registry::new(none).with::<Note>());
+    let owners =
+        Owners::start(world.log(), registry, Arc::new(Published::default()), Arc::new(SystemClock), config())
+            .await
+            .unwrap();
+    let note = StreamId::new("default", "note", "1");
+    let write = |length| {
+        CommandRequest::new(
+            CommandId::fresh(),
+            "system:test",
+            vec![Step::new(note.clone(), Write { length })],
+        )
+    };
+    owners.submit(write(1_000_000)).await.unwrap();
+    let refused = owners.submit(write(1 << 20)).await;
+    assert!(matches!(refused, Err(CommandError::TooLarge { .. })), "{refused:?}");
+    let many = futures::future::join_all((0..20).map(|_| owners.submit(write(300_000)))).await;
+    assert!(many.iter().all(Result::is_ok));
+    let views = owners.read(&[note]).await.unwrap();
+    assert_eq!((views[0].meta.version, views[0].state::<Note>().map(|n| n.length)), (21, Some(300_000)));
+}

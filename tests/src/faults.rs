@@ -1,0 +1,230 @@
+//! Faults between the owners and a real event log: lost replies, late writes, pauses, kills.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use domain::command::CommandId;
+use domain::event::RecordedEvent;
+use domain::frame::{EncodedFrame, Slot};
+use domain::merkle::Hash;
+use domain::ports::log::{
+    CommandResult, Decision, DerivedBatch, EventLog, LogError, LogReader, Progress, ProposeError, StoreInfo,
+    StoredSnapshot,
+};
+use domain::position::{Position, Shard};
+use domain::stream::StreamId;
+use tokio::sync::Semaphore;
+
+/// What happens to one proposal.
+#[derive(Debug)]
+pub enum ProposeFault {
+    /// It is applied, and the reply is lost.
+    AppliedThenTimedOut,
+    /// It is on its way for now, and the reply is lost; [`FaultyLog::land_late`] applies it.
+    TimedOutThenLands,
+    /// Storage refuses it.
+    NotWritten,
+    /// The process is paused before the write is sent; a permit lets it go on.
+    PausedBefore(Arc<Semaphore>),
+    /// The process is paused after the write was applied; a permit lets it go on.
+    PausedAfter(Arc<Semaphore>),
+}
+
+/// An event log with faults between it and its user.
+pub struct FaultyLog {
+    inner: Arc<dyn EventLog>,
+    proposals: Mutex<VecDeque<ProposeFault>>,
+    slot_reads: Mutex<VecDeque<Arc<Semaphore>>>,
+    late: Mutex<Vec<Arc<EncodedFrame>>>,
+    reached: Semaphore,
+    /// Calls that still go through before the process counts as killed.
+    steps: AtomicU64,
+}
+
+impl FaultyLog {
+    /// A log without faults so far.
+    pub fn new(inner: Arc<dyn EventLog>) -> Arc<Self> {
+        Self::killed_after(inner, u64::MAX)
+    }
+
+    /// A log whose user is killed after `steps` calls: later calls have no effect and never return.
+    pub fn killed_after(inner: Arc<dyn EventLog>, steps: u64) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            proposals: Mutex::default(),
+            slot_reads: Mutex::default(),
+            late: Mutex::default(),
+            reached: Semaphore::new(0),
+            steps: AtomicU64::new(steps),
+        })
+    }
+
+    /// The next proposals meet these faults, in order.
+    pub fn inject(&self, faults: impl IntoIterator<Item = ProposeFault>) {
+        self.proposals.lock().expect("no panic").extend(faults);
+    }
+
+    /// The next serial read of a slot is paused until the semaphore has a permit.
+    pub fn pause_slot_read(&self, gate: Arc<Semaphore>) {
+        self.slot_reads.lock().expect("no panic").push_back(gate);
+    }
+
+    /// Waits until a fault has been met.
+    pub async fn fault_met(&self) {
+        self.reached.acquire().await.expect("never closed").forget();
+    }
+
+    /// Applies the writes that were on their way; answers what became of each.
+    pub async fn land_late(&self) -> Vec<Result<Decision, ProposeError>> {
+        let late = std::mem::take(&mut *self.late.lock().expect("no panic"));
+        let mut outcomes = Vec::new();
+        for frame in late {
+            outcomes.push(self.inner.propose(frame).await);
+        }
+        outcomes
+    }
+
+    /// Whether the kill has happened.
+    pub fn killed(&self) -> bool {
+        self.steps.load(Ordering::SeqCst) == 0
+    }
+
+    /// Goes through, unless the process has been killed by now.
+    async fn step(&self) {
+        let alive = self.steps.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+        if !alive || self.killed() {
+            self.reached.add_permits(1);
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn met(&self) {
+        self.reached.add_permits(1);
+    }
+}
+
+async fn pass(gate: &Semaphore) {
+    gate.acquire().await.expect("never closed").forget();
+}
+
+#[async_trait]
+impl LogReader for FaultyLog {
+    fn store(&self) -> StoreInfo {
+        self.inner.store()
+    }
+
+    async fn read_frames(
+        &self,
+        shard: Shard,
+        from: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Vec<u8>>, LogError> {
+        self.step().await;
+        self.inner.read_frames(shard, from, limit, max_bytes).await
+    }
+
+    async fn frame_of_position(&self, position: Position) -> Result<u64, LogError> {
+        self.step().await;
+        self.inner.frame_of_position(position).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, LogError> {
+        self.step().await;
+        self.inner.read_stream(stream, after, limit).await
+    }
+}
+
+#[async_trait]
+impl EventLog for FaultyLog {
+    async fn propose(&self, frame: Arc<EncodedFrame>) -> Result<Decision, ProposeError> {
+        self.step().await;
+        let fault = self.proposals.lock().expect("no panic").pop_front();
+        let lost = || ProposeError::Unknown("the reply was lost".into());
+        let outcome = match fault {
+            None => self.inner.propose(frame).await,
+            Some(ProposeFault::NotWritten) => {
+                self.met();
+                return Err(ProposeError::NotWritten("no space left".into()));
+            }
+            Some(ProposeFault::AppliedThenTimedOut) => {
+                let applied = self.inner.propose(frame).await;
+                self.met();
+                applied.and(Err(lost()))
+            }
+            Some(ProposeFault::TimedOutThenLands) => {
+                self.late.lock().expect("no panic").push(frame);
+                self.met();
+                Err(lost())
+            }
+            Some(ProposeFault::PausedBefore(gate)) => {
+                self.met();
+                pass(&gate).await;
+                self.inner.propose(frame).await
+            }
+            Some(ProposeFault::PausedAfter(gate)) => {
+                let applied = self.inner.propose(frame).await;
+                self.met();
+                pass(&gate).await;
+                applied
+            }
+        };
+        // A kill between the write and its reply.
+        self.step().await;
+        outcome
+    }
+
+    async fn read_slot(&self, slot: Slot) -> Result<Option<Vec<u8>>, LogError> {
+        self.step().await;
+        let gate = self.slot_reads.lock().expect("no panic").pop_front();
+        if let Some(gate) = gate {
+            self.met();
+            pass(&gate).await;
+        }
+        self.inner.read_slot(slot).await
+    }
+
+    async fn progress(&self, shard: Shard) -> Result<Progress, LogError> {
+        self.step().await;
+        self.inner.progress(shard).await
+    }
+
+    async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError> {
+        self.step().await;
+        let written = self.inner.write_derived(shard, batch).await;
+        self.step().await;
+        written
+    }
+
+    async fn write_published(&self, shard: Shard, frame: u64) -> Result<(), LogError> {
+        self.step().await;
+        self.inner.write_published(shard, frame).await
+    }
+
+    async fn read_snapshot(&self, stream: &StreamId) -> Result<Option<StoredSnapshot>, LogError> {
+        self.step().await;
+        self.inner.read_snapshot(stream).await
+    }
+
+    async fn command_result(&self, shard: Shard, id: CommandId) -> Result<Option<CommandResult>, LogError> {
+        self.step().await;
+        self.inner.command_result(shard, id).await
+    }
+
+    async fn drop_derived(&self, shard: Shard) -> Result<(), LogError> {
+        self.step().await;
+        self.inner.drop_derived(shard).await
+    }
+
+    async fn derived_digest(&self, shard: Shard) -> Result<Hash, LogError> {
+        self.step().await;
+        self.inner.derived_digest(shard).await
+    }
+}
