@@ -1,1 +1,46 @@
-//! The query side: HTTP operations over the read models, and the auditors' view of the log.
+#![doc = include_str!("../README.md")]
+
+mod ask;
+mod audit;
+pub mod cursor;
+mod docs;
+mod failed;
+mod if_none_match;
+mod inventory;
+mod orders;
+mod params;
+mod payments;
+mod products;
+mod profile;
+mod reply;
+mod shipments;
+pub mod state;
+pub mod verifier;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use cursor::CursorKey;
+pub use state::{QueryConfig, QueryPorts, QueryState};
+pub use verifier::{ShardReport, Verifier, VerifyError, VerifyReport};
+
+/// Every operation of the query side, with its part of the OpenAPI document. The caller merges it with the command side's
+/// router and puts the conventions and the access table of `command_api::http` around both.
+#[must_use]
+pub fn router(state: QueryState) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(profile::get_profile))
+        .routes(routes!(products::list_products))
+        .routes(routes!(products::search_products))
+        .routes(routes!(products::get_product))
+        .routes(routes!(inventory::availability))
+        .routes(routes!(orders::list_orders))
+        .routes(routes!(orders::get_order))
+        .routes(routes!(payments::get_payment))
+        .routes(routes!(shipments::get_shipment))
+        .routes(routes!(audit::streams::stream_events))
+        .routes(routes!(audit::streams::stream_state))
+        .routes(routes!(audit::events::list_events))
+        .routes(routes!(audit::verify::verify))
+        .with_state(state)
+}

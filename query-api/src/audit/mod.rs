@@ -1,0 +1,7 @@
+//! The auditors' view: every stream, the whole log, states as of then, and the hash chain.
+
+pub(crate) mod event;
+pub(crate) mod events;
+pub(crate) mod fold;
+pub(crate) mod streams;
+pub(crate) mod verify;

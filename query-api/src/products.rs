@@ -1,0 +1,212 @@
+//! The shop window: products by id, as a list, and by full-text search. Anybody may look.
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use command_api::http::access::Caller;
+use command_api::http::problem::Problem;
+use command_api::http::schema;
+use domain::stream::StreamId;
+use projections::read_models::{Model, ProductFilter, ProductRow, ProductSort};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::ask::{Ask, not_parked};
+use crate::cursor::Scope;
+use crate::docs::{ConditionalParam, IdParam, PageParams, PublicProblems, SyncParam};
+use crate::failed::Failed;
+use crate::params::{Params, path_id};
+use crate::reply::{ListOf, ok, tagged};
+use crate::state::QueryState;
+
+/// The orders of a list.
+const SORTS: [(&str, ProductSort); 4] = [
+    ("created", ProductSort::Created),
+    ("price", ProductSort::PriceAsc),
+    ("-price", ProductSort::PriceDesc),
+    ("name", ProductSort::Name),
+];
+/// The orders of a search's answer.
+const SEARCH_SORTS: [(&str, ProductSort); 5] = [
+    ("relevance", ProductSort::Relevance),
+    ("created", ProductSort::Created),
+    ("price", ProductSort::PriceAsc),
+    ("-price", ProductSort::PriceDesc),
+    ("name", ProductSort::Name),
+];
+
+/// A product; also one that can't be ordered any more.
+#[utoipa::path(
+    get,
+    path = "/api/v1/products/{id}",
+    operation_id = "get_product",
+    tag = "products",
+    summary = "Get a product",
+    params(IdParam, SyncParam, ConditionalParam),
+    responses(
+        (status = 200, description = "The product", body = schema::Product, headers(("ETag" = String, description = "the stream's version, quoted"))),
+        (status = 304, description = "The client has this version"),
+        PublicProblems,
+    ),
+    security(())
+)]
+pub(crate) async fn get_product(
+    State(state): State<QueryState>,
+    caller: Option<Caller>,
+    Path(id): Path<String>,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failed> {
+    let id = path_id(&id, "product")?;
+    let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
+    ask.settle(&state, &[Model::Products]).await?;
+    let tenant = Caller::tenant_of(caller.as_ref());
+    not_parked(&state, Model::Products, &StreamId::new(tenant, "product", id)).await?;
+    let product = state.ports.read.product(tenant, id).await?;
+    let product = product.ok_or_else(|| Problem::not_found("product"))?;
+    tagged(&ask, product.version, &product)
+}
+
+/// Products that can be ordered.
+#[utoipa::path(
+    get,
+    path = "/api/v1/products",
+    operation_id = "list_products",
+    tag = "products",
+    summary = "List products",
+    params(
+        ("category" = Option<String>, Query, description = "exactly this category", max_length = 500),
+        ("min_price" = Option<i64>, Query, description = "at least this price, in minor units", minimum = 0, maximum = 9007199254740991i64),
+        ("max_price" = Option<i64>, Query, description = "at most this price, in minor units", minimum = 0, maximum = 9007199254740991i64),
+        ("sort" = Option<String>, Query, description = "`created` (default), `price`, `-price` or `name`", pattern = "^(created|-?price|name)$"),
+        PageParams,
+        SyncParam,
+    ),
+    responses((status = 200, description = "A page of products", body = ListOf<schema::Product>), PublicProblems),
+    security(())
+)]
+pub(crate) async fn list_products(
+    State(state): State<QueryState>,
+    caller: Option<Caller>,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failed> {
+    let known = ["category", "min_price", "max_price", "sort", "limit", "cursor"];
+    let ask = Ask::read(&state, &headers, raw.as_deref(), &known)?;
+    let filter = filter(&ask.params)?;
+    let sort = ask.params.choice("sort", &SORTS)?.unwrap_or(ProductSort::Created);
+    let tenant = Caller::tenant_of(caller.as_ref());
+    let scope = Scope { operation: "list_products", tenant, caller: None, filters: ask.params.filters() };
+    let page = ask.page(&state, &scope)?;
+    ask.settle(&state, &[Model::Products]).await?;
+    let listed = state.ports.read.products(tenant, &filter, sort, &page).await?;
+    ok(&ListOf::new(&state, &scope, listed.items, listed.next.as_deref()))
+}
+
+/// How many of the matches have a value.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FacetCount {
+    /// The value.
+    value: String,
+    /// How many of the matches have it.
+    count: u64,
+}
+
+/// The counts by facet; each facet's counts add up to `total`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Facets {
+    /// By category, most first.
+    category: Vec<FacetCount>,
+}
+
+/// A search's answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Found<T> {
+    /// This page of the matches.
+    items: Vec<T>,
+    /// How many products match.
+    total: u64,
+    /// Counts over all matches.
+    facets: Facets,
+    /// `cursor` of the next page; null at the end.
+    next_cursor: Option<String>,
+}
+
+/// Products whose text matches, with typing errors tolerated; every word must match somewhere. All products for an empty `q`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/products/search",
+    operation_id = "search_products",
+    tag = "products",
+    summary = "Search products",
+    params(
+        ("q" = Option<String>, Query, description = "words to look for", max_length = 500),
+        ("category" = Option<String>, Query, description = "exactly this category", max_length = 500),
+        ("min_price" = Option<i64>, Query, description = "at least this price, in minor units", minimum = 0, maximum = 9007199254740991i64),
+        ("max_price" = Option<i64>, Query, description = "at most this price, in minor units", minimum = 0, maximum = 9007199254740991i64),
+        ("sort" = Option<String>, Query, description = "`relevance` (default), `created`, `price`, `-price` or `name`", pattern = "^(relevance|created|-?price|name)$"),
+        PageParams,
+        SyncParam,
+    ),
+    responses((status = 200, description = "A page of matches, and counts over all of them", body = Found<schema::Product>), PublicProblems),
+    security(())
+)]
+pub(crate) async fn search_products(
+    State(state): State<QueryState>,
+    caller: Option<Caller>,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failed> {
+    let known = ["q", "category", "min_price", "max_price", "sort", "limit", "cursor"];
+    let ask = Ask::read(&state, &headers, raw.as_deref(), &known)?;
+    let filter = filter(&ask.params)?;
+    let sort = ask.params.choice("sort", &SEARCH_SORTS)?.unwrap_or(ProductSort::Relevance);
+    let text = ask.params.text("q")?.unwrap_or_default();
+    let tenant = Caller::tenant_of(caller.as_ref());
+    let scope = Scope { operation: "search_products", tenant, caller: None, filters: ask.params.filters() };
+    let page = ask.page(&state, &scope)?;
+    ask.settle(&state, &[Model::Search]).await?;
+    let hits = state.ports.read.search(tenant, text, &filter, sort, &page).await?;
+    let listed = ListOf::<ProductRow>::new(&state, &scope, hits.page.items, hits.page.next.as_deref());
+    let category = hits.categories.into_iter().map(|(value, count)| FacetCount { value, count }).collect();
+    ok(&Found {
+        items: listed.items,
+        total: hits.total,
+        facets: Facets { category },
+        next_cursor: listed.next_cursor,
+    })
+}
+
+/// The filter that list and search share.
+fn filter(params: &Params) -> Result<ProductFilter, Problem> {
+    let filter = ProductFilter {
+        category: params.text("category")?.map(str::to_owned),
+        min_price: params.amount("min_price")?,
+        max_price: params.amount("max_price")?,
+        currency: None,
+    };
+    match (filter.min_price, filter.max_price) {
+        (Some(min), Some(max)) if min > max => Err(Problem::bad_parameter("max_price", "below min_price")),
+        _ => Ok(filter),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter_of(raw: &str) -> Result<ProductFilter, u16> {
+        let params = Params::parse(Some(raw), &["category", "min_price", "max_price"], &[]).unwrap();
+        filter(&params).map_err(|p| p.status)
+    }
+
+    // proves: CAT-1
+    #[test]
+    fn prices_bound_from_both_sides() {
+        let both = filter_of("min_price=100&max_price=100&category=Tea+%26+coffee").unwrap();
+        assert_eq!((both.min_price, both.max_price), (Some(100), Some(100)));
+        assert_eq!(both.category.as_deref(), Some("Tea & coffee"));
+        assert_eq!(filter_of("min_price=101&max_price=100"), Err(400));
+        assert_eq!(filter_of("min_price=-1"), Err(400));
+    }
+}

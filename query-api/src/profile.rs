@@ -1,0 +1,108 @@
+//! The caller's own profile: the only place where the query side opens personal data.
+
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use command_api::http::access::Caller;
+use command_api::http::problem::Problem;
+use command_api::http::schema;
+use domain::Timestamp;
+use domain::personal::ERASED;
+use domain::position::SyncToken;
+use domain::shop::user::Role;
+use projections::read_models::{Model, UserRow};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::ask::{Ask, not_parked};
+use crate::docs::{ConditionalParam, Problems, SyncParam};
+use crate::failed::Failed;
+use crate::reply::tagged;
+use crate::state::QueryState;
+
+/// One's own profile.
+#[utoipa::path(
+    get,
+    path = "/api/v1/users/me",
+    operation_id = "get_profile",
+    tag = "users",
+    summary = "Get one's own profile",
+    params(SyncParam, ConditionalParam),
+    responses(
+        (status = 200, description = "The profile", body = schema::Profile, headers(("ETag" = String, description = "the stream's version, quoted"))),
+        (status = 304, description = "The client has this version"),
+        Problems,
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn get_profile(
+    State(state): State<QueryState>,
+    caller: Caller,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failed> {
+    let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
+    ask.settle(&state, &[Model::Users]).await?;
+    let stream = caller.stream();
+    not_parked(&state, Model::Users, &stream).await?;
+    let row = user_row(&state, &caller).await?;
+    let opened = state.ports.keys.open(&stream, &[&row.email, &row.name]).await?;
+    let mut opened = opened.into_iter();
+    let mut next = || opened.next().unwrap_or_else(|| ERASED.to_owned());
+    let profile = Opened {
+        id: row.id,
+        email: next(),
+        name: next(),
+        roles: row.roles,
+        version: row.version,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    };
+    tagged(&ask, profile.version, &profile)
+}
+
+/// A user's row with its personal fields opened; [`schema::Profile`] describes it.
+#[derive(Serialize)]
+struct Opened {
+    id: Uuid,
+    email: String,
+    name: String,
+    roles: Vec<Role>,
+    version: u64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// The caller's row. Who holds an access token has signed up, so a missing row most likely hasn't been projected yet: then
+/// waits for everything that is in the feed now.
+async fn user_row(state: &QueryState, caller: &Caller) -> Result<UserRow, Failed> {
+    let read = &state.ports.read;
+    if let Some(row) = read.user(&caller.tenant, caller.user_id).await? {
+        return Ok(row);
+    }
+    let mut heads = SyncToken::default();
+    state.ports.feed.heads().into_iter().for_each(|head| heads.add(head));
+    read.wait_for(Model::Users, &heads, state.config.wait).await?;
+    let row = read.user(&caller.tenant, caller.user_id).await?;
+    row.ok_or_else(|| Problem::not_found("user").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_shape_is_the_one_that_is_written() {
+        let opened = Opened {
+            id: Uuid::nil(),
+            email: "a@example.org".into(),
+            name: ERASED.into(),
+            roles: Role::ALL.to_vec(),
+            version: 2,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+        };
+        let profile: schema::Profile = serde_json::from_value(serde_json::to_value(opened).unwrap()).unwrap();
+        assert_eq!((profile.version, profile.roles.len()), (2, 8));
+    }
+}

@@ -1,0 +1,53 @@
+//! Shipments: one by id.
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use command_api::http::access::Caller;
+use command_api::http::problem::Problem;
+use command_api::http::schema;
+use domain::shop::user::Role;
+use domain::stream::StreamId;
+use projections::read_models::Model;
+
+use crate::ask::{Ask, not_parked};
+use crate::docs::{ConditionalParam, IdParam, Problems, SyncParam};
+use crate::failed::Failed;
+use crate::params::path_id;
+use crate::reply::tagged;
+use crate::state::QueryState;
+
+/// A shipment. Somebody else's is not found, but for admin, support and warehouse.
+#[utoipa::path(
+    get,
+    path = "/api/v1/shipments/{id}",
+    operation_id = "get_shipment",
+    tag = "shipments",
+    summary = "Get a shipment",
+    params(IdParam, SyncParam, ConditionalParam),
+    responses(
+        (status = 200, description = "The shipment", body = schema::Shipment, headers(("ETag" = String, description = "the stream's version, quoted"))),
+        (status = 304, description = "The client has this version"),
+        Problems,
+    ),
+    security(("bearer" = []))
+)]
+pub(crate) async fn get_shipment(
+    State(state): State<QueryState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failed> {
+    let id = path_id(&id, "shipment")?;
+    let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
+    ask.settle(&state, &[Model::Shipments]).await?;
+    let shipment = state.ports.read.shipment(&caller.tenant, id).await?;
+    let sees_all = caller.has_any(&[Role::Admin, Role::Support, Role::Warehouse]);
+    if shipment.as_ref().is_some_and(|s| s.customer_id != caller.user_id && !sees_all) {
+        return Err(Problem::not_found("shipment").into());
+    }
+    not_parked(&state, Model::Shipments, &StreamId::new(&caller.tenant, "shipment", id)).await?;
+    let shipment = shipment.ok_or_else(|| Problem::not_found("shipment"))?;
+    tagged(&ask, shipment.version, &shipment)
+}
