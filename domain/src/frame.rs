@@ -339,3 +339,6 @@ impl DecidedFrame {
         Ok(Self { events, commands: view.decode_commands()?, hash: view.hash, header: view.header })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,8 @@ pub mod payment;
 pub mod product;
 pub mod session;
 pub mod shipment;
+#[cfg(test)]
+mod testing;
 pub mod upcasters;
 pub mod user;
 

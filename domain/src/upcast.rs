@@ -27,7 +27,10 @@ impl DecodeError {
     #[must_use]
     pub fn shape(event_type: &str, error: &serde_json::Error) -> Self {
         // serde_json's message names the field and place, never more of the payload than one token.
-        Self { event_type: event_type.to_owned(), reason: format!("payload doesn't have the type's shape: {error}") }
+        Self {
+            event_type: event_type.to_owned(),
+            reason: format!("payload doesn't have the type's shape: {error}"),
+        }
     }
 }
 
@@ -50,7 +53,12 @@ impl Upcasters {
     ///
     /// # Errors
     /// An unknown type, a version from the future, a missing step, or a payload without the type's shape.
-    pub fn decode<E: EventSet>(&self, event_type: &str, schema_version: u16, data: &str) -> Result<E, DecodeError> {
+    pub fn decode<E: EventSet>(
+        &self,
+        event_type: &str,
+        schema_version: u16,
+        data: &str,
+    ) -> Result<E, DecodeError> {
         let Some((name, current)) = E::TYPES.iter().find(|(name, _)| *name == event_type) else {
             return Err(DecodeError::unknown_type(event_type));
         };

@@ -1,0 +1,79 @@
+//! The stored form of every event of the shop, as golden files, and the one real upcast.
+
+#[path = "support/golden_files.rs"]
+mod golden_files;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use domain::aggregate::Aggregate;
+use domain::money::{Currency, Money};
+use domain::shop::product::{Product, ProductEvent};
+use domain::shop::{email_claim, inventory, order, payment, session, shipment, upcasters, user};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn stored(name: &str) -> String {
+    std::fs::read_to_string(folder().join(name)).expect("a golden file")
+}
+
+// proves: EVT-1
+#[test]
+fn every_event_ever_stored_has_a_golden_file_that_still_reads() {
+    let (folder, chain) = (folder(), upcasters::shop());
+    let mut checked = BTreeSet::new();
+    checked.extend(golden_files::check::<email_claim::EmailClaimEvent>(&folder, chain));
+    checked.extend(golden_files::check::<inventory::InventoryEvent>(&folder, chain));
+    checked.extend(golden_files::check::<order::OrderEvent>(&folder, chain));
+    checked.extend(golden_files::check::<payment::PaymentEvent>(&folder, chain));
+    checked.extend(golden_files::check::<ProductEvent>(&folder, chain));
+    checked.extend(golden_files::check::<session::SessionEvent>(&folder, chain));
+    checked.extend(golden_files::check::<shipment::ShipmentEvent>(&folder, chain));
+    checked.extend(golden_files::check::<user::UserEvent>(&folder, chain));
+
+    for (event_type, version) in domain::shop::registry().event_types() {
+        assert!(
+            checked.contains(&format!("{event_type}.v{version}.json")),
+            "{event_type} {version} is not checked"
+        );
+    }
+    let files =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let files: BTreeSet<String> = files.filter(|name| name.ends_with(".json")).collect();
+    assert_eq!(files, checked, "a golden file without an event, or the other way round");
+}
+
+#[test]
+fn a_product_of_version_1_gets_a_price_in_money_and_no_attributes() {
+    let old = stored("product.created.v1.json");
+    let event: ProductEvent = upcasters::shop().decode("product.created", 1, &old).unwrap();
+    let ProductEvent::Created(created) = &event else { panic!("{event:?}") };
+    assert_eq!(created.price, Money::new(1999, Currency::Usd));
+    assert_eq!(created.details.sku, "MUG-1");
+    assert!(created.details.attributes.is_empty());
+
+    // A stream that begins with it loads like any other.
+    let mut state = domain::shop::registry().initial("product").unwrap();
+    state.apply("product.created", 1, &old).unwrap();
+    let mut expected = Product::default();
+    expected.evolve(&event);
+    assert_eq!(state.as_any().downcast_ref::<Product>(), Some(&expected));
+}
+
+#[test]
+fn what_cannot_be_read_leaves_the_state_as_it_was() {
+    let mut state = domain::shop::registry().initial("product").unwrap();
+    state.apply("product.created", 2, &stored("product.created.v2.json")).unwrap();
+    let before = state.to_json().unwrap();
+    for (event_type, version, data) in [
+        ("product.created", 3, "{}"),
+        ("product.created", 2, "{"),
+        ("product.price_changed", 1, r#"{"price":"free"}"#),
+        ("order.completed", 1, "{}"),
+    ] {
+        assert!(state.apply(event_type, version, data).is_err(), "{event_type} {version}");
+        assert_eq!(state.to_json().unwrap(), before);
+    }
+}
