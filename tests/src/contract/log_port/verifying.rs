@@ -1,0 +1,164 @@
+//! Verifying: P8.
+
+use std::sync::Arc;
+
+use domain::frame::{FrameView, Slot};
+use domain::ports::log::{DerivedBatch, EventLog};
+use domain::position::{Position, Shard};
+use infra::verify::{VerifyReport, verify_store};
+
+use super::{LogFactory, SHARDS};
+use crate::contract::chain::Chain;
+
+const SHARD: Shard = Shard(2);
+
+/// Five frames in one shard, some in the others.
+async fn fill(log: &dyn EventLog) -> Chain {
+    for shard in (0..SHARDS).map(Shard).filter(|shard| *shard != SHARD) {
+        let mut chain = Chain::new(log, shard);
+        let stream = chain.stream();
+        chain.decide(log, &[(&stream, 2)]).await;
+    }
+    let mut chain = Chain::new(log, SHARD);
+    let (a, b) = (chain.stream(), chain.stream());
+    for commands in [&[(&a, 2)][..], &[(&b, 1), (&a, 1)], &[(&a, 1), (&b, 1)], &[], &[(&b, 3)]] {
+        chain.decide(log, commands).await;
+    }
+    chain
+}
+
+async fn verify(log: &dyn EventLog) -> VerifyReport {
+    verify_store(log, |_, _| {}).await.expect("a verification")
+}
+
+fn at(n: u64) -> Position {
+    Position { shard: SHARD, n }
+}
+
+fn slot(frame: u64) -> Slot {
+    Slot { shard: SHARD, frame }
+}
+
+async fn row(log: &dyn EventLog, frame: u64) -> Vec<u8> {
+    log.read_slot(slot(frame)).await.expect("a read").expect("a row")
+}
+
+/// proves: P8
+/// proves: AUD-3
+pub async fn a_sound_store_verifies_with_its_heads(factory: &impl LogFactory) {
+    let log = factory.open().await;
+    let empty = verify(&*log).await;
+    assert!(empty.ok && empty.shards.len() == usize::from(SHARDS));
+    assert!(empty.shards.iter().all(|shard| shard.head.n == 0 && shard.hash == [0; 32]));
+
+    let chain = fill(&*log).await;
+    let mut told = Vec::new();
+    let report = verify_store(&*log, |shard, position| told.push((shard, position))).await.expect("a report");
+    assert!(report.ok, "{report:?}");
+    assert_eq!(report.shards[2].head, at(chain.tail.head()));
+    assert_eq!(report.shards[2].hash, chain.tail.previous);
+    assert!(told.contains(&(SHARD, at(chain.tail.head()))));
+
+    let json = serde_json::to_value(&report).expect("a JSON form");
+    assert_eq!(json["ok"], true);
+    assert_eq!(json["first_fault"], serde_json::Value::Null);
+    assert_eq!(json["shards"][2]["shard"], 2);
+    assert_eq!(json["shards"][2]["head"], "2:9");
+    assert_eq!(json["shards"][2]["hash"].as_str().map(str::len), Some(64));
+}
+
+/// proves: P8
+/// proves: AUD-3
+pub async fn any_changed_byte_is_found_and_located(factory: &impl LogFactory) {
+    let log = factory.open().await;
+    fill(&*log).await;
+    // Positions 5 and 6.
+    let sound = row(&*log, 3).await;
+    let view = FrameView::parse(&sound).expect("a frame");
+    let spans: Vec<(std::ops::Range<usize>, u64)> = (5..)
+        .zip(&view.events)
+        .map(|(n, event)| {
+            let start =
+                sound.windows(event.len()).position(|window| window == *event).expect("the event's bytes");
+            (start..start + event.len(), n)
+        })
+        .collect();
+    assert_eq!(spans.len(), 2);
+    for index in 0..sound.len() {
+        let mut changed = sound.clone();
+        changed[index] ^= 1 << (index % 8);
+        factory.tamper(slot(3), Some(&changed)).await;
+        let report = verify(&*log).await;
+        assert!(!report.ok, "byte {index}");
+        let fault = report.first_fault.expect("a fault");
+        match spans.iter().find(|(span, _)| span.contains(&index)) {
+            Some((_, n)) => assert_eq!(fault, at(*n), "byte {index}: {:?}", report.fault_reason),
+            None => assert!((5..=6).contains(&fault.n) && fault.shard == SHARD, "byte {index}: {fault}"),
+        }
+        assert_eq!(report.shards[2].head, at(4), "the last frame that holds");
+        assert_eq!(report.shards[3].head.n, 2, "shards after the fault are verified too");
+    }
+    factory.tamper(slot(3), Some(&sound)).await;
+    assert!(verify(&*log).await.ok);
+}
+
+/// proves: P8
+/// proves: AUD-3
+pub async fn a_dropped_frame_is_found_and_located(factory: &impl LogFactory) {
+    for (frame, first) in [(1, 1), (2, 3), (4, 7)] {
+        let log = factory.open().await;
+        if log.read_slot(slot(1)).await == Ok(None) {
+            fill(&*log).await;
+        }
+        let dropped = row(&*log, frame).await;
+        factory.tamper(slot(frame), None).await;
+        let report = verify(&*log).await;
+        assert_eq!(report.first_fault, Some(at(first)), "frame {frame}: {:?}", report.fault_reason);
+        factory.tamper(slot(frame), Some(&dropped)).await;
+        assert!(verify(&*log).await.ok);
+    }
+}
+
+/// proves: P8
+/// proves: AUD-3
+pub async fn frames_that_changed_places_are_found_and_located(factory: &impl LogFactory) {
+    let log = factory.open().await;
+    fill(&*log).await;
+    let (second, third) = (row(&*log, 2).await, row(&*log, 3).await);
+    factory.tamper(slot(2), Some(&third)).await;
+    factory.tamper(slot(3), Some(&second)).await;
+    assert_eq!(verify(&*log).await.first_fault, Some(at(3)));
+}
+
+/// proves: P8
+/// proves: AUD-3
+pub async fn a_forged_frame_is_found_where_the_chain_breaks(factory: &impl LogFactory) {
+    let log = factory.open().await;
+    let mut chain = Chain::new(&*log, SHARD);
+    let stream = chain.stream();
+    chain.decide(&*log, &[(&stream, 2)]).await;
+    // Sound in itself: only the frame after it tells.
+    let forged = chain.proposal(&[(&stream, 2)]);
+    chain.decide(&*log, &[(&stream, 2)]).await;
+    chain.decide(&*log, &[(&stream, 1)]).await;
+    factory.tamper(slot(2), Some(&forged.bytes)).await;
+    assert_eq!(verify(&*log).await.first_fault, Some(at(5)));
+}
+
+/// proves: P8
+pub async fn a_cut_tail_is_found_while_derived_rows_know_it(factory: &impl LogFactory) {
+    let log = factory.open().await;
+    let mut chain = Chain::new(&*log, SHARD);
+    let stream = chain.stream();
+    let mut frames = Vec::new();
+    for _ in 0..3 {
+        frames.push(chain.decide(&*log, &[(&stream, 2)]).await);
+    }
+    let batch = DerivedBatch { frames, snapshots: Vec::new() };
+    log.write_derived(SHARD, &batch).await.expect("rows");
+    let log: Arc<dyn EventLog> = log;
+    assert!(verify(&*log).await.ok);
+    factory.tamper(slot(3), None).await;
+    let report = verify(&*log).await;
+    assert_eq!(report.first_fault, Some(at(5)), "{:?}", report.fault_reason);
+}
