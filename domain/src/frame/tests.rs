@@ -164,6 +164,40 @@ fn a_frame_whose_epoch_went_back_is_illegal() {
     assert!(check(&after, &next(&after, 3, 1).bytes).unwrap_err().reason.contains("epoch"));
 }
 
+/// A frame that is whole in itself, but made for another place.
+// proves: P8
+#[test]
+fn a_frame_in_the_wrong_place_is_found() {
+    let reason = |made_for: Tail| check(&tail(), &next(&made_for, 3, 1).bytes).map_err(|fault| fault.reason);
+    let slot = tail().slot;
+    assert!(reason(tail()).is_ok());
+    for other in [Slot { frame: 3, ..slot }, Slot { shard: Shard(6), ..slot }] {
+        assert!(
+            reason(Tail { slot: other, ..tail() }).unwrap_err().contains("not the one that belongs here")
+        );
+    }
+    for next_position in [3, 5] {
+        assert!(reason(Tail { next_position, ..tail() }).unwrap_err().contains("not dense"));
+    }
+    assert!(reason(Tail { previous: [8; 32], ..tail() }).unwrap_err().contains("doesn't follow"));
+}
+
+/// Whoever changes an event and its leaf, too, can't change the root without changing the hash.
+// proves: P8
+#[test]
+fn an_event_changed_together_with_its_leaf_is_found() {
+    let frame = frame();
+    let view = FrameView::parse(&frame.bytes).unwrap();
+    let (at, leaf) = (range(&frame.bytes, view.events[1]), view.leaves[1]);
+    let mut changed = frame.bytes.clone();
+    changed[at.end - 3] ^= 1;
+    let forged = merkle::event_leaf(&changed[at]);
+    let stated = changed.windows(32).position(|window| window == leaf).unwrap();
+    changed[stated..stated + 32].copy_from_slice(&forged);
+    let fault = check(&tail(), &changed).unwrap_err();
+    assert!(fault.reason.contains("root"), "{fault}");
+}
+
 /// Swapping events inside a frame moves their leaves, too.
 // proves: P8
 #[test]

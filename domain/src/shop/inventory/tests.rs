@@ -206,9 +206,12 @@ fn settled_reservations_are_forgotten_once_they_have_lapsed() {
             events.iter().for_each(|event| state.evolve(event));
         }
         most = most.max(state.settled.len());
-        // Whoever still could be taken for a first one is remembered.
-        let again = state.decide(&reserve(line, 1, now + 10), &context::<Inventory>(now + 10));
-        assert_eq!(again, Err(InventoryError::AlreadySettled));
+        // Those that a late reserve could still be taken for a first one of are remembered, to their last instant.
+        for earlier in line.saturating_sub(10).max(1)..=line {
+            let expires = i64::from(earlier) + 10;
+            let again = state.decide(&reserve(earlier, 1, expires), &context::<Inventory>(now));
+            assert_eq!(again, Err(InventoryError::AlreadySettled), "line {earlier} at {now}");
+        }
     }
     assert!((FEWEST_TO_PRUNE..=2 * FEWEST_TO_PRUNE).contains(&most), "{most}");
 }
