@@ -72,21 +72,42 @@ pub struct EventMeta<'a> {
 
 /// Writes the stored form of an event (see [`RecordedEvent`]).
 pub fn encode_event(meta: &EventMeta<'_>, event: &NewEvent, out: &mut Vec<u8>) {
+    encode_parts(meta, event.event_type, event.schema_version, &event.data, out);
+}
+
+fn encode_parts(meta: &EventMeta<'_>, event_type: &str, schema_version: u16, data: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(meta.id.as_bytes());
     out.extend_from_slice(&meta.time.timestamp_micros().to_le_bytes());
     put_bytes(out, meta.stream.tenant().as_bytes());
     put_bytes(out, meta.stream.kind().as_bytes());
     put_bytes(out, meta.stream.id().as_bytes());
     put_varint(out, meta.version);
-    put_bytes(out, event.event_type.as_bytes());
-    put_varint(out, u64::from(event.schema_version));
+    put_bytes(out, event_type.as_bytes());
+    put_varint(out, u64::from(schema_version));
     out.extend_from_slice(meta.correlation_id.as_bytes());
     out.extend_from_slice(meta.causation_id.as_bytes());
     put_bytes(out, meta.actor.as_bytes());
-    put_bytes(out, event.data.as_bytes());
+    put_bytes(out, data.as_bytes());
 }
 
 impl RecordedEvent {
+    /// The stored form again. One event has one encoding, so these are the bytes that the log holds.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let meta = EventMeta {
+            id: self.id,
+            time: self.time,
+            stream: &self.stream,
+            version: self.version,
+            correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
+            actor: &self.actor,
+        };
+        let mut out = Vec::with_capacity(160 + self.data.len());
+        encode_parts(&meta, &self.event_type, self.schema_version, &self.data, &mut out);
+        out
+    }
+
     /// Reads the stored form.
     ///
     /// # Errors

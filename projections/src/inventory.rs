@@ -1,0 +1,65 @@
+//! Stock per product and warehouse.
+
+use domain::event::RecordedEvent;
+use domain::shop::inventory::{InventoryEvent, LevelAfter};
+use domain::upcast::DecodeError;
+use uuid::Uuid;
+
+use crate::mapping::{TENANT, UPDATED_AT, col, decode, int, tenant, text};
+use crate::model::Projection;
+use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
+
+/// One row per product and warehouse.
+pub static STOCK: Table = Table {
+    name: "stock",
+    key: &[TENANT, col("product_id", ColumnKind::Uuid), col("warehouse", ColumnKind::Text)],
+    groups: &[Group {
+        name: "stock",
+        columns: &[col("on_hand", ColumnKind::Int), col("reserved", ColumnKind::Int), UPDATED_AT],
+    }],
+};
+
+/// The projection `inventory`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Inventory;
+
+impl Projection for Inventory {
+    fn name(&self) -> &'static str {
+        "inventory"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn tables(&self) -> &'static [&'static Table] {
+        const { &[&STOCK] }
+    }
+
+    fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+        if event.stream.kind() != "inventory" {
+            return Ok(vec![]);
+        }
+        let (product, levels) = match decode::<InventoryEvent>(event)? {
+            InventoryEvent::StockSet(set) => (set.product_id, vec![set.level]),
+            InventoryEvent::Reserved(reserved) => (reserved.product_id, reserved.levels),
+            InventoryEvent::Released(released) => (released.product_id, released.levels),
+            InventoryEvent::Committed(committed) => (committed.product_id, committed.levels),
+        };
+        levels.into_iter().map(|level| row(event, product, level)).collect()
+    }
+}
+
+fn row(event: &RecordedEvent, product: Uuid, level: LevelAfter) -> Result<RowChange, DecodeError> {
+    Ok(RowChange {
+        table: &STOCK,
+        key: vec![tenant(event), Value::Uuid(product), text(level.warehouse)],
+        group: "stock",
+        version: event.version,
+        set: vec![
+            ("on_hand", int(event, level.on_hand)?),
+            ("reserved", int(event, level.reserved)?),
+            ("updated_at", Value::Time(event.time)),
+        ],
+    })
+}

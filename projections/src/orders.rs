@@ -1,0 +1,201 @@
+//! Orders and their lines. An order's row has three sources: the order itself, its payment and its shipment, each with its own
+//! group of columns, since their events come in any interleaving.
+
+use domain::event::RecordedEvent;
+use domain::shop::order::{OrderEvent, OrderPlaced, OrderStatus};
+use domain::shop::payment::{PaymentEvent, PaymentStatus};
+use domain::shop::shipment::ShipmentEvent;
+use domain::upcast::DecodeError;
+use uuid::Uuid;
+
+use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, decode, stream_uuid, tenant, text, wire_name};
+use crate::model::Projection;
+use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::shipments;
+
+/// One row per order; it exists for readers once `order_version` is above 0.
+pub static ORDERS: Table = Table {
+    name: "orders",
+    key: &[TENANT, col("order_id", ColumnKind::Uuid)],
+    groups: &[
+        Group {
+            name: "order",
+            columns: &[
+                col("customer_id", ColumnKind::Uuid),
+                col("status", ColumnKind::Text),
+                col("reason", ColumnKind::Text),
+                col("currency", ColumnKind::Text),
+                col("total_amount", ColumnKind::Int),
+                col("payment_method", ColumnKind::Text),
+                // The order itself names these once it is paid, perhaps before their own events were seen.
+                col("paid_payment_id", ColumnKind::Uuid),
+                col("paid_shipment_id", ColumnKind::Uuid),
+                CREATED_AT,
+                UPDATED_AT,
+            ],
+        },
+        Group {
+            name: "payment",
+            columns: &[col("payment_id", ColumnKind::Uuid), col("payment_status", ColumnKind::Text)],
+        },
+        Group {
+            name: "shipment",
+            columns: &[col("shipment_id", ColumnKind::Uuid), col("shipment_status", ColumnKind::Text)],
+        },
+    ],
+};
+
+/// One row per line, as placed.
+pub static ORDER_LINES: Table = Table {
+    name: "order_lines",
+    key: &[TENANT, col("order_id", ColumnKind::Uuid), col("line", ColumnKind::Int)],
+    groups: &[Group {
+        name: "line",
+        columns: &[
+            col("product_id", ColumnKind::Uuid),
+            col("sku", ColumnKind::Text),
+            col("name", ColumnKind::Text),
+            col("quantity", ColumnKind::Int),
+            col("currency", ColumnKind::Text),
+            col("unit_price_amount", ColumnKind::Int),
+            col("line_total_amount", ColumnKind::Int),
+        ],
+    }],
+};
+
+/// The projection `orders`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Orders;
+
+impl Projection for Orders {
+    fn name(&self) -> &'static str {
+        "orders"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn tables(&self) -> &'static [&'static Table] {
+        const { &[&ORDERS, &ORDER_LINES] }
+    }
+
+    fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+        match event.stream.kind() {
+            "order" => order(event),
+            "payment" => payment(event),
+            "shipment" => shipment(event),
+            _ => Ok(vec![]),
+        }
+    }
+}
+
+fn order(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+    let id = stream_uuid(event)?;
+    let status = |status: OrderStatus| Ok::<_, DecodeError>(("status", wire_name(event, &status)?));
+    let mut rows = Vec::new();
+    let mut set = match decode::<OrderEvent>(event)? {
+        OrderEvent::Placed(placed) => {
+            rows = lines(event, id, &placed);
+            vec![
+                ("customer_id", Value::Uuid(placed.customer_id)),
+                status(OrderStatus::Pending)?,
+                ("currency", text(placed.total.currency.code())),
+                ("total_amount", Value::Int(placed.total.amount)),
+                ("payment_method", text(placed.payment_method)),
+                ("created_at", Value::Time(event.time)),
+            ]
+        }
+        OrderEvent::StockReserved(_) => vec![status(OrderStatus::StockReserved)?],
+        OrderEvent::PaymentUnknown(_) => vec![status(OrderStatus::PaymentUnknown)?],
+        OrderEvent::Paid(paid) => vec![
+            status(OrderStatus::Paid)?,
+            ("paid_payment_id", Value::Uuid(paid.payment_id)),
+            ("paid_shipment_id", Value::Uuid(paid.shipment_id)),
+        ],
+        OrderEvent::Shipped(_) => vec![status(OrderStatus::Shipped)?],
+        OrderEvent::Delivered(_) => vec![status(OrderStatus::Delivered)?],
+        OrderEvent::Completed(_) => vec![status(OrderStatus::Completed)?],
+        OrderEvent::Rejected(rejected) => {
+            vec![status(OrderStatus::Rejected)?, ("reason", wire_name(event, &rejected.reason)?)]
+        }
+        OrderEvent::Cancelled(cancelled) => {
+            vec![status(OrderStatus::Cancelled)?, ("reason", wire_name(event, &cancelled.reason)?)]
+        }
+        // Whether somebody wants it cancelled doesn't change the status.
+        OrderEvent::CancellationRequested(_) | OrderEvent::CancellationRefused(_) => vec![],
+    };
+    set.push(("updated_at", Value::Time(event.time)));
+    rows.push(change(event, id, "order", set));
+    Ok(rows)
+}
+
+fn lines(event: &RecordedEvent, order: Uuid, placed: &OrderPlaced) -> Vec<RowChange> {
+    let row = |line: &domain::shop::order::OrderLine| RowChange {
+        table: &ORDER_LINES,
+        key: vec![tenant(event), Value::Uuid(order), Value::Int(i64::from(line.line))],
+        group: "line",
+        version: event.version,
+        set: vec![
+            ("product_id", Value::Uuid(line.product_id)),
+            ("sku", text(line.sku.as_str())),
+            ("name", text(line.name.as_str())),
+            ("quantity", Value::Int(i64::from(line.quantity))),
+            ("currency", text(line.unit_price.currency.code())),
+            ("unit_price_amount", Value::Int(line.unit_price.amount)),
+            ("line_total_amount", Value::Int(line.line_total.amount)),
+        ],
+    };
+    placed.lines.iter().map(row).collect()
+}
+
+fn payment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+    let (order, status) = match decode::<PaymentEvent>(event)? {
+        PaymentEvent::Initiated(e) => (e.order_id, PaymentStatus::Initiated),
+        PaymentEvent::Authorized(e) => (e.order_id, PaymentStatus::Authorized),
+        PaymentEvent::Captured(e) => (e.order_id, PaymentStatus::Captured),
+        PaymentEvent::Declined(e) => (e.order_id, PaymentStatus::Declined),
+        PaymentEvent::Unknown(e) => (e.order_id, PaymentStatus::Unknown),
+        PaymentEvent::Voided(e) => (e.order_id, PaymentStatus::Voided),
+        PaymentEvent::Refunded(e) => (e.order_id, e.status),
+        PaymentEvent::RefundSettled(_) => return Ok(vec![]),
+    };
+    let set = vec![
+        ("payment_id", Value::Uuid(stream_uuid(event)?)),
+        ("payment_status", wire_name(event, &status)?),
+    ];
+    Ok(vec![change(event, order, "payment", set)])
+}
+
+fn shipment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+    let decoded = decode::<ShipmentEvent>(event)?;
+    let status = shipments::status_after(&decoded);
+    let order = match decoded {
+        ShipmentEvent::Requested(e) => e.order_id,
+        ShipmentEvent::Created(e) => e.order_id,
+        ShipmentEvent::Failed(e) => e.order_id,
+        ShipmentEvent::Cancelled(e) => e.order_id,
+        ShipmentEvent::Dispatched(e) => e.order_id,
+        ShipmentEvent::Delivered(e) => e.order_id,
+    };
+    let set = vec![
+        ("shipment_id", Value::Uuid(stream_uuid(event)?)),
+        ("shipment_status", wire_name(event, &status)?),
+    ];
+    Ok(vec![change(event, order, "shipment", set)])
+}
+
+fn change(
+    event: &RecordedEvent,
+    order: Uuid,
+    group: &'static str,
+    set: Vec<(&'static str, Value)>,
+) -> RowChange {
+    RowChange {
+        table: &ORDERS,
+        key: vec![tenant(event), Value::Uuid(order)],
+        group,
+        version: event.version,
+        set,
+    }
+}

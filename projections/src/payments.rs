@@ -1,0 +1,152 @@
+//! Payments and their refunds.
+
+use domain::event::RecordedEvent;
+use domain::shop::payment::{PaymentEvent, PaymentStatus};
+use domain::upcast::DecodeError;
+use uuid::Uuid;
+
+use crate::mapping::{
+    CREATED_AT, TENANT, UPDATED_AT, col, decode, int, stream_uuid, tenant, text, wire_name,
+};
+use crate::model::Projection;
+use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
+
+/// One row per payment.
+pub static PAYMENTS: Table = Table {
+    name: "payments",
+    key: &[TENANT, col("payment_id", ColumnKind::Uuid)],
+    groups: &[Group {
+        name: "payment",
+        columns: &[
+            col("order_id", ColumnKind::Uuid),
+            col("customer_id", ColumnKind::Uuid),
+            col("status", ColumnKind::Text),
+            col("method", ColumnKind::Text),
+            col("currency", ColumnKind::Text),
+            col("amount", ColumnKind::Int),
+            col("captured_amount", ColumnKind::Int),
+            col("refunded_amount", ColumnKind::Int),
+            col("decline_reason", ColumnKind::Text),
+            col("provider_reference", ColumnKind::Text),
+            CREATED_AT,
+            UPDATED_AT,
+        ],
+    }],
+};
+
+/// One row per refund.
+pub static REFUNDS: Table = Table {
+    name: "refunds",
+    key: &[TENANT, col("payment_id", ColumnKind::Uuid), col("refund_id", ColumnKind::Uuid)],
+    groups: &[Group {
+        name: "refund",
+        columns: &[
+            // The version of the payment's stream that accepted it: the refunds' order.
+            col("accepted_version", ColumnKind::Int),
+            col("currency", ColumnKind::Text),
+            col("amount", ColumnKind::Int),
+            col("reason", ColumnKind::Text),
+            col("settled", ColumnKind::Bool),
+            col("provider_reference", ColumnKind::Text),
+            CREATED_AT,
+            UPDATED_AT,
+        ],
+    }],
+};
+
+/// The projection `payments`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Payments;
+
+impl Projection for Payments {
+    fn name(&self) -> &'static str {
+        "payments"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn tables(&self) -> &'static [&'static Table] {
+        const { &[&PAYMENTS, &REFUNDS] }
+    }
+
+    fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+        if event.stream.kind() != "payment" {
+            return Ok(vec![]);
+        }
+        let id = stream_uuid(event)?;
+        let status = |status: PaymentStatus| Ok::<_, DecodeError>(("status", wire_name(event, &status)?));
+        let mut rows = Vec::new();
+        let mut set = match decode::<PaymentEvent>(event)? {
+            PaymentEvent::Initiated(initiated) => vec![
+                ("order_id", Value::Uuid(initiated.order_id)),
+                ("customer_id", Value::Uuid(initiated.customer_id)),
+                status(PaymentStatus::Initiated)?,
+                ("method", text(initiated.method)),
+                ("currency", text(initiated.amount.currency.code())),
+                ("amount", Value::Int(initiated.amount.amount)),
+                ("captured_amount", Value::Int(0)),
+                ("refunded_amount", Value::Int(0)),
+                ("created_at", Value::Time(event.time)),
+            ],
+            PaymentEvent::Authorized(authorized) => vec![
+                status(PaymentStatus::Authorized)?,
+                ("provider_reference", text(authorized.provider_reference)),
+            ],
+            PaymentEvent::Captured(captured) => vec![
+                status(PaymentStatus::Captured)?,
+                ("captured_amount", Value::Int(captured.captured.amount)),
+                ("provider_reference", text(captured.provider_reference)),
+            ],
+            PaymentEvent::Declined(declined) => {
+                vec![
+                    status(PaymentStatus::Declined)?,
+                    ("decline_reason", wire_name(event, &declined.reason)?),
+                ]
+            }
+            PaymentEvent::Unknown(_) => vec![status(PaymentStatus::Unknown)?],
+            PaymentEvent::Voided(_) => vec![status(PaymentStatus::Voided)?],
+            PaymentEvent::Refunded(refunded) => {
+                let set = vec![
+                    ("accepted_version", int(event, event.version)?),
+                    ("currency", text(refunded.amount.currency.code())),
+                    ("amount", Value::Int(refunded.amount.amount)),
+                    ("reason", text(refunded.reason)),
+                    ("settled", Value::Bool(false)),
+                    ("created_at", Value::Time(event.time)),
+                ];
+                rows.push(refund(event, id, refunded.refund_id, set));
+                vec![status(refunded.status)?, ("refunded_amount", Value::Int(refunded.refunded.amount))]
+            }
+            PaymentEvent::RefundSettled(settled) => {
+                let set = vec![
+                    ("settled", Value::Bool(true)),
+                    ("provider_reference", text(settled.provider_reference)),
+                ];
+                rows.push(refund(event, id, settled.refund_id, set));
+                vec![]
+            }
+        };
+        set.push(("updated_at", Value::Time(event.time)));
+        rows.push(RowChange {
+            table: &PAYMENTS,
+            key: vec![tenant(event), Value::Uuid(id)],
+            group: "payment",
+            version: event.version,
+            set,
+        });
+        Ok(rows)
+    }
+}
+
+fn refund(event: &RecordedEvent, payment: Uuid, id: Uuid, mut set: Vec<(&'static str, Value)>) -> RowChange {
+    set.push(("updated_at", Value::Time(event.time)));
+    RowChange {
+        table: &REFUNDS,
+        key: vec![tenant(event), Value::Uuid(payment), Value::Uuid(id)],
+        group: "refund",
+        version: event.version,
+        set,
+    }
+}

@@ -1,0 +1,101 @@
+//! Products, by id and as a list.
+
+use domain::event::RecordedEvent;
+use domain::money::Money;
+use domain::shop::product::{ProductDetails, ProductEvent};
+use domain::upcast::DecodeError;
+
+use crate::fold::fold;
+use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, decode, json, stream_uuid, tenant, text};
+use crate::model::Projection;
+use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
+
+/// One row per product; discontinued ones stay.
+pub static PRODUCTS: Table = Table {
+    name: "products",
+    key: &[TENANT, col("product_id", ColumnKind::Uuid)],
+    groups: &[Group {
+        name: "product",
+        columns: &[
+            col("sku", ColumnKind::Text),
+            col("name", ColumnKind::Text),
+            // The name, folded: what lists are sorted by.
+            col("sort_name", ColumnKind::Text),
+            col("description", ColumnKind::Text),
+            col("category", ColumnKind::Text),
+            col("attributes", ColumnKind::Json),
+            col("price_amount", ColumnKind::Int),
+            col("currency", ColumnKind::Text),
+            col("discontinued", ColumnKind::Bool),
+            CREATED_AT,
+            UPDATED_AT,
+        ],
+    }],
+};
+
+/// The projection `products`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Products;
+
+impl Projection for Products {
+    fn name(&self) -> &'static str {
+        "products"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn tables(&self) -> &'static [&'static Table] {
+        const { &[&PRODUCTS] }
+    }
+
+    fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+        if event.stream.kind() != "product" {
+            return Ok(vec![]);
+        }
+        Ok(vec![RowChange {
+            table: &PRODUCTS,
+            key: vec![tenant(event), Value::Uuid(stream_uuid(event)?)],
+            group: "product",
+            version: event.version,
+            set: columns(event)?,
+        }])
+    }
+}
+
+/// The columns that a product's event sets, here and in the search document.
+pub(crate) fn columns(event: &RecordedEvent) -> Result<Vec<(&'static str, Value)>, DecodeError> {
+    let mut set = match decode::<ProductEvent>(event)? {
+        ProductEvent::Created(created) => {
+            let mut set = details(event, created.details)?;
+            set.extend(price(created.price));
+            set.push(("discontinued", Value::Bool(false)));
+            set.push(("created_at", Value::Time(event.time)));
+            set
+        }
+        ProductEvent::Updated(updated) => details(event, updated.details)?,
+        ProductEvent::PriceChanged(changed) => price(changed.price).into(),
+        ProductEvent::Discontinued(_) => vec![("discontinued", Value::Bool(true))],
+    };
+    set.push(("updated_at", Value::Time(event.time)));
+    Ok(set)
+}
+
+fn details(
+    event: &RecordedEvent,
+    details: ProductDetails,
+) -> Result<Vec<(&'static str, Value)>, DecodeError> {
+    Ok(vec![
+        ("sku", text(details.sku)),
+        ("sort_name", text(fold(&details.name))),
+        ("name", text(details.name)),
+        ("description", text(details.description)),
+        ("category", text(details.category)),
+        ("attributes", json(event, &details.attributes)?),
+    ])
+}
+
+fn price(price: Money) -> [(&'static str, Value); 2] {
+    [("price_amount", Value::Int(price.amount)), ("currency", text(price.currency.code()))]
+}

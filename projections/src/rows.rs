@@ -1,0 +1,89 @@
+//! Row changes: what a projection makes of an event, without naming a database.
+//!
+//! Streams of several shards reach a projection in any interleaving. So every group of columns has one source stream and is
+//! guarded by that stream's version: a change applies only when its version is above the one the row's group has. Applying
+//! the same changes in any order that keeps each stream's own order leads to the same rows.
+
+use uuid::Uuid;
+
+/// A table of a read model. Every name is a plain lower-case SQL identifier.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// The primary key's columns.
+    pub key: &'static [Column],
+    /// The groups of columns; each has one source stream.
+    pub groups: &'static [Group],
+}
+
+/// A group of columns with one source stream. The version of that stream stands in the column `<name>_version`
+/// (0 until the group's first event).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name; the guard column is `<name>_version`.
+    pub name: &'static str,
+    /// Its columns; null until the group's first event.
+    pub columns: &'static [Column],
+}
+
+/// A column.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: ColumnKind,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// Text.
+    Text,
+    /// A 64-bit integer; money is in minor units.
+    Int,
+    /// True or false.
+    Bool,
+    /// A UUID.
+    Uuid,
+    /// An instant, in microseconds.
+    Time,
+    /// JSON text.
+    Json,
+}
+
+/// A value of a column.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// No value.
+    Null,
+    /// See [`ColumnKind::Text`].
+    Text(String),
+    /// See [`ColumnKind::Int`].
+    Int(i64),
+    /// See [`ColumnKind::Bool`].
+    Bool(bool),
+    /// See [`ColumnKind::Uuid`].
+    Uuid(Uuid),
+    /// See [`ColumnKind::Time`].
+    Time(domain::Timestamp),
+    /// See [`ColumnKind::Json`].
+    Json(String),
+}
+
+/// One change of one row: sets columns of one group, guarded by the group's version. A row that doesn't exist is made; its
+/// other groups stay at version 0. Rows are never deleted: a deletion sets a column that readers filter on (a tombstone).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowChange {
+    /// The table.
+    pub table: &'static Table,
+    /// The key's values, in the order of the table's key columns.
+    pub key: Vec<Value>,
+    /// The group's name.
+    pub group: &'static str,
+    /// The source stream's version: the change applies only to a lower one.
+    pub version: u64,
+    /// Columns of this group and their new values; the group's other columns stay as they are.
+    pub set: Vec<(&'static str, Value)>,
+}

@@ -1,0 +1,97 @@
+//! Search documents: products as the full-text index holds them. A document has one source stream, the product's, and its
+//! version is the document's external version; a change sets some fields and the index keeps the others.
+
+use domain::event::RecordedEvent;
+use domain::upcast::DecodeError;
+
+use crate::fold::words;
+use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, stream_uuid, tenant, text};
+use crate::model::Projection;
+use crate::products;
+use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
+
+/// One document per product. Discontinued ones stay, as tombstones that no search finds.
+pub static SEARCH_PRODUCTS: Table = Table {
+    name: "search_products",
+    key: &[TENANT, col("product_id", ColumnKind::Uuid)],
+    groups: &[Group {
+        name: "product",
+        columns: &[
+            col("sku", ColumnKind::Text),
+            col("name", ColumnKind::Text),
+            col("sort_name", ColumnKind::Text),
+            col("description", ColumnKind::Text),
+            col("category", ColumnKind::Text),
+            col("attributes", ColumnKind::Json),
+            col("price_amount", ColumnKind::Int),
+            col("currency", ColumnKind::Text),
+            col("discontinued", ColumnKind::Bool),
+            CREATED_AT,
+            UPDATED_AT,
+            // What a search compares with: folded words, one space between.
+            col("name_words", ColumnKind::Text),
+            col("sku_words", ColumnKind::Text),
+            col("description_words", ColumnKind::Text),
+            col("category_words", ColumnKind::Text),
+            col("attribute_words", ColumnKind::Text),
+        ],
+    }],
+};
+
+/// The projection `search`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Search;
+
+impl Projection for Search {
+    fn name(&self) -> &'static str {
+        "search"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn tables(&self) -> &'static [&'static Table] {
+        const { &[&SEARCH_PRODUCTS] }
+    }
+
+    fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+        if event.stream.kind() != "product" {
+            return Ok(vec![]);
+        }
+        let mut set = products::columns(event)?;
+        let mut folded = Vec::new();
+        for (name, value) in &set {
+            match (*name, value) {
+                ("name", Value::Text(v)) => folded.push(("name_words", joined(v))),
+                ("sku", Value::Text(v)) => folded.push(("sku_words", joined(v))),
+                ("description", Value::Text(v)) => folded.push(("description_words", joined(v))),
+                ("category", Value::Text(v)) => folded.push(("category_words", joined(v))),
+                ("attributes", Value::Json(v)) => {
+                    folded.push(("attribute_words", attribute_words(event, v)?))
+                }
+                _ => {}
+            }
+        }
+        set.extend(folded);
+        Ok(vec![RowChange {
+            table: &SEARCH_PRODUCTS,
+            key: vec![tenant(event), Value::Uuid(stream_uuid(event)?)],
+            group: "product",
+            version: event.version,
+            set,
+        }])
+    }
+}
+
+fn joined(value: &str) -> Value {
+    text(words(value).join(" "))
+}
+
+/// The values of the attributes; their names are not what a customer types.
+fn attribute_words(event: &RecordedEvent, attributes: &str) -> Result<Value, DecodeError> {
+    let attributes: std::collections::BTreeMap<String, String> =
+        serde_json::from_str(attributes).map_err(|e| DecodeError::shape(&event.event_type, &e))?;
+    let all: Vec<String> = attributes.values().flat_map(|value| words(value)).collect();
+    Ok(text(all.join(" ")))
+}

@@ -1,0 +1,160 @@
+//! The port to a database that keeps rows, checkpoints and dead letters together.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::Timestamp;
+use domain::event::RecordedEvent;
+use domain::merkle::Hash;
+use domain::position::{Position, Seen, Shard};
+use domain::stream::StreamId;
+
+use crate::model::Projection;
+use crate::rows::RowChange;
+
+/// Why a store didn't do what it was asked; it then changed nothing, or nobody can know (and asking again tells).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Storage can't be reached, is full, read-only or busy: repeat later.
+    #[error("read storage is unavailable: {0}")]
+    Unavailable(String),
+    /// Another consumer has moved on meanwhile: load again and go on from there.
+    #[error("another consumer moved the checkpoint of {0}")]
+    Moved(String),
+    /// The store refuses the contents: repeating the same won't help.
+    #[error("the store refuses a row: {0}")]
+    Refused(String),
+}
+
+/// The move of a projection's checkpoint in one shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// The shard.
+    pub shard: Shard,
+    /// The last position seen so far; the move fails when the stored one differs.
+    pub from: u64,
+    /// The last position seen from now on.
+    pub to: u64,
+}
+
+/// An event that a projection couldn't apply, or that comes after such a one in its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The event; its stored form is kept.
+    pub event: Arc<RecordedEvent>,
+    /// Why; for people.
+    pub reason: String,
+    /// When it was parked.
+    pub parked_at: Timestamp,
+    /// It is parked only because its stream is: the store must hold an earlier letter of the stream, else
+    /// [`StoreError::Moved`].
+    pub follows: bool,
+}
+
+/// One projection's part of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The projection's name.
+    pub projection: &'static str,
+    /// At most one move per shard.
+    pub moves: Vec<Move>,
+    /// The changes of all events between `from` and `to`, in order.
+    pub changes: Vec<RowChange>,
+    /// The events between `from` and `to` that were parked instead.
+    pub letters: Vec<DeadLetter>,
+}
+
+/// Changes, dead letters and checkpoints of several projections that stand or fall together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// At most one part per projection.
+    pub parts: Vec<Part>,
+}
+
+/// How far an applied batch has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Visibility {
+    /// Queries see it, and its checkpoint is stored.
+    Stored,
+    /// Queries see it (there was nothing to see); the checkpoint is stored with the next [`RowStore::publish`].
+    Visible,
+    /// Queries see it after the next [`RowStore::publish`].
+    Pending,
+}
+
+/// What a store knows of a projection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The positions applied, also those not yet published.
+    pub seen: Seen,
+    /// The streams with dead letters.
+    pub parked: Vec<StreamId>,
+    /// How many dead letters there are.
+    pub letters: u64,
+}
+
+/// Parked events of one stream, applied after all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redrive {
+    /// The projection's name.
+    pub projection: &'static str,
+    /// The letters that this settles: the oldest ones of one stream, in order. Each must still be there, else
+    /// [`StoreError::Moved`].
+    pub letters: Vec<Position>,
+    /// Their events' changes, in order.
+    pub changes: Vec<RowChange>,
+}
+
+/// A database of read models.
+#[async_trait]
+pub trait RowStore: Send + Sync + 'static {
+    /// Makes the projections' tables. A projection of another version, or with other tables, than the stored one is emptied,
+    /// its checkpoints and dead letters too, so that it is built anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn prepare(&self, projections: &[Arc<dyn Projection>], shards: u16) -> Result<(), StoreError>;
+
+    /// What it knows of a projection, read in one snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError>;
+
+    /// Applies a batch: rows, letters and checkpoints together or not at all. A letter that is there already stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn apply(&self, batch: Batch) -> Result<Visibility, StoreError>;
+
+    /// Makes visible, and stores for good, everything applied before the call.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: load again, since what was applied but not published may be gone.
+    async fn publish(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// The oldest letters of a stream, in order of version.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn letters(
+        &self,
+        projection: &'static str,
+        stream: &StreamId,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// Applies parked events and removes their letters, together or not at all; visible when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn redrive(&self, step: Redrive) -> Result<(), StoreError>;
+
+    /// A digest over the projection's rows, the same for the same rows in every backend; see [`crate::digest`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn digest(&self, projection: &Arc<dyn Projection>) -> Result<Hash, StoreError>;
+}

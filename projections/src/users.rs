@@ -1,0 +1,66 @@
+//! Users: the profile, personal fields as the ciphertext that the log holds. No password hash.
+
+use domain::event::RecordedEvent;
+use domain::shop::user::UserEvent;
+use domain::upcast::DecodeError;
+
+use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, decode, json, stream_uuid, tenant, text};
+use crate::model::Projection;
+use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
+
+/// One row per user.
+pub static USERS: Table = Table {
+    name: "users",
+    key: &[TENANT, col("user_id", ColumnKind::Uuid)],
+    groups: &[Group {
+        name: "user",
+        columns: &[
+            col("email", ColumnKind::Text),
+            col("name", ColumnKind::Text),
+            col("roles", ColumnKind::Json),
+            CREATED_AT,
+            UPDATED_AT,
+        ],
+    }],
+};
+
+/// The projection `users`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Users;
+
+impl Projection for Users {
+    fn name(&self) -> &'static str {
+        "users"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn tables(&self) -> &'static [&'static Table] {
+        const { &[&USERS] }
+    }
+
+    fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+        if event.stream.kind() != "user" {
+            return Ok(vec![]);
+        }
+        let mut set = match decode::<UserEvent>(event)? {
+            UserEvent::Registered(registered) => vec![
+                ("email", text(registered.email.as_text())),
+                ("name", text(registered.name.as_text())),
+                ("roles", json(event, &registered.roles)?),
+                ("created_at", Value::Time(event.time)),
+            ],
+            UserEvent::Renamed(renamed) => vec![("name", text(renamed.name.as_text()))],
+        };
+        set.push(("updated_at", Value::Time(event.time)));
+        Ok(vec![RowChange {
+            table: &USERS,
+            key: vec![tenant(event), Value::Uuid(stream_uuid(event)?)],
+            group: "user",
+            version: event.version,
+            set,
+        }])
+    }
+}
