@@ -20,6 +20,9 @@ use tokio::sync::watch;
 use self::reader::InProcessReader;
 use self::ring::Ring;
 
+/// All rings together keep about this much.
+const RING_BYTES: usize = 64 << 20;
+
 /// The feed of a process that owns every shard.
 pub struct InProcessFeed {
     inner: Arc<Inner>,
@@ -49,7 +52,8 @@ impl InProcessFeed {
     /// published.
     #[must_use]
     pub fn new(log: Arc<dyn LogReader>, heads: &[Position]) -> Self {
-        let rings = heads.iter().map(|head| Mutex::new(Ring::new(head.n))).collect();
+        let ring_bytes = RING_BYTES / heads.len().max(1);
+        let rings = heads.iter().map(|head| Mutex::new(Ring::new(head.n, ring_bytes))).collect();
         Self { inner: Arc::new(Inner { log, rings, published: watch::Sender::new(0) }) }
     }
 

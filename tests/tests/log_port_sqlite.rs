@@ -115,8 +115,7 @@ async fn derived_rows_that_differ_from_the_log_are_found_and_located() {
     }
 }
 
-// proves: P8
-// proves: AUD-3
+// proves: P8, AUD-3
 #[tokio::test]
 async fn a_byte_changed_in_the_file_itself_is_found_after_a_restart() {
     let factory = SqliteFactory::new();

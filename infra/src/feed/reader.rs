@@ -16,9 +16,9 @@ use super::Inner;
 
 /// A batch holds about so many events.
 const BATCH: usize = 2000;
-/// A page read from the log for one shard: at most so many frames, and about so many bytes.
+/// A page read from the log for one shard: at most so many frames, and about so many bytes, divided among the shards.
 const PAGE_FRAMES: usize = 1024;
-const PAGE_BYTES: usize = 512 << 10;
+const PAGES_BYTES: usize = 8 << 20;
 
 pub(super) struct InProcessReader {
     inner: Arc<Inner>,
@@ -96,9 +96,10 @@ impl InProcessReader {
     /// Reads a page for each of the shards, at the same time.
     async fn fetch(&mut self, behind: &[usize]) -> Result<(), LogError> {
         let log = &*self.inner.log;
+        let page_bytes = PAGES_BYTES / self.shards.len().max(1);
         let pages = behind.iter().map(|index| {
             let place = &self.shards[*index];
-            page(log, Position { shard: place.shard, n: place.next }, place.next_frame)
+            page(log, Position { shard: place.shard, n: place.next }, place.next_frame, page_bytes)
         });
         let pages = join_all(pages).await;
         let mut failed = None;
@@ -120,7 +121,12 @@ impl InProcessReader {
 }
 
 /// The frames from the one that holds `next` on.
-async fn page(log: &dyn LogReader, next: Position, from: Option<u64>) -> Result<Page, LogError> {
+async fn page(
+    log: &dyn LogReader,
+    next: Position,
+    from: Option<u64>,
+    max_bytes: usize,
+) -> Result<Page, LogError> {
     let shard = next.shard;
     let mut frame = match from {
         Some(frame) => frame,
@@ -128,7 +134,7 @@ async fn page(log: &dyn LogReader, next: Position, from: Option<u64>) -> Result<
     };
     let mut events: VecDeque<Arc<RecordedEvent>> = VecDeque::new();
     while events.is_empty() {
-        let frames = log.read_frames(shard, frame, PAGE_FRAMES, PAGE_BYTES).await?;
+        let frames = log.read_frames(shard, frame, PAGE_FRAMES, max_bytes).await?;
         if frames.is_empty() {
             return Err(LogError::Corrupt(
                 next.to_string(),

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use domain::event::RecordedEvent;
 use domain::frame::DecidedFrame;
 
-/// A ring holds at most this much.
-const MAX_BYTES: usize = 4 << 20;
 /// A ring holds at most so many frames.
 const MAX_FRAMES: usize = 4096;
 
@@ -15,6 +13,7 @@ const MAX_FRAMES: usize = 4096;
 pub(super) struct Ring {
     frames: VecDeque<(Arc<DecidedFrame>, usize)>,
     bytes: usize,
+    max_bytes: usize,
     head: u64,
 }
 
@@ -24,8 +23,9 @@ fn size(frame: &DecidedFrame) -> usize {
 }
 
 impl Ring {
-    pub(super) fn new(head: u64) -> Self {
-        Self { frames: VecDeque::new(), bytes: 0, head }
+    /// An empty ring of a shard that ends at `head`. It keeps about `max_bytes`, and one frame in any case.
+    pub(super) fn new(head: u64, max_bytes: usize) -> Self {
+        Self { frames: VecDeque::new(), bytes: 0, max_bytes, head }
     }
 
     /// The shard's last position that is known here.
@@ -47,7 +47,7 @@ impl Ring {
         let bytes = size(&frame);
         self.bytes += bytes;
         self.frames.push_back((frame, bytes));
-        while self.frames.len() > 1 && (self.bytes > MAX_BYTES || self.frames.len() > MAX_FRAMES) {
+        while self.frames.len() > 1 && (self.bytes > self.max_bytes || self.frames.len() > MAX_FRAMES) {
             self.bytes -= self.frames.pop_front().map_or(0, |(_, bytes)| bytes);
         }
         true

@@ -99,8 +99,7 @@ fn a_statement_that_fails_before_the_commit_leaves_nothing_and_decided_slots_kno
     assert_eq!(writer.decide(&[second, rival]), [Ok(Decision::Decided), Ok(Decision::Decided)]);
 }
 
-// proves: P1
-// proves: P2
+// proves: P1, P2
 #[test]
 fn a_batch_decides_each_slot_once_and_refuses_holes() {
     let dir = tempdir().unwrap();

@@ -38,7 +38,8 @@ fn events_of(frames: &[Arc<DecidedFrame>], stream: &StreamId) -> Vec<domain::eve
     events.filter(|event| event.stream == *stream).map(|event| (**event).clone()).collect()
 }
 
-/// proves: P5
+/// A stream is read by its versions, from any of them on.
+// proves: P5
 pub async fn streams_are_read_from_derived_rows(factory: &impl LogFactory) {
     let log = factory.open().await;
     let shard = Shard(1);
@@ -58,7 +59,8 @@ pub async fn streams_are_read_from_derived_rows(factory: &impl LogFactory) {
     assert_eq!(log.read_stream(&stranger, 0, 5).await, Ok(Vec::new()), "another tenant's");
 }
 
-/// proves: P5
+/// Batches that overlap, repeat or are empty.
+// proves: P5
 pub async fn writing_rows_again_changes_nothing(factory: &impl LogFactory) {
     let log = factory.open().await;
     let shard = Shard(0);
@@ -76,7 +78,8 @@ pub async fn writing_rows_again_changes_nothing(factory: &impl LogFactory) {
     }
 }
 
-/// proves: P6
+/// A batch with a hole is refused as a whole.
+// proves: P6
 pub async fn rows_follow_each_other_without_a_hole(factory: &impl LogFactory) {
     let log = factory.open().await;
     let shard = Shard(2);
@@ -95,7 +98,8 @@ pub async fn rows_follow_each_other_without_a_hole(factory: &impl LogFactory) {
     must_derive(&*log, shard, &frames[1..]).await;
 }
 
-/// proves: P5
+/// Whatever batches they are written in.
+// proves: P5
 pub async fn rows_dropped_and_written_again_are_identical(factory: &impl LogFactory) {
     let log = factory.open().await;
     let (shard, neighbour) = (Shard(0), Shard(1));
@@ -126,7 +130,8 @@ pub async fn rows_dropped_and_written_again_are_identical(factory: &impl LogFact
     assert_eq!(log.derived_digest(shard).await, full);
 }
 
-/// proves: P5
+/// Two events with one version are an owner's fault, which derived rows must not hide.
+// proves: P5
 pub async fn a_pointer_never_changes(factory: &impl LogFactory) {
     let log = factory.open().await;
     let shard = Shard(3);
@@ -146,7 +151,8 @@ pub async fn a_pointer_never_changes(factory: &impl LogFactory) {
     assert_eq!(log.read_stream(&stream, 0, 10).await, Ok(events_of(&[first], &stream)));
 }
 
-/// proves: P5
+/// A repeat gets the frame's own record, and the position that its answer names.
+// proves: P5
 pub async fn accepted_commands_are_found_with_their_position(factory: &impl LogFactory) {
     let log = factory.open().await;
     let shard = Shard(2);
@@ -196,7 +202,8 @@ pub async fn the_latest_snapshot_is_kept(factory: &impl LogFactory) {
     assert_eq!(log.read_snapshot(&stream).await, Ok(None));
 }
 
-/// proves: P6
+/// Progress grows with what is written, and never goes back.
+// proves: P6
 pub async fn progress_claims_only_finished_work(factory: &impl LogFactory) {
     let log = factory.open().await;
     let shard = Shard(1);

@@ -8,7 +8,8 @@ use domain::position::{Position, Shard};
 use super::LogFactory;
 use crate::contract::chain::Chain;
 
-/// proves: P2
+/// Pages of any size put together are the shard's frames.
+// proves: P2
 pub async fn pages_have_no_hole_and_keep_the_order(factory: &impl LogFactory) {
     let log = factory.open().await;
     let (mut chain, mut neighbour) = (Chain::new(&*log, Shard(1)), Chain::new(&*log, Shard(2)));
@@ -40,7 +41,8 @@ pub async fn pages_have_no_hole_and_keep_the_order(factory: &impl LogFactory) {
     assert_eq!(log.read_frames(Shard(1), 1000, 10, usize::MAX).await, Ok(Vec::new()));
 }
 
-/// proves: P2
+/// Also around frames without events.
+// proves: P2
 pub async fn every_position_leads_to_its_frame(factory: &impl LogFactory) {
     let log = factory.open().await;
     let mut chain = Chain::new(&*log, Shard(0));

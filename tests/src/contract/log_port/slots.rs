@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::{LogFactory, SHARDS};
 use crate::contract::chain::Chain;
 
-/// proves: P1
+/// Eight proposals at once for one slot: one is decided, and all others get its row.
+// proves: P1
 pub async fn rivals_for_a_slot_decide_it_once(factory: &impl LogFactory) {
     let log = factory.open().await;
     let mut chain = Chain::new(&*log, Shard(0));
@@ -39,7 +40,8 @@ pub async fn rivals_for_a_slot_decide_it_once(factory: &impl LogFactory) {
     }
 }
 
-/// proves: P3
+/// A proposal whose answer was lost is sent again, however late.
+// proves: P3
 pub async fn identical_bytes_sent_again_are_decided(factory: &impl LogFactory) {
     let log = factory.open().await;
     let mut chain = Chain::new(&*log, Shard(1));
@@ -57,8 +59,8 @@ pub async fn identical_bytes_sent_again_are_decided(factory: &impl LogFactory) {
     assert_eq!(log.read_frames(Shard(1), 1, 10, usize::MAX).await.expect("a read").len(), 2);
 }
 
-/// proves: P1
-/// proves: P3
+/// Who comes second learns what stands in the slot.
+// proves: P1, P3
 pub async fn a_taken_slot_answers_with_its_row(factory: &impl LogFactory) {
     let log = factory.open().await;
     let chain = Chain::new(&*log, Shard(2));
@@ -72,7 +74,8 @@ pub async fn a_taken_slot_answers_with_its_row(factory: &impl LogFactory) {
     assert_eq!(log.propose(other).await, taken);
 }
 
-/// proves: P2
+/// A slot whose predecessor is empty stays empty.
+// proves: P2
 pub async fn a_frame_that_would_leave_a_hole_is_not_written(factory: &impl LogFactory) {
     let log = factory.open().await;
     let mut chain = Chain::new(&*log, Shard(0));
@@ -94,8 +97,8 @@ pub async fn a_frame_that_would_leave_a_hole_is_not_written(factory: &impl LogFa
     }
 }
 
-/// proves: P1
-/// proves: P2
+/// Shards don't disturb each other.
+// proves: P1, P2
 pub async fn frames_of_many_shards_are_decided_at_once(factory: &impl LogFactory) {
     const FRAMES: usize = 40;
     let log = factory.open().await;
@@ -135,7 +138,8 @@ pub async fn a_frame_of_another_store_is_not_written(factory: &impl LogFactory) 
     assert_eq!(log.read_slot(chain.tail.slot).await, Ok(None));
 }
 
-/// proves: P3
+/// What a serial read said doesn't change any more, unless somebody proposes again.
+// proves: P3
 pub async fn a_serial_read_sees_what_was_proposed_before(factory: &impl LogFactory) {
     let log = factory.open().await;
     let mut chain = Chain::new(&*log, Shard(3));

@@ -43,8 +43,8 @@ async fn row(log: &dyn EventLog, frame: u64) -> Vec<u8> {
     log.read_slot(slot(frame)).await.expect("a read").expect("a row")
 }
 
-/// proves: P8
-/// proves: AUD-3
+/// An empty store, and a full one.
+// proves: P8, AUD-3
 pub async fn a_sound_store_verifies_with_its_heads(factory: &impl LogFactory) {
     let log = factory.open().await;
     let empty = verify(&*log).await;
@@ -67,8 +67,8 @@ pub async fn a_sound_store_verifies_with_its_heads(factory: &impl LogFactory) {
     assert_eq!(json["shards"][2]["hash"].as_str().map(str::len), Some(64));
 }
 
-/// proves: P8
-/// proves: AUD-3
+/// A changed event is named itself; any other byte of a frame, by a position of that frame.
+// proves: P8, AUD-3
 pub async fn any_changed_byte_is_found_and_located(factory: &impl LogFactory) {
     let log = factory.open().await;
     fill(&*log).await;
@@ -102,8 +102,8 @@ pub async fn any_changed_byte_is_found_and_located(factory: &impl LogFactory) {
     assert!(verify(&*log).await.ok);
 }
 
-/// proves: P8
-/// proves: AUD-3
+/// The first, one in the middle, and one without events.
+// proves: P8, AUD-3
 pub async fn a_dropped_frame_is_found_and_located(factory: &impl LogFactory) {
     for (frame, first) in [(1, 1), (2, 3), (4, 7)] {
         let log = factory.open().await;
@@ -119,8 +119,8 @@ pub async fn a_dropped_frame_is_found_and_located(factory: &impl LogFactory) {
     }
 }
 
-/// proves: P8
-/// proves: AUD-3
+/// Two frames with as many events each.
+// proves: P8, AUD-3
 pub async fn frames_that_changed_places_are_found_and_located(factory: &impl LogFactory) {
     let log = factory.open().await;
     fill(&*log).await;
@@ -130,8 +130,8 @@ pub async fn frames_that_changed_places_are_found_and_located(factory: &impl Log
     assert_eq!(verify(&*log).await.first_fault, Some(at(3)));
 }
 
-/// proves: P8
-/// proves: AUD-3
+/// A frame that is sound in itself, in the place of another.
+// proves: P8, AUD-3
 pub async fn a_forged_frame_is_found_where_the_chain_breaks(factory: &impl LogFactory) {
     let log = factory.open().await;
     let mut chain = Chain::new(&*log, SHARD);
@@ -145,7 +145,8 @@ pub async fn a_forged_frame_is_found_where_the_chain_breaks(factory: &impl LogFa
     assert_eq!(verify(&*log).await.first_fault, Some(at(5)));
 }
 
-/// proves: P8
+/// The log alone can't tell; derived rows can.
+// proves: P8
 pub async fn a_cut_tail_is_found_while_derived_rows_know_it(factory: &impl LogFactory) {
     let log = factory.open().await;
     let mut chain = Chain::new(&*log, SHARD);
