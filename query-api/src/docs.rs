@@ -1,7 +1,6 @@
 //! The parts of the OpenAPI document that many queries share.
 
-use command_api::http::problem::Problem;
-use utoipa::{IntoParams, IntoResponses};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 /// The header of every query.
@@ -51,62 +50,100 @@ pub(crate) struct IdParam {
     id: Uuid,
 }
 
-/// The problems of a query that anybody may ask.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "documents answers that are made as problems")]
-pub(crate) enum PublicProblems {
-    /// A parameter, cursor, Sync-Token or other header is malformed or unknown.
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(Problem),
-    /// There is no such thing.
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(Problem),
-    /// The client accepts no JSON.
-    #[response(status = 406, content_type = "application/problem+json")]
-    NotAcceptable(Problem),
-    /// The server is at fault.
-    #[response(status = 500, content_type = "application/problem+json")]
-    Internal(Problem),
-    /// Repeat after `Retry-After`: `stale`, `stream-parked`, `overloaded`, `unavailable`.
-    #[response(
-        status = 503,
-        content_type = "application/problem+json",
-        headers(("Retry-After" = u32, description = "seconds to wait before repeating"))
-    )]
-    Unavailable(Problem),
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
 
-/// The problems of a query that needs a login.
-#[derive(IntoResponses)]
-#[expect(dead_code, reason = "documents answers that are made as problems")]
-pub(crate) enum Problems {
-    /// A parameter, cursor, Sync-Token or other header is malformed or unknown.
-    #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(Problem),
-    /// The access token is missing, expired or not one of ours.
-    #[response(
-        status = 401,
-        content_type = "application/problem+json",
-        headers(("WWW-Authenticate" = String, description = "how to authenticate: Bearer"))
-    )]
-    Unauthorized(Problem),
-    /// The caller's roles don't allow it.
-    #[response(status = 403, content_type = "application/problem+json")]
-    Forbidden(Problem),
-    /// There is no such thing, or it is somebody else's.
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(Problem),
-    /// The client accepts no JSON.
-    #[response(status = 406, content_type = "application/problem+json")]
-    NotAcceptable(Problem),
-    /// The server is at fault.
-    #[response(status = 500, content_type = "application/problem+json")]
-    Internal(Problem),
-    /// Repeat after `Retry-After`: `stale`, `stream-parked`, `overloaded`, `unavailable`.
-    #[response(
-        status = 503,
-        content_type = "application/problem+json",
-        headers(("Retry-After" = u32, description = "seconds to wait before repeating"))
-    )]
-    Unavailable(Problem),
+    use command_api::http::schema;
+    use domain::Timestamp;
+    use domain::money::{Currency, Money};
+    use projections::read_models::{
+        OrderLineRow, OrderRow, PartRow, PaymentRow, ProductRow, RefundRow, ShipmentRow,
+    };
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    const AT: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn usd(amount: i64) -> Money {
+        Money::new(amount, Currency::Usd)
+    }
+
+    /// Reads what a row writes as the documented shape, which refuses unknown and missing fields.
+    fn read<T: DeserializeOwned>(row: &impl Serialize) -> T {
+        serde_json::from_value(serde_json::to_value(row).unwrap()).unwrap()
+    }
+
+    // proves: OPS-5
+    #[test]
+    fn rows_have_the_documented_shapes() {
+        let id = Uuid::from_u128(1);
+        let product: schema::Product = read(&ProductRow {
+            id,
+            sku: "s".into(),
+            name: "n".into(),
+            description: String::new(),
+            category: "c".into(),
+            attributes: BTreeMap::new(),
+            price: usd(1),
+            discontinued: false,
+            version: 1,
+            created_at: AT,
+            updated_at: AT,
+        });
+        assert_eq!(product.price.amount, 1);
+        let part = |status: &str| Some(PartRow { id, status: status.into() });
+        let line = OrderLineRow {
+            line: 1,
+            product_id: id,
+            sku: "s".into(),
+            name: "n".into(),
+            quantity: 2,
+            unit_price: usd(1),
+            line_total: usd(2),
+        };
+        let order: schema::Order = read(&OrderRow {
+            id,
+            status: "paid".into(),
+            reason: None,
+            items: vec![line],
+            total: usd(2),
+            payment: part("captured"),
+            shipment: part("created"),
+            customer_id: id,
+            payment_method: "tok_visa".into(),
+            version: 3,
+            created_at: AT,
+            updated_at: AT,
+        });
+        assert_eq!(order.status, schema::OrderStatus::Paid);
+        let payment: schema::Payment = read(&PaymentRow {
+            id,
+            order_id: id,
+            customer_id: id,
+            status: "partially_refunded".into(),
+            amount: usd(2),
+            captured: usd(2),
+            refunded: usd(1),
+            refunds: vec![RefundRow { id, amount: usd(1), reason: "r".into(), settled: true }],
+            decline_reason: None,
+            version: 4,
+            created_at: AT,
+            updated_at: AT,
+        });
+        assert_eq!(payment.refunds.len(), 1);
+        let shipment: schema::Shipment = read(&ShipmentRow {
+            id,
+            order_id: id,
+            customer_id: id,
+            status: "created".into(),
+            carrier_reference: None,
+            version: 2,
+            created_at: AT,
+            updated_at: AT,
+        });
+        assert_eq!(shipment.status, schema::ShipmentStatus::Created);
+    }
 }

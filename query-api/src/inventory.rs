@@ -6,6 +6,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::http::access::Caller;
+use command_api::http::openapi::Usual;
 use command_api::http::problem::Problem;
 use command_api::http::schema::Availability;
 use domain::stream::StreamId;
@@ -15,7 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::ask::{Ask, not_parked};
-use crate::docs::{PublicProblems, SyncParam};
+use crate::docs::SyncParam;
 use crate::failed::Failed;
 use crate::params::uuid;
 use crate::reply::ok;
@@ -43,7 +44,7 @@ pub(crate) struct Availabilities {
         ("product_id" = Vec<Uuid>, Query, description = "a product; repeat it for more, up to 100", explode, min_items = 1, max_items = 100),
         SyncParam,
     ),
-    responses((status = 200, description = "One item per product", body = Availabilities), PublicProblems),
+    responses((status = 200, description = "One item per product", body = Availabilities), Usual),
     security(())
 )]
 pub(crate) async fn availability(

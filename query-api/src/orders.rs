@@ -4,6 +4,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::http::access::Caller;
+use command_api::http::openapi::{ById, LoggedIn, Usual};
 use command_api::http::problem::Problem;
 use command_api::http::schema;
 use domain::shop::order::OrderStatus;
@@ -13,7 +14,7 @@ use projections::read_models::{Model, OrderFilter};
 
 use crate::ask::{Ask, not_parked};
 use crate::cursor::Scope;
-use crate::docs::{ConditionalParam, IdParam, PageParams, Problems, SyncParam};
+use crate::docs::{ConditionalParam, IdParam, PageParams, SyncParam};
 use crate::failed::Failed;
 use crate::params::path_id;
 use crate::reply::{ListOf, ok, tagged};
@@ -30,7 +31,7 @@ use crate::state::QueryState;
     responses(
         (status = 200, description = "The order", body = schema::Order, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),
-        Problems,
+        Usual, LoggedIn, ById,
     ),
     security(("bearer" = []))
 )]
@@ -75,7 +76,7 @@ pub(crate) async fn get_order(
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of orders", body = ListOf<schema::Order>), Problems),
+    responses((status = 200, description = "A page of orders", body = ListOf<schema::Order>), Usual, LoggedIn),
     security(("bearer" = []))
 )]
 pub(crate) async fn list_orders(

@@ -4,6 +4,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::http::access::Caller;
+use command_api::http::openapi::{ById, LoggedIn, Usual};
 use command_api::http::problem::Problem;
 use command_api::http::schema;
 use domain::shop::user::Role;
@@ -11,7 +12,7 @@ use domain::stream::StreamId;
 use projections::read_models::Model;
 
 use crate::ask::{Ask, not_parked};
-use crate::docs::{ConditionalParam, IdParam, Problems, SyncParam};
+use crate::docs::{ConditionalParam, IdParam, SyncParam};
 use crate::failed::Failed;
 use crate::params::path_id;
 use crate::reply::tagged;
@@ -28,7 +29,7 @@ use crate::state::QueryState;
     responses(
         (status = 200, description = "The payment", body = schema::Payment, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),
-        Problems,
+        Usual, LoggedIn, ById,
     ),
     security(("bearer" = []))
 )]

@@ -4,6 +4,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::http::access::Caller;
+use command_api::http::openapi::{ById, Usual};
 use command_api::http::problem::Problem;
 use command_api::http::schema;
 use domain::stream::StreamId;
@@ -13,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::ask::{Ask, not_parked};
 use crate::cursor::Scope;
-use crate::docs::{ConditionalParam, IdParam, PageParams, PublicProblems, SyncParam};
+use crate::docs::{ConditionalParam, IdParam, PageParams, SyncParam};
 use crate::failed::Failed;
 use crate::params::{Params, path_id};
 use crate::reply::{ListOf, ok, tagged};
@@ -46,7 +47,7 @@ const SEARCH_SORTS: [(&str, ProductSort); 5] = [
     responses(
         (status = 200, description = "The product", body = schema::Product, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),
-        PublicProblems,
+        Usual, ById,
     ),
     security(())
 )]
@@ -82,7 +83,7 @@ pub(crate) async fn get_product(
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of products", body = ListOf<schema::Product>), PublicProblems),
+    responses((status = 200, description = "A page of products", body = ListOf<schema::Product>), Usual),
     security(())
 )]
 pub(crate) async fn list_products(
@@ -148,7 +149,7 @@ pub(crate) struct Found<T> {
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of matches, and counts over all of them", body = Found<schema::Product>), PublicProblems),
+    responses((status = 200, description = "A page of matches, and counts over all of them", body = Found<schema::Product>), Usual),
     security(())
 )]
 pub(crate) async fn search_products(

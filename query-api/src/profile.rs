@@ -4,6 +4,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::http::access::Caller;
+use command_api::http::openapi::{ById, LoggedIn, Usual};
 use command_api::http::problem::Problem;
 use command_api::http::schema;
 use domain::Timestamp;
@@ -15,7 +16,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::ask::{Ask, not_parked};
-use crate::docs::{ConditionalParam, Problems, SyncParam};
+use crate::docs::{ConditionalParam, SyncParam};
 use crate::failed::Failed;
 use crate::reply::tagged;
 use crate::state::QueryState;
@@ -31,7 +32,7 @@ use crate::state::QueryState;
     responses(
         (status = 200, description = "The profile", body = schema::Profile, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),
-        Problems,
+        Usual, LoggedIn, ById,
     ),
     security(("bearer" = []))
 )]

@@ -1,7 +1,5 @@
 //! An event's shape in the OpenAPI document. `RecordedEvent` writes it.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
 use uuid::Uuid;

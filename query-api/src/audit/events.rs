@@ -1,19 +1,21 @@
 //! The whole log of a tenant, shard after shard. The first page pins the shards' heads in its cursor, so paging ends however
 //! fast new events come.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::http::access::Caller;
+use command_api::http::openapi::{ByRole, Usual};
 use command_api::http::problem::Problem;
 use domain::position::{Position, Seen, Shard};
 use projections::read_models::{EventFilter, Model};
-use uuid::Uuid;
 
 use crate::ask::{Ask, known_shard};
 use crate::audit::event::EventDoc;
 use crate::cursor::{Scope, bad_cursor};
-use crate::docs::{PageParams, Problems, SyncParam};
+use crate::docs::{PageParams, SyncParam};
 use crate::failed::Failed;
 use crate::params::Params;
 use crate::reply::{ListOf, ok};
@@ -34,7 +36,7 @@ use crate::state::QueryState;
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of events", body = ListOf<EventDoc>), Problems),
+    responses((status = 200, description = "A page of events", body = ListOf<EventDoc>), Usual, ByRole),
     security(("bearer" = []))
 )]
 pub(crate) async fn list_events(
@@ -68,7 +70,7 @@ pub(crate) async fn list_events(
     let mut events = read.events(&caller.tenant, &filter, from, &heads, page.limit + 1).await?;
     let next = events.get(page.limit).map(|event| Place { from: event.position, heads }.to_text());
     events.truncate(page.limit);
-    ok(&ListOf::new(&state, &scope, events, next.as_deref()))
+    ok(&ListOf::new(&state, &scope, events.iter().map(Arc::as_ref).collect(), next.as_deref()))
 }
 
 /// `from`, by default the first position of the first shard.

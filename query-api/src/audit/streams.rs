@@ -1,10 +1,13 @@
 //! One stream: its events, and its state as of then.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use command_api::http::access::Caller;
+use command_api::http::openapi::{ById, ByRole, Usual};
 use command_api::http::problem::Problem;
 use domain::Timestamp;
 use domain::stream::StreamId;
@@ -14,7 +17,7 @@ use crate::ask::{Ask, not_parked};
 use crate::audit::event::EventDoc;
 use crate::audit::fold::{Fold, StateAsOf, Until};
 use crate::cursor::{Scope, bad_cursor};
-use crate::docs::{ConditionalParam, PageParams, Problems, SyncParam};
+use crate::docs::{ConditionalParam, PageParams, SyncParam};
 use crate::failed::Failed;
 use crate::params::{Params, digits, uuid};
 use crate::reply::{ListOf, ok, tagged};
@@ -50,7 +53,7 @@ fn stream_of(state: &QueryState, tenant: &str, kind: &str, id: &str) -> Result<S
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of events", body = ListOf<EventDoc>), Problems),
+    responses((status = 200, description = "A page of events", body = ListOf<EventDoc>), Usual, ByRole, ById),
     security(("bearer" = []))
 )]
 pub(crate) async fn stream_events(
@@ -76,7 +79,7 @@ pub(crate) async fn stream_events(
     let more = events.len() > page.limit;
     events.truncate(page.limit);
     let next = events.last().filter(|_| more).map(|event| event.version.to_string());
-    ok(&ListOf::new(&state, &scope, events, next.as_deref()))
+    ok(&ListOf::new(&state, &scope, events.iter().map(Arc::as_ref).collect(), next.as_deref()))
 }
 
 /// A stream's state as of an instant (inclusive) or a version; today's without either.
@@ -97,7 +100,7 @@ pub(crate) async fn stream_events(
     responses(
         (status = 200, description = "The state", body = StateAsOf, headers(("ETag" = String, description = "the version, quoted"))),
         (status = 304, description = "The client has this version"),
-        Problems,
+        Usual, ByRole, ById,
     ),
     security(("bearer" = []))
 )]

@@ -4,11 +4,12 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::http::access::Caller;
+use command_api::http::openapi::{ByRole, Usual};
 use projections::read_models::Model;
 use tokio::time::timeout;
 
 use crate::ask::Ask;
-use crate::docs::{Problems, SyncParam};
+use crate::docs::SyncParam;
 use crate::failed::Failed;
 use crate::reply::ok;
 use crate::state::QueryState;
@@ -22,7 +23,7 @@ use crate::verifier::VerifyReport;
     tag = "audit",
     summary = "Verify the log",
     params(SyncParam),
-    responses((status = 200, description = "What was found", body = VerifyReport), Problems),
+    responses((status = 200, description = "What was found", body = VerifyReport), Usual, ByRole),
     security(("bearer" = []))
 )]
 pub(crate) async fn verify(
