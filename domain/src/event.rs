@@ -172,3 +172,11 @@ impl Serialize for RecordedEvent {
 pub fn wire_time(at: Timestamp) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }
+
+/// [`wire_time`] for `#[serde(serialize_with = "…")]`.
+///
+/// # Errors
+/// The serializer's own.
+pub fn serialize_wire_time<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&wire_time(*at))
+}

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::Timestamp;
-use domain::event::RecordedEvent;
+use domain::event::{RecordedEvent, serialize_wire_time};
 use domain::money::{Currency, Money};
 use domain::personal::Sealed;
 use domain::position::{Position, Seen, SyncToken};
@@ -93,8 +93,10 @@ pub struct ProductRow {
     /// The stream's version.
     pub version: u64,
     /// When it was created.
+    #[serde(serialize_with = "serialize_wire_time")]
     pub created_at: Timestamp,
     /// When it last changed.
+    #[serde(serialize_with = "serialize_wire_time")]
     pub updated_at: Timestamp,
 }
 
@@ -221,8 +223,10 @@ pub struct OrderRow {
     /// The stream's version.
     pub version: u64,
     /// When it was placed.
+    #[serde(serialize_with = "serialize_wire_time")]
     pub created_at: Timestamp,
     /// When it last changed.
+    #[serde(serialize_with = "serialize_wire_time")]
     pub updated_at: Timestamp,
 }
 
@@ -273,8 +277,10 @@ pub struct PaymentRow {
     /// The stream's version.
     pub version: u64,
     /// When it was initiated.
+    #[serde(serialize_with = "serialize_wire_time")]
     pub created_at: Timestamp,
     /// When it last changed.
+    #[serde(serialize_with = "serialize_wire_time")]
     pub updated_at: Timestamp,
 }
 
@@ -295,8 +301,10 @@ pub struct ShipmentRow {
     /// The stream's version.
     pub version: u64,
     /// When it was requested.
+    #[serde(serialize_with = "serialize_wire_time")]
     pub created_at: Timestamp,
     /// When it last changed.
+    #[serde(serialize_with = "serialize_wire_time")]
     pub updated_at: Timestamp,
 }
 

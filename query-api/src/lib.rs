@@ -28,7 +28,17 @@ pub use verifier::{ShardReport, Verifier, VerifyError, VerifyReport};
 /// router and puts the conventions and the access table of `command_api::http` around both.
 #[must_use]
 pub fn router(state: QueryState) -> OpenApiRouter {
-    OpenApiRouter::new()
+    routes().with_state(state)
+}
+
+/// The query side's part of the OpenAPI document, for those who have no server.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}
+
+fn routes() -> OpenApiRouter<QueryState> {
+    OpenApiRouter::with_openapi(command_api::http::openapi::base())
         .routes(routes!(profile::get_profile))
         .routes(routes!(products::list_products))
         .routes(routes!(products::search_products))
@@ -42,5 +52,4 @@ pub fn router(state: QueryState) -> OpenApiRouter {
         .routes(routes!(audit::streams::stream_state))
         .routes(routes!(audit::events::list_events))
         .routes(routes!(audit::verify::verify))
-        .with_state(state)
 }

@@ -8,6 +8,7 @@ use command_api::http::openapi::{ById, LoggedIn, Usual};
 use command_api::http::problem::Problem;
 use command_api::http::schema;
 use domain::Timestamp;
+use domain::event::serialize_wire_time;
 use domain::personal::ERASED;
 use domain::position::SyncToken;
 use domain::shop::user::Role;
@@ -70,7 +71,9 @@ struct Opened {
     name: String,
     roles: Vec<Role>,
     version: u64,
+    #[serde(serialize_with = "serialize_wire_time")]
     created_at: Timestamp,
+    #[serde(serialize_with = "serialize_wire_time")]
     updated_at: Timestamp,
 }
 
