@@ -158,3 +158,44 @@ pub trait RowStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`].
     async fn digest(&self, projection: &Arc<dyn Projection>) -> Result<Hash, StoreError>;
 }
+
+/// Where the dead letters of a store are kept that can't hold them itself, as a search index: in a database beside it. Letters are
+/// put there before the checkpoint that covers them moves, so a crash in between parks the same events again, which changes
+/// nothing.
+#[async_trait]
+pub trait DeadLetters: Send + Sync + 'static {
+    /// Adds letters; those already there stay as they are.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Moved`] as for [`DeadLetter::follows`].
+    async fn park(&self, projection: &'static str, letters: Vec<DeadLetter>) -> Result<(), StoreError>;
+
+    /// The parked streams, and how many letters there are.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn parked(&self, projection: &'static str) -> Result<(Vec<StreamId>, u64), StoreError>;
+
+    /// The oldest letters of a stream, in order of version.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn oldest(
+        &self,
+        projection: &'static str,
+        stream: &StreamId,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// Removes letters, the oldest of one stream, all or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] when one is not there any more.
+    async fn settle(&self, projection: &'static str, letters: Vec<Position>) -> Result<(), StoreError>;
+
+    /// Removes all letters of a projection that is built anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn clear(&self, projection: &'static str) -> Result<(), StoreError>;
+}

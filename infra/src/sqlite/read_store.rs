@@ -1,0 +1,253 @@
+//! The read models' database, `read.db`: rows, checkpoints and dead letters in one file, so that they move in one transaction.
+//!
+//! A commit waits for no disk: what a power cut takes away is both rows and checkpoint, so the events are applied again. The
+//! tables come from the projections' own [`Table`](projections::rows::Table) definitions; a UUID is a 16-byte blob, an instant an
+//! integer of microseconds since 1970, a truth value 0 or 1.
+
+mod apply;
+pub mod columns;
+mod digest;
+mod letters;
+mod pool;
+mod schema;
+mod swap;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::merkle::Hash;
+use domain::position::{Position, Seen, Shard};
+use domain::stream::StreamId;
+use projections::model::Projection;
+use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use self::pool::ReadPool;
+pub use self::swap::TableDifference;
+use super::connection::{Durability, is_broken, open_writer};
+use super::thread::DbThread;
+
+/// The file's name in the data directory.
+pub const READ_FILE: &str = "read.db";
+
+/// Statements kept prepared: one per shape of a change, and there are some dozens.
+const STATEMENTS: usize = 256;
+
+/// Why the read database can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenReadStoreError {
+    /// The file can't be opened or prepared.
+    #[error("can't open {}: {source}", file.display())]
+    Storage {
+        /// The file.
+        file: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// Something else of the operating system.
+    #[error("can't use {}: {source}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+}
+
+/// Rows, checkpoints and dead letters on SQLite.
+pub struct SqliteReadStore {
+    file: PathBuf,
+    writer: DbThread,
+    readers: Arc<ReadPool>,
+}
+
+impl SqliteReadStore {
+    /// Opens `read.db` in a directory. A broken file is thrown away and made anew: the projections fill it from the log.
+    ///
+    /// # Errors
+    /// [`OpenReadStoreError`].
+    pub fn open(dir: &Path) -> Result<Self, OpenReadStoreError> {
+        Self::open_file(dir.join(READ_FILE))
+    }
+
+    /// The same for a file of any name.
+    ///
+    /// # Errors
+    /// [`OpenReadStoreError`].
+    pub fn open_file(file: PathBuf) -> Result<Self, OpenReadStoreError> {
+        let conn = match open(&file) {
+            Err(error) if is_broken(&error) => {
+                tracing::warn!(file = %file.display(), %error, "the read database is broken; building it anew");
+                remove(&file).map_err(|source| OpenReadStoreError::Io { file: file.clone(), source })?;
+                open(&file)
+            }
+            opened => opened,
+        };
+        let conn = conn.map_err(|source| OpenReadStoreError::Storage { file: file.clone(), source })?;
+        let writer = DbThread::spawn("read-store", conn)
+            .map_err(|source| OpenReadStoreError::Io { file: file.clone(), source })?;
+        Ok(Self { writer, readers: Arc::new(ReadPool::new(file.clone())), file })
+    }
+
+    /// Runs a read in one snapshot, on a blocking thread. For adapters that ask their own questions of projections' tables.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.run(read).await
+    }
+
+    /// Runs a job in a transaction on the writer's thread.
+    async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let answer = self.writer.run(move |conn| {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable)?;
+            let answer = job(&tx)?;
+            tx.commit().map_err(unavailable)?;
+            Ok(answer)
+        });
+        answer.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
+    }
+
+    /// Whether a projection has parked the stream.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn is_parked(&self, projection: &'static str, stream: &StreamId) -> Result<bool, StoreError> {
+        let stream = stream.clone();
+        self.read(move |conn| letters::is_parked(conn, projection, &stream)).await
+    }
+}
+
+fn open(file: &Path) -> rusqlite::Result<Connection> {
+    let conn = open_writer(file, Durability::Lazy)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.execute_batch(include_str!("read_store/schema.sql"))?;
+    Ok(conn)
+}
+
+/// Removes a database file with what belongs to it.
+pub(crate) fn remove(file: &Path) -> std::io::Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(PathBuf::from(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn unavailable(error: rusqlite::Error) -> StoreError {
+    StoreError::Unavailable(format!("{READ_FILE}: {error}"))
+}
+
+/// Whether SQLite would say the same again: a failure of the contents, not of the storage.
+fn refused(error: rusqlite::Error) -> StoreError {
+    let contents = match &error {
+        rusqlite::Error::SqliteFailure(e, _) => match e.code {
+            ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch => true,
+            // "SQL error or missing database": a change that names what its table doesn't have.
+            _ => e.extended_code == rusqlite::ffi::SQLITE_ERROR,
+        },
+        rusqlite::Error::SqlInputError { .. }
+        | rusqlite::Error::InvalidParameterCount(..)
+        | rusqlite::Error::ToSqlConversionFailure(_) => true,
+        _ => false,
+    };
+    if contents { StoreError::Refused(error.to_string()) } else { unavailable(error) }
+}
+
+#[async_trait]
+impl RowStore for SqliteReadStore {
+    async fn prepare(&self, projections: &[Arc<dyn Projection>], shards: u16) -> Result<(), StoreError> {
+        let projections = projections.to_vec();
+        self.write(move |conn| {
+            projections.iter().try_for_each(|p| schema::prepare(conn, p.as_ref(), shards).map_err(unavailable))
+        })
+        .await
+    }
+
+    async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
+        self.read(move |conn| {
+            let seen = apply::seen(conn, projection)?;
+            let (parked, letters) = letters::parked(conn, projection)?;
+            Ok(Loaded { seen, parked, letters })
+        })
+        .await
+    }
+
+    async fn apply(&self, batch: Batch) -> Result<Visibility, StoreError> {
+        self.write(move |conn| apply::apply(conn, &batch)).await?;
+        Ok(Visibility::Stored)
+    }
+
+    async fn letters(
+        &self,
+        projection: &'static str,
+        stream: &StreamId,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let stream = stream.clone();
+        self.read(move |conn| letters::select(conn, projection, &stream, limit)).await
+    }
+
+    async fn redrive(&self, step: Redrive) -> Result<(), StoreError> {
+        self.write(move |conn| {
+            step.letters.iter().try_for_each(|position| letters::settle(conn, step.projection, *position))?;
+            apply::changes(conn, &step.changes)
+        })
+        .await
+    }
+
+    async fn digest(&self, projection: &Arc<dyn Projection>) -> Result<Hash, StoreError> {
+        let projection = Arc::clone(projection);
+        self.read(move |conn| digest::digest(conn, projection.as_ref())).await
+    }
+}
+
+#[async_trait]
+impl DeadLetters for SqliteReadStore {
+    async fn park(&self, projection: &'static str, batch: Vec<DeadLetter>) -> Result<(), StoreError> {
+        self.write(move |conn| letters::park(conn, projection, &batch)).await
+    }
+
+    async fn parked(&self, projection: &'static str) -> Result<(Vec<StreamId>, u64), StoreError> {
+        self.read(move |conn| letters::parked(conn, projection)).await
+    }
+
+    async fn oldest(
+        &self,
+        projection: &'static str,
+        stream: &StreamId,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        RowStore::letters(self, projection, stream, limit).await
+    }
+
+    async fn settle(&self, projection: &'static str, settled: Vec<Position>) -> Result<(), StoreError> {
+        self.write(move |conn| settled.iter().try_for_each(|p| letters::settle(conn, projection, *p))).await
+    }
+
+    async fn clear(&self, projection: &'static str) -> Result<(), StoreError> {
+        self.write(move |conn| letters::clear(conn, projection)).await
+    }
+}
+
+/// The positions of a projection's checkpoints; none for a projection that was never prepared.
+fn seen_of(rows: &[(u16, u64)]) -> Seen {
+    let mut seen = Seen::none(u16::try_from(rows.len()).unwrap_or(u16::MAX));
+    for (shard, n) in rows {
+        seen.advance(Position { shard: Shard(*shard), n: *n });
+    }
+    seen
+}

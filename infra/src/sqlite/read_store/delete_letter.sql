@@ -1,0 +1,7 @@
+-- Only the oldest letter of its stream can be settled.
+DELETE FROM dead_letters AS settled WHERE projection = ?1 AND shard = ?2 AND n = ?3 AND NOT EXISTS (
+    SELECT 1 FROM dead_letters AS older
+    WHERE older.projection = settled.projection AND older.tenant = settled.tenant
+      AND older.stream_type = settled.stream_type AND older.stream_id = settled.stream_id
+      AND older.version < settled.version
+)

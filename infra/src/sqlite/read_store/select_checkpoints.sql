@@ -1,0 +1,1 @@
+SELECT shard, position FROM checkpoints WHERE projection = ?1 ORDER BY shard

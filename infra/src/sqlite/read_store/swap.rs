@@ -1,0 +1,111 @@
+//! Comparing with, and taking over, tables that were built beside the live ones.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use projections::model::Projection;
+use projections::store::StoreError;
+use rusqlite::Connection;
+
+use super::digest::columns;
+use super::schema::key_list;
+use super::{SqliteReadStore, unavailable};
+
+/// How a table differs from the one built beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableDifference {
+    /// The table.
+    pub table: &'static str,
+    /// Rows of the one built beside it.
+    pub rows: u64,
+    /// Keys whose rows differ, or that only one of the two has.
+    pub differing: u64,
+}
+
+impl SqliteReadStore {
+    /// Compares a projection's tables with those in another file, row by row.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn compare(
+        &self,
+        projection: &Arc<dyn Projection>,
+        fresh: &Path,
+    ) -> Result<Vec<TableDifference>, StoreError> {
+        let (projection, fresh) = (Arc::clone(projection), fresh.to_owned());
+        let job = self.writer.run(move |conn| attached(conn, &fresh, |conn| differences(conn, projection.as_ref())));
+        job.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
+    }
+
+    /// Replaces rows, checkpoints and dead letters of projections by those in another file, in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: nothing was replaced.
+    pub async fn take_over(&self, projections: &[Arc<dyn Projection>], fresh: &Path) -> Result<(), StoreError> {
+        let (projections, fresh) = (projections.to_vec(), fresh.to_owned());
+        let job = self.writer.run(move |conn| {
+            attached(conn, &fresh, |conn| {
+                let tx = conn.unchecked_transaction()?;
+                for projection in &projections {
+                    replace(&tx, projection.as_ref())?;
+                }
+                tx.commit()
+            })
+        });
+        job.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
+    }
+}
+
+/// Runs a job with the other file attached as `fresh`.
+fn attached<T>(
+    conn: &Connection,
+    fresh: &Path,
+    job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> Result<T, StoreError> {
+    let file = fresh.to_str().ok_or_else(|| StoreError::Unavailable("the path is not utf-8".to_owned()))?;
+    conn.execute("ATTACH DATABASE ?1 AS fresh", [file]).map_err(unavailable)?;
+    let answer = job(conn);
+    // Statements that name the attached file must not outlive it.
+    conn.flush_prepared_statement_cache();
+    let detached = conn.execute_batch("DETACH DATABASE fresh");
+    let answer = answer.map_err(unavailable)?;
+    detached.map_err(unavailable)?;
+    Ok(answer)
+}
+
+fn differences(conn: &Connection, projection: &dyn Projection) -> rusqlite::Result<Vec<TableDifference>> {
+    let mut found = Vec::new();
+    for table in projection.tables() {
+        let columns: Vec<String> = columns(table).iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let (all, key, name) = (columns.join(", "), key_list(table), table.name);
+        let only = |a: &str, b: &str| {
+            format!("SELECT {key} FROM (SELECT {all} FROM {a}.\"{name}\" EXCEPT SELECT {all} FROM {b}.\"{name}\")")
+        };
+        let differing = format!("SELECT count(*) FROM ({} UNION {})", only("main", "fresh"), only("fresh", "main"));
+        let rows = format!("SELECT count(*) FROM fresh.\"{name}\"");
+        found.push(TableDifference {
+            table: name,
+            rows: conn.query_row(&rows, [], |row| row.get(0))?,
+            differing: conn.query_row(&differing, [], |row| row.get(0))?,
+        });
+    }
+    Ok(found)
+}
+
+fn replace(conn: &Connection, projection: &dyn Projection) -> rusqlite::Result<()> {
+    for table in projection.tables() {
+        let columns: Vec<String> = columns(table).iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let (all, name) = (columns.join(", "), table.name);
+        conn.execute_batch(&format!(
+            "DELETE FROM main.\"{name}\"; INSERT INTO main.\"{name}\" ({all}) SELECT {all} FROM fresh.\"{name}\""
+        ))?;
+    }
+    for table in ["checkpoints", "dead_letters"] {
+        conn.execute(&format!("DELETE FROM main.{table} WHERE projection = ?1"), [projection.name()])?;
+        conn.execute(
+            &format!("INSERT INTO main.{table} SELECT * FROM fresh.{table} WHERE projection = ?1"),
+            [projection.name()],
+        )?;
+    }
+    Ok(())
+}
