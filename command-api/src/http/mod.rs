@@ -1,11 +1,54 @@
 //! HTTP: the conventions that every operation follows, and the operations that issue commands.
+//!
+//! [`router`] has the command side's operations, one file per family; the query side adds its own. [`conventions::apply`] goes
+//! around both, with the table of [`access`]. Every error is a [`problem::Problem`].
 
 pub mod access;
+pub mod accounts;
+pub mod body;
+pub mod cards;
 pub mod context;
 pub mod conventions;
+pub mod email;
 pub mod headers;
+mod inventory;
+mod issue;
 mod leftover;
 pub mod negotiation;
+pub mod openapi;
+mod order_input;
+mod orders;
+pub mod passwords;
+mod payments;
 pub mod problem;
+mod products;
+mod refresh;
 pub mod schema;
+mod sessions;
+mod shipments;
+pub mod state;
 pub mod tokens;
+mod users;
+
+use utoipa_axum::router::OpenApiRouter;
+
+pub use state::CommandState;
+
+/// The command side's operations with their part of the OpenAPI document.
+pub fn router(state: CommandState) -> OpenApiRouter {
+    routes().with_state(state)
+}
+
+fn routes() -> OpenApiRouter<CommandState> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(users::router())
+        .merge(sessions::router())
+        .merge(products::router())
+        .merge(inventory::router())
+        .merge(orders::router())
+        .merge(payments::router())
+        .merge(shipments::router())
+}
+
+#[cfg(test)]
+mod tests;

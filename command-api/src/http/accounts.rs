@@ -1,0 +1,128 @@
+//! Accounts: how a user comes to be. The address is claimed and the user registered in one frame, so that of two sign-ups with
+//! one address one wins (USR-1).
+
+use std::fmt;
+
+use axum::http::StatusCode;
+use domain::command::{Accepted, Step};
+use domain::refusal::Refusal;
+use domain::shop::email_claim::{EmailClaim, EmailClaimCommand, EmailClaimError};
+use domain::shop::user::{Role, UserCommand};
+use domain::stream::{StreamId, draw_id_in_shard};
+use uuid::Uuid;
+
+use super::email;
+use super::issue::{Issue, answer_of};
+use super::problem::Problem;
+use super::state::CommandState;
+
+/// Who is to have an account. The fields are taken as valid.
+#[derive(Clone)]
+pub struct Account {
+    /// The address as typed.
+    pub email: String,
+    /// The name.
+    pub name: String,
+    /// In the clear; hashed before anything else happens to it.
+    pub password: String,
+    /// What they may do.
+    pub roles: Vec<Role>,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("roles", &self.roles).finish_non_exhaustive()
+    }
+}
+
+/// The stream that holds an address.
+pub(crate) fn claim_of(state: &CommandState, tenant: &str, address: &str) -> StreamId {
+    StreamId::new(tenant, "email_claim", state.keys.blind(&email::normalised(address)))
+}
+
+/// The user who holds an address.
+pub(crate) async fn holder_of(state: &CommandState, claim: &StreamId) -> Result<Option<Uuid>, Problem> {
+    Ok(state.read::<EmailClaim>(claim).await?.and_then(|(claim, _)| claim.holder))
+}
+
+/// Makes sure that an account exists, for operators: an address that is in use already is left alone, whoever holds it.
+/// `actor` stands in the events, as `system:<part>`. Answers with the holder's user id.
+///
+/// # Errors
+/// 503 when an owner or the key store can't be reached.
+pub async fn ensure(
+    state: &CommandState,
+    tenant: &str,
+    actor: &str,
+    account: &Account,
+) -> Result<Uuid, Problem> {
+    let claim = claim_of(state, tenant, &account.email);
+    if let Some(holder) = holder_of(state, &claim).await? {
+        return Ok(holder);
+    }
+    match register(state, Issue::internal(tenant, actor), account).await {
+        Ok(accepted) => id_of(&accepted),
+        Err(problem) if problem.status == StatusCode::CONFLICT.as_u16() => {
+            holder_of(state, &claim).await?.ok_or(problem)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Claims the address and registers the user, both or none.
+pub(crate) async fn register(
+    state: &CommandState,
+    issue: Issue,
+    account: &Account,
+) -> Result<Accepted, Problem> {
+    let shards = state.gateway.shards();
+    let tenant = issue.tenant.clone();
+    let claim = claim_of(state, &tenant, &account.email);
+    let shard = claim.shard(shards);
+    // Nobody is known yet, so the address is the principal: two strangers with one key don't meet.
+    let issue = issue.scoped_by(format!("anonymous:{}", claim.id()));
+    if holder_of(state, &claim).await?.is_some() {
+        let taken = Problem::from(Refusal::from(EmailClaimError::Taken));
+        return issue.repeat_or(state, shard, taken).await;
+    }
+    let user_id = draw_id_in_shard(&tenant, "user", shard, shards);
+    let user = StreamId::new(&tenant, "user", user_id);
+    let phc = state.passwords.hash(account.password.clone()).await?;
+    let sealed = state.keys.seal(&user, &[&account.email, &account.name, &phc]).await?;
+    let Ok([email, name, password_hash]) = <[_; 3]>::try_from(sealed) else {
+        tracing::error!("the key store sealed another number of values than asked");
+        return Err(Problem::internal());
+    };
+    let steps = vec![
+        Step::new(claim.clone(), EmailClaimCommand::Claim { user_id }),
+        Step::create(
+            user.clone(),
+            UserCommand::Register {
+                email_claim: claim.id().to_owned(),
+                email,
+                name,
+                password_hash,
+                roles: account.roles.clone(),
+            },
+        ),
+    ];
+    let outcome = issue.submit(state, steps).await;
+    // A user who didn't come to be leaves no key behind. While the outcome is unknown the key stays.
+    let in_vain = match &outcome {
+        Ok(accepted) => id_of(accepted)? != user_id,
+        Err(problem) => (400..500).contains(&problem.status),
+    };
+    if in_vain && let Err(error) = state.keys.destroy(&user).await {
+        tracing::warn!(%error, "the key of a user who was not registered stays in the key store");
+    }
+    outcome
+}
+
+/// The user's id in a sign-up's answer.
+fn id_of(accepted: &Accepted) -> Result<Uuid, Problem> {
+    let answer = answer_of(accepted)?;
+    answer["id"].as_str().and_then(|id| Uuid::try_parse(id).ok()).ok_or_else(|| {
+        tracing::error!(command = %accepted.id, "a sign-up's answer has no user id");
+        Problem::internal()
+    })
+}

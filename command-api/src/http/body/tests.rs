@@ -1,0 +1,180 @@
+use axum::http::HeaderValue;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+#[derive(Debug, PartialEq)]
+struct Sample {
+    name: String,
+    count: u64,
+    price: Money,
+    items: Vec<Uuid>,
+    note: String,
+    attributes: BTreeMap<String, String>,
+}
+
+impl FromBody for Sample {
+    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
+        let name = fields.text("name", Text::Line, 1..=10);
+        let count = fields.integer("count", 1..=5);
+        let price = fields.money("price");
+        let items = fields.list("items", 1..=2, |item| item.uuid("id"));
+        let note = fields.text_or("note", Text::Prose, 0..=40, "none");
+        let note = fields.without_card("note", note);
+        let attributes = fields.texts("attributes", 2, 5, 5);
+        Some(Self {
+            name: name?,
+            count: count?,
+            price: price?,
+            items: items?,
+            note: note?,
+            attributes: attributes?,
+        })
+    }
+}
+
+fn good() -> Value {
+    json!({
+        "name": "a", "count": 5, "price": {"amount": 1, "currency": "EUR"},
+        "items": [{"id": "0190a0a0-0000-7000-8000-000000000000"}], "attributes": {"a": "b"},
+    })
+}
+
+fn faults(value: &Value) -> Vec<(String, String)> {
+    let problem = check::<Sample>(value).unwrap_err();
+    assert_eq!(problem.status, 422);
+    problem.errors.into_iter().map(|e| (e.pointer, e.detail)).collect()
+}
+
+#[test]
+fn a_good_body_is_read() {
+    let sample: Sample = check(&good()).unwrap();
+    assert_eq!((sample.count, sample.note.as_str()), (5, "none"));
+    assert_eq!(sample.price, Money::new(1, Currency::Eur));
+}
+
+// proves: SEC-10
+#[test]
+fn every_fault_is_named_at_once_with_its_pointer() {
+    let bad = json!({
+        "name": " ", "count": 1.0, "price": {"amount": -1, "currency": "XXX", "tip": 1},
+        "items": [{"id": "x"}, 7], "attributes": {"toolong": 1}, "a/b~": null,
+    });
+    let pointers: Vec<_> = faults(&bad).into_iter().map(|(pointer, _)| pointer).collect();
+    assert_eq!(
+        pointers,
+        [
+            "/name",
+            "/count",
+            "/price/amount",
+            "/price/currency",
+            "/price/tip",
+            "/items/0/id",
+            "/items/1",
+            "/attributes/toolong",
+            "/attributes/toolong",
+            "/a~1b~0",
+        ]
+    );
+}
+
+#[test]
+fn each_wrong_value_is_refused() {
+    let cases = [
+        ("name", json!(null)),
+        ("name", json!("")),
+        ("name", json!("a\nb")),
+        ("name", json!("12345678901")),
+        ("count", json!(0)),
+        ("count", json!(6)),
+        ("count", json!(-1)),
+        ("count", json!("1")),
+        ("count", json!(1e30)),
+        ("price", json!(12)),
+        ("price", json!({"amount": 9_007_199_254_740_992_u64, "currency": "USD"})),
+        ("price", json!({"amount": 0, "currency": "USD"})),
+        ("price", json!({"amount": 1, "currency": "usd"})),
+        ("items", json!([])),
+        ("items", json!([1, 2, 3])),
+        ("items", json!({})),
+        ("note", json!(null)),
+        ("note", json!("a\u{0}")),
+        ("attributes", json!({"a": "1", "b": "2", "c": "3"})),
+        ("attributes", json!([])),
+        ("unknown", json!(1)),
+    ];
+    for (name, value) in cases {
+        let mut body = good();
+        body[name] = value.clone();
+        assert!(!faults(&body).is_empty(), "{name} = {value}");
+    }
+    for name in ["name", "count", "price", "items"] {
+        let mut body = good();
+        body.as_object_mut().unwrap().remove(name);
+        assert_eq!(faults(&body), [(format!("/{name}"), "is required".to_owned())]);
+    }
+    assert_eq!(faults(&json!([])), [(String::new(), "must be an object".to_owned())]);
+}
+
+// proves: SEC-7
+#[test]
+fn card_numbers_have_a_problem_of_their_own_that_does_not_repeat_them() {
+    let mut body = good();
+    body["note"] = json!("4111 1111 1111 1111");
+    let problem = check::<Sample>(&body).unwrap_err();
+    assert!(problem.kind.ends_with("/card-number-refused"));
+    assert_eq!(problem.errors[0].pointer, "/note");
+    assert!(!serde_json::to_string(&problem).unwrap().contains("1111"));
+}
+
+#[test]
+fn malformed_json_is_400_and_another_media_type_415() {
+    let json = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    for bytes in [&b""[..], b"{", b"nonsense", b"{\"a\":1,}", b"\xff\xfe", b"{} {}"] {
+        assert_eq!(parse::<Sample>(&json, bytes).unwrap_err().status, 400);
+    }
+    let deep = "[".repeat(100_000);
+    assert_eq!(parse::<Sample>(&json, deep.as_bytes()).unwrap_err().status, 400);
+    assert_eq!(parse::<Sample>(&HeaderMap::new(), b"{}").unwrap_err().status, 415);
+    assert_eq!(parse::<NoBody>(&HeaderMap::new(), b"").unwrap(), json!({}));
+    assert_eq!(parse::<NoBody>(&json, b"{}").unwrap(), json!({}));
+    assert!(check::<NoBody>(&json!({"a": 1})).is_err());
+}
+
+// proves: SEC-10
+#[tokio::test]
+async fn bodies_past_the_limit_are_413_with_and_without_a_length() {
+    let long = vec![b' '; MAX_BODY + 1];
+    let stated = HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from(long.len()))]);
+    assert_eq!(read(&stated, Body::empty()).await.unwrap_err().status, 413);
+    assert_eq!(read(&HeaderMap::new(), Body::from(long)).await.unwrap_err().status, 413);
+    let exact = read(&HeaderMap::new(), Body::from(vec![b' '; MAX_BODY])).await.unwrap();
+    assert_eq!(exact.len(), MAX_BODY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_408() {
+    let endless = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+    assert_eq!(read(&HeaderMap::new(), endless).await.unwrap_err().status, 408);
+}
+
+#[test]
+fn the_canonical_form_ignores_spaces_and_the_order_of_keys() {
+    let a: Value = serde_json::from_str(r#"{"b": [1, {"y": 1, "x": "\u0041"}], "a": null}"#).unwrap();
+    let b: Value = serde_json::from_str(r#"{"a":null,"b":[1,{"x":"A","y":1}]}"#).unwrap();
+    assert_eq!(canonical(&a), canonical(&b));
+    assert_eq!(canonical(&a), r#"{"a":null,"b":[1,{"x":"A","y":1}]}"#);
+    assert_ne!(canonical(&json!([1, 2])), canonical(&json!([2, 1])));
+}
+
+proptest! {
+    #[test]
+    fn parsing_and_checking_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let json = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        if let Ok(value) = parse::<Sample>(&json, &bytes) {
+            let _ = check::<Sample>(&value);
+            let _ = canonical(&value);
+        }
+    }
+}

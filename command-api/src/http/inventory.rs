@@ -1,0 +1,71 @@
+//! Inventory: stating what is on hand.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::command::Step;
+use domain::shop::inventory::{InventoryCommand, MAIN_WAREHOUSE, MAX_ON_HAND};
+use domain::stream::StreamId;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::body::{Fields, FromBody, Text};
+use super::issue::{Incoming, Key, Reply};
+use super::openapi::{ById, ByRole, Conflicting, OptionalKey, Usual, WithBody};
+use super::problem::Problem;
+use super::products;
+use super::schema;
+use super::state::CommandState;
+
+/// The longest name of a warehouse, in characters.
+const MAX_WAREHOUSE: usize = 64;
+
+/// What is on hand.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct StockInput {
+    /// Pieces there, reserved ones included.
+    #[schema(maximum = 1_000_000_000)]
+    on_hand: u64,
+    /// The warehouse; `main` when none is named.
+    #[schema(required = false, min_length = 1, max_length = 64, default = "main")]
+    warehouse: String,
+}
+
+impl FromBody for StockInput {
+    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
+        let on_hand = fields.integer("on_hand", 0..=MAX_ON_HAND);
+        let warehouse = fields.text_or("warehouse", Text::Line, 1..=MAX_WAREHOUSE, MAIN_WAREHOUSE);
+        Some(Self { on_hand: on_hand?, warehouse: warehouse? })
+    }
+}
+
+pub(super) fn router() -> OpenApiRouter<CommandState> {
+    OpenApiRouter::new().routes(routes!(set_stock))
+}
+
+/// States what is on hand of a product in a warehouse.
+#[utoipa::path(
+    put, path = "/api/v1/products/{id}/inventory", operation_id = "setStock", tag = "inventory",
+    params(("id" = uuid::Uuid, Path, description = "The product."), OptionalKey),
+    request_body = StockInput, security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The warehouse's level as it is now.", body = schema::Stock, headers(
+            ("Sync-Token" = String, description = "For queries that must see this command."),
+        )),
+        Usual, WithBody, ByRole, ById, Conflicting,
+    ),
+)]
+async fn set_stock(
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    let product = products::existing(&state, &incoming.caller()?, &id).await?;
+    let (issue, StockInput { on_hand, warehouse }) = incoming.read(&state, Key::Optional).await?;
+    let stream = StreamId::new(product.tenant(), "inventory", product.id());
+    let step = Step::new(stream, InventoryCommand::SetStock { warehouse, on_hand });
+    let accepted = issue.submit(&state, vec![step]).await?;
+    Reply::of(StatusCode::OK, &accepted)
+}

@@ -1,0 +1,87 @@
+//! Payments: refunds.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::command::Step;
+use domain::money::Money;
+use domain::shop::payment::{Payment, PaymentCommand};
+use domain::stream::StreamId;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::body::{Fields, FromBody, Text};
+use super::issue::{Incoming, Key, Reply, path_id};
+use super::openapi::{ById, ByRole, Conflicting, RequiredKey, Usual, WithBody};
+use super::problem::Problem;
+use super::schema;
+use super::state::CommandState;
+
+const PAYMENT: &str = "payment";
+/// The longest reason, in characters.
+const MAX_REASON: usize = 500;
+
+/// Money to give back.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "the fields are for the OpenAPI document; the refund is read from the same names"
+)]
+struct RefundInput {
+    /// How much; at most what is left of the capture.
+    amount: schema::Money,
+    /// Why, for people.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+struct Refund {
+    amount: Money,
+    reason: String,
+}
+
+impl FromBody for Refund {
+    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
+        let amount = fields.money("amount");
+        let reason = fields.text("reason", Text::Line, 1..=MAX_REASON);
+        let reason = fields.without_card("reason", reason);
+        Some(Self { amount: amount?, reason: reason? })
+    }
+}
+
+pub(super) fn router() -> OpenApiRouter<CommandState> {
+    OpenApiRouter::new().routes(routes!(refund))
+}
+
+/// Gives money back. The refund counts at once; the provider pays it back soon after.
+#[utoipa::path(
+    post, path = "/api/v1/payments/{id}/refund", operation_id = "refundPayment", tag = "payments",
+    params(("id" = uuid::Uuid, Path, description = "The payment."), RequiredKey),
+    request_body = RefundInput, security(("bearer" = [])),
+    responses(
+        (status = 201, description = "The payment as it is now.", body = schema::Payment, headers(
+            ("Location" = String, description = "Where the payment is."),
+            ("ETag" = String, description = "The stream's version, quoted."),
+            ("Sync-Token" = String, description = "For queries that must see this command."),
+            ("Idempotency-Replayed" = String, description = "`true` when this is the stored answer of a repeat."),
+        )),
+        Usual, WithBody, ByRole, ById, Conflicting,
+    ),
+)]
+async fn refund(
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    let stream = StreamId::new(&incoming.caller()?.tenant, PAYMENT, path_id(&id, PAYMENT)?);
+    if state.read::<Payment>(&stream).await?.is_none() {
+        return Err(Problem::not_found(PAYMENT));
+    }
+    let (issue, Refund { amount, reason }) = incoming.read(&state, Key::Required).await?;
+    // The refund's id is the command's, so that even a repeat whose answer was forgotten gives back nothing twice.
+    let refund = PaymentCommand::Refund { refund_id: issue.id().0, amount, reason };
+    let accepted = issue.submit(&state, vec![Step::new(stream, refund)]).await?;
+    Ok(Reply::of(StatusCode::CREATED, &accepted)?.tagged().within("/api/v1/payments"))
+}

@@ -1,0 +1,145 @@
+//! Products: the catalogue's commands.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::command::Step;
+use domain::money::Money;
+use domain::shop::product::{
+    MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTE_VALUE, MAX_ATTRIBUTES, MAX_CATEGORY, MAX_DESCRIPTION, MAX_NAME,
+    MAX_SKU, Product, ProductCommand, ProductDetails,
+};
+use domain::stream::StreamId;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access::Caller;
+use super::body::{Fields, FromBody, Text};
+use super::headers::IfMatch;
+use super::issue::{Incoming, Key, Reply, path_id};
+use super::openapi::{ById, ByRole, Conflicting, OptionalKey, RequiredMatch, Usual, Versioned, WithBody};
+use super::problem::Problem;
+use super::schema;
+use super::state::CommandState;
+
+/// The stream type.
+pub(super) const PRODUCT: &str = "product";
+
+/// A product's whole description.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "the fields are for the OpenAPI document; the content is read from the same names"
+)]
+struct ProductInput {
+    /// The merchant's own article number.
+    #[schema(min_length = 1, max_length = 64)]
+    sku: String,
+    /// The name shown to customers.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// Free text.
+    #[schema(max_length = 10_000)]
+    description: String,
+    /// The category that search facets count.
+    #[schema(min_length = 1, max_length = 100)]
+    category: String,
+    /// The price of one; above nothing.
+    price: schema::Money,
+    /// Further properties, by name; at most 50.
+    #[schema(required = false)]
+    attributes: BTreeMap<String, String>,
+}
+
+struct Content {
+    details: ProductDetails,
+    price: Money,
+}
+
+impl FromBody for Content {
+    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
+        let sku = fields.text("sku", Text::Line, 1..=MAX_SKU);
+        let name = fields.text("name", Text::Line, 1..=MAX_NAME);
+        let description = fields.text("description", Text::Prose, 0..=MAX_DESCRIPTION);
+        let category = fields.text("category", Text::Line, 1..=MAX_CATEGORY);
+        let price = fields.money("price");
+        let attributes = fields.texts("attributes", MAX_ATTRIBUTES, MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTE_VALUE);
+        Some(Self {
+            details: ProductDetails {
+                sku: sku?,
+                name: name?,
+                description: description?,
+                category: category?,
+                attributes: attributes?,
+            },
+            price: price?,
+        })
+    }
+}
+
+pub(super) fn router() -> OpenApiRouter<CommandState> {
+    OpenApiRouter::new().routes(routes!(create)).routes(routes!(update))
+}
+
+/// The stream of a product that exists.
+pub(super) async fn existing(state: &CommandState, caller: &Caller, id: &str) -> Result<StreamId, Problem> {
+    let stream = StreamId::new(&caller.tenant, PRODUCT, path_id(id, PRODUCT)?);
+    match state.read::<Product>(&stream).await? {
+        Some(_) => Ok(stream),
+        None => Err(Problem::not_found(PRODUCT)),
+    }
+}
+
+/// Adds a product to the catalogue.
+#[utoipa::path(
+    post, path = "/api/v1/products", operation_id = "createProduct", tag = "products",
+    params(OptionalKey), request_body = ProductInput, security(("bearer" = [])),
+    responses(
+        (status = 201, description = "The product.", body = schema::Product, headers(
+            ("Location" = String, description = "Where it is."),
+            ("ETag" = String, description = "The stream's version, quoted."),
+            ("Sync-Token" = String, description = "For queries that must see this command."),
+        )),
+        Usual, WithBody, ByRole, Conflicting,
+    ),
+)]
+async fn create(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
+    let (issue, Content { details, price }) = incoming.read(&state, Key::Optional).await?;
+    let (_, stream) = issue.draw(PRODUCT, state.gateway.shards());
+    let step = Step::create(stream, ProductCommand::Create { details, price });
+    let accepted = issue.submit(&state, vec![step]).await?;
+    Ok(Reply::of(StatusCode::CREATED, &accepted)?.tagged().within("/api/v1/products"))
+}
+
+/// Replaces a product's description and price.
+#[utoipa::path(
+    put, path = "/api/v1/products/{id}", operation_id = "updateProduct", tag = "products",
+    params(("id" = uuid::Uuid, Path, description = "The product."), OptionalKey, RequiredMatch),
+    request_body = ProductInput, security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The product as it is now.", body = schema::Product, headers(
+            ("ETag" = String, description = "The stream's version, quoted."),
+            ("Sync-Token" = String, description = "For queries that must see this command."),
+        )),
+        Usual, WithBody, ByRole, ById, Conflicting, Versioned,
+    ),
+)]
+async fn update(
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    let stream = existing(&state, &incoming.caller()?, &id).await?;
+    let expected = IfMatch::required(&incoming.headers)?;
+    let (issue, Content { details, price }) = incoming.read(&state, Key::Optional).await?;
+    let step = Step {
+        expected_version: expected.expected_version(),
+        ..Step::new(stream, ProductCommand::Update { details, price })
+    };
+    let accepted = issue.submit(&state, vec![step]).await?;
+    Ok(Reply::of(StatusCode::OK, &accepted)?.tagged())
+}
