@@ -1,6 +1,7 @@
 //! The frame loop of one shard. It does no I/O but the decision: loads, lookups and derived rows run beside it.
 
 use std::collections::{HashSet, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use domain::stream::StreamId;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -21,7 +23,7 @@ use super::building::Building;
 use super::config::{FrameSize, MAX_FRAME_JOBS};
 use super::job::Job;
 use super::loading::{load, unavailable};
-use super::overlay::{KnownResult, Overlay, Pin, repeated, token_position};
+use super::overlay::{KnownResult, LoadMark, Overlay, repeated, token_position};
 use super::proposal::{Resolution, resolve};
 use super::streams::{Entry, Streams};
 use super::takeover::Takeover;
@@ -37,8 +39,8 @@ pub(super) enum Ended {
 }
 
 enum Fetched {
-    Stream(StreamId, Pin, Result<Entry, CommandError>),
-    Lookup(CommandId, Pin, Result<Option<CommandResult>, LogError>),
+    Stream(StreamId, LoadMark, Result<Entry, CommandError>),
+    Lookup(CommandId, LoadMark, Result<Option<CommandResult>, LogError>),
 }
 
 enum Outcome {
@@ -72,10 +74,17 @@ pub(super) struct FrameLoop {
     in_flight: Option<InFlight>,
     fetching: FuturesUnordered<BoxFuture<'static, Fetched>>,
     deriving: Option<BoxFuture<'static, u64>>,
+    /// When outstanding derived rows are written even though they are few.
+    derive_by: Option<Pin<Box<Sleep>>>,
     snapshots: Vec<(StreamId, StoredSnapshot)>,
     head: watch::Sender<u64>,
 }
 
+/// Derived rows are written in batches behind, so that they take little from the frames: at so many bytes of frames, …
+const DERIVE_AT: usize = 256 << 10;
+/// … or after this time, …
+const DERIVE_WITHIN: Duration = Duration::from_millis(100);
+/// … and about so many bytes of frames at a time.
 const DERIVE_BYTES: usize = 4 << 20;
 const INBOX: usize = 256;
 
@@ -98,6 +107,7 @@ impl FrameLoop {
             in_flight: None,
             fetching: FuturesUnordered::new(),
             deriving: None,
+            derive_by: None,
             snapshots: Vec::new(),
             head,
         }
@@ -112,7 +122,7 @@ impl FrameLoop {
                 self.take_waiting_jobs(queue);
                 self.start_frame();
             }
-            self.start_deriving();
+            self.derive_when_due();
             if !open && self.is_idle() {
                 self.finish_deriving().await;
                 return Ended::Stopped;
@@ -129,6 +139,9 @@ impl FrameLoop {
                 frame = async { match &mut self.deriving { Some(d) => d.await, None => std::future::pending().await } } => {
                     self.deriving = None;
                     self.overlay.acknowledge(frame);
+                }
+                () = async { match &mut self.derive_by { Some(due) => due.await, None => std::future::pending().await } } => {
+                    self.start_deriving();
                 }
                 count = queue.recv_many(&mut inbox, INBOX), if open && room => {
                     open = count > 0;
@@ -341,27 +354,31 @@ impl FrameLoop {
         });
         self.overlay.add(&decided, frame.bytes.len());
         self.head.send_replace(self.tail.head());
-        self.shared.fan_out.publish(Arc::clone(&decided));
+        self.shared.fan_out.publish(decided);
+        let touched = std::mem::take(&mut building.touched);
         building.answer_decided(&frame.header);
-        self.take_snapshots(&decided);
+        self.take_snapshots(&touched);
     }
 
-    /// The state in memory is the decided one right now: no frame is in flight.
-    fn take_snapshots(&mut self, frame: &DecidedFrame) {
+    /// The states in memory are the decided ones right now: no frame is in flight.
+    fn take_snapshots(&mut self, touched: &[StreamId]) {
         let every = self.shared.config.snapshot_every.max(1);
-        for event in frame.events.iter().filter(|event| event.version % every == 0) {
-            let Some(entry) = self.streams.get_mut(&event.stream) else { continue };
+        for stream in touched {
+            let Some(entry) = self.streams.get_mut(stream).filter(|entry| entry.snapshot_due(every)) else {
+                continue;
+            };
             match entry.state.snapshot() {
                 Ok(contents) => {
+                    entry.snapshot = (entry.meta.version, contents.state.len());
                     let snapshot = StoredSnapshot {
                         version: entry.meta.version,
                         created_at: entry.meta.created_at.timestamp_micros(),
                         updated_at: entry.meta.updated_at.timestamp_micros(),
                         contents,
                     };
-                    self.snapshots.push((event.stream.clone(), snapshot));
+                    self.snapshots.push((stream.clone(), snapshot));
                 }
-                Err(error) => tracing::error!(stream = %event.stream, %error, "no snapshot could be taken"),
+                Err(error) => tracing::error!(%stream, %error, "no snapshot could be taken"),
             }
         }
     }
@@ -377,11 +394,22 @@ impl FrameLoop {
         }
     }
 
-    /// Starts writing derived rows behind, one batch at a time.
-    fn start_deriving(&mut self) {
+    /// Starts writing derived rows when they are many, and sees to it that a few don't wait for long.
+    fn derive_when_due(&mut self) {
         if self.deriving.is_some() {
             return;
         }
+        let bytes = self.overlay.outstanding_bytes();
+        if bytes >= DERIVE_AT {
+            self.start_deriving();
+        } else if bytes > 0 && self.derive_by.is_none() {
+            self.derive_by = Some(Box::pin(tokio::time::sleep(DERIVE_WITHIN)));
+        }
+    }
+
+    /// Starts writing derived rows behind, one batch at a time.
+    fn start_deriving(&mut self) {
+        self.derive_by = None;
         let frames = self.overlay.outstanding(DERIVE_BYTES);
         let Some(last) = frames.last().map(|frame| frame.header.slot.frame) else { return };
         let batch = DerivedBatch { frames, snapshots: std::mem::take(&mut self.snapshots) };
@@ -402,7 +430,9 @@ impl FrameLoop {
         let within = self.shared.config.stop_within;
         let finished = tokio::time::timeout(within, async {
             loop {
-                self.start_deriving();
+                if self.deriving.is_none() {
+                    self.start_deriving();
+                }
                 let Some(deriving) = self.deriving.take() else { break };
                 let frame = deriving.await;
                 self.overlay.acknowledge(frame);

@@ -27,6 +27,7 @@ pub(super) async fn load(shared: &Shared, stream: &StreamId) -> Result<Entry, Co
             Some(state) => {
                 entry.state = state;
                 entry.meta.version = snapshot.version;
+                entry.snapshot = (snapshot.version, snapshot.contents.state.len());
                 entry.meta.created_at = instant(snapshot.created_at);
                 entry.meta.updated_at = instant(snapshot.updated_at);
             }

@@ -43,11 +43,12 @@ pub(super) fn token_position(header: &FrameHeader, record: &CommandRecord) -> Po
 
 /// Marks that a load is under way; frames acknowledged since it began stay in the overlay until it has ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pin(u64);
+pub(super) struct LoadMark(u64);
 
 pub(super) struct Overlay {
     frames: VecDeque<(Arc<DecidedFrame>, usize)>,
     bytes: usize,
+    outstanding_bytes: usize,
     events: HashMap<StreamId, VecDeque<Arc<RecordedEvent>>>,
     results: HashMap<CommandId, KnownResult>,
     recent: LruCache<CommandId, KnownResult>,
@@ -61,6 +62,7 @@ impl Overlay {
         Self {
             frames: VecDeque::new(),
             bytes: 0,
+            outstanding_bytes: 0,
             events: HashMap::new(),
             results: HashMap::new(),
             recent: LruCache::new(NonZeroUsize::new(recent_results).unwrap_or(NonZeroUsize::MIN)),
@@ -74,6 +76,11 @@ impl Overlay {
         self.bytes
     }
 
+    /// Bytes of the frames whose derived rows are not written yet.
+    pub(super) fn outstanding_bytes(&self) -> usize {
+        self.outstanding_bytes
+    }
+
     /// Adds a decided frame, `bytes` long.
     pub(super) fn add(&mut self, frame: &Arc<DecidedFrame>, bytes: usize) {
         for event in &frame.events {
@@ -83,6 +90,7 @@ impl Overlay {
             self.results.insert(record.id, repeated(record, token_position(&frame.header, record)));
         }
         self.bytes += bytes;
+        self.outstanding_bytes += bytes;
         self.frames.push_back((Arc::clone(frame), bytes));
     }
 
@@ -101,12 +109,12 @@ impl Overlay {
             .collect()
     }
 
-    pub(super) fn pin(&mut self) -> Pin {
+    pub(super) fn pin(&mut self) -> LoadMark {
         *self.pins.entry(self.acknowledged).or_default() += 1;
-        Pin(self.acknowledged)
+        LoadMark(self.acknowledged)
     }
 
-    pub(super) fn unpin(&mut self, pin: Pin) {
+    pub(super) fn unpin(&mut self, pin: LoadMark) {
         if let Some(count) = self.pins.get_mut(&pin.0) {
             *count -= 1;
             if *count == 0 {
@@ -118,6 +126,11 @@ impl Overlay {
 
     /// The derived rows of all frames up to `frame` are written.
     pub(super) fn acknowledge(&mut self, frame: u64) {
+        let newly = self.frames.iter().filter(|(f, _)| {
+            let number = f.header.slot.frame;
+            number > self.acknowledged && number <= frame
+        });
+        self.outstanding_bytes -= newly.map(|(_, bytes)| bytes).sum::<usize>();
         self.acknowledged = self.acknowledged.max(frame);
         self.drop_acknowledged();
     }

@@ -11,6 +11,8 @@ use lru::LruCache;
 pub(super) struct Entry {
     pub(super) meta: StreamMeta,
     pub(super) state: Box<dyn StreamState>,
+    /// The version of the last snapshot, and its length in bytes; zeros without one.
+    pub(super) snapshot: (u64, usize),
 }
 
 impl Entry {
@@ -22,7 +24,7 @@ impl Entry {
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
         };
-        Some(Self { meta, state: registry.initial(stream.kind())? })
+        Some(Self { meta, state: registry.initial(stream.kind())?, snapshot: (0, 0) })
     }
 
     /// Counts an event that the state has been folded with.
@@ -32,6 +34,14 @@ impl Entry {
         }
         self.meta.version += 1;
         self.meta.updated_at = time;
+    }
+
+    /// Whether a snapshot is due: after `every` events, and later for a large state, so that the bytes written for snapshots
+    /// stay in proportion to the events.
+    pub(super) fn snapshot_due(&self, every: u64) -> bool {
+        const BYTES_PER_EVENT: u64 = 256;
+        let (version, bytes) = self.snapshot;
+        self.meta.version - version >= every.max(bytes as u64 / BYTES_PER_EVENT)
     }
 
     /// Folds an event read back. One at or below the version is a repeat.
