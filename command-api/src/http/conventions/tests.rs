@@ -19,7 +19,7 @@ use crate::http::tokens::SigningKeys;
 fn server() -> (Router, Arc<Tokens>) {
     let tokens = Arc::new(Tokens::new(SigningKeys::generate().unwrap(), Arc::new(SystemClock)));
     let router = Router::new()
-        .route("/api/v1/products", get(async || Json(1)))
+        .route("/api/v1/products", get(async || Json(1)).post(async || Json(1)))
         .route("/api/v1/products/{id}", get(async |Path(_): Path<Uuid>| Json(1)))
         .route("/api/v1/users/me", get(async |caller: Caller| caller.actor()))
         .route("/api/v1/payments/{id}/refund", post(async || Json(1)))
@@ -74,7 +74,7 @@ async fn every_error_is_a_problem() {
     let (router, tokens) = server();
     let customer = bearer(&tokens, &[Role::Customer]);
     let as_customer = [("authorization", customer.as_str())];
-    let cases: Vec<(Method, &str, &[(&str, &str)], u16, &str)> = vec![
+    let cases: [(_, _, &[(&str, &str)], _, _); 12] = [
         (Method::GET, "/nowhere", &[], 404, "unknown-route"),
         (Method::GET, "/api/v1/unlisted", &[], 404, "unknown-route"),
         (Method::GET, "/api/v1/products/", &[], 404, "unknown-route"),
