@@ -1,1 +1,17 @@
-//! Sagas: order fulfilment with its compensations, and the worker that drives them.
+#![doc = include_str!("../README.md")]
+
+pub mod config;
+pub mod fulfilment;
+pub mod ids;
+pub mod ports;
+pub mod projection;
+pub mod work;
+pub mod worker;
+
+use domain::aggregate::Registry;
+
+/// The registry of the shop's aggregates and the sagas.
+#[must_use]
+pub fn registry() -> Registry {
+    domain::shop::registry().with::<fulfilment::state::Fulfilment>()
+}

@@ -1,0 +1,123 @@
+//! Order fulfilment (SAG-1): reserve stock → pay → book a shipment → dispatch → deliver, with compensation in reverse.
+//!
+//! The saga is an aggregate of its own, stream type `fulfilment`, id = the order's. Its only command hands it a [`Trigger`];
+//! [`react`](react::react) answers with events, and those of type `fulfilment.step_requested` hold the commands to send, as
+//! data. The work queue ([`crate::projection`]) is read from these events, and the worker carries it out.
+
+pub mod action;
+mod cancellation;
+mod delivery;
+pub mod events;
+mod payment;
+mod plan;
+pub mod react;
+mod shipment;
+pub mod state;
+pub mod steps;
+mod stock;
+#[cfg(test)]
+mod tests;
+
+use domain::aggregate::{Aggregate, DecisionContext};
+use domain::refusal::{DomainError, RefusalKind};
+use domain::shop::order::OrderPlaced;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::config::Terms;
+use action::Outcome;
+use events::{FulfilmentEvent, Signal};
+use state::Fulfilment;
+use steps::StepName;
+
+/// The stream type.
+pub const KIND: &str = "fulfilment";
+
+/// What a saga reacts to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trigger {
+    /// The order was placed.
+    OrderPlaced {
+        /// The order's id.
+        order_id: Uuid,
+        /// As placed.
+        order: Box<OrderPlaced>,
+        /// What the configuration says today.
+        terms: Terms,
+    },
+    /// Others did something.
+    Signalled(Signal),
+    /// A step's attempt has an outcome.
+    StepFinished {
+        /// The step.
+        step: StepName,
+        /// Which attempt.
+        attempt: u32,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// A deadline is due.
+    DeadlineReached {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A command for the saga.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FulfilmentCommand {
+    /// Reacts to something; a repeat changes nothing.
+    Handle(Trigger),
+}
+
+/// Why the saga refuses a trigger.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FulfilmentError {
+    /// Only an order has a fulfilment, and its id is the order's.
+    #[error("the fulfilment belongs to another order")]
+    OtherOrder,
+    /// Whoever says so has a clock that is ahead: repeat later.
+    #[error("the deadline {0} is not due yet")]
+    NotDue(String),
+}
+
+impl DomainError for FulfilmentError {
+    fn kind(&self) -> RefusalKind {
+        match self {
+            Self::OtherOrder => RefusalKind::Invalid,
+            Self::NotDue(_) => RefusalKind::Conflict,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::OtherOrder => "other-order",
+            Self::NotDue(_) => "deadline-not-due",
+        }
+    }
+}
+
+domain::cqrs_aggregate!(Fulfilment, "fulfilment", FulfilmentCommand, FulfilmentEvent, FulfilmentError);
+
+impl Aggregate for Fulfilment {
+    fn decide(
+        &self,
+        command: &FulfilmentCommand,
+        context: &DecisionContext,
+    ) -> Result<Vec<FulfilmentEvent>, FulfilmentError> {
+        let FulfilmentCommand::Handle(trigger) = command;
+        match trigger {
+            Trigger::OrderPlaced { order_id, .. } if context.stream.id() != order_id.to_string() => {
+                Err(FulfilmentError::OtherOrder)
+            }
+            Trigger::DeadlineReached { name } if !react::is_due(self, name, context.now) => {
+                Err(FulfilmentError::NotDue(name.clone()))
+            }
+            _ => Ok(react::react(self, trigger, context.now)),
+        }
+    }
+
+    fn evolve(&mut self, event: &FulfilmentEvent) {
+        self.fold(event);
+    }
+}

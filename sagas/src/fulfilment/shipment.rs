@@ -1,0 +1,71 @@
+//! The shipment stage: booked with the carrier, or called off. The order counts as paid once its shipment exists.
+
+use domain::shop::order::EndReason;
+
+use super::action::{Action, Outcome};
+use super::plan::{Advance, Plan, fail};
+use super::steps::StepName;
+use crate::ids;
+
+/// Books the shipment and tells the order.
+pub(super) fn book(plan: &Plan<'_>) -> Advance {
+    let order = &plan.started.order;
+    let shipment_id = plan.shipment_id;
+    let request = || Action::RequestShipment {
+        shipment_id,
+        customer_id: order.customer_id,
+        address: order.shipping_address.clone(),
+        carrier_key: ids::carrier_key(shipment_id),
+    };
+    plan.once_or_fail(StepName::RequestShipment, request, EndReason::ShipmentFailed)?;
+    plan.once(StepName::BookCarrier, || Action::BookCarrier {
+        shipment_id,
+        country: order.shipping_address.country.clone(),
+        carrier_key: ids::carrier_key(shipment_id),
+    })?;
+    match plan.state.outcome(StepName::BookCarrier) {
+        Some(Outcome::Booked { carrier_reference }) => {
+            plan.once(StepName::RecordShipmentCreated, || Action::RecordShipmentCreated {
+                shipment_id,
+                carrier_reference: carrier_reference.clone(),
+            })?;
+        }
+        Some(Outcome::BookingRefused { reason }) => {
+            record_failed(plan, reason)?;
+            return fail(EndReason::ShipmentFailed);
+        }
+        _ => return fail(EndReason::ShipmentFailed),
+    }
+    let payment_id = plan.payment_id;
+    plan.once(StepName::ConfirmPayment, || Action::ConfirmPayment { payment_id, shipment_id })
+}
+
+fn record_failed(plan: &Plan<'_>, reason: &str) -> Advance {
+    plan.once(StepName::RecordShipmentFailed, || Action::RecordShipmentFailed {
+        shipment_id: plan.shipment_id,
+        reason: reason.to_owned(),
+    })
+}
+
+/// Calls off what was requested and booked.
+pub(super) fn call_off(plan: &Plan<'_>) -> Advance {
+    if !plan.state.accepted(StepName::RequestShipment) {
+        return Ok(());
+    }
+    let shipment_id = plan.shipment_id;
+    if let Some(Outcome::BookingRefused { reason }) = plan.state.outcome(StepName::BookCarrier) {
+        // One that was cancelled before the carrier refused stays cancelled.
+        return if plan.state.accepted(StepName::CancelShipment) {
+            Ok(())
+        } else {
+            record_failed(plan, reason)
+        };
+    }
+    plan.once(StepName::CancelShipment, || Action::CancelShipment { shipment_id })?;
+    match plan.state.outcome(StepName::BookCarrier) {
+        Some(Outcome::Booked { .. }) => plan.once(StepName::CancelCarrier, || Action::CancelCarrier {
+            carrier_key: ids::carrier_key(shipment_id),
+        }),
+        _ => Ok(()),
+    }
+}

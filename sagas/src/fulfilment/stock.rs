@@ -1,0 +1,47 @@
+//! The stock stage: every line is reserved, or none stays reserved.
+
+use domain::shop::order::{EndReason, OrderLine};
+
+use super::action::{Action, Outcome};
+use super::plan::{Advance, Plan, fail};
+use super::steps::StepName;
+
+fn reservation(plan: &Plan<'_>, line: &OrderLine) -> (StepName, Action) {
+    let action = Action::Reserve {
+        product_id: line.product_id,
+        line: line.line,
+        quantity: line.quantity,
+        expires_at: plan.started.reserved_until,
+    };
+    (StepName::Reserve(line.line), action)
+}
+
+/// Reserves every line, all at once.
+pub(super) fn reserve(plan: &Plan<'_>) -> Advance {
+    let lines = &plan.started.order.lines;
+    let refusal = lines.iter().find_map(|line| match plan.state.outcome(StepName::Reserve(line.line)) {
+        Some(Outcome::Refused { code }) => Some(code.as_str()),
+        _ => None,
+    });
+    match refusal {
+        // The saga came so late that its own deadline is over.
+        Some("reservation-expired") => return fail(EndReason::PaymentTimeout),
+        Some(_) => return fail(EndReason::OutOfStock),
+        None => {}
+    }
+    plan.all(lines.iter().map(|line| reservation(plan, line)))?;
+    plan.once(StepName::ConfirmStock, || Action::ConfirmStock)
+}
+
+/// Releases the lines that were reserved.
+pub(super) fn release(plan: &Plan<'_>) -> Advance {
+    let reason = plan.state.compensating.unwrap_or(EndReason::OutOfStock);
+    let reserved =
+        plan.started.order.lines.iter().filter(|line| plan.state.accepted(StepName::Reserve(line.line)));
+    plan.all(reserved.map(|line| {
+        (
+            StepName::Release(line.line),
+            Action::Release { product_id: line.product_id, line: line.line, reason },
+        )
+    }))
+}

@@ -1,0 +1,83 @@
+//! Ids that a saga draws for what it makes: always the same for the same order, so that a repeat makes nothing twice.
+
+use domain::command::{CommandId, digest_of};
+use uuid::Uuid;
+
+use crate::fulfilment::steps::StepName;
+
+/// A UUIDv7 with the order's time and random bits from a digest of the order and what the id is for.
+fn derived(order_id: Uuid, what: &str, attempt: u32) -> Uuid {
+    let digest = digest_of(&[&order_id.to_string(), what, &attempt.to_string()]);
+    let mut bytes = *order_id.as_bytes();
+    bytes[6..].copy_from_slice(&digest[..10]);
+    bytes[6] = (bytes[6] & 0x0f) | 0x70;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    Uuid::from_bytes(bytes)
+}
+
+/// The payment of the order's n-th attempt to pay, from 1.
+#[must_use]
+pub fn payment_id(order_id: Uuid, attempt: u32) -> Uuid {
+    derived(order_id, "payment", attempt)
+}
+
+/// The shipment of the order's n-th attempt to ship, from 1.
+#[must_use]
+pub fn shipment_id(order_id: Uuid, attempt: u32) -> Uuid {
+    derived(order_id, "shipment", attempt)
+}
+
+/// The refund by which the saga gives back what is left of the order's payment.
+#[must_use]
+pub fn refund_id(order_id: Uuid) -> Uuid {
+    derived(order_id, "refund", 1)
+}
+
+/// The key under which the provider makes repeated calls for a payment one charge.
+#[must_use]
+pub fn provider_key(payment_id: Uuid) -> String {
+    format!("payment-{payment_id}")
+}
+
+/// The key under which the carrier makes repeated calls for a shipment one booking.
+#[must_use]
+pub fn carrier_key(shipment_id: Uuid) -> String {
+    format!("shipment-{shipment_id}")
+}
+
+/// The id of the command that an attempt of a step sends to an aggregate.
+#[must_use]
+pub fn step_command(order_id: Uuid, step: StepName, attempt: u32) -> CommandId {
+    let (order, step, attempt) = (order_id.to_string(), step.to_string(), attempt.to_string());
+    CommandId::derived(&["saga", "fulfilment", &order, &step, &attempt])
+}
+
+/// The id of the command that has the saga handle a piece of work.
+#[must_use]
+pub fn handle_command(order_id: Uuid, work_id: &str) -> CommandId {
+    CommandId::derived(&["saga", "fulfilment", &order_id.to_string(), "handle", work_id])
+}
+
+/// The id of the command that records a refund as paid back.
+#[must_use]
+pub fn settle_command(payment_id: Uuid, refund_id: Uuid) -> CommandId {
+    CommandId::derived(&["saga", "refund", &payment_id.to_string(), &refund_id.to_string()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derived_ids_are_uuids_of_version_7_with_the_orders_time() {
+        let order = Uuid::now_v7();
+        let ids = [payment_id(order, 1), payment_id(order, 2), shipment_id(order, 1), refund_id(order)];
+        for (n, id) in ids.iter().enumerate() {
+            assert_eq!(id.get_version(), Some(uuid::Version::SortRand));
+            assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
+            assert_eq!(id.as_bytes()[..6], order.as_bytes()[..6]);
+            assert!(!ids[..n].contains(id));
+        }
+        assert_eq!(payment_id(order, 1), ids[0]);
+    }
+}
