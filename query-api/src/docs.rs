@@ -1,7 +1,6 @@
 //! The parts of the OpenAPI document that many queries share.
 
 use utoipa::IntoParams;
-use uuid::Uuid;
 
 /// The header of every query.
 #[derive(IntoParams)]
@@ -12,6 +11,7 @@ pub(crate) struct SyncParam {
     /// bounded, else answers 503 `stale`.
     #[param(
         rename = "Sync-Token",
+        value_type = String,
         required = false,
         example = "3:1042",
         pattern = "^ *[0-9]+:[0-9]+ *( *, *[0-9]+:[0-9]+ *)*$"
@@ -25,7 +25,7 @@ pub(crate) struct SyncParam {
 #[expect(dead_code, reason = "documents parameters that are read from the raw request")]
 pub(crate) struct ConditionalParam {
     /// Entity tags that the client has, or `*`: 304 when the resource's is among them.
-    #[param(rename = "If-None-Match", required = false, example = "\"7\"")]
+    #[param(rename = "If-None-Match", value_type = String, required = false, example = "\"7\"")]
     if_none_match: Option<String>,
 }
 
@@ -41,15 +41,6 @@ pub(crate) struct PageParams {
     cursor: Option<String>,
 }
 
-/// The id in the path of a query by id.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "documents parameters that are read from the raw request")]
-pub(crate) struct IdParam {
-    /// The resource's id.
-    id: Uuid,
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -62,8 +53,7 @@ mod tests {
     };
     use serde::Serialize;
     use serde::de::DeserializeOwned;
-
-    use super::*;
+    use uuid::Uuid;
 
     const AT: Timestamp = Timestamp::UNIX_EPOCH;
 

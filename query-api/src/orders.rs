@@ -14,7 +14,7 @@ use projections::read_models::{Model, OrderFilter};
 
 use crate::ask::{Ask, not_parked};
 use crate::cursor::Scope;
-use crate::docs::{ConditionalParam, IdParam, PageParams, SyncParam};
+use crate::docs::{ConditionalParam, PageParams, SyncParam};
 use crate::failed::Failed;
 use crate::params::path_id;
 use crate::reply::{ListOf, ok, tagged};
@@ -27,7 +27,7 @@ use crate::state::QueryState;
     operation_id = "get_order",
     tag = "orders",
     summary = "Get an order",
-    params(IdParam, SyncParam, ConditionalParam),
+    params(("id" = Uuid, Path, description = "the order's id"), SyncParam, ConditionalParam),
     responses(
         (status = 200, description = "The order", body = schema::Order, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),

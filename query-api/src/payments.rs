@@ -12,7 +12,7 @@ use domain::stream::StreamId;
 use projections::read_models::Model;
 
 use crate::ask::{Ask, not_parked};
-use crate::docs::{ConditionalParam, IdParam, SyncParam};
+use crate::docs::{ConditionalParam, SyncParam};
 use crate::failed::Failed;
 use crate::params::path_id;
 use crate::reply::tagged;
@@ -25,7 +25,7 @@ use crate::state::QueryState;
     operation_id = "get_payment",
     tag = "payments",
     summary = "Get a payment",
-    params(IdParam, SyncParam, ConditionalParam),
+    params(("id" = Uuid, Path, description = "the payment's id"), SyncParam, ConditionalParam),
     responses(
         (status = 200, description = "The payment", body = schema::Payment, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::ask::{Ask, not_parked};
 use crate::cursor::Scope;
-use crate::docs::{ConditionalParam, IdParam, PageParams, SyncParam};
+use crate::docs::{ConditionalParam, PageParams, SyncParam};
 use crate::failed::Failed;
 use crate::params::{Params, path_id};
 use crate::reply::{ListOf, ok, tagged};
@@ -43,7 +43,7 @@ const SEARCH_SORTS: [(&str, ProductSort); 5] = [
     operation_id = "get_product",
     tag = "products",
     summary = "Get a product",
-    params(IdParam, SyncParam, ConditionalParam),
+    params(("id" = Uuid, Path, description = "the product's id"), SyncParam, ConditionalParam),
     responses(
         (status = 200, description = "The product", body = schema::Product, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),
@@ -130,6 +130,7 @@ pub(crate) struct Found<T> {
     /// Counts over all matches.
     facets: Facets,
     /// `cursor` of the next page; null at the end.
+    #[schema(required = true)]
     next_cursor: Option<String>,
 }
 

@@ -18,6 +18,7 @@ pub(crate) struct ListOf<T> {
     /// The rows, in the list's stable order.
     pub(crate) items: Vec<T>,
     /// `cursor` of the next page; null at the end.
+    #[schema(required = true)]
     pub(crate) next_cursor: Option<String>,
 }
 

@@ -18,9 +18,10 @@ pub struct VerifyReport {
     /// Every shard of the store, in order.
     pub shards: Vec<ShardReport>,
     /// The first position that doesn't hold, in shard order.
-    #[schema(value_type = Option<String>, example = json!(null))]
+    #[schema(value_type = Option<String>, required = true)]
     pub first_fault: Option<Position>,
     /// What doesn't hold there.
+    #[schema(required = true)]
     pub fault_reason: Option<String>,
 }
 
