@@ -20,7 +20,8 @@ pub struct FieldError {
     pub detail: String,
 }
 
-/// An error answer. Small enough to travel as an `Err`, hence the boxes.
+// The boxes keep it small enough to travel as an `Err`.
+/// An error answer, RFC 9457.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Problem {
     /// A stable URI; its last segment is the code.
@@ -39,7 +40,7 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// The command that the problem is about, for `outcome-unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String)]
+    #[schema(value_type = Option<String>)]
     pub command_id: Option<Box<str>>,
     /// Seconds, sent as `Retry-After`.
     #[serde(skip)]

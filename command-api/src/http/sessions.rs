@@ -70,7 +70,7 @@ pub(super) fn router() -> OpenApiRouter<CommandState> {
 
 /// Logs in. Every login opens a session of its own.
 #[utoipa::path(
-    post, path = "/api/v1/auth/login", operation_id = "login", tag = "sessions",
+    post, path = "/api/v1/auth/login", operation_id = "login", tag = "auth",
     params(OptionalKey), request_body = Login,
     responses(
         (status = 200, description = "The session's tokens.", body = schema::SessionTokens, headers(
@@ -117,7 +117,7 @@ async fn login(State(state): State<CommandState>, incoming: Incoming) -> Result<
 
 /// Exchanges a refresh token for new tokens. It can be used once: using an old one again ends the session.
 #[utoipa::path(
-    post, path = "/api/v1/auth/refresh", operation_id = "refresh", tag = "sessions",
+    post, path = "/api/v1/auth/refresh", operation_id = "refresh", tag = "auth",
     params(OptionalKey), request_body = Refresh,
     responses(
         (status = 200, description = "The session's new tokens.", body = schema::SessionTokens, headers(
@@ -166,7 +166,7 @@ async fn refresh(State(state): State<CommandState>, incoming: Incoming) -> Resul
 
 /// Ends the session that the access token belongs to. The access token itself stays valid until it expires.
 #[utoipa::path(
-    post, path = "/api/v1/auth/logout", operation_id = "logout", tag = "sessions",
+    post, path = "/api/v1/auth/logout", operation_id = "logout", tag = "auth",
     params(OptionalKey), security(("bearer" = [])),
     responses(
         (status = 204, description = "The session has ended.", headers(
