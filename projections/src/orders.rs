@@ -199,3 +199,40 @@ fn change(
         set,
     }
 }
+
+/// The payment's status as an order shows it: at least what the order's own status implies, since the payment's events may
+/// be seen later than the order's.
+#[must_use]
+pub fn implied_payment<'a>(order_status: &str, payment_status: Option<&'a str>) -> &'a str {
+    let paid = matches!(order_status, "paid" | "shipped" | "delivered" | "completed");
+    match payment_status {
+        Some("initiated" | "authorized" | "unknown") if paid => "captured",
+        Some(status) => status,
+        // Named by the order alone, which it does once it is paid.
+        None => "captured",
+    }
+}
+
+/// The shipment's status as an order shows it: at least what the order's own status implies.
+#[must_use]
+pub fn implied_shipment<'a>(order_status: &str, shipment_status: Option<&'a str>) -> &'a str {
+    let rank = |status: &str| match status {
+        "requested" => 0,
+        "created" => 1,
+        "dispatched" => 2,
+        // Delivered, failed, cancelled: ends.
+        _ => 3,
+    };
+    let implied = match order_status {
+        "paid" => "created",
+        "shipped" => "dispatched",
+        "delivered" | "completed" => "delivered",
+        _ => "requested",
+    };
+    match shipment_status {
+        Some(status) if rank(status) >= rank(implied) => status,
+        Some(_) => implied,
+        None if implied == "requested" => "created",
+        None => implied,
+    }
+}

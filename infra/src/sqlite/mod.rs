@@ -1,6 +1,10 @@
 //! Adapters on SQLite: everything that one machine needs, in files of the data directory.
 
+mod checkpointer;
 mod connection;
 pub mod keys;
 pub mod log;
+pub mod read_models;
+pub mod read_store;
+pub mod saga_work;
 mod thread;

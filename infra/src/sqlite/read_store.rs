@@ -59,7 +59,6 @@ pub enum OpenReadStoreError {
 
 /// Rows, checkpoints and dead letters on SQLite.
 pub struct SqliteReadStore {
-    file: PathBuf,
     writer: DbThread,
     readers: Arc<ReadPool>,
 }
@@ -89,7 +88,7 @@ impl SqliteReadStore {
         let conn = conn.map_err(|source| OpenReadStoreError::Storage { file: file.clone(), source })?;
         let writer = DbThread::spawn("read-store", conn)
             .map_err(|source| OpenReadStoreError::Io { file: file.clone(), source })?;
-        Ok(Self { writer, readers: Arc::new(ReadPool::new(file.clone())), file })
+        Ok(Self { writer, readers: Arc::new(ReadPool::new(file)) })
     }
 
     /// Runs a read in one snapshot, on a blocking thread. For adapters that ask their own questions of projections' tables.

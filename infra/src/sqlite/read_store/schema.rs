@@ -15,6 +15,8 @@ fn indexes(projection: &str) -> &'static str {
         "orders" => include_str!("indexes/orders.sql"),
         "payments" => include_str!("indexes/payments.sql"),
         "products" => include_str!("indexes/products.sql"),
+        "sagas" => include_str!("indexes/sagas.sql"),
+        "sagas" => include_str!("indexes/sagas.sql"),
         "shipments" => include_str!("indexes/shipments.sql"),
         _ => "",
     }
@@ -69,7 +71,7 @@ fn create_table(table: &Table) -> String {
             column(&mut sql, set, "");
         }
     }
-    let _ = write!(sql, "PRIMARY KEY ({})) STRICT;\n", key_list(table));
+    let _ = writeln!(sql, "PRIMARY KEY ({})) STRICT;", key_list(table));
     sql
 }
 

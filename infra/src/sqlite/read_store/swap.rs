@@ -37,17 +37,28 @@ impl SqliteReadStore {
         job.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
     }
 
-    /// Replaces rows, checkpoints and dead letters of projections by those in another file, in one transaction.
+    /// Replaces rows, checkpoints and dead letters of projections by those in another file, in one transaction; of
+    /// `letters_of`, which keep their rows elsewhere, the dead letters only.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: nothing was replaced.
-    pub async fn take_over(&self, projections: &[Arc<dyn Projection>], fresh: &Path) -> Result<(), StoreError> {
-        let (projections, fresh) = (projections.to_vec(), fresh.to_owned());
+    pub async fn take_over(
+        &self,
+        projections: &[Arc<dyn Projection>],
+        letters_of: &[&'static str],
+        fresh: &Path,
+    ) -> Result<(), StoreError> {
+        let (projections, letters_of, fresh) = (projections.to_vec(), letters_of.to_vec(), fresh.to_owned());
         let job = self.writer.run(move |conn| {
             attached(conn, &fresh, |conn| {
                 let tx = conn.unchecked_transaction()?;
                 for projection in &projections {
-                    replace(&tx, projection.as_ref())?;
+                    replace_rows(&tx, projection.as_ref())?;
+                    replace_of(&tx, "checkpoints", projection.name())?;
+                    replace_of(&tx, "dead_letters", projection.name())?;
+                }
+                for name in letters_of {
+                    replace_of(&tx, "dead_letters", name)?;
                 }
                 tx.commit()
             })
@@ -92,7 +103,7 @@ fn differences(conn: &Connection, projection: &dyn Projection) -> rusqlite::Resu
     Ok(found)
 }
 
-fn replace(conn: &Connection, projection: &dyn Projection) -> rusqlite::Result<()> {
+fn replace_rows(conn: &Connection, projection: &dyn Projection) -> rusqlite::Result<()> {
     for table in projection.tables() {
         let columns: Vec<String> = columns(table).iter().map(|(name, _)| format!("\"{name}\"")).collect();
         let (all, name) = (columns.join(", "), table.name);
@@ -100,12 +111,12 @@ fn replace(conn: &Connection, projection: &dyn Projection) -> rusqlite::Result<(
             "DELETE FROM main.\"{name}\"; INSERT INTO main.\"{name}\" ({all}) SELECT {all} FROM fresh.\"{name}\""
         ))?;
     }
-    for table in ["checkpoints", "dead_letters"] {
-        conn.execute(&format!("DELETE FROM main.{table} WHERE projection = ?1"), [projection.name()])?;
-        conn.execute(
-            &format!("INSERT INTO main.{table} SELECT * FROM fresh.{table} WHERE projection = ?1"),
-            [projection.name()],
-        )?;
-    }
+    Ok(())
+}
+
+fn replace_of(conn: &Connection, table: &str, projection: &str) -> rusqlite::Result<()> {
+    conn.execute(&format!("DELETE FROM main.{table} WHERE projection = ?1"), [projection])?;
+    let take = format!("INSERT INTO main.{table} SELECT * FROM fresh.{table} WHERE projection = ?1");
+    conn.execute(&take, [projection])?;
     Ok(())
 }

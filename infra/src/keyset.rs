@@ -1,0 +1,70 @@
+//! Keyset cursors: where a page of a list ends, as the sort value and identity of its last row.
+
+use domain::Timestamp;
+use projections::read_models::ReadError;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The value that a list is sorted by before (created, id).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum SortValue {
+    /// Sorted by (created, id) only.
+    None,
+    /// A number.
+    Number(i64),
+    /// Text, compared by its bytes.
+    Text(String),
+}
+
+/// The last row of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Keyset {
+    /// Its sort value.
+    pub(crate) value: SortValue,
+    /// When it was created, microseconds since 1970.
+    pub(crate) created: i64,
+    /// Its id.
+    pub(crate) id: Uuid,
+}
+
+impl Keyset {
+    /// The end of a page of a list that is sorted by creation only.
+    pub(crate) fn created(created: Timestamp, id: Uuid) -> Self {
+        Self { value: SortValue::None, created: created.timestamp_micros(), id }
+    }
+
+    /// The text form, bound to the list's order.
+    pub(crate) fn to_text(&self, order: &str) -> String {
+        serde_json::json!([order, self.value, self.created, self.id]).to_string()
+    }
+
+    /// Reads the text form of a cursor of the same order.
+    pub(crate) fn parse(text: &str, order: &str) -> Result<Self, ReadError> {
+        let (found, value, created, id): (String, SortValue, i64, Uuid) =
+            serde_json::from_str(text).map_err(|_| ReadError::BadCursor)?;
+        if found != order {
+            return Err(ReadError::BadCursor);
+        }
+        Ok(Self { value, created, id })
+    }
+
+    /// Reads the cursor of a page, if it has one.
+    pub(crate) fn after(after: Option<&str>, order: &str) -> Result<Option<Self>, ReadError> {
+        after.map(|text| Self::parse(text, order)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_round_trip_and_are_bound_to_their_order() {
+        let end = Keyset { value: SortValue::Text("a\"b".into()), created: -5, id: Uuid::now_v7() };
+        let text = end.to_text("name");
+        assert_eq!(Keyset::parse(&text, "name"), Ok(end));
+        for (text, order) in [(text.as_str(), "price"), ("", "name"), ("[]", "name"), ("{}", "name"), ("[\"name\",1]", "name")] {
+            assert_eq!(Keyset::parse(text, order), Err(ReadError::BadCursor), "{text}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Rebuild: projections made again from the log, beside the live ones, compared with them, and put in their place.
+//!
+//! The live rows are first brought up to the log's end, so that a difference is a fault and not a lag. Rows are built in a second
+//! database file and taken over in one transaction; the search index is built in a second directory, which is then renamed. A crash
+//! at any point leaves the old rows, the new rows, or (for search) no index, which the next start fills from the log.
+
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::frame::DecidedFrame;
+use domain::ports::clock::SystemClock;
+use domain::ports::log::{LogError, LogReader};
+use domain::position::{Position, Shard};
+use projections::applier::{Applier, ApplyError, Limits};
+use projections::model::Projection;
+use projections::search::Search;
+use projections::store::{RowStore, StoreError};
+
+pub use self::report::{Hex, Phase, RebuildProgress, RebuildReport};
+use crate::feed::find_heads;
+use crate::read_side::row_projections;
+use crate::sqlite::read_store::{OpenReadStoreError, SqliteReadStore, remove};
+use crate::tantivy::{SEARCH_DIR, TantivySearch};
+
+const FRESH_FILE: &str = "read.rebuild.db";
+const FRESH_SEARCH: &str = "search.rebuild";
+const OLD_SEARCH: &str = "search.old";
+const PAGE_FRAMES: usize = 512;
+const PAGE_BYTES: usize = 4 << 20;
+
+/// Why a rebuild didn't finish. The live projections are as they were unless said otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// There is no such projection.
+    #[error("there is no projection {0}; there are {1}")]
+    UnknownProjection(String, String),
+    /// A database file can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenReadStoreError),
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log can't be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A projection fails on too many streams: it is at fault itself.
+    #[error("the projection {0} {1}")]
+    Stopped(&'static str, String),
+    /// A file can't be moved or removed.
+    #[error("can't move what was built into place: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl From<ApplyError> for RebuildError {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Store(error) => Self::Store(error),
+            ApplyError::Log(error) => Self::Log(error),
+        }
+    }
+}
+
+/// The names of everything that can be rebuilt.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = row_projections().iter().map(|p| p.name()).collect();
+    names.push(Search.name());
+    names.sort_unstable();
+    names
+}
+
+/// Rebuilds the named projections, or all when none is named, from the log. The caller holds the data directory, and no
+/// projection runs in it.
+///
+/// # Errors
+/// [`RebuildError`].
+pub async fn rebuild(
+    data_dir: &Path,
+    wanted: &[String],
+    log: &dyn LogReader,
+    progress: &mut (dyn FnMut(RebuildProgress) + Send),
+) -> Result<Vec<RebuildReport>, RebuildError> {
+    rebuild_with(data_dir, row_projections(), wanted, log, progress).await
+}
+
+/// The same for other row projections than Tillstream's own.
+///
+/// # Errors
+/// [`RebuildError`].
+pub async fn rebuild_with(
+    data_dir: &Path,
+    mut rows: Vec<Arc<dyn Projection>>,
+    wanted: &[String],
+    log: &dyn LogReader,
+    progress: &mut (dyn FnMut(RebuildProgress) + Send),
+) -> Result<Vec<RebuildReport>, RebuildError> {
+    let mut all: Vec<&str> = rows.iter().map(|p| p.name()).collect();
+    all.push(Search.name());
+    if let Some(unknown) = wanted.iter().find(|name| !all.contains(&name.as_str())) {
+        return Err(RebuildError::UnknownProjection(unknown.clone(), all.join(", ")));
+    }
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
+    rows.retain(|p| is_wanted(p.name()));
+    let heads = find_heads(log).await?;
+    let mut work = Work { log, heads, progress };
+    let fresh_file = data_dir.join(FRESH_FILE);
+    remove(&fresh_file)?;
+    let live = Arc::new(SqliteReadStore::open(data_dir)?);
+    let mut reports = Vec::new();
+    {
+        let fresh = Arc::new(SqliteReadStore::open_file(fresh_file.clone())?);
+        if !rows.is_empty() {
+            reports.extend(work.rebuild_rows(&live, &fresh, &rows, &fresh_file).await?);
+        }
+        if is_wanted(Search.name()) {
+            reports.push(work.rebuild_search(data_dir, &live, &fresh, &fresh_file).await?);
+        }
+    }
+    remove(&fresh_file)?;
+    Ok(reports)
+}
+
+struct Work<'a> {
+    log: &'a dyn LogReader,
+    heads: Vec<Position>,
+    progress: &'a mut (dyn FnMut(RebuildProgress) + Send),
+}
+
+impl Work<'_> {
+    async fn rebuild_rows(
+        &mut self,
+        live: &Arc<SqliteReadStore>,
+        fresh: &Arc<SqliteReadStore>,
+        rows: &[Arc<dyn Projection>],
+        fresh_file: &Path,
+    ) -> Result<Vec<RebuildReport>, RebuildError> {
+        self.run(live.clone(), rows, Phase::CatchUp).await?;
+        let built = self.run(fresh.clone(), rows, Phase::Rows).await?;
+        let mut reports = Vec::new();
+        for (projection, lane) in rows.iter().zip(built.lanes()) {
+            let tables = live.compare(projection, fresh_file).await?;
+            let before = live.digest(projection).await?;
+            let after = fresh.digest(projection).await?;
+            reports.push(RebuildReport {
+                projection: projection.name(),
+                events: self.events(),
+                parked: lane.parked_events(),
+                rows: tables.iter().map(|t| t.rows).sum(),
+                differing_rows: tables.iter().map(|t| t.differing).sum(),
+                digest_before: before,
+                digest_after: after,
+            });
+        }
+        (self.progress)(RebuildProgress { phase: Phase::Swap, done: 0, total: 0 });
+        live.take_over(rows, &[], fresh_file).await?;
+        Ok(reports)
+    }
+
+    async fn rebuild_search(
+        &mut self,
+        data_dir: &Path,
+        live_rows: &Arc<SqliteReadStore>,
+        fresh_rows: &Arc<SqliteReadStore>,
+        fresh_file: &Path,
+    ) -> Result<RebuildReport, RebuildError> {
+        let projection: Arc<dyn Projection> = Arc::new(Search);
+        let only = std::slice::from_ref(&projection);
+        let (live_dir, fresh_dir) = (data_dir.join(SEARCH_DIR), data_dir.join(FRESH_SEARCH));
+        let old_dir = data_dir.join(OLD_SEARCH);
+        remove_dir(&fresh_dir)?;
+        remove_dir(&old_dir)?;
+        let live = Arc::new(TantivySearch::in_directory(live_dir.clone(), live_rows.clone()));
+        let fresh = Arc::new(TantivySearch::in_directory(fresh_dir.clone(), fresh_rows.clone()));
+        self.run(live.clone(), only, Phase::CatchUp).await?;
+        let built = self.run(fresh.clone(), only, Phase::Search).await?;
+        let (before, after) = (live.document_digests().await?, fresh.document_digests().await?);
+        let only_before = before.keys().filter(|key| !after.contains_key(*key)).count();
+        let changed = after.iter().filter(|(key, digest)| before.get(*key) != Some(digest)).count();
+        let report = RebuildReport {
+            projection: projection.name(),
+            events: self.events(),
+            parked: built.lanes().iter().map(|lane| lane.parked_events()).sum(),
+            rows: after.len() as u64,
+            differing_rows: (only_before + changed) as u64,
+            digest_before: live.digest(&projection).await?,
+            digest_after: fresh.digest(&projection).await?,
+        };
+        (self.progress)(RebuildProgress { phase: Phase::Swap, done: 0, total: 0 });
+        live.close().await?;
+        fresh.close().await?;
+        live_rows.take_over(&[], &[projection.name()], fresh_file).await?;
+        std::fs::rename(&live_dir, &old_dir)?;
+        std::fs::rename(&fresh_dir, &live_dir)?;
+        remove_dir(&old_dir)?;
+        Ok(report)
+    }
+
+    /// Applies the log from where the store stands to its end.
+    async fn run(
+        &mut self,
+        store: Arc<dyn RowStore>,
+        projections: &[Arc<dyn Projection>],
+        phase: Phase,
+    ) -> Result<Applier, RebuildError> {
+        let shards = self.log.store().shards;
+        let clock = Arc::new(SystemClock);
+        let mut applier = Applier::open(store.clone(), projections, shards, clock, Limits::default()).await?;
+        let total = self.events();
+        let start = applier.low();
+        let mut done = start.positions().map(|p| p.n).sum();
+        (self.progress)(RebuildProgress { phase, done, total });
+        for position in start.positions() {
+            let next = Position { shard: position.shard, n: position.n + 1 };
+            let mut frame = self.log.frame_of_position(next).await?;
+            loop {
+                let page = self.log.read_frames(position.shard, frame, PAGE_FRAMES, PAGE_BYTES).await?;
+                if page.is_empty() {
+                    break;
+                }
+                frame += page.len() as u64;
+                let events = decode(position.shard, &page)?;
+                applier.apply(&events, self.log).await?;
+                done += events.iter().filter(|e| e.position.n > position.n).count() as u64;
+                (self.progress)(RebuildProgress { phase, done, total });
+                if let Some((name, stopped)) =
+                    applier.lanes().iter().find_map(|l| Some((l.projection().name(), l.stopped()?)))
+                {
+                    return Err(RebuildError::Stopped(name, stopped.reason.clone()));
+                }
+            }
+        }
+        store.publish().await?;
+        Ok(applier)
+    }
+
+    fn events(&self) -> u64 {
+        self.heads.iter().map(|head| head.n).sum()
+    }
+}
+
+fn decode(shard: Shard, page: &[Vec<u8>]) -> Result<Vec<Arc<domain::event::RecordedEvent>>, LogError> {
+    let mut events = Vec::new();
+    for bytes in page {
+        let frame = DecidedFrame::decode(bytes)
+            .map_err(|e| LogError::Corrupt(format!("a frame of shard {shard}"), e.to_string()))?;
+        events.extend(frame.events);
+    }
+    Ok(events)
+}
+
+fn remove_dir(dir: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,83 @@
+//! What a rebuild tells while it runs and at its end.
+
+use domain::merkle::Hash;
+use serde::{Serialize, Serializer};
+
+/// What a rebuild is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Bringing the live projection up to the log's end.
+    CatchUp,
+    /// Building rows.
+    Rows,
+    /// Building the search index.
+    Search,
+    /// Putting what was built in place.
+    Swap,
+}
+
+impl Phase {
+    /// For people.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::CatchUp => "catching up",
+            Self::Rows => "building rows",
+            Self::Search => "building the search index",
+            Self::Swap => "putting it in place",
+        }
+    }
+}
+
+/// How far a rebuild has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RebuildProgress {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Events done in this phase.
+    pub done: u64,
+    /// Events in all.
+    pub total: u64,
+}
+
+/// What a rebuild found for one projection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RebuildReport {
+    /// The projection.
+    pub projection: &'static str,
+    /// Events of the log: applied and parked together.
+    pub events: u64,
+    /// Of these, parked.
+    pub parked: u64,
+    /// Rows (documents) built.
+    pub rows: u64,
+    /// Keys whose live row differed from the built one, or that only one side had.
+    pub differing_rows: u64,
+    /// The digest of the live rows, SHA-256, lower-case hex in JSON.
+    #[serde(serialize_with = "hex")]
+    pub digest_before: Hash,
+    /// The digest of the built rows.
+    #[serde(serialize_with = "hex")]
+    pub digest_after: Hash,
+}
+
+impl RebuildReport {
+    /// Whether the live rows were what the log says.
+    #[must_use]
+    pub fn equal(&self) -> bool {
+        self.digest_before == self.digest_after
+    }
+}
+
+fn hex<S: Serializer>(hash: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Hex(hash))
+}
+
+/// Lower-case hex.
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl std::fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

@@ -1,0 +1,109 @@
+//! Products, by id and as a list.
+
+use domain::money::Money;
+use projections::read_models::{Listed, Page, ProductFilter, ProductRow, ProductSort, ReadError};
+use projections::rows::Value;
+use rusqlite::{Connection, Row};
+use uuid::Uuid;
+
+use super::sql::Query;
+use crate::keyset::{Keyset, SortValue};
+use crate::sqlite::read_store::columns::{json, parsed, time, uuid};
+
+pub(super) fn product(conn: &Connection, tenant: &str, id: Uuid) -> rusqlite::Result<Option<ProductRow>> {
+    let mut query = Query::of_tenant(include_str!("select_product.sql"), tenant);
+    query.and("product_id = ?", [Value::Uuid(id)]);
+    Ok(query.rows(conn, row)?.pop())
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<ProductRow> {
+    Ok(ProductRow {
+        id: uuid(row, 0)?,
+        sku: row.get(1)?,
+        name: row.get(2)?,
+        description: row.get(3)?,
+        category: row.get(4)?,
+        attributes: json(row, 5)?,
+        price: Money::new(row.get(6)?, parsed(row, 7)?),
+        discontinued: row.get(8)?,
+        version: row.get(9)?,
+        created_at: time(row, 10)?,
+        updated_at: time(row, 11)?,
+    })
+}
+
+pub(super) struct List {
+    query: Query,
+    sort: ProductSort,
+    limit: usize,
+}
+
+/// What a cursor of this order is bound to. There is no best match in a list: it is as by creation.
+fn order_name(sort: ProductSort) -> &'static str {
+    match sort {
+        ProductSort::Created | ProductSort::Relevance => "products-created",
+        ProductSort::PriceAsc => "products-price",
+        ProductSort::PriceDesc => "products-price-desc",
+        ProductSort::Name => "products-name",
+    }
+}
+
+pub(super) fn query(
+    tenant: &str,
+    filter: &ProductFilter,
+    sort: ProductSort,
+    page: &Page,
+) -> Result<List, ReadError> {
+    let mut query = Query::of_tenant(include_str!("select_product.sql"), tenant);
+    query.and("discontinued = 0", []);
+    query.and_some("category = ?", filter.category.clone().map(Value::Text));
+    query.and_some("price_amount >= ?", filter.min_price.map(Value::Int));
+    query.and_some("price_amount <= ?", filter.max_price.map(Value::Int));
+    query.and_some("currency = ?", filter.currency.map(|c| Value::Text(c.code().to_owned())));
+    if let Some(after) = Keyset::after(page.after.as_deref(), order_name(sort))? {
+        let (created, id) = (Value::Int(after.created), Value::Uuid(after.id));
+        match (sort, after.value) {
+            (ProductSort::Created | ProductSort::Relevance, SortValue::None) => {
+                query.and("(created_at, product_id) > (?, ?)", [created, id]);
+            }
+            (ProductSort::PriceAsc, SortValue::Number(price)) => {
+                query.and("(price_amount, created_at, product_id) > (?, ?, ?)", [Value::Int(price), created, id]);
+            }
+            (ProductSort::PriceDesc, SortValue::Number(price)) => {
+                let price = Value::Int(price);
+                query.and(
+                    "(price_amount <= ? AND (price_amount < ? OR (created_at, product_id) > (?, ?)))",
+                    [price.clone(), price, created, id],
+                );
+            }
+            (ProductSort::Name, SortValue::Text(name)) => {
+                query.and("(sort_name, created_at, product_id) > (?, ?, ?)", [Value::Text(name), created, id]);
+            }
+            _ => return Err(ReadError::BadCursor),
+        }
+    }
+    let order = match sort {
+        ProductSort::Created | ProductSort::Relevance => "created_at, product_id",
+        ProductSort::PriceAsc => "price_amount, created_at, product_id",
+        ProductSort::PriceDesc => "price_amount DESC, created_at, product_id",
+        ProductSort::Name => "sort_name, created_at, product_id",
+    };
+    query.ordered(order, page.limit + 1);
+    Ok(List { query, sort, limit: page.limit })
+}
+
+pub(super) fn list(conn: &Connection, list: List) -> rusqlite::Result<Listed<ProductRow>> {
+    let mut rows = list.query.rows(conn, |found| Ok((row(found)?, found.get::<_, String>(12)?)))?;
+    let more = rows.len() > list.limit;
+    rows.truncate(list.limit);
+    let next = rows.last().filter(|_| more).map(|(product, sort_name)| {
+        let value = match list.sort {
+            ProductSort::Created | ProductSort::Relevance => SortValue::None,
+            ProductSort::PriceAsc | ProductSort::PriceDesc => SortValue::Number(product.price.amount),
+            ProductSort::Name => SortValue::Text(sort_name.clone()),
+        };
+        let end = Keyset { value, created: product.created_at.timestamp_micros(), id: product.id };
+        end.to_text(order_name(list.sort))
+    });
+    Ok(Listed { items: rows.into_iter().map(|(product, _)| product).collect(), next })
+}

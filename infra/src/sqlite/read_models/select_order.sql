@@ -1,0 +1,3 @@
+SELECT order_id, status, reason, total_amount, currency, payment_id, payment_status, shipment_id, shipment_status,
+       paid_payment_id, paid_shipment_id, customer_id, payment_method, order_version, created_at, updated_at
+FROM orders WHERE order_version > 0 AND tenant = ?

@@ -1,0 +1,207 @@
+//! The open index: its one writer, and what was applied but not committed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use ::tantivy::collector::{DocSetCollector, TopDocs};
+use ::tantivy::query::{AllQuery, TermQuery};
+use ::tantivy::schema::{IndexRecordOption, Value as _};
+use ::tantivy::{DocAddress, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument};
+use domain::merkle::Hash;
+use domain::position::{Position, Seen, Shard};
+use projections::digest::RowDigest;
+use projections::rows::RowChange;
+use projections::search::SEARCH_PRODUCTS;
+use projections::store::{Batch, StoreError, Visibility};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::document::{FIELDS, document, key_term};
+use super::row::{SearchRow, key_of};
+
+/// Memory of the one indexing thread.
+const HEAP_BYTES: usize = 32 << 20;
+
+/// The commit's payload: the checkpoint.
+#[derive(Debug, Serialize, Deserialize)]
+struct Checkpoint {
+    /// The projection's version.
+    version: u32,
+    /// The last position applied of each shard, in shard order.
+    seen: Vec<u64>,
+}
+
+pub(super) struct Open {
+    index: Index,
+    writer: IndexWriter,
+    reader: IndexReader,
+    version: u32,
+    applied: Seen,
+    /// Rows changed since the last commit.
+    pending: HashMap<(String, Uuid), SearchRow>,
+    /// The checkpoint moved since the last commit.
+    moved: bool,
+}
+
+pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("search index: {error}"))
+}
+
+impl Open {
+    /// Opens the index; makes it anew (and says so) when there is none that fits.
+    pub(super) fn or_create(dir: &Path, version: u32, shards: u16) -> Result<(Self, bool), StoreError> {
+        match Self::existing(dir) {
+            Ok(open) if open.version == version && open.applied.positions().count() == usize::from(shards) => {
+                return Ok((open, false));
+            }
+            Ok(_) => tracing::info!(dir = %dir.display(), "the search index is of another version; building it anew"),
+            Err(error) if dir.exists() => {
+                tracing::warn!(dir = %dir.display(), %error, "the search index can't be used; building it anew");
+            }
+            Err(_) => {}
+        }
+        if dir.exists() {
+            std::fs::remove_dir_all(dir).map_err(unavailable)?;
+        }
+        std::fs::create_dir_all(dir).map_err(unavailable)?;
+        let index = Index::create_in_dir(dir, FIELDS.schema.clone()).map_err(unavailable)?;
+        let mut open = Self::with(index, version, Seen::none(shards)).map_err(unavailable)?;
+        open.moved = true;
+        open.commit()?;
+        Ok((open, true))
+    }
+
+    /// Opens an index that is there and whole.
+    pub(super) fn existing(dir: &Path) -> ::tantivy::Result<Self> {
+        let unfit = |reason: String| ::tantivy::TantivyError::InvalidArgument(reason);
+        let index = Index::open_in_dir(dir)?;
+        if index.schema() != FIELDS.schema {
+            return Err(unfit("the index has other fields".to_owned()));
+        }
+        let damaged = index.validate_checksum()?;
+        if !damaged.is_empty() {
+            return Err(unfit(format!("{} files are damaged", damaged.len())));
+        }
+        let payload = index.load_metas()?.payload.unwrap_or_default();
+        let checkpoint: Checkpoint =
+            serde_json::from_str(&payload).map_err(|e| unfit(format!("the checkpoint can't be read: {e}")))?;
+        let shards = u16::try_from(checkpoint.seen.len()).map_err(|e| unfit(e.to_string()))?;
+        let mut seen = Seen::none(shards);
+        for (shard, n) in (0..shards).zip(&checkpoint.seen) {
+            seen.advance(Position { shard: Shard(shard), n: *n });
+        }
+        Self::with(index, checkpoint.version, seen)
+    }
+
+    fn with(index: Index, version: u32, applied: Seen) -> ::tantivy::Result<Self> {
+        let writer = index.writer_with_num_threads(1, HEAP_BYTES)?;
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        Ok(Self { index, writer, reader, version, applied, pending: HashMap::new(), moved: false })
+    }
+
+    pub(super) fn reader(&self) -> IndexReader {
+        self.reader.clone()
+    }
+
+    pub(super) fn applied(&self) -> &Seen {
+        &self.applied
+    }
+
+    pub(super) fn apply(&mut self, batch: &Batch) -> Result<Visibility, StoreError> {
+        for part in &batch.parts {
+            if part.moves.iter().any(|m| self.applied.last(m.shard) != m.from) {
+                return Err(StoreError::Moved(part.projection.to_owned()));
+            }
+        }
+        for part in &batch.parts {
+            self.change(&part.changes)?;
+            for moved in &part.moves {
+                self.applied.advance(Position { shard: moved.shard, n: moved.to });
+                self.moved = true;
+            }
+        }
+        Ok(match (self.pending.is_empty(), self.moved) {
+            (false, _) => Visibility::Pending,
+            (true, true) => Visibility::Visible,
+            (true, false) => Visibility::Stored,
+        })
+    }
+
+    /// Merges changes into their rows and hands the new documents to the writer. A refusal leaves everything as it was.
+    pub(super) fn change(&mut self, changes: &[RowChange]) -> Result<(), StoreError> {
+        let mut changed: HashMap<(String, Uuid), SearchRow> = HashMap::new();
+        for change in changes {
+            let (tenant, id) = key_of(change)?;
+            let key = (tenant.to_owned(), id);
+            let mut row = match changed.get(&key).or_else(|| self.pending.get(&key)) {
+                Some(row) => row.clone(),
+                None => self.stored(tenant, id)?.unwrap_or_else(|| SearchRow::new(tenant, id)),
+            };
+            if row.merge(change)? {
+                changed.insert(key, row);
+            }
+        }
+        for ((tenant, id), row) in &changed {
+            let document = document(row).map_err(unavailable)?;
+            self.writer.delete_term(key_term(tenant, *id));
+            self.writer.add_document(document).map_err(unavailable)?;
+        }
+        self.pending.extend(changed);
+        Ok(())
+    }
+
+    fn stored(&self, tenant: &str, id: Uuid) -> Result<Option<SearchRow>, StoreError> {
+        let searcher = self.reader.searcher();
+        let query = TermQuery::new(key_term(tenant, id), IndexRecordOption::Basic);
+        let found = searcher.search(&query, &TopDocs::with_limit(1).order_by_score()).map_err(unavailable)?;
+        found.first().map(|(_, address)| row(&searcher, *address)).transpose().map_err(unavailable)
+    }
+
+    /// Makes visible, and stores, everything applied, with its checkpoint.
+    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
+        if self.pending.is_empty() && !self.moved {
+            return Ok(());
+        }
+        let seen = self.applied.positions().map(|p| p.n).collect();
+        let payload = serde_json::to_string(&Checkpoint { version: self.version, seen }).map_err(unavailable)?;
+        let mut commit = self.writer.prepare_commit().map_err(unavailable)?;
+        commit.set_payload(&payload);
+        commit.commit().map_err(unavailable)?;
+        self.reader.reload().map_err(unavailable)?;
+        self.pending.clear();
+        self.moved = false;
+        Ok(())
+    }
+
+    fn rows(&self) -> Result<BTreeMap<(String, Uuid), SearchRow>, StoreError> {
+        debug_assert!(self.index.schema() == FIELDS.schema);
+        let searcher = self.reader.searcher();
+        let all = searcher.search(&AllQuery, &DocSetCollector).map_err(unavailable)?;
+        let mut rows = BTreeMap::new();
+        for address in all {
+            let row = row(&searcher, address).map_err(unavailable)?;
+            rows.insert((row.tenant.clone(), row.id), row);
+        }
+        Ok(rows)
+    }
+
+    pub(super) fn digest(&self) -> Result<Hash, StoreError> {
+        let mut digest = RowDigest::default();
+        digest.table(SEARCH_PRODUCTS.name);
+        self.rows()?.values().for_each(|row| row.add_to(&mut digest));
+        Ok(digest.finish())
+    }
+
+    pub(super) fn document_digests(&self) -> Result<BTreeMap<String, Hash>, StoreError> {
+        let rows = self.rows()?;
+        Ok(rows.values().map(|row| (super::document::key_text(&row.tenant, row.id), row.digest())).collect())
+    }
+}
+
+/// The row that a document holds.
+pub(super) fn row(searcher: &Searcher, address: DocAddress) -> ::tantivy::Result<SearchRow> {
+    let document: TantivyDocument = searcher.doc(address)?;
+    let text = document.get_first(FIELDS.row).and_then(|value| value.as_str()).unwrap_or_default();
+    serde_json::from_str(text)
+        .map_err(|e| ::tantivy::TantivyError::InternalError(format!("a document can't be read: {e}")))
+}
