@@ -16,7 +16,6 @@ fn indexes(projection: &str) -> &'static str {
         "payments" => include_str!("indexes/payments.sql"),
         "products" => include_str!("indexes/products.sql"),
         "sagas" => include_str!("indexes/sagas.sql"),
-        "sagas" => include_str!("indexes/sagas.sql"),
         "shipments" => include_str!("indexes/shipments.sql"),
         _ => "",
     }
