@@ -130,6 +130,13 @@ async fn bad_input_is_refused_and_appends_nothing() {
     refused(&raw("application/json", b"[]".to_vec()).await, 422, "validation-failed");
     refused(&raw("text/plain", good.to_string().into_bytes()).await, 415, "unsupported-media-type");
     refused(&raw("application/json", vec![b' '; 10 << 20]).await, 413, "body-too-large");
+    // Whoever is refused early still gets the answer, also while sending 10 MB.
+    let large = || vec![b' '; 10 << 20];
+    let anyone = world.server.client();
+    let reply = anyone.call(Method::POST, "/api/v1/orders").body("application/json", large()).send().await;
+    refused(&reply.unwrap(), 401, "unauthorized");
+    let reply = anyone.call(Method::POST, "/api/v1/nothing").body("application/json", large()).send().await;
+    refused(&reply.unwrap(), 404, "unknown-route");
     refused(&ada.post("/api/v1/orders", &good).send().await.unwrap(), 400, "idempotency-key-required");
     refused(&ada.post("/api/v1/orders?x=1", &good).key("k").send().await.unwrap(), 400, "bad-parameter");
     let html = ada.post("/api/v1/orders", &good).key("k").header("accept", "text/html");
