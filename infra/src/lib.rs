@@ -1,16 +1,22 @@
 //! Adapters by technology, configuration, and the binary tillstream.
 
+pub mod accounts;
+pub mod cli;
 pub mod config;
 pub mod data_dir;
+pub mod demo;
 mod derived_digest;
 pub mod feed;
+pub mod http;
+pub mod key_files;
 mod keyset;
 pub mod read_side;
 pub mod rebuild;
+pub mod serve;
 pub mod simulator;
 pub mod sqlite;
 pub mod tantivy;
+pub mod telemetry;
 #[cfg(test)]
 mod testing;
-pub mod telemetry;
 pub mod verify;

@@ -1,1 +1,9 @@
 //! Contract suites, journeys, fault and crash tests, benchmarks.
+
+#![expect(clippy::unwrap_used, reason = "this crate is tests: a panic is a failed one")]
+
+pub mod client;
+pub mod contract;
+pub mod faults;
+pub mod server;
+pub mod shop;

@@ -94,7 +94,8 @@ impl Start {
         for set in &self.sets {
             command.args(["--set", set]);
         }
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log file");
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.log_file()).expect("a log file");
         clean(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         command
     }
@@ -109,6 +110,14 @@ impl Start {
     /// # Errors
     /// When it ends before it serves; with what it logged.
     pub fn start(&self) -> anyhow::Result<Server> {
+        self.start_telling().map(|(server, _)| server)
+    }
+
+    /// The same; answers also what it printed before it said where it serves.
+    ///
+    /// # Errors
+    /// When it ends before it serves; with what it logged.
+    pub fn start_telling(&self) -> anyhow::Result<(Server, String)> {
         let mut child = self.command().spawn().context("the server can't be started")?;
         let stdout = child.stdout.take().context("no standard output")?;
         let mut lines = BufReader::new(stdout).lines();
@@ -119,7 +128,7 @@ impl Start {
                 let base = base.trim_end_matches('/').to_owned();
                 // Whatever it prints later is read and dropped, so that it never blocks on a full pipe.
                 std::thread::spawn(move || lines.for_each(drop));
-                return Ok(Server { child, base, dir: self.dir.clone() });
+                return Ok((Server { child, base, dir: self.dir.clone() }, printed));
             }
             printed.push_str(&line);
             printed.push('\n');
@@ -222,7 +231,8 @@ pub struct Ended {
 /// When it can't be started.
 #[must_use]
 pub fn tillstream(args: &[&str]) -> Ended {
-    let output = clean(Command::new(binary()).args(args)).stdin(Stdio::null()).output().expect("tillstream runs");
+    let output =
+        clean(Command::new(binary()).args(args)).stdin(Stdio::null()).output().expect("tillstream runs");
     Ended {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),

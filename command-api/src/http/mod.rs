@@ -39,6 +39,12 @@ pub fn router(state: CommandState) -> OpenApiRouter {
     routes().with_state(state)
 }
 
+/// The command side's part of the OpenAPI document, for those who have no server.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}
+
 fn routes() -> OpenApiRouter<CommandState> {
     OpenApiRouter::with_openapi(openapi::base())
         .merge(users::router())

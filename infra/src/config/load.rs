@@ -81,7 +81,8 @@ impl Layers {
     pub fn load(&self) -> Result<Config, ConfigError> {
         let keys = reference();
         let mut figment = Figment::from(Serialized::defaults(Config::default()));
-        let defaults: Vec<_> = self.defaults.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        let defaults: Vec<_> =
+            self.defaults.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         figment = figment.merge(Layer::new(Origin::Flag, &keys, &defaults)?);
         if let Some(path) = self.file() {
             figment = figment.merge(file(&path, &keys)?);

@@ -21,7 +21,12 @@ pub struct Key {
 }
 
 impl Key {
-    pub(super) fn new(name: &'static str, kind: &'static str, default: &impl Serialize, meaning: &str) -> Self {
+    pub(super) fn new(
+        name: &'static str,
+        kind: &'static str,
+        default: &impl Serialize,
+        meaning: &str,
+    ) -> Self {
         let default = serde_json::to_value(default).map_or_else(|_| String::new(), |value| text_of(&value));
         let meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ");
         Self { name, kind, default, meaning }

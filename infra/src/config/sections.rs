@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::reference::Key;
-use super::values::{
-    CarrierUrl, FeedUrl, LogFormat, LogUrl, PaymentsUrl, ReadUrl, Role, SearchUrl, Span,
-};
+use super::values::{CarrierUrl, FeedUrl, LogFormat, LogUrl, PaymentsUrl, ReadUrl, Role, SearchUrl, Span};
 
 /// Declares a section: the struct, its defaults, and its part of the reference.
 macro_rules! section {
@@ -102,8 +100,8 @@ section! {
 section! {
     /// The product search.
     Search in "search" {
-        /// The search index's backend: `tantivy:` keeps it in data.dir, `tantivy:<directory>` elsewhere.
-        url: SearchUrl ["url"] = SearchUrl::default(),
+        /// The search index's backend: `tantivy:` keeps it beside the read models.
+        url: SearchUrl ["url"] = SearchUrl,
     }
 }
 
@@ -112,6 +110,14 @@ section! {
     Fulfilment in "fulfilment" {
         /// How long an order's stock stays reserved without payment.
         reservation: Span ["duration"] = Span::seconds(15 * 60),
+        /// How many times the provider may answer "no such charge" before a charge of unknown outcome is voided.
+        lookups: u32 ["number"] = 3,
+        /// The pause before the first look-up of a charge of unknown outcome; it doubles each time.
+        lookup_backoff: Span ["duration"] = Span::seconds(1),
+        /// The longest pause between two look-ups.
+        lookup_backoff_max: Span ["duration"] = Span::seconds(4),
+        /// How long one call of the provider or the carrier may take; then its outcome is unknown.
+        provider_timeout: Span ["duration"] = Span::seconds(5),
     }
 }
 
@@ -120,6 +126,10 @@ section! {
     Payments in "payments" {
         /// The provider: `simulator:` is built in, with a durable state of its own in data.dir.
         url: PaymentsUrl ["url"] = PaymentsUrl,
+        /// The simulator: how long a caller waits for a reply that is lost (`tok_timeout_…`).
+        lost_reply: Span ["duration"] = Span::seconds(1),
+        /// The simulator: how long a slow charge (`tok_slow`) stays authorised before it is captured.
+        slow_capture: Span ["duration"] = Span::seconds(3),
     }
 }
 

@@ -3,7 +3,8 @@
 use super::*;
 
 fn layers(env: &[(&str, &str)], flags: &[(&str, &str)]) -> Layers {
-    let own = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let own =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     Layers { env: own(env), flags: own(flags), ..Layers::default() }
 }
 
@@ -16,7 +17,8 @@ fn file(text: &str) -> (tempfile::TempDir, Layers) {
 
 #[test]
 fn a_higher_layer_wins_over_a_lower_one() {
-    let (_dir, mut layers) = file("[http]\nlisten = \"127.0.0.1:1\"\nsync_wait = \"1s\"\n[log]\nshards = 4\n");
+    let (_dir, mut layers) =
+        file("[http]\nlisten = \"127.0.0.1:1\"\nsync_wait = \"1s\"\n[log]\nshards = 4\n");
     layers.env = vec![("TILLSTREAM_HTTP_LISTEN".into(), "127.0.0.1:2".into()), ("OTHER".into(), "x".into())];
     layers.flags = vec![("data.dir".into(), "/tmp/shop".into())];
     layers.defaults = vec![("data.dir", "demo-data".into()), ("logging.level", "warn".into())];
@@ -62,7 +64,9 @@ fn backends_that_this_build_lacks_are_refused_without_their_password() {
     let url = [("log.url", "cassandra://shop:secret@db1/tillstream")];
     let error = layers(&[], &url).load().unwrap_err().to_string();
     assert!(error.contains("not supported by this build yet") && !error.contains("secret"), "{error}");
-    assert!(layers(&[], &[("feed.url", "pigeon:")]).load().unwrap_err().to_string().contains("names no backend"));
+    assert!(
+        layers(&[], &[("feed.url", "pigeon:")]).load().unwrap_err().to_string().contains("names no backend")
+    );
 }
 
 #[test]
@@ -89,7 +93,9 @@ fn the_effective_configuration_is_a_file_that_loads_again() {
 
 #[test]
 fn spans_read_and_write_people_s_units() {
-    for (text, shown) in [("250ms", "250ms"), ("5s", "5s"), ("90s", "90s"), ("15m", "15m"), ("120m", "2h"), ("0s", "0ms")] {
+    for (text, shown) in
+        [("250ms", "250ms"), ("5s", "5s"), ("90s", "90s"), ("15m", "15m"), ("120m", "2h"), ("0s", "0ms")]
+    {
         assert_eq!(text.parse::<Span>().unwrap().to_string(), shown);
     }
     for text in ["", "5", "s", "-1s", "5 weeks", "99999999999999999999s"] {

@@ -48,7 +48,8 @@ const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_0
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        let (unit, size) = UNITS.iter().find(|(_, size)| millis >= *size && millis % size == 0).unwrap_or(&("ms", 1));
+        let (unit, size) =
+            UNITS.iter().find(|(_, size)| millis >= *size && millis % size == 0).unwrap_or(&("ms", 1));
         write!(f, "{}{unit}", millis / size)
     }
 }
@@ -63,7 +64,9 @@ impl FromStr for Span {
             .iter()
             .find(|(name, _)| *name == unit.trim())
             .and_then(|(_, size)| number.parse::<u64>().ok()?.checked_mul(*size));
-        millis.map(Self::millis).ok_or_else(|| format!("`{text}` is not a length of time like 250ms, 5s, 15m, 2h or 30d"))
+        millis
+            .map(Self::millis)
+            .ok_or_else(|| format!("`{text}` is not a length of time like 250ms, 5s, 15m, 2h or 30d"))
     }
 }
 
@@ -163,7 +166,7 @@ directory_url!(
     /// Where the read models are.
     ReadUrl, "sqlite", &["postgres", "postgresql"]
 );
-directory_url!(
+bare_url!(
     /// Where the search index is.
     SearchUrl, "tantivy", &["elasticsearch", "http", "https"]
 );

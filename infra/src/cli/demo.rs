@@ -1,0 +1,32 @@
+//! `tillstream demo`: a small shop that has something to show.
+
+use std::process::ExitCode;
+
+use tokio_util::sync::CancellationToken;
+
+use super::out;
+use crate::config::Config;
+use crate::demo;
+use crate::serve::{bind, start};
+
+pub(super) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
+    config.check()?;
+    // First, so that a taken address is told before anything is made.
+    let listener = bind(config.http.listen).await?;
+    let running = start(&config, listener, shutdown.clone()).await?;
+    let prepared = tokio::select! {
+        prepared = demo::prepare(&running.app, &config.data.dir) => Some(prepared),
+        () = shutdown.cancelled() => None,
+    };
+    match prepared {
+        Some(Ok(())) => demo::invite(running.address, &config.data.dir),
+        Some(Err(error)) => {
+            shutdown.cancel();
+            running.ended().await?;
+            return Err(error);
+        }
+        None => out::line("interrupted; the next start goes on where this one stopped"),
+    }
+    running.ended().await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,100 @@
+//! `tillstream history <type> <id>`: a stream event by event.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use domain::event::RecordedEvent;
+use domain::frame::DecidedFrame;
+use domain::ports::log::{EventLog as _, LogReader as _};
+use domain::stream::{DEFAULT_TENANT, StreamId};
+use tokio_util::sync::CancellationToken;
+
+use super::out;
+use super::store::{Opened, Store, for_reading};
+use crate::config::Config;
+
+const PAGE: usize = 500;
+const PAGE_BYTES: usize = 4 << 20;
+
+pub(super) async fn run(
+    config: &Config,
+    kind: &str,
+    id: &str,
+    json: bool,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let store = match for_reading(config)? {
+        Opened::Store(store) => store,
+        Opened::Fault(_, reason) => bail!(reason),
+    };
+    let stream = StreamId::new(DEFAULT_TENANT, kind, id);
+    let mut version = 0;
+    loop {
+        let page = tokio::select! {
+            page = store.log.read_stream(&stream, version, PAGE) => page?,
+            () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
+        };
+        let Some(last) = page.last() else { break };
+        version = last.version;
+        page.iter().try_for_each(|event| print(event, json))?;
+    }
+    // Derived rows may be behind the log, most of all after a crash: the rest is read from the frames themselves.
+    version = rest(&store, &stream, version, json, &shutdown).await?;
+    if version == 0 {
+        bail!("there is no {kind} {id}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn rest(
+    store: &Store,
+    stream: &StreamId,
+    mut version: u64,
+    json: bool,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<u64> {
+    let shard = stream.shard(store.log.store().shards);
+    let mut next = store.log.progress(shard).await?.derived_through + 1;
+    while !shutdown.is_cancelled() {
+        let page = store.log.read_frames(shard, next, PAGE, PAGE_BYTES).await?;
+        if page.is_empty() {
+            break;
+        }
+        for bytes in &page {
+            let frame = DecidedFrame::decode(bytes).context("a frame of the log can't be read")?;
+            next = frame.header.slot.frame + 1;
+            for event in frame.events.iter().filter(|event| event.stream == *stream) {
+                if event.version > version {
+                    version = event.version;
+                    print(event, json)?;
+                }
+            }
+        }
+    }
+    Ok(version)
+}
+
+fn print(event: &RecordedEvent, json: bool) -> anyhow::Result<()> {
+    if json {
+        out::line(serde_json::to_string(event)?);
+        return Ok(());
+    }
+    out::line(format!(
+        "{:>4}  {}  {} {}",
+        event.version,
+        domain::event::wire_time(event.time),
+        out::styled(out::NAME, &event.event_type),
+        out::styled(out::QUIET, format!("v{}", event.schema_version)),
+    ));
+    out::line(format!("      at {} by {}", event.position, event.actor));
+    out::line(out::styled(
+        out::QUIET,
+        format!("      correlation {} · caused by {}", event.correlation_id, event.causation_id),
+    ));
+    let data: serde_json::Value = serde_json::from_str(&event.data)?;
+    for line in serde_json::to_string_pretty(&data)?.lines() {
+        out::line(format!("      {line}"));
+    }
+    out::gap();
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! The command line: one file per command.
+
+mod bootstrap;
+mod config;
+mod demo;
+mod frame;
+mod history;
+mod migrate;
+mod openapi;
+pub(crate) mod out;
+mod rebuild;
+mod redrive;
+mod serve;
+mod signals;
+mod store;
+mod verify;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Layers};
+use crate::telemetry;
+
+/// An event-sourced shop: commands, an append-only log, projections, sagas and queries in one program.
+#[derive(Debug, Parser)]
+#[command(name = "tillstream", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// Configuration file [default: tillstream.toml when it exists]
+    #[arg(long, global = true, env = "TILLSTREAM_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory [default: tillstream-data; for demo: demo-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Sets any configuration key, as `log.shards=4`; `tillstream config` lists them
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    set: Vec<(String, String)>,
+    /// Format of the program's own logs: human or json
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Level or filter of the program's own logs
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a small shop: sets up a catalogue and accounts, plays three orders, and goes on serving
+    Demo {
+        /// Address to serve on [default: 127.0.0.1:8080]
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+    },
+    /// Serves what the configuration names, with no demo data
+    Serve {
+        /// Address to serve on [default: 127.0.0.1:8080]
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+        /// Runs only this role; repeat for several [default: every role]
+        #[arg(long, value_name = "ROLE")]
+        role: Vec<String>,
+    },
+    /// Prepares the configured backends
+    Migrate,
+    /// Creates the accounts admin, warehouse, analyst, auditor, support and customer with made-up passwords
+    Bootstrap {
+        /// File that the e-mails and passwords are written to, readable by its owner only
+        #[arg(long, value_name = "FILE")]
+        credentials: PathBuf,
+    },
+    /// Checks the hash chain of the whole log, then the derived rows against it; exit status 1 at a fault
+    Verify,
+    /// Rebuilds projections from the log beside the live ones, compares digests, and swaps
+    Rebuild {
+        /// Projections to rebuild [default: all]
+        names: Vec<String>,
+    },
+    /// Applies the events that a projection parked, in order, after the cause was fixed
+    Redrive {
+        /// The projection
+        projection: String,
+    },
+    /// Prints a stream event by event
+    History {
+        /// The type: order, product, inventory, payment, shipment, user, …
+        kind: String,
+        /// The id
+        id: String,
+        /// One JSON event per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints a frame as it is stored, decoded
+    Frame {
+        /// The shard, from 0
+        shard: u16,
+        /// The frame's number, from 1
+        frame: u64,
+    },
+    /// Prints the reference of every configuration key
+    #[command(after_long_help = config::long_help())]
+    Config {
+        #[command(subcommand)]
+        what: Option<config::What>,
+    },
+    /// Prints the OpenAPI document
+    Openapi,
+}
+
+impl Command {
+    /// Defaults that differ from the general ones.
+    fn defaults(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Demo { .. } => {
+                vec![("data.dir", "demo-data".to_owned()), ("logging.level", "warn".to_owned())]
+            }
+            Self::Serve { .. } => Vec::new(),
+            // These speak through their results.
+            _ => vec![("logging.level", "warn".to_owned())],
+        }
+    }
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match start(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            out::error(format!("{error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn start(cli: Cli) -> anyhow::Result<ExitCode> {
+    let mut layers = Layers::of_process(cli.common.config.clone(), flags(&cli));
+    layers.defaults = cli.command.defaults();
+    let config = layers.load()?;
+    telemetry::start(&config.logging)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        let shutdown = signals::shutdown()?;
+        dispatch(cli.command, config, shutdown).await
+    });
+    // A blocking read that nobody waits for any more must not hold the end up.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    code
+}
+
+fn flags(cli: &Cli) -> Vec<(String, String)> {
+    let mut flags = cli.common.set.clone();
+    let mut set = |key: &str, value: Option<String>| flags.extend(value.map(|value| (key.to_owned(), value)));
+    set("data.dir", cli.common.data_dir.as_ref().map(|dir| dir.display().to_string()));
+    set("logging.format", cli.common.log_format.clone());
+    set("logging.level", cli.common.log_level.clone());
+    if let Command::Demo { listen } | Command::Serve { listen, .. } = &cli.command {
+        set("http.listen", listen.map(|address| address.to_string()));
+    }
+    if let Command::Serve { role, .. } = &cli.command {
+        set("roles.run", (!role.is_empty()).then(|| role.join(",")));
+    }
+    flags
+}
+
+async fn dispatch(command: Command, config: Config, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Demo { .. } => Box::pin(demo::run(config, shutdown)).await,
+        Command::Serve { .. } => Box::pin(serve::run(config, shutdown)).await,
+        Command::Migrate => Box::pin(migrate::run(&config)).await,
+        Command::Bootstrap { credentials } => Box::pin(bootstrap::run(config, &credentials, shutdown)).await,
+        Command::Verify => Box::pin(verify::run(&config, shutdown)).await,
+        Command::Rebuild { names } => Box::pin(rebuild::run(&config, &names, shutdown)).await,
+        Command::Redrive { projection } => Box::pin(redrive::run(&config, &projection, shutdown)).await,
+        Command::History { kind, id, json } => {
+            Box::pin(history::run(&config, &kind, &id, json, shutdown)).await
+        }
+        Command::Frame { shard, frame } => Box::pin(frame::run(&config, shard, frame)).await,
+        Command::Config { what } => Ok(config::run(&config, what)),
+        Command::Openapi => openapi::run(),
+    }
+}

@@ -1,0 +1,109 @@
+//! The demo: accounts, a small catalogue, and three orders that it plays and prints.
+//!
+//! Everything goes the way that clients go, under fixed idempotency keys. So a set-up that was cut short, even by a crash, is
+//! completed by the next start, and one that is complete is not repeated.
+
+mod api;
+mod catalogue;
+mod stories;
+mod timeline;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use axum::http::Method;
+use serde_json::json;
+
+use self::api::{Api, Extras};
+use self::catalogue::ITEMS;
+use crate::accounts::{Credentials, create};
+use crate::cli::out;
+use crate::key_files::write_private;
+use crate::serve::App;
+
+/// The credentials file in the data directory.
+pub const CREDENTIALS: &str = "demo-credentials.json";
+/// The file that says that the stories were played.
+const PLAYED: &str = "demo-played";
+
+/// Sets the demo up, or completes it; does nothing where it is complete.
+///
+/// # Errors
+/// When a command isn't accepted, an order doesn't settle, or a file can't be written.
+pub async fn prepare(app: &App, data_dir: &Path) -> anyhow::Result<()> {
+    let played = data_dir.join(PLAYED);
+    if played.exists() {
+        out::line("The demo has been played in this directory before; its data are as they were left.");
+        return Ok(());
+    }
+    out::line(out::styled(out::TITLE, "Tillstream: an event-sourced shop"));
+    let credentials = Credentials::read_or_make(&data_dir.join(CREDENTIALS))?;
+    let ids = create(&app.commands.state, "system:demo", &credentials).await?;
+    out::line(format!("  accounts: {}", ids.keys().cloned().collect::<Vec<_>>().join(", ")));
+
+    let anonymous = Api::new(app.router.clone());
+    let login = async |name: &str| {
+        let login = credentials.login(name)?;
+        let hint = "these accounts may have been made by `tillstream bootstrap`: give the demo a directory of its own";
+        anonymous.login(&login.email, &login.password).await.context(hint)
+    };
+    let products = stock(&login("admin").await?, &login("warehouse").await?).await?;
+    out::line(format!("  catalogue: {} products, with stock", products.len()));
+
+    let cast = stories::Cast {
+        customer: login("customer").await?,
+        warehouse: login("warehouse").await?,
+        auditor: login("auditor").await?,
+        names: ids.into_iter().map(|(name, id)| (id.to_string(), name)).collect(),
+        products,
+    };
+    stories::play(&cast).await?;
+    write_private(&played, b"the demo's stories were played in this directory\n")
+}
+
+/// Creates the catalogue and its stock; answers the product ids by SKU.
+async fn stock(admin: &Api, warehouse: &Api) -> anyhow::Result<BTreeMap<&'static str, String>> {
+    let mut products = BTreeMap::new();
+    for item in &ITEMS {
+        let body = json!({
+            "sku": item.sku, "name": item.name, "description": item.description, "category": item.category,
+            "price": { "amount": item.price, "currency": "EUR" },
+        });
+        let key = format!("demo-product-{}", item.sku);
+        let extras = Extras { idempotency_key: Some(&key), ..Extras::default() };
+        let id =
+            admin.call(Method::POST, "/api/v1/products", Some(body), extras).await?.text("/id").to_owned();
+        // Under a key, so that a repeat doesn't set back what was sold meanwhile.
+        let key = format!("demo-stock-{}", item.sku);
+        let extras = Extras { idempotency_key: Some(&key), ..Extras::default() };
+        let body = json!({ "on_hand": item.on_hand });
+        warehouse.call(Method::PUT, &format!("/api/v1/products/{id}/inventory"), Some(body), extras).await?;
+        products.insert(item.sku, id);
+    }
+    Ok(products)
+}
+
+/// Prints where the shop is, and what to try.
+pub fn invite(address: SocketAddr, data_dir: &Path) {
+    let credentials: PathBuf = data_dir.join(CREDENTIALS);
+    let base = format!("http://{address}");
+    out::gap();
+    out::line(format!("{}  {}", out::styled(out::TITLE, "The shop is open:"), out::styled(out::NAME, &base)));
+    out::line(format!("  API documentation  {base}/docs"));
+    out::line(format!("  logins             {}", credentials.display()));
+    out::gap();
+    out::line(out::styled(out::QUIET, "  Try:"));
+    out::line(format!("  curl -s '{base}/api/v1/products/search?q=griner'"));
+    out::line(format!(
+        "  TOKEN=$(curl -s {base}/api/v1/auth/login -H 'content-type: application/json' \\\n    \
+         -d \"$(jq -c .auditor {})\" | jq -r .access_token)",
+        credentials.display()
+    ));
+    out::line(format!(
+        "  curl -s '{base}/api/v1/audit/events?type=order.cancelled' -H \"authorization: Bearer $TOKEN\""
+    ));
+    out::line(format!("  curl -s {base}/simulator/charges"));
+    out::line(out::styled(out::QUIET, "  Ctrl-C ends it; the data stay."));
+}

@@ -1,0 +1,231 @@
+//! Health: is the process alive, can it do its work, and how is each part.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use command_api::http::problem::{FieldError, Problem};
+use domain::ports::feed::Feed;
+use domain::position::Position;
+use projections::runner::Runner;
+use projections::status::{ProjectionStatus, State as Running};
+use serde::Serialize;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// How long the answer of a write probe is taken as still true.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// What health is asked of.
+#[derive(Clone)]
+pub struct Health(Arc<Parts>);
+
+struct Parts {
+    runners: Vec<Arc<Runner>>,
+    feed: Arc<dyn Feed>,
+    disk: DiskProbe,
+    max_lag: u64,
+}
+
+impl Health {
+    /// Health of a server whose data are in `data_dir`; it is not ready while a projection is more than `max_lag` events
+    /// behind.
+    #[must_use]
+    pub fn new(runners: Vec<Arc<Runner>>, feed: Arc<dyn Feed>, data_dir: &Path, max_lag: u64) -> Self {
+        Self(Arc::new(Parts { runners, feed, disk: DiskProbe::new(data_dir), max_lag }))
+    }
+
+    async fn report(&self) -> Report {
+        let parts = &self.0;
+        let log = LogHealth { heads: parts.feed.heads(), fault: parts.disk.fault().await };
+        let projections = parts.runners.iter().flat_map(|runner| runner.status()).collect();
+        let mut report = Report {
+            status: Status::Up,
+            version: env!("CARGO_PKG_VERSION"),
+            log,
+            projections,
+            faults: Vec::new(),
+        };
+        report.faults = self.faults(&report);
+        if !report.faults.is_empty() {
+            report.status = Status::Degraded;
+        }
+        report
+    }
+
+    fn faults(&self, report: &Report) -> Vec<FieldError> {
+        let fault = |pointer: String, detail: String| FieldError { pointer, detail };
+        let log = report.log.fault.iter().map(|reason| fault("/log".to_owned(), reason.clone()));
+        let projections = report.projections.iter().filter_map(|projection| {
+            let detail = match &projection.state {
+                Running::Running if projection.lag_events <= self.0.max_lag => return None,
+                Running::Running => format!("{} events behind", projection.lag_events),
+                Running::Retrying { reason } | Running::Stopped { reason } => reason.clone(),
+            };
+            Some(fault(format!("/projections/{}", projection.name), detail))
+        });
+        log.chain(projections).collect()
+    }
+}
+
+/// How the server is.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct Report {
+    /// `up`, or `degraded` while a part has a fault.
+    status: Status,
+    /// The program's version.
+    version: &'static str,
+    /// The event log.
+    log: LogHealth,
+    /// Every projection: its positions, lag and parked streams.
+    #[schema(value_type = Vec<Object>)]
+    projections: Vec<ProjectionStatus>,
+    /// What is wrong, by part.
+    faults: Vec<FieldError>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Up,
+    Degraded,
+}
+
+/// The event log's health.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct LogHealth {
+    /// The last position of every shard.
+    #[schema(value_type = Vec<String>)]
+    heads: Vec<Position>,
+    /// Why it can't be written.
+    fault: Option<String>,
+}
+
+/// A short answer of health.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(crate) struct Alive {
+    status: Status,
+}
+
+/// The routes of health.
+pub(crate) fn router(health: Health) -> OpenApiRouter {
+    routes().with_state(health)
+}
+
+/// Its part of the OpenAPI document.
+pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}
+
+fn routes() -> OpenApiRouter<Health> {
+    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(detail))
+}
+
+/// Whether the process is alive
+///
+/// Answers as long as the process can answer at all; says nothing of its parts.
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    tag = "health",
+    operation_id = "healthLive",
+    responses((status = 200, description = "it is", body = Alive))
+)]
+async fn live() -> Json<Alive> {
+    Json(Alive { status: Status::Up })
+}
+
+/// Whether the server can do its work
+///
+/// Fails when the log can't be written, or a projection is stopped, failing or too far behind.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "health",
+    operation_id = "healthReady",
+    responses(
+        (status = 200, description = "it can", body = Alive),
+        (status = 503, description = "a needed part has a fault; `errors` says which", body = Problem,
+         content_type = "application/problem+json",
+         headers(("Retry-After" = u32, description = "seconds to wait before repeating")))
+    )
+)]
+async fn ready(State(health): State<Health>) -> Response {
+    let report = health.report().await;
+    if report.faults.is_empty() {
+        return Json(Alive { status: Status::Up }).into_response();
+    }
+    let detail = "a part that is needed has a fault; /health has the details";
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail);
+    Problem { errors: report.faults, ..problem }.into_response()
+}
+
+/// How each part of the server is
+///
+/// Always 200: whether the server can do its work is `/health/ready`'s to say.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "health",
+    operation_id = "health",
+    responses((status = 200, description = "the parts", body = Report))
+)]
+async fn detail(State(health): State<Health>) -> Json<Report> {
+    Json(health.report().await)
+}
+
+/// Whether the data directory can be written to, found by writing to it.
+struct DiskProbe {
+    file: PathBuf,
+    probing: AtomicBool,
+    last: Mutex<(Option<Instant>, Option<String>)>,
+}
+
+impl DiskProbe {
+    fn new(data_dir: &Path) -> Self {
+        Self { file: data_dir.join(".probe"), probing: AtomicBool::new(false), last: Mutex::default() }
+    }
+
+    async fn fault(&self) -> Option<String> {
+        let (at, fault) = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let fresh = at.is_some_and(|at| at.elapsed() < PROBE_EVERY);
+        // One probe at a time; whoever asks meanwhile gets the answer before.
+        if fresh || self.probing.swap(true, Ordering::AcqRel) {
+            return fault;
+        }
+        let file = self.file.clone();
+        let probe = move || std::fs::write(&file, [0; 4096]).and_then(|()| std::fs::remove_file(&file));
+        let fault = match tokio::task::spawn_blocking(probe).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("the data directory can't be written: {error}")),
+            Err(error) => Some(format!("the data directory can't be probed: {error}")),
+        };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (Some(Instant::now()), fault.clone());
+        self.probing.store(false, Ordering::Release);
+        fault
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_directory_that_is_gone_is_a_fault_and_one_that_is_back_is_none() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("data");
+        let probe = DiskProbe::new(&dir);
+        assert!(probe.fault().await.is_some_and(|fault| fault.contains("can't be written")));
+        std::fs::create_dir(&dir).unwrap();
+        *probe.last.lock().unwrap() = (None, None);
+        assert_eq!(probe.fault().await, None);
+        assert!(!dir.join(".probe").exists());
+    }
+}

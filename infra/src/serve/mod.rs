@@ -1,0 +1,102 @@
+//! Serving: the parts of one process put together, started and stopped in order. The caller owns the socket, the clock is the
+//! machine's, and the shutdown signal is passed in.
+
+mod app;
+mod commands;
+mod verifier;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use app::App;
+pub use commands::CommandSide;
+
+use crate::config::Config;
+
+/// The file in the data directory that says where the server listens.
+pub const ADDRESS_FILE: &str = "address";
+
+/// Takes the address.
+///
+/// # Errors
+/// When it is taken by another process, or can't be had.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "the address {address} is in use by another process; stop it, or choose another with --listen (port 0 takes a \
+             free one)"
+        ),
+        _ => anyhow::anyhow!("can't listen on {address}: {error}"),
+    })
+}
+
+/// A running server.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its parts.
+    pub app: Arc<App>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+/// Opens everything that the configuration names and serves on the listener until `shutdown` is cancelled.
+///
+/// # Errors
+/// When a part can't be opened: the reason names it.
+pub async fn start(
+    config: &Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Running> {
+    config.check()?;
+    let address = listener.local_addr()?;
+    let app = Arc::new(App::open(config).await?);
+    let file = config.data.dir.join(ADDRESS_FILE);
+    std::fs::write(&file, format!("{address}\n")).with_context(|| file.display().to_string())?;
+    tracing::info!(%address, "serving");
+    let task = tokio::spawn(serve(Arc::clone(&app), listener, shutdown, config.http.drain.0));
+    Ok(Running { address, app, task })
+}
+
+/// Accepts until shutdown, finishes what was accepted, then stops the parts.
+async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    drain: Duration,
+) -> anyhow::Result<()> {
+    let asked = shutdown.clone();
+    let server = axum::serve(listener, app.router.clone()).with_graceful_shutdown(asked.cancelled_owned());
+    let mut server = std::pin::pin!(server.into_future());
+    let served = tokio::select! {
+        ended = &mut server => ended,
+        () = cancelled_and(&shutdown, drain) => {
+            tracing::warn!(after = ?drain, "requests were still open and are cut off");
+            Ok(())
+        }
+    };
+    app.stop().await;
+    tracing::info!("stopped");
+    served.context("the server failed")
+}
+
+async fn cancelled_and(shutdown: &CancellationToken, after: Duration) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(after).await;
+}
+
+impl Running {
+    /// Waits until it has ended, in order.
+    ///
+    /// # Errors
+    /// When serving failed.
+    pub async fn ended(self) -> anyhow::Result<()> {
+        self.task.await.context("the server's task failed")?
+    }
+}

@@ -1,0 +1,170 @@
+//! `GET /simulator/charges`: the provider's books, for whoever wants to check from outside what was charged.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use command_api::http::openapi::Usual;
+use command_api::http::problem::Problem;
+use command_api::http::schema;
+use domain::money::Money;
+use sagas::ports::ProviderError;
+use serde::Serialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{ChargeRow, Simulator};
+
+const MAX_LIMIT: usize = 100;
+const DEFAULT_LIMIT: usize = 20;
+
+/// A charge at the simulated provider.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct SimulatedCharge {
+    /// The provider's own id.
+    id: String,
+    /// The payment.
+    payment_id: String,
+    /// The order.
+    order_id: String,
+    /// What was to be charged.
+    #[schema(value_type = schema::Money)]
+    amount: Money,
+    /// `authorized`, `captured`, `declined`, `voided`, `partially_refunded` or `refunded`.
+    status: &'static str,
+    /// What was taken.
+    #[schema(value_type = schema::Money)]
+    captured: Money,
+    /// What went back.
+    #[schema(value_type = schema::Money)]
+    refunded: Money,
+}
+
+impl From<ChargeRow> for SimulatedCharge {
+    fn from(row: ChargeRow) -> Self {
+        let ChargeRow { seq: _, id, payment_id, order_id, amount, status, captured, refunded } = row;
+        Self { id, payment_id, order_id, amount, status, captured, refunded }
+    }
+}
+
+/// A page of charges.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct SimulatedChargeList {
+    /// In the order in which they reached the provider.
+    items: Vec<SimulatedCharge>,
+    /// Where the next page starts; null at the end.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// The simulator's operation; no login, so only for installations that simulate.
+pub fn router(simulator: Simulator) -> OpenApiRouter {
+    operations().with_state(simulator)
+}
+
+/// Its part of the OpenAPI document, for those who have no server.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    operations().into_openapi()
+}
+
+fn operations() -> OpenApiRouter<Simulator> {
+    OpenApiRouter::new().routes(routes!(list_charges))
+}
+
+fn cursor_of(seq: i64) -> String {
+    URL_SAFE_NO_PAD.encode(format!("1:{seq}"))
+}
+
+fn place_of(cursor: &str) -> Option<i64> {
+    let place = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    let seq: i64 = place.strip_prefix("1:")?.parse().ok()?;
+    // Only what this server writes, letter by letter.
+    (seq >= 0 && cursor_of(seq) == cursor).then_some(seq)
+}
+
+/// `limit` and the place that `cursor` names; anything else is refused. Neither ever needs percent-encoding.
+fn page(raw: Option<&str>) -> Result<(usize, i64), Problem> {
+    let (mut limit, mut after) = (None, None);
+    for part in raw.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        match name {
+            "limit" | "cursor" if (if name == "limit" { limit.is_some() } else { after.is_some() }) => {
+                return Err(Problem::bad_parameter(name, "the parameter is given twice"));
+            }
+            "limit" => {
+                let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+                let number = value.parse().ok().filter(|n| digits && (1..=MAX_LIMIT).contains(n));
+                let refused =
+                    || Problem::bad_parameter("limit", format!("not an integer from 1 to {MAX_LIMIT}"));
+                limit = Some(number.ok_or_else(refused)?);
+            }
+            "cursor" => {
+                let refused = || {
+                    Problem::new(StatusCode::BAD_REQUEST, "bad-cursor", "the cursor is not one of this list")
+                };
+                after = Some(place_of(value).ok_or_else(refused)?);
+            }
+            _ => {
+                let shown: String = name.chars().take(60).collect();
+                return Err(Problem::bad_parameter(&shown, "this operation has no such parameter"));
+            }
+        }
+    }
+    Ok((limit.unwrap_or(DEFAULT_LIMIT), after.unwrap_or(0)))
+}
+
+/// One entry per charge that reached the simulated payment provider, declined ones too.
+#[utoipa::path(
+    get,
+    path = "/simulator/charges",
+    operation_id = "list_simulated_charges",
+    tag = "simulator",
+    summary = "List the charges at the simulated provider",
+    params(
+        ("limit" = Option<u32>, Query, description = "how many items at most", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
+    ),
+    responses((status = 200, description = "A page of charges", body = SimulatedChargeList), Usual),
+    security(())
+)]
+async fn list_charges(
+    State(simulator): State<Simulator>,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<SimulatedChargeList>, Problem> {
+    let (limit, after) = page(raw.as_deref())?;
+    // One more than asked for tells whether there is a next page.
+    let mut rows = simulator.charges(after, limit + 1).await.map_err(|error: ProviderError| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
+    })?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = rows.last().filter(|_| more).map(|row| cursor_of(row.seq));
+    Ok(Json(SimulatedChargeList { items: rows.into_iter().map(Into::into).collect(), next_cursor }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_read_strictly() {
+        assert_eq!(page(None).unwrap(), (20, 0));
+        assert_eq!(page(Some(&format!("limit=7&cursor={}", cursor_of(41)))).unwrap(), (7, 41));
+        let long = format!("cursor={}", "A".repeat(5_000));
+        for bad in [
+            "limit=0",
+            "limit=101",
+            "limit=+1",
+            "limit=",
+            "limit=1&limit=1",
+            "cursor=",
+            "cursor=MTo",
+            "page=1",
+            &long,
+        ] {
+            assert_eq!(page(Some(bad)).unwrap_err().status, 400, "{bad}");
+        }
+    }
+}
