@@ -122,15 +122,31 @@ async fn the_shop_window_pages_filters_and_refuses() {
         refused(&anyone.get(&path).await.unwrap(), 400, "bad-cursor");
     }
     for query in [
-        "limit=0", "limit=101", "limit=x", "limit=-1", "limit=", "sort=best", "sort=", "colour=red", "limit=1&limit=2",
-        "min_price=-1", "min_price=1.5", "max_price=x", "min_price=2&max_price=1", "category=%FF", "q=mug",
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "limit=-1",
+        "limit=",
+        "sort=best",
+        "sort=",
+        "colour=red",
+        "limit=1&limit=2",
+        "min_price=-1",
+        "min_price=1.5",
+        "max_price=x",
+        "min_price=2&max_price=1",
+        "category=%FF",
+        "q=mug",
     ] {
         refused(&anyone.get(&format!("/api/v1/products?{query}")).await.unwrap(), 400, "bad-parameter");
     }
 
     let found = get(&anyone, "/api/v1/products/search?q=product&limit=2", &token).await.expect(200);
     assert_eq!(found.number_at("/total"), 5);
-    assert_eq!(found.body["facets"]["category"], json!([{"value": "mugs", "count": 3}, {"value": "tea", "count": 2}]));
+    assert_eq!(
+        found.body["facets"]["category"],
+        json!([{"value": "mugs", "count": 3}, {"value": "tea", "count": 2}])
+    );
     let mut all = texts(&pages(&anyone, "/api/v1/products/search?q=product&limit=2").await, "sku");
     all.sort();
     assert_eq!(all, ["a", "b", "c", "d", "e"]);
@@ -139,7 +155,9 @@ async fn the_shop_window_pages_filters_and_refuses() {
     let path = format!("/api/v1/products/{}", ids[0]);
     let product = anyone.get(&path).await.unwrap().expect(200);
     assert_eq!((product.header("etag"), product.body.clone()), ("\"1\"", made[0].body.clone()));
-    for (tags, status) in [("\"1\"", 304), ("W/\"1\"", 304), ("\"9\", \"1\"", 304), ("*", 304), ("\"2\"", 200), ("1", 400)] {
+    for (tags, status) in
+        [("\"1\"", 304), ("W/\"1\"", 304), ("\"9\", \"1\"", 304), ("*", 304), ("\"2\"", 200), ("1", 400)]
+    {
         let reply = anyone.call(Method::GET, &path).header("if-none-match", tags).send().await.unwrap();
         assert_eq!(reply.status, status, "{tags}");
         assert!(status != 304 || (reply.text.is_empty() && reply.header("etag") == "\"1\""), "{reply:?}");
@@ -148,7 +166,13 @@ async fn the_shop_window_pages_filters_and_refuses() {
         refused(&anyone.get(&format!("/api/v1/products/{id}")).await.unwrap(), 404, "not-found");
     }
 
-    let stock = world.admin.put(&format!("{path}/inventory"), &json!({"on_hand": 7})).send().await.unwrap().expect(200);
+    let stock = world
+        .admin
+        .put(&format!("{path}/inventory"), &json!({"on_hand": 7}))
+        .send()
+        .await
+        .unwrap()
+        .expect(200);
     let path = format!("/api/v1/inventory/availability?product_id={}&product_id={}", ids[1], ids[0]);
     let answer = get(&anyone, &path, stock.header("sync-token")).await.expect(200);
     assert_eq!(
@@ -158,7 +182,8 @@ async fn the_shop_window_pages_filters_and_refuses() {
             {"product_id": ids[0], "on_hand": 7, "reserved": 0, "available": 7},
         ])
     );
-    for query in ["", "?product_id=x", &format!("?{}", vec![format!("product_id={}", ids[0]); 101].join("&"))] {
+    for query in ["", "?product_id=x", &format!("?{}", vec![format!("product_id={}", ids[0]); 101].join("&"))]
+    {
         let reply = anyone.get(&format!("/api/v1/inventory/availability{query}")).await.unwrap();
         refused(&reply, 400, "bad-parameter");
     }
@@ -181,7 +206,8 @@ async fn resources_are_their_owners_and_tokens_are_waited_for() {
             "items": [{"product_id": product, "quantity": 1}], "payment_method": "tok_visa",
             "shipping_address": {"name": "Ada", "line1": "1 Main St", "city": "Berlin", "postal_code": "10115", "country": "DE"},
         });
-        let placed = ada.post("/api/v1/orders", &body).key(&format!("k{n}")).send().await.unwrap().expect(201);
+        let placed =
+            ada.post("/api/v1/orders", &body).key(&format!("k{n}")).send().await.unwrap().expect(201);
         // Read your writes: never 404, never older than the answer.
         let path = format!("/api/v1/orders/{}", placed.id());
         let read = get(&ada, &path, placed.header("sync-token")).await.expect(200);
@@ -208,7 +234,8 @@ async fn resources_are_their_owners_and_tokens_are_waited_for() {
         (order.text_at("/status") == "paid").then_some(order)
     })
     .await;
-    for (kind, id) in [("payments", paid.text_at("/payment/id")), ("shipments", paid.text_at("/shipment/id"))] {
+    for (kind, id) in [("payments", paid.text_at("/payment/id")), ("shipments", paid.text_at("/shipment/id"))]
+    {
         let path = format!("/api/v1/{kind}/{id}");
         let own = eventually("its own read model", Duration::from_secs(5), async || {
             Some(ada.get(&path).await.unwrap()).filter(|reply| reply.status == 200)
@@ -311,7 +338,37 @@ async fn auditors_see_every_event_and_every_state() {
     }
 
     let report = auditor.get("/api/v1/audit/verify").await.unwrap().expect(200);
-    assert_eq!((&report.body["ok"], &report.body["first_fault"]), (&json!(true), &Value::Null), "{}", report.text);
+    assert_eq!(
+        (&report.body["ok"], &report.body["first_fault"]),
+        (&json!(true), &Value::Null),
+        "{}",
+        report.text
+    );
     let shards = report.body["shards"].as_array().unwrap();
     assert!(shards.iter().any(|shard| shard["head"] != format!("{}:0", shard["shard"])));
+}
+
+// proves: EVT-4
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_stream_is_refused_and_cursors_survive_a_restart() {
+    let mut world = World::start().await;
+    let (parked, other) = (world.product("a", "mugs", 100).await, world.product("b", "mugs", 200).await);
+    let token = tokens(&[parked.clone(), other.clone()]);
+    let first = get(&world.server.client(), "/api/v1/products?limit=1", &token).await.expect(200);
+    assert!(world.server.terminate().unwrap().success());
+
+    let read = rusqlite::Connection::open(world.server.dir.join("read.db")).unwrap();
+    let letter = "INSERT INTO dead_letters VALUES ('products', 0, 999999, 'default', 'product', ?1, 2, x'00', 'test', 0)";
+    read.execute(letter, [parked.id()]).unwrap();
+    drop(read);
+    let server = Start::serve(&world.server.dir).start().unwrap();
+    let anyone = server.client();
+
+    let reply = anyone.get(&format!("/api/v1/products/{}", parked.id())).await.unwrap();
+    refused(&reply, 503, "stream-parked");
+    assert!(!reply.header("retry-after").is_empty());
+    let _ = anyone.get(&format!("/api/v1/products/{}", other.id())).await.unwrap().expect(200);
+    let path = format!("/api/v1/products?limit=1&cursor={}", first.text_at("/next_cursor"));
+    let second = anyone.get(&path).await.unwrap().expect(200);
+    assert_eq!(second.text_at("/items/0/id"), other.id());
 }

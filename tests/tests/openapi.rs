@@ -100,7 +100,8 @@ fn the_document_and_the_table_of_operations_agree() {
     let allowed: BTreeSet<_> = OPERATIONS.iter().map(|o| (o.method.to_owned(), o.path.to_owned())).collect();
     let denied: Vec<_> = documented.difference(&allowed).collect();
     assert!(denied.is_empty(), "documented, but denied to everybody: {denied:?}");
-    let api = |(_, path): &&(String, String)| path.starts_with("/api/") && !UNDOCUMENTED.contains(&path.as_str());
+    let api =
+        |(_, path): &&(String, String)| path.starts_with("/api/") && !UNDOCUMENTED.contains(&path.as_str());
     let hidden: Vec<_> = allowed.difference(&documented).filter(api).collect();
     assert!(hidden.is_empty(), "allowed, but not documented: {hidden:?}");
 }
@@ -125,13 +126,19 @@ fn every_operation_is_described_in_full() {
                 assert_eq!(schema, "#/components/schemas/Problem", "{name} {status}");
             }
         }
-        let Some(access) = OPERATIONS.iter().find(|o| o.method == method && o.path == path).map(|o| o.access) else {
+        let Some(access) = OPERATIONS.iter().find(|o| o.method == method && o.path == path).map(|o| o.access)
+        else {
             panic!("{name} is not in the table");
         };
         if path.starts_with("/api/") {
-            assert!(["400", "500", "503"].iter().all(|status| responses.contains_key(*status)), "{name} lacks an error");
+            assert!(
+                ["400", "500", "503"].iter().all(|status| responses.contains_key(*status)),
+                "{name} lacks an error"
+            );
         }
-        let secured = operation["security"].as_array().is_some_and(|all| all.iter().any(|one| one.get("bearer").is_some()));
+        let secured = operation["security"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|one| one.get("bearer").is_some()));
         assert_eq!(secured, access != Access::Public, "{name}: security");
         assert!(access == Access::Public || responses.contains_key("401"), "{name} lacks 401");
         assert!(!matches!(access, Access::Roles(_)) || responses.contains_key("403"), "{name} lacks 403");
@@ -147,13 +154,17 @@ fn described_parameters(name: &str, path: &str, operation: &Value) {
     let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
     let mut seen = BTreeSet::new();
     for parameter in parameters {
-        let (place, parameter_name) = (parameter["in"].as_str().unwrap(), parameter["name"].as_str().unwrap());
+        let (place, parameter_name) =
+            (parameter["in"].as_str().unwrap(), parameter["name"].as_str().unwrap());
         assert!(seen.insert((place, parameter_name)), "{name}: {parameter_name} stands twice");
         assert!(parameter["schema"].is_object(), "{name}: {parameter_name} has no schema");
         assert!(place != "path" || parameter["required"] == true, "{name}: {parameter_name} is not required");
     }
-    let wanted: BTreeSet<_> =
-        path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).map(|part| ("path", part)).collect();
+    let wanted: BTreeSet<_> = path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|part| ("path", part))
+        .collect();
     let in_path: BTreeSet<_> = seen.iter().filter(|(place, _)| *place == "path").copied().collect();
     assert_eq!(in_path, wanted, "{name}");
 }
@@ -186,7 +197,11 @@ fn every_reference_leads_somewhere() {
     values_of(&document, "$ref", &mut references);
     assert!(references.len() > 50, "{}", references.len());
     for reference in references {
-        let pointer = reference.as_str().unwrap().strip_prefix('#').unwrap_or_else(|| panic!("{reference} leads outside"));
+        let pointer = reference
+            .as_str()
+            .unwrap()
+            .strip_prefix('#')
+            .unwrap_or_else(|| panic!("{reference} leads outside"));
         assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
     }
 }
