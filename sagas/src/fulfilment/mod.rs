@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::config::Terms;
 use action::Outcome;
 use events::{FulfilmentEvent, Signal};
-use state::Fulfilment;
+pub use state::Fulfilment;
 use steps::StepName;
 
 /// The stream type.

@@ -1,0 +1,1 @@
+INSERT OR IGNORE INTO tombstones (key) VALUES (?1)

@@ -1,0 +1,1 @@
+SELECT reference, status FROM bookings WHERE key = ?1

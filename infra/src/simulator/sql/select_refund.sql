@@ -1,0 +1,1 @@
+SELECT charge, amount, reference FROM refunds WHERE refund_id = ?1

@@ -1,0 +1,1 @@
+UPDATE charges SET status = 'voided' WHERE seq = ?1

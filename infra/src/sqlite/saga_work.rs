@@ -1,0 +1,71 @@
+//! The sagas' work queue on the read database.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::Timestamp;
+use projections::store::StoreError;
+use rusqlite::params;
+use sagas::fulfilment::action::Lane;
+use sagas::work::{SagaWork, StuckSaga, WorkError, WorkItem};
+
+use super::read_store::{SqliteReadStore, columns};
+
+/// The work queue in `read.db`, where the projection `sagas` writes it.
+#[derive(Clone)]
+pub struct SqliteSagaWork(Arc<SqliteReadStore>);
+
+impl SqliteSagaWork {
+    /// The queue of a read database that the projection was prepared in.
+    #[must_use]
+    pub fn new(store: Arc<SqliteReadStore>) -> Self {
+        Self(store)
+    }
+}
+
+fn unavailable(error: StoreError) -> WorkError {
+    WorkError(error.to_string())
+}
+
+fn rows(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl SagaWork for SqliteSagaWork {
+    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<WorkItem>, WorkError> {
+        let read = self.0.read(move |conn| {
+            let mut select = conn.prepare_cached(include_str!("saga_work/select_due.sql"))?;
+            let due = params![lane.as_str(), now.timestamp_micros(), rows(limit)];
+            let items = select.query_map(due, |row| columns::json(row, 0))?;
+            items.collect()
+        });
+        read.await.map_err(unavailable)
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, WorkError> {
+        let read = self.0.read(move |conn| {
+            let mut select = conn.prepare_cached(include_str!("saga_work/select_next_due.sql"))?;
+            select.query_row([now.timestamp_micros()], |row| row.get::<_, Option<i64>>(0))
+        });
+        Ok(read.await.map_err(unavailable)?.and_then(Timestamp::from_timestamp_micros))
+    }
+
+    async fn stuck(&self, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
+        let read = self.0.read(move |conn| {
+            let mut select = conn.prepare_cached(include_str!("saga_work/select_stuck.sql"))?;
+            let stuck = select.query_map([rows(limit)], |row| {
+                Ok(StuckSaga {
+                    tenant: row.get(0)?,
+                    order_id: columns::uuid(row, 1)?,
+                    updated_at: columns::time(row, 2)?,
+                })
+            })?;
+            stuck.collect()
+        });
+        read.await.map_err(unavailable)
+    }
+}
+
+#[cfg(test)]
+mod tests;

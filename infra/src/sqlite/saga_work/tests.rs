@@ -1,0 +1,178 @@
+use chrono::Duration;
+use domain::aggregate::EventSet;
+use domain::event::RecordedEvent;
+use domain::money::{Currency, Money};
+use domain::position::{Position, Shard};
+use domain::shop::order::EndReason;
+use domain::shop::payment::{PaymentEvent, PaymentRefundSettled, PaymentRefunded, PaymentStatus};
+use domain::stream::StreamId;
+use projections::model::Projection;
+use projections::store::{Batch, Move, Part, RowStore};
+use sagas::fulfilment::action::{Action, Outcome};
+use sagas::fulfilment::events::{
+    Compensating, DeadlineCleared, DeadlineSet, FulfilmentEvent, StepFinished, StepRequested, Waiting,
+    WaitingFor,
+};
+use sagas::fulfilment::steps::StepName;
+use sagas::projection::SagaProjection;
+use uuid::Uuid;
+
+use super::*;
+
+const ORDER: Uuid = Uuid::from_u128(0x0195_0000_0000_7000_8000_0000_0000_0001);
+const PAYMENT: Uuid = Uuid::from_u128(0x0195_0000_0000_7000_8000_0000_0000_0002);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_timestamp(1_735_689_600 + seconds, 0).unwrap()
+}
+
+struct Bench {
+    work: SqliteSagaWork,
+    store: Arc<SqliteReadStore>,
+    applied: u64,
+    versions: std::collections::HashMap<StreamId, u64>,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteReadStore::open(dir.path()).unwrap());
+        let projection: Arc<dyn Projection> = Arc::new(SagaProjection);
+        store.prepare(&[projection], 1).await.unwrap();
+        let work = SqliteSagaWork::new(Arc::clone(&store));
+        Self { work, store, applied: 0, versions: std::collections::HashMap::new(), _dir: dir }
+    }
+
+    /// Applies an event, decided at a second.
+    async fn apply<E: EventSet>(&mut self, kind: &str, id: Uuid, event: &E, seconds: i64) {
+        let stream = StreamId::new("default", kind, id);
+        let version = self.versions.entry(stream.clone()).or_default();
+        *version += 1;
+        let recorded = RecordedEvent {
+            id: Uuid::now_v7(),
+            time: at(seconds),
+            stream,
+            version: *version,
+            position: Position { shard: Shard(0), n: self.applied + 1 },
+            event_type: event.dotted_type().to_owned(),
+            schema_version: event.schema_version(),
+            correlation_id: ORDER,
+            causation_id: ORDER,
+            actor: "saga:fulfilment".into(),
+            data: event.encode(),
+        };
+        let part = Part {
+            projection: sagas::projection::NAME,
+            moves: vec![Move { shard: Shard(0), from: self.applied, to: self.applied + 1 }],
+            changes: SagaProjection.map(&recorded).unwrap(),
+            letters: Vec::new(),
+        };
+        self.store.apply(Batch { parts: vec![part] }).await.unwrap();
+        self.applied += 1;
+    }
+
+    async fn saga(&mut self, event: FulfilmentEvent, seconds: i64) {
+        self.apply("fulfilment", ORDER, &event, seconds).await;
+    }
+
+    async fn due(&self, lane: Lane, seconds: i64) -> Vec<String> {
+        let items = self.work.due(lane, at(seconds), 10).await.unwrap();
+        items.into_iter().map(|item| item.id.split_once('/').unwrap().1.to_owned()).collect()
+    }
+}
+
+fn started() -> FulfilmentEvent {
+    let golden = include_str!("../../../../sagas/tests/golden/fulfilment.started.v1.json");
+    FulfilmentEvent::decode("fulfilment.started", golden).unwrap()
+}
+
+fn finished(step: StepName, attempt: u32) -> FulfilmentEvent {
+    FulfilmentEvent::StepFinished(StepFinished { step, attempt, outcome: Outcome::Accepted })
+}
+
+#[tokio::test]
+async fn work_is_open_between_its_two_events_and_in_its_lane() {
+    let mut bench = Bench::new().await;
+    bench.saga(started(), 0).await;
+    for (step, action) in [
+        (StepName::Lookup, Action::Lookup { provider_key: "k".into() }),
+        (StepName::ConfirmStock, Action::ConfirmStock),
+        (StepName::CancelCarrier, Action::CancelCarrier { carrier_key: "k".into() }),
+    ] {
+        bench.saga(FulfilmentEvent::StepRequested(StepRequested { step, attempt: 1, action }), 1).await;
+    }
+    assert_eq!(bench.due(Lane::Commands, 1).await, ["step/confirm-stock/1"]);
+    assert_eq!(bench.due(Lane::Payments, 1).await, ["step/lookup/1"]);
+    assert_eq!(bench.due(Lane::Carrier, 1).await, ["step/cancel-carrier/1"]);
+    bench.saga(finished(StepName::ConfirmStock, 1), 2).await;
+    assert_eq!(bench.due(Lane::Commands, 2).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_close_that_is_applied_before_its_open_counts() {
+    let mut bench = Bench::new().await;
+    let refund_id = Uuid::from_u128(9);
+    let settled = PaymentRefundSettled { order_id: ORDER, refund_id, provider_reference: "r".into() };
+    let amount = Money::new(1, Currency::Usd);
+    let refunded = PaymentRefunded {
+        order_id: ORDER,
+        refund_id,
+        amount,
+        reason: "x".into(),
+        refunded: amount,
+        status: PaymentStatus::PartiallyRefunded,
+    };
+    bench.apply("payment", PAYMENT, &PaymentEvent::RefundSettled(settled), 0).await;
+    bench.apply("payment", PAYMENT, &PaymentEvent::Refunded(refunded), 1).await;
+    assert_eq!(bench.due(Lane::Payments, 5).await, [""; 0]);
+    // Somebody else's refund is no signal to the saga.
+    assert_eq!(bench.due(Lane::Commands, 5).await, [""; 0]);
+}
+
+// proves: SAG-3
+#[tokio::test]
+async fn deadlines_are_due_when_their_time_comes_and_not_when_cleared() {
+    let mut bench = Bench::new().await;
+    bench.saga(started(), 0).await;
+    for (name, seconds) in [("a", 10), ("b", 20)] {
+        let set = DeadlineSet { name: name.into(), due_at: at(seconds) };
+        bench.saga(FulfilmentEvent::DeadlineSet(set), 0).await;
+    }
+    assert_eq!(bench.due(Lane::Commands, 9).await, [""; 0]);
+    assert_eq!(bench.work.next_due(at(9)).await, Ok(Some(at(10))));
+    assert_eq!(bench.due(Lane::Commands, 10).await, ["deadline/a"]);
+    assert_eq!(bench.work.next_due(at(10)).await, Ok(Some(at(20))));
+    bench.saga(FulfilmentEvent::DeadlineCleared(DeadlineCleared { name: "b".into() }), 12).await;
+    assert_eq!(bench.work.next_due(at(10)).await, Ok(None));
+    assert_eq!(bench.due(Lane::Commands, 30).await, ["deadline/a"]);
+}
+
+// proves: SAG-4
+#[tokio::test]
+async fn a_saga_without_work_and_without_a_reason_is_stuck() {
+    let mut bench = Bench::new().await;
+    bench.saga(started(), 0).await;
+    let action = Action::ConfirmStock;
+    bench
+        .saga(
+            FulfilmentEvent::StepRequested(StepRequested {
+                step: StepName::ConfirmStock,
+                attempt: 1,
+                action,
+            }),
+            1,
+        )
+        .await;
+    assert_eq!(bench.work.stuck(10).await, Ok(Vec::new()));
+    bench.saga(finished(StepName::ConfirmStock, 1), 2).await;
+    let stuck = StuckSaga { tenant: "default".into(), order_id: ORDER, updated_at: at(2) };
+    assert_eq!(bench.work.stuck(10).await, Ok(vec![stuck]));
+    bench.saga(FulfilmentEvent::Waiting(Waiting { waiting_for: WaitingFor::Dispatch }), 3).await;
+    assert_eq!(bench.work.stuck(10).await, Ok(Vec::new()));
+    bench.saga(FulfilmentEvent::Compensating(Compensating { reason: EndReason::CustomerRequest }), 4).await;
+    assert_eq!(bench.work.stuck(10).await.unwrap().len(), 1);
+    let due = at(4) + Duration::seconds(1);
+    bench.saga(FulfilmentEvent::DeadlineSet(DeadlineSet { name: "x".into(), due_at: due }), 4).await;
+    assert_eq!(bench.work.stuck(10).await, Ok(Vec::new()));
+}

@@ -1,0 +1,120 @@
+//! Golden files: every persisted version of every event of the sagas, read by today's code.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use domain::aggregate::EventSet;
+use domain::shop::upcasters;
+use sagas::fulfilment::events::FulfilmentEvent;
+use serde_json::Value;
+
+fn directory() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// (dotted type, schema version, payload) of every file, by name `<type>.v<version>[-<case>].json`.
+fn files() -> Vec<(String, u16, String)> {
+    let read = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let (dotted, version) = name.rsplit_once(".v").unwrap();
+        let version = version.split('-').next().unwrap().parse().unwrap();
+        (dotted.to_owned(), version, std::fs::read_to_string(&path).unwrap())
+    };
+    std::fs::read_dir(directory()).unwrap().map(read).collect()
+}
+
+// proves: EVT-2
+#[test]
+fn every_event_has_a_golden_file_of_its_current_version() {
+    let found: BTreeSet<_> = files().into_iter().map(|(dotted, version, _)| (dotted, version)).collect();
+    for (dotted, version) in FulfilmentEvent::TYPES {
+        assert!(found.contains(&((*dotted).to_owned(), *version)), "{dotted}.v{version}.json is missing");
+    }
+}
+
+// proves: EVT-2
+#[test]
+fn golden_files_are_read_and_written_as_they_stand() {
+    let files = files();
+    assert!(!files.is_empty());
+    for (dotted, version, text) in files {
+        let event: FulfilmentEvent = upcasters::shop()
+            .decode(&dotted, version, &text)
+            .unwrap_or_else(|error| panic!("{dotted}.v{version}: {error}"));
+        if version == event.schema_version() {
+            let (stored, written): (Value, Value) =
+                (serde_json::from_str(&text).unwrap(), serde_json::from_str(&event.encode()).unwrap());
+            assert_eq!(written, stored, "{dotted}.v{version}");
+        }
+    }
+}
+
+/// Every action and every outcome is stored as data, so each has a golden file too.
+#[test]
+fn every_action_and_outcome_has_a_golden_file() {
+    let mut seen = BTreeSet::new();
+    for (dotted, _, text) in files() {
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let part = match dotted.as_str() {
+            "fulfilment.step_requested" => &value["action"],
+            "fulfilment.step_finished" => &value["outcome"],
+            _ => continue,
+        };
+        let tag = |v: &Value| match v {
+            Value::String(tag) => tag.clone(),
+            Value::Object(fields) => fields.keys().next().unwrap().clone(),
+            _ => panic!("{v}"),
+        };
+        let mut name = tag(part);
+        if name == "charge" && dotted == "fulfilment.step_finished" {
+            name = format!("charge {}", tag(&part["charge"]));
+        }
+        seen.insert(name);
+    }
+    let expected = [
+        "reserve",
+        "release",
+        "commit",
+        "confirm_stock",
+        "initiate_payment",
+        "charge",
+        "lookup",
+        "void",
+        "record_authorized",
+        "record_captured",
+        "record_declined",
+        "record_unknown",
+        "record_voided",
+        "mark_payment_unknown",
+        "refund_payment",
+        "request_shipment",
+        "book_carrier",
+        "record_shipment_created",
+        "record_shipment_failed",
+        "confirm_payment",
+        "cancel_shipment",
+        "cancel_carrier",
+        "mark_shipped",
+        "mark_delivered",
+        "complete",
+        "reject",
+        "cancel",
+        "refuse_cancellation",
+        "accepted",
+        "refused",
+        "charge unknown",
+        "charge not_found",
+        "charge authorized",
+        "charge declined",
+        "charge voided",
+        "charge captured",
+        "booked",
+        "booking_refused",
+        "nothing_to_refund",
+    ];
+    let expected: BTreeSet<String> = expected.into_iter().map(str::to_owned).collect();
+    assert_eq!(seen, expected);
+}
