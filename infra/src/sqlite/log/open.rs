@@ -13,6 +13,7 @@ use super::derived::BrokenMark;
 use super::reads::{self, ReadPool};
 use super::writer::{self, WriterHandle};
 use super::{DERIVED_FILE, LOG_FILE, SqliteLog};
+use crate::sqlite::checkpointer::Checkpointer;
 use crate::sqlite::connection::{Durability, is_broken, open_writer, schema_version};
 use crate::sqlite::thread::DbThread;
 
@@ -104,7 +105,8 @@ pub(super) fn open(dir: &Path, shards: Option<u16>) -> Result<SqliteLog, OpenErr
     check_tails(&log, &log_file, &derived, &derived_file, store.shards)?;
 
     let system = |source| OpenError::System { file: log_file.clone(), source };
-    let writer = writer::Writer::new(log_file.clone(), log, store)
+    let checkpointer = Checkpointer::spawn(log_file.clone()).map_err(system)?;
+    let writer = writer::Writer::new(log_file.clone(), log, store, checkpointer)
         .map_err(|source| OpenError::Storage { file: log_file.clone(), source })?;
     Ok(SqliteLog {
         store,

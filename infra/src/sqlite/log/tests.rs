@@ -5,6 +5,7 @@ use tempfile::tempdir;
 
 use super::writer::Writer;
 use super::*;
+use crate::sqlite::checkpointer::Checkpointer;
 use crate::sqlite::connection::{Durability, open_writer};
 use crate::testing::{Chain, SHARDS, decide, derive, open_log};
 
@@ -12,7 +13,8 @@ use crate::testing::{Chain, SHARDS, decide, derive, open_log};
 fn writer(dir: &Path) -> (Writer, StoreInfo) {
     let store = open_log(dir).store();
     let conn = open_writer(&dir.join(LOG_FILE), Durability::Fsync).unwrap();
-    (Writer::new(dir.join(LOG_FILE), conn, store).unwrap(), store)
+    let checkpointer = Checkpointer::spawn(dir.join(LOG_FILE)).unwrap();
+    (Writer::new(dir.join(LOG_FILE), conn, store, checkpointer).unwrap(), store)
 }
 
 fn chain(dir: &Path, shard: u16) -> Chain {

@@ -17,12 +17,18 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{LOG_FILE, MAX_FRAME, key, log_error, reads};
+use crate::sqlite::checkpointer::Checkpointer;
 use crate::sqlite::connection::{Durability, open_writer};
 
 /// Requests that may wait before a caller has to. Each shard has one open proposal at most.
 const QUEUE: usize = 2048;
 /// A transaction takes no further proposal beyond this size, so that no caller waits for too many others' bytes.
 const MAX_BATCH_BYTES: usize = 16 << 20;
+
+/// A checkpoint beside the writer is asked for after so many bytes of frames.
+const CHECKPOINT_BYTES: usize = 8 << 20;
+/// The writer itself checkpoints, and makes commits wait, only at a journal of so many pages (about 160 MiB).
+const LATEST_CHECKPOINT_PAGES: u32 = 40_000;
 
 type ProposeReply = oneshot::Sender<Outcome>;
 type ReadReply = oneshot::Sender<Result<Option<Vec<u8>>, LogError>>;
@@ -88,12 +94,22 @@ pub(super) struct Writer {
     tails: Vec<u64>,
     /// Slots whose last COMMIT failed and is not settled yet.
     uncertain: HashSet<Slot>,
+    checkpointer: Checkpointer,
+    /// Bytes of frames committed since a checkpoint was asked for.
+    since_checkpoint: usize,
 }
 
 impl Writer {
-    pub(super) fn new(file: PathBuf, conn: Connection, store: StoreInfo) -> rusqlite::Result<Self> {
+    pub(super) fn new(
+        file: PathBuf,
+        conn: Connection,
+        store: StoreInfo,
+        checkpointer: Checkpointer,
+    ) -> rusqlite::Result<Self> {
+        conn.pragma_update(None, "wal_autocheckpoint", LATEST_CHECKPOINT_PAGES)?;
         let tails = load_tails(&conn, store.shards)?;
-        Ok(Self { file, store, conn: Some(conn), tails, uncertain: HashSet::new() })
+        let uncertain = HashSet::new();
+        Ok(Self { file, store, conn: Some(conn), tails, uncertain, checkpointer, since_checkpoint: 0 })
     }
 
     /// Takes all that waits and answers it; `false` once nobody can ask any more.
@@ -177,6 +193,11 @@ impl Writer {
             Ok(written) => {
                 self.tails = tails;
                 self.conn = Some(conn);
+                self.since_checkpoint += open.iter().map(|i| frames[*i].bytes.len()).sum::<usize>();
+                if self.since_checkpoint >= CHECKPOINT_BYTES {
+                    self.since_checkpoint = 0;
+                    self.checkpointer.nudge();
+                }
                 open.into_iter().zip(written).for_each(|(i, outcome)| outcomes[i] = Some(outcome));
             }
             Err(BatchError::RolledBack(error)) => {
@@ -199,6 +220,7 @@ impl Writer {
             return Ok(());
         }
         let conn = open_writer(&self.file, Durability::Fsync)?;
+        conn.pragma_update(None, "wal_autocheckpoint", LATEST_CHECKPOINT_PAGES)?;
         if !self.uncertain.is_empty() {
             conn.execute(include_str!("settle.sql"), [])?;
         }
