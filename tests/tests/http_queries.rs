@@ -1,5 +1,7 @@
 //! The queries of the API against the real binary: lists and cursors, ownership, tokens and tags, the auditors' view.
 
+#![expect(clippy::unwrap_used, reason = "a panic is a failed test")]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
