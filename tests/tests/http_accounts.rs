@@ -1,5 +1,7 @@
 //! Accounts, sessions and profiles against the real binary: sign-up, login, rotation, and what is never kept in the clear.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::client::{Client, Reply};

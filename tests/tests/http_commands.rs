@@ -1,6 +1,8 @@
 //! The shop's commands against the real binary: bad input, repeats, versions, ownership; and that a refused request appends
 //! nothing.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::client::{Client, Reply};

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::*;
-use crate::http::access::Caller;
+use crate::http::access::{Caller, OPERATIONS};
 use crate::http::body;
 use crate::http::tokens::SigningKeys;
 
@@ -176,4 +176,36 @@ async fn past_the_time_limit_a_command_that_was_issued_is_named() {
     let (response, problem) = send(&router, request(Method::POST, "/api/v1/auth/login", &[])).await;
     assert_eq!((response.status().as_u16(), code(&problem)), (503, "outcome-unknown"));
     assert_eq!(problem["command_id"], id.to_string());
+}
+
+/// Role × operation over HTTP, in full: nobody, a caller without a role, and every role on every operation.
+// proves: SEC-2
+#[tokio::test]
+async fn the_guard_enforces_the_whole_table() {
+    let tokens = Arc::new(Tokens::new(SigningKeys::generate().unwrap(), Arc::new(SystemClock)));
+    let mut router = Router::new();
+    let paths: std::collections::BTreeSet<_> = OPERATIONS.iter().map(|operation| operation.path).collect();
+    for path in paths {
+        router = router.route(path, axum::routing::any(async || Json("reached")));
+    }
+    let router = apply(router, &Conventions::new(tokens.clone()));
+    let callers = [None, Some(vec![])].into_iter().chain(Role::ALL.map(|role| Some(vec![role])));
+    for roles in callers {
+        let authorization = roles.as_deref().map(|roles| bearer(&tokens, roles));
+        let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.as_str())).collect();
+        for operation in OPERATIONS {
+            let path = operation.path.replace("{id}", "1").replace("{type}", "order");
+            let method = Method::from_bytes(operation.method.as_bytes()).unwrap();
+            let (response, _) = send(&router, request(method, &path, &headers)).await;
+            let expected = match (operation.access.allows(roles.as_deref()), &roles) {
+                (true, _) => 200,
+                (false, None) => 401,
+                (false, Some(_)) => 403,
+            };
+            assert_eq!(response.status(), expected, "{roles:?} on {operation:?}");
+            // A handler that nobody listed is never reached, whatever the router has.
+            let (response, _) = send(&router, request(Method::PATCH, &path, &headers)).await;
+            assert_eq!(response.status(), 405, "{path}");
+        }
+    }
 }
