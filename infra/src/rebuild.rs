@@ -5,8 +5,6 @@
 //! at any point leaves the old rows, the new rows, or (for search) no index, which the next start fills from the log.
 
 mod report;
-#[cfg(test)]
-mod tests;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -9,8 +9,6 @@ mod index;
 mod page;
 mod query;
 mod row;
-#[cfg(test)]
-mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,9 +18,7 @@ use domain::merkle::Hash;
 use domain::stream::StreamId;
 use projections::model::Projection;
 use projections::read_models::{Page, ProductFilter, ProductSort, ReadError, SearchHits};
-use projections::store::{
-    Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility,
-};
+use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
 
 use self::index::Open;
 
@@ -70,7 +66,8 @@ impl TantivySearch {
         page: &Page,
     ) -> Result<SearchHits, ReadError> {
         let reader = self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let reader = reader.ok_or_else(|| ReadError::Unavailable("the search index is not open".to_owned()))?;
+        let reader =
+            reader.ok_or_else(|| ReadError::Unavailable("the search index is not open".to_owned()))?;
         let plan = query::plan(tenant, text, filter, sort, page)?;
         let task = tokio::task::spawn_blocking(move || page::run(&reader.searcher(), &plan));
         let answer = task.await.map_err(|e| ReadError::Unavailable(e.to_string()))?;
@@ -190,7 +187,9 @@ impl TantivySearch {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub(crate) async fn document_digests(&self) -> Result<std::collections::BTreeMap<String, Hash>, StoreError> {
+    pub(crate) async fn document_digests(
+        &self,
+    ) -> Result<std::collections::BTreeMap<String, Hash>, StoreError> {
         self.with_open(|open| {
             open.commit()?;
             open.document_digests()

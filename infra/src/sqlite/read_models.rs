@@ -5,8 +5,6 @@ mod orders;
 mod parts;
 mod products;
 mod sql;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +15,8 @@ use domain::event::RecordedEvent;
 use domain::position::{Position, Seen, SyncToken};
 use domain::stream::StreamId;
 use projections::read_models::{
-    EventFilter, Listed, Model, OrderFilter, OrderRow, Page, PaymentRow, ProductFilter, ProductRow, ProductSort, ReadError,
-    ReadModels, SearchHits, ShipmentRow, StockRow, UserRow,
+    EventFilter, Listed, Model, OrderFilter, OrderRow, Page, PaymentRow, ProductFilter, ProductRow,
+    ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow, UserRow,
 };
 use projections::store::StoreError;
 use projections::watermark::Watermark;
@@ -114,7 +112,12 @@ impl ReadModels for EmbeddedReadModels {
         self.read(move |conn| orders::order(conn, &tenant, id)).await
     }
 
-    async fn orders(&self, tenant: &str, filter: &OrderFilter, page: &Page) -> Result<Listed<OrderRow>, ReadError> {
+    async fn orders(
+        &self,
+        tenant: &str,
+        filter: &OrderFilter,
+        page: &Page,
+    ) -> Result<Listed<OrderRow>, ReadError> {
         let query = orders::query(tenant, filter, page)?;
         self.read(move |conn| orders::list(conn, query)).await
     }

@@ -11,8 +11,6 @@ mod letters;
 mod pool;
 mod schema;
 mod swap;
-#[cfg(test)]
-mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -171,7 +169,9 @@ impl RowStore for SqliteReadStore {
     async fn prepare(&self, projections: &[Arc<dyn Projection>], shards: u16) -> Result<(), StoreError> {
         let projections = projections.to_vec();
         self.write(move |conn| {
-            projections.iter().try_for_each(|p| schema::prepare(conn, p.as_ref(), shards).map_err(unavailable))
+            projections
+                .iter()
+                .try_for_each(|p| schema::prepare(conn, p.as_ref(), shards).map_err(unavailable))
         })
         .await
     }

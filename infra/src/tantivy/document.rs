@@ -43,7 +43,9 @@ pub(super) static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     let mut schema = Schema::builder();
     let words = TextOptions::default().set_indexing_options(
         // Words are folded by the projection; here they only fall apart at spaces.
-        TextFieldIndexing::default().set_tokenizer("whitespace").set_index_option(IndexRecordOption::WithFreqs),
+        TextFieldIndexing::default()
+            .set_tokenizer("whitespace")
+            .set_index_option(IndexRecordOption::WithFreqs),
     );
     let key = schema.add_text_field("key", STRING);
     let row = schema.add_text_field("row", STORED);
@@ -55,7 +57,8 @@ pub(super) static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     let sort_name = schema.add_text_field(fast::SORT_NAME, TextOptions::default().set_fast("raw"));
     let id_high = schema.add_u64_field(fast::ID_HIGH, FAST);
     let id_low = schema.add_u64_field(fast::ID_LOW, FAST);
-    let mut add = |column: &'static str, weight| (schema.add_text_field(column, words.clone()), column, weight);
+    let mut add =
+        |column: &'static str, weight| (schema.add_text_field(column, words.clone()), column, weight);
     let words = [
         add("name_words", 4.0),
         add("sku_words", 3.0),

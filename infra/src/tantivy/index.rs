@@ -51,10 +51,14 @@ impl Open {
     /// Opens the index; makes it anew (and says so) when there is none that fits.
     pub(super) fn or_create(dir: &Path, version: u32, shards: u16) -> Result<(Self, bool), StoreError> {
         match Self::existing(dir) {
-            Ok(open) if open.version == version && open.applied.positions().count() == usize::from(shards) => {
+            Ok(open)
+                if open.version == version && open.applied.positions().count() == usize::from(shards) =>
+            {
                 return Ok((open, false));
             }
-            Ok(_) => tracing::info!(dir = %dir.display(), "the search index is of another version; building it anew"),
+            Ok(_) => {
+                tracing::info!(dir = %dir.display(), "the search index is of another version; building it anew")
+            }
             Err(error) if dir.exists() => {
                 tracing::warn!(dir = %dir.display(), %error, "the search index can't be used; building it anew");
             }
@@ -83,8 +87,8 @@ impl Open {
             return Err(unfit(format!("{} files are damaged", damaged.len())));
         }
         let payload = index.load_metas()?.payload.unwrap_or_default();
-        let checkpoint: Checkpoint =
-            serde_json::from_str(&payload).map_err(|e| unfit(format!("the checkpoint can't be read: {e}")))?;
+        let checkpoint: Checkpoint = serde_json::from_str(&payload)
+            .map_err(|e| unfit(format!("the checkpoint can't be read: {e}")))?;
         let shards = u16::try_from(checkpoint.seen.len()).map_err(|e| unfit(e.to_string()))?;
         let mut seen = Seen::none(shards);
         for (shard, n) in (0..shards).zip(&checkpoint.seen) {
@@ -163,7 +167,8 @@ impl Open {
             return Ok(());
         }
         let seen = self.applied.positions().map(|p| p.n).collect();
-        let payload = serde_json::to_string(&Checkpoint { version: self.version, seen }).map_err(unavailable)?;
+        let payload =
+            serde_json::to_string(&Checkpoint { version: self.version, seen }).map_err(unavailable)?;
         let mut commit = self.writer.prepare_commit().map_err(unavailable)?;
         commit.set_payload(&payload);
         commit.commit().map_err(unavailable)?;

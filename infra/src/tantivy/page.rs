@@ -64,12 +64,25 @@ impl Collector for Pages<'_> {
         let docs = reader.max_doc();
         let names = columns.str(fast::SORT_NAME)?;
         // A segment of nothing but tombstones has no columns, and no matches.
-        let ints = |name| Ok::<_, ::tantivy::TantivyError>(columns.column_opt(name)?.unwrap_or_else(|| Column::build_empty_column(docs)));
-        let longs = |name| Ok::<_, ::tantivy::TantivyError>(columns.column_opt(name)?.unwrap_or_else(|| Column::build_empty_column(docs)));
+        let ints = |name| {
+            Ok::<_, ::tantivy::TantivyError>(
+                columns.column_opt(name)?.unwrap_or_else(|| Column::build_empty_column(docs)),
+            )
+        };
+        let longs = |name| {
+            Ok::<_, ::tantivy::TantivyError>(
+                columns.column_opt(name)?.unwrap_or_else(|| Column::build_empty_column(docs)),
+            )
+        };
         Ok(SegmentPage {
             segment,
             sort: self.plan.sort,
-            after: self.plan.after.as_ref().map(|after| start(after, self.plan.sort, names.as_ref())).transpose()?,
+            after: self
+                .plan
+                .after
+                .as_ref()
+                .map(|after| start(after, self.plan.sort, names.as_ref()))
+                .transpose()?,
             keep: self.plan.limit + 1,
             categories: columns.str(fast::CATEGORY)?,
             names,

@@ -6,7 +6,9 @@
 use std::ops::Bound;
 
 use ::tantivy::Term;
-use ::tantivy::query::{AllQuery, BooleanQuery, BoostQuery, EmptyQuery, FuzzyTermQuery, Occur, Query, RangeQuery, TermQuery};
+use ::tantivy::query::{
+    AllQuery, BooleanQuery, BoostQuery, EmptyQuery, FuzzyTermQuery, Occur, Query, RangeQuery, TermQuery,
+};
 use ::tantivy::schema::IndexRecordOption;
 use projections::fold::words;
 use projections::read_models::{Page, ProductFilter, ProductSort, ReadError};
@@ -37,7 +39,8 @@ pub(super) fn plan(
     page: &Page,
 ) -> Result<Plan, ReadError> {
     // Without words there is no best match.
-    let sort = if sort == ProductSort::Relevance && text.trim().is_empty() { ProductSort::Created } else { sort };
+    let sort =
+        if sort == ProductSort::Relevance && text.trim().is_empty() { ProductSort::Created } else { sort };
     let after = Keyset::after(page.after.as_deref(), order_name(sort))?;
     let fits = |after: &Keyset| match sort {
         ProductSort::Created => after.value == SortValue::None,
@@ -114,13 +117,14 @@ fn word_query(word: &str) -> Box<dyn Query> {
     Box::new(BooleanQuery::new(somewhere))
 }
 
-/// How many typing errors are tolerated in a word. In numbers, none: 2024 is no misspelt 2025.
+/// How many typing errors are tolerated in a word: as many as Elasticsearch's `AUTO` fuzziness tolerates, so that both search
+/// backends agree. In numbers, none: 2024 is no misspelt 2025.
 fn tolerated(word: &str) -> u8 {
     let length = word.chars().count();
     match length {
         _ if length > MAX_FUZZY || word.chars().any(|c| c.is_ascii_digit()) => 0,
-        0..=3 => 0,
-        4..=7 => 1,
+        0..=2 => 0,
+        3..=5 => 1,
         _ => 2,
     }
 }

@@ -24,7 +24,10 @@ pub(super) struct SearchRow {
 
 /// The key of a change: tenant and product id.
 pub(super) fn key_of(change: &RowChange) -> Result<(&str, Uuid), StoreError> {
-    match (std::ptr::eq(change.table, &SEARCH_PRODUCTS) || change.table == &SEARCH_PRODUCTS, change.key.as_slice()) {
+    match (
+        std::ptr::eq(change.table, &SEARCH_PRODUCTS) || change.table == &SEARCH_PRODUCTS,
+        change.key.as_slice(),
+    ) {
         (true, [Value::Text(tenant), Value::Uuid(id)]) => Ok((tenant, *id)),
         _ => Err(StoreError::Refused(format!("the index has no documents of {}", change.table.name))),
     }
@@ -43,7 +46,9 @@ impl SearchRow {
     pub(super) fn merge(&mut self, change: &RowChange) -> Result<bool, StoreError> {
         for (name, value) in &change.set {
             if !column(name).is_some_and(|column| fits(column.kind, value)) {
-                return Err(StoreError::Refused(format!("a document has no such field or not of this kind: {name}")));
+                return Err(StoreError::Refused(format!(
+                    "a document has no such field or not of this kind: {name}"
+                )));
             }
         }
         if change.version <= self.version {

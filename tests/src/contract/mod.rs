@@ -1,5 +1,8 @@
 //! Contract suites: what every backend of a port must pass.
 
 pub mod chain;
+pub mod history;
 pub mod log_port;
 pub mod owners;
+pub mod read_store;
+pub mod search;

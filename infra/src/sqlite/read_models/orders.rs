@@ -65,9 +65,10 @@ fn row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
             (None, None) => None,
         })
     };
-    let payment = part(5, 9)?.map(|(id, own)| PartRow { id, status: implied_payment(&status, own.as_deref()).to_owned() });
-    let shipment =
-        part(7, 10)?.map(|(id, own)| PartRow { id, status: implied_shipment(&status, own.as_deref()).to_owned() });
+    let payment = part(5, 9)?
+        .map(|(id, own)| PartRow { id, status: implied_payment(&status, own.as_deref()).to_owned() });
+    let shipment = part(7, 10)?
+        .map(|(id, own)| PartRow { id, status: implied_shipment(&status, own.as_deref()).to_owned() });
     Ok(OrderRow {
         id: uuid(row, 0)?,
         reason: row.get(2)?,

@@ -67,7 +67,10 @@ pub(super) fn query(
                 query.and("(created_at, product_id) > (?, ?)", [created, id]);
             }
             (ProductSort::PriceAsc, SortValue::Number(price)) => {
-                query.and("(price_amount, created_at, product_id) > (?, ?, ?)", [Value::Int(price), created, id]);
+                query.and(
+                    "(price_amount, created_at, product_id) > (?, ?, ?)",
+                    [Value::Int(price), created, id],
+                );
             }
             (ProductSort::PriceDesc, SortValue::Number(price)) => {
                 let price = Value::Int(price);
@@ -77,7 +80,8 @@ pub(super) fn query(
                 );
             }
             (ProductSort::Name, SortValue::Text(name)) => {
-                query.and("(sort_name, created_at, product_id) > (?, ?, ?)", [Value::Text(name), created, id]);
+                query
+                    .and("(sort_name, created_at, product_id) > (?, ?, ?)", [Value::Text(name), created, id]);
             }
             _ => return Err(ReadError::BadCursor),
         }

@@ -43,7 +43,8 @@ pub(super) fn changes(conn: &Connection, changes: &[RowChange]) -> Result<(), St
         let mut statement = conn.prepare_cached(&sql).map_err(refused)?;
         let version = i64::try_from(change.version).map_err(|e| StoreError::Refused(e.to_string()))?;
         let version = Value::Int(version);
-        let values = change.key.iter().chain([&version]).chain(change.set.iter().map(|(_, value)| value)).map(bound);
+        let values =
+            change.key.iter().chain([&version]).chain(change.set.iter().map(|(_, value)| value)).map(bound);
         statement.execute(params_from_iter(values)).map_err(refused)?;
     }
     Ok(())

@@ -2,8 +2,8 @@
 
 use domain::Timestamp;
 use projections::rows::{ColumnKind, Value};
-use rusqlite::types::{ToSqlOutput, Type, ValueRef};
 use rusqlite::Row;
+use rusqlite::types::{ToSqlOutput, Type, ValueRef};
 use uuid::Uuid;
 
 /// The SQLite type of a column.
@@ -91,7 +91,8 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     let text = row.get_ref(index)?.as_str()?;
-    text.parse().map_err(|e: T::Err| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(e)))
+    text.parse()
+        .map_err(|e: T::Err| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(e)))
 }
 
 pub(super) fn unfit(index: usize, found: Type, reason: &'static str) -> rusqlite::Error {

@@ -34,7 +34,8 @@ pub(super) fn park(conn: &Connection, projection: &str, letters: &[DeadLetter]) 
         let event = &letter.event;
         let stream = &event.stream;
         if letter.follows {
-            let mut statement = conn.prepare_cached(include_str!("follows_letter.sql")).map_err(unavailable)?;
+            let mut statement =
+                conn.prepare_cached(include_str!("follows_letter.sql")).map_err(unavailable)?;
             let params = params![projection, stream.tenant(), stream.kind(), stream.id(), event.version];
             if !statement.query_row(params, |row| row.get(0)).map_err(unavailable)? {
                 return Err(StoreError::Moved(projection.to_owned()));
@@ -66,17 +67,18 @@ pub(super) fn select(
 ) -> rusqlite::Result<Vec<DeadLetter>> {
     let mut statement = conn.prepare_cached(include_str!("select_letters.sql"))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map((projection, stream.tenant(), stream.kind(), stream.id(), limit), |row| {
-        let position = Position { shard: Shard(row.get(0)?), n: row.get(1)? };
-        let event = RecordedEvent::decode(row.get_ref(2)?.as_blob()?, position)
-            .map_err(|e| rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(e)))?;
-        Ok(DeadLetter {
-            event: Arc::new(event),
-            reason: row.get(3)?,
-            parked_at: columns::time(row, 4)?,
-            follows: false,
-        })
-    })?;
+    let rows =
+        statement.query_map((projection, stream.tenant(), stream.kind(), stream.id(), limit), |row| {
+            let position = Position { shard: Shard(row.get(0)?), n: row.get(1)? };
+            let event = RecordedEvent::decode(row.get_ref(2)?.as_blob()?, position)
+                .map_err(|e| rusqlite::Error::FromSqlConversionFailure(2, Type::Blob, Box::new(e)))?;
+            Ok(DeadLetter {
+                event: Arc::new(event),
+                reason: row.get(3)?,
+                parked_at: columns::time(row, 4)?,
+                follows: false,
+            })
+        })?;
     let mut letters: Vec<DeadLetter> = rows.collect::<Result<_, _>>()?;
     letters.iter_mut().skip(1).for_each(|letter| letter.follows = true);
     Ok(letters)
@@ -85,7 +87,8 @@ pub(super) fn select(
 /// Removes the oldest letter of its stream.
 pub(super) fn settle(conn: &Connection, projection: &str, position: Position) -> Result<(), StoreError> {
     let mut statement = conn.prepare_cached(include_str!("delete_letter.sql")).map_err(unavailable)?;
-    let deleted = statement.execute(params![projection, position.shard.0, position.n]).map_err(unavailable)?;
+    let deleted =
+        statement.execute(params![projection, position.shard.0, position.n]).map_err(unavailable)?;
     if deleted == 1 { Ok(()) } else { Err(StoreError::Moved(projection.to_owned())) }
 }
 

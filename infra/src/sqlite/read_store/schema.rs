@@ -30,10 +30,17 @@ pub(super) fn prepare(conn: &Connection, projection: &dyn Projection, shards: u1
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    let current = stored.as_ref().is_some_and(|(version, stored, _)| *version == projection.version() && *stored == ddl);
+    let current = stored
+        .as_ref()
+        .is_some_and(|(version, stored, _)| *version == projection.version() && *stored == ddl);
     if !current {
         if let Some((version, _, tables)) = stored {
-            tracing::info!(projection = name, from = version, to = projection.version(), "building the projection anew");
+            tracing::info!(
+                projection = name,
+                from = version,
+                to = projection.version(),
+                "building the projection anew"
+            );
             let tables: Vec<String> = serde_json::from_str(&tables).unwrap_or_default();
             for table in tables {
                 conn.execute_batch(&format!("DROP TABLE IF EXISTS \"{table}\""))?;

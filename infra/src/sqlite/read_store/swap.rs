@@ -33,7 +33,9 @@ impl SqliteReadStore {
         fresh: &Path,
     ) -> Result<Vec<TableDifference>, StoreError> {
         let (projection, fresh) = (Arc::clone(projection), fresh.to_owned());
-        let job = self.writer.run(move |conn| attached(conn, &fresh, |conn| differences(conn, projection.as_ref())));
+        let job = self
+            .writer
+            .run(move |conn| attached(conn, &fresh, |conn| differences(conn, projection.as_ref())));
         job.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
     }
 
@@ -90,9 +92,12 @@ fn differences(conn: &Connection, projection: &dyn Projection) -> rusqlite::Resu
         let columns: Vec<String> = columns(table).iter().map(|(name, _)| format!("\"{name}\"")).collect();
         let (all, key, name) = (columns.join(", "), key_list(table), table.name);
         let only = |a: &str, b: &str| {
-            format!("SELECT {key} FROM (SELECT {all} FROM {a}.\"{name}\" EXCEPT SELECT {all} FROM {b}.\"{name}\")")
+            format!(
+                "SELECT {key} FROM (SELECT {all} FROM {a}.\"{name}\" EXCEPT SELECT {all} FROM {b}.\"{name}\")"
+            )
         };
-        let differing = format!("SELECT count(*) FROM ({} UNION {})", only("main", "fresh"), only("fresh", "main"));
+        let differing =
+            format!("SELECT count(*) FROM ({} UNION {})", only("main", "fresh"), only("fresh", "main"));
         let rows = format!("SELECT count(*) FROM fresh.\"{name}\"");
         found.push(TableDifference {
             table: name,

@@ -1,0 +1,304 @@
+//! The contract of product search. [`search_contract!`](crate::search_contract) makes a test of every case; the cases are generic over
+//! a [`SearchFactory`], so that every backend passes the same ones.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::ports::clock::SystemClock;
+use domain::ports::log::EventLog;
+use domain::shop::product::{ProductCommand, ProductDetails};
+use domain::stream::StreamId;
+use infra::sqlite::log::SqliteLog;
+use projections::applier::{Applier, Limits};
+use projections::model::Projection;
+use projections::read_models::{Page, ProductFilter, ProductSort, ReadError, SearchHits};
+use projections::search::Search;
+use projections::store::RowStore;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::history::{History, stream, usd};
+
+/// A search backend.
+#[async_trait]
+pub trait SearchBackend: Send + Sync {
+    /// Its store.
+    fn store(&self) -> Arc<dyn RowStore>;
+
+    /// See [`ReadModels::search`](projections::read_models::ReadModels::search).
+    async fn search(
+        &self,
+        tenant: &str,
+        text: &str,
+        filter: &ProductFilter,
+        sort: ProductSort,
+        page: &Page,
+    ) -> Result<SearchHits, ReadError>;
+}
+
+/// Makes empty backends.
+#[async_trait]
+pub trait SearchFactory: Send + Sync {
+    /// An empty one.
+    async fn fresh(&self) -> Box<dyn SearchBackend>;
+}
+
+/// A catalogue that is being searched.
+struct Catalogue {
+    history: History,
+    log: Arc<dyn EventLog>,
+    backend: Box<dyn SearchBackend>,
+    _dir: TempDir,
+}
+
+fn item(sku: &str, name: &str, category: &str, description: &str) -> ProductDetails {
+    ProductDetails {
+        sku: sku.into(),
+        name: name.into(),
+        description: description.into(),
+        category: category.into(),
+        attributes: [("colour".to_owned(), "azure".to_owned())].into(),
+    }
+}
+
+impl Catalogue {
+    async fn empty(factory: &dyn SearchFactory) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(dir.path(), 4).unwrap());
+        let history = History::new(Arc::clone(&log));
+        Self { history, log, backend: factory.fresh().await, _dir: dir }
+    }
+
+    /// Some products of three categories.
+    async fn stocked(factory: &dyn SearchFactory) -> Self {
+        let mut all = Self::empty(factory).await;
+        for (details, cents) in [
+            (item("HP-100", "Wireless headphones", "audio", "Over-ear, with noise cancelling"), 19_900),
+            (item("HP-200", "Wired headphones", "audio", "For the studio"), 9_900),
+            (item("KB-1", "Mechanical keyboard", "computing", "Loud; wireless too"), 12_900),
+            (item("MS-1", "Mouse", "computing", "Goes well with any keyboard"), 2_900),
+            (item("CR-1", "Crème brûlée torch", "kitchen", "Caramelises sugar"), 3_900),
+        ] {
+            all.history.product(details, cents).await;
+        }
+        all.catch_up().await;
+        all
+    }
+
+    /// Applies the log from wherever the store stands.
+    async fn catch_up(&mut self) {
+        let projections: [Arc<dyn Projection>; 1] = [Arc::new(Search)];
+        let clock = Arc::new(SystemClock);
+        let opened = Applier::open(self.backend.store(), &projections, 4, clock, Limits::default());
+        let mut applier = opened.await.unwrap();
+        applier.apply(&self.history.events, self.log.as_ref()).await.unwrap();
+        self.backend.store().publish().await.unwrap();
+    }
+
+    async fn hits(&self, text: &str, filter: &ProductFilter, sort: ProductSort) -> SearchHits {
+        let page = Page { after: None, limit: 100 };
+        self.backend.search("default", text, filter, sort, &page).await.unwrap()
+    }
+
+    async fn skus(&self, text: &str) -> Vec<String> {
+        let hits = self.hits(text, &ProductFilter::default(), ProductSort::Relevance).await;
+        hits.page.items.into_iter().map(|product| product.sku).collect()
+    }
+}
+
+fn category(name: &str) -> ProductFilter {
+    ProductFilter { category: Some(name.into()), ..ProductFilter::default() }
+}
+
+/// Every word must match somewhere; the best match comes first.
+// proves: CAT-2
+pub async fn words_are_found_best_match_first(factory: &dyn SearchFactory) {
+    let all = Catalogue::stocked(factory).await;
+    assert_eq!(all.skus("keyboard").await, ["KB-1", "MS-1"]);
+    assert_eq!(all.skus("wireless headphones").await, ["HP-100"]);
+    assert_eq!(all.skus("hp-200").await, ["HP-200"]);
+    assert_eq!(all.skus("studio").await, ["HP-200"]);
+    assert_eq!(all.skus("Kitchen").await, ["CR-1"]);
+    assert_eq!(all.skus("azure mouse").await, ["MS-1"]);
+    assert!(all.skus("keyboard torch").await.is_empty());
+    assert!(all.skus("?!").await.is_empty());
+    assert_eq!(all.skus("").await.len(), 5);
+}
+
+/// One error in a word of four letters or more, two from eight on, none in numbers and short words.
+// proves: CAT-2
+pub async fn typing_errors_are_tolerated(factory: &dyn SearchFactory) {
+    let all = Catalogue::stocked(factory).await;
+    for typed in ["keybaord", "kebyoard", "keyborad", "KEYBOAD", "kezboatd"] {
+        assert_eq!(all.skus(typed).await[0], "KB-1", "{typed}");
+    }
+    assert_eq!(all.skus("muose").await, ["MS-1"]);
+    assert_eq!(all.skus("wirelss headphnes").await, ["HP-100"]);
+    assert!(all.skus("msoeu").await.is_empty());
+    assert!(all.skus("hp-201").await.is_empty());
+    assert!(all.skus("fro").await.is_empty());
+}
+
+/// With and without accents, either way round.
+// proves: CAT-2
+pub async fn accents_and_case_make_no_difference(factory: &dyn SearchFactory) {
+    let all = Catalogue::stocked(factory).await;
+    for typed in ["creme brulee", "CRÈME BRÛLÉE", "crème", "brülee"] {
+        assert_eq!(all.skus(typed).await, ["CR-1"], "{typed}");
+    }
+}
+
+/// Counts of categories add up to the total, whatever narrows the matches down.
+// proves: CAT-2
+pub async fn facets_agree_with_the_filtered_totals(factory: &dyn SearchFactory) {
+    let all = Catalogue::stocked(factory).await;
+    let filters = [
+        ProductFilter::default(),
+        category("audio"),
+        category("nothing"),
+        ProductFilter { min_price: Some(3_900), max_price: Some(12_900), ..ProductFilter::default() },
+        ProductFilter { max_price: Some(2_899), ..ProductFilter::default() },
+        ProductFilter { currency: Some(domain::money::Currency::Eur), ..ProductFilter::default() },
+    ];
+    let mut totals = Vec::new();
+    for filter in &filters {
+        let hits = all.hits("", filter, ProductSort::Created).await;
+        assert_eq!(hits.total, hits.page.items.len() as u64, "{filter:?}");
+        assert_eq!(hits.categories.iter().map(|(_, count)| count).sum::<u64>(), hits.total);
+        for (name, count) in &hits.categories {
+            let narrowed = ProductFilter { category: Some(name.clone()), ..filter.clone() };
+            assert_eq!(all.hits("", &narrowed, ProductSort::Created).await.total, *count);
+        }
+        totals.push(hits.total);
+    }
+    assert_eq!(totals, [5, 2, 0, 3, 0, 0]);
+    let hits = all.hits("", &filters[0], ProductSort::Created).await;
+    let expected = [("audio", 2), ("computing", 2), ("kitchen", 1)];
+    assert_eq!(hits.categories, expected.map(|(name, count)| (name.to_owned(), count)));
+}
+
+/// Pages of any size, put together, are the whole list, in every order.
+// proves: CAT-2
+pub async fn pages_put_together_are_the_whole_list(factory: &dyn SearchFactory) {
+    let mut all = Catalogue::empty(factory).await;
+    for n in 0..23_i64 {
+        let details =
+            item(&format!("S{n}"), ["Lamp", "lamp", "Ämp"][n as usize % 3], "home", "a lamp to read by");
+        all.history.product(details, 100 * (n % 5) + 100).await;
+        if n % 7 == 0 {
+            // Several segments.
+            all.catch_up().await;
+        }
+    }
+    all.catch_up().await;
+    let sorts = [
+        ProductSort::Created,
+        ProductSort::PriceAsc,
+        ProductSort::PriceDesc,
+        ProductSort::Name,
+        ProductSort::Relevance,
+    ];
+    for sort in sorts {
+        let whole = all.hits("lamp", &ProductFilter::default(), sort).await;
+        let whole: Vec<_> = whole.page.items.iter().map(|p| (p.price.amount, p.name.clone(), p.id)).collect();
+        assert_eq!(whole.len(), 23);
+        match sort {
+            ProductSort::PriceAsc => assert!(whole.is_sorted_by_key(|(price, _, id)| (*price, *id))),
+            ProductSort::PriceDesc => assert!(whole.is_sorted_by_key(|(price, _, id)| (-price, *id))),
+            ProductSort::Created => assert!(whole.is_sorted_by_key(|(_, _, id)| *id)),
+            ProductSort::Name => assert_eq!(whole[0].1, "Ämp"),
+            ProductSort::Relevance => assert!(whole[22].1 == "Ämp"),
+        }
+        for limit in [1, 4, 23] {
+            let mut page = Page { after: None, limit };
+            let mut paged = Vec::new();
+            loop {
+                let filter = ProductFilter::default();
+                let hits = all.backend.search("default", "lamp", &filter, sort, &page).await.unwrap();
+                assert_eq!(hits.total, 23);
+                paged.extend(hits.page.items.into_iter().map(|p| (p.price.amount, p.name, p.id)));
+                page.after = hits.page.next;
+                if page.after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(paged, whole, "{sort:?}, {limit} a page");
+        }
+    }
+}
+
+/// A cursor of another order, or of none, is refused.
+pub async fn foreign_cursors_are_refused(factory: &dyn SearchFactory) {
+    let all = Catalogue::stocked(factory).await;
+    let filter = ProductFilter::default();
+    let first = Page { after: None, limit: 1 };
+    let hits = all.backend.search("default", "", &filter, ProductSort::Name, &first).await.unwrap();
+    let after = hits.page.next.unwrap();
+    for after in [after.as_str(), "", "[]", "x", "[\"search-price\",\"None\",0,\"x\"]"] {
+        let page = Page { after: Some(after.to_owned()), limit: 1 };
+        let answer = all.backend.search("default", "", &filter, ProductSort::PriceAsc, &page).await;
+        assert_eq!(answer, Err(ReadError::BadCursor), "{after}");
+    }
+}
+
+/// Changes reach the document, whatever the batches; a discontinued product is found no more.
+// proves: CAT-1
+pub async fn changes_reach_the_document(factory: &dyn SearchFactory) {
+    let mut all = Catalogue::stocked(factory).await;
+    let id = all.hits("mouse", &ProductFilter::default(), ProductSort::Relevance).await.page.items[0].id;
+    let product = stream("product", id);
+    let update = ProductCommand::Update {
+        details: item("MS-2", "Trackball", "computing", "Round"),
+        price: usd(4_500),
+    };
+    all.history.decide(&product, update).await;
+    all.catch_up().await;
+    assert!(all.skus("mouse").await.is_empty());
+    let hits = all.hits("trackball", &ProductFilter::default(), ProductSort::Relevance).await;
+    let found = &hits.page.items[0];
+    assert_eq!((found.price, found.version, found.name.as_str()), (usd(4_500), 3, "Trackball"));
+    all.history.decide(&product, ProductCommand::Discontinue).await;
+    all.catch_up().await;
+    assert!(all.skus("trackball").await.is_empty());
+    assert_eq!(all.hits("", &category("computing"), ProductSort::Created).await.total, 1);
+}
+
+/// Another tenant's products are never found.
+// proves: SEC-4
+pub async fn tenants_see_only_their_own(factory: &dyn SearchFactory) {
+    let mut all = Catalogue::stocked(factory).await;
+    let id = Uuid::now_v7();
+    let create = ProductCommand::Create { details: item("X-1", "Secret keyboard", "x", "y"), price: usd(1) };
+    all.history.decide(&StreamId::new("other", "product", id), create).await;
+    all.catch_up().await;
+    assert_eq!(all.skus("keyboard").await, ["KB-1", "MS-1"]);
+    let page = Page { after: None, limit: 10 };
+    let filter = ProductFilter::default();
+    let hits = all.backend.search("other", "", &filter, ProductSort::Created, &page).await.unwrap();
+    assert_eq!(hits.page.items.iter().map(|p| p.id).collect::<Vec<_>>(), [id]);
+}
+
+/// Makes a test of every case of the contract. `$factory` is an expression for a new [`SearchFactory`].
+#[macro_export]
+macro_rules! search_contract {
+    ($factory:expr) => {
+        $crate::search_contract!(@cases $factory;
+            words_are_found_best_match_first,
+            typing_errors_are_tolerated,
+            accents_and_case_make_no_difference,
+            facets_agree_with_the_filtered_totals,
+            pages_put_together_are_the_whole_list,
+            foreign_cursors_are_refused,
+            changes_reach_the_document,
+            tenants_see_only_their_own
+        );
+    };
+    (@cases $factory:expr; $($case:ident),+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                $crate::contract::search::$case(&$factory).await;
+            }
+        )+
+    };
+}

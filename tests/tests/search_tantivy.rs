@@ -1,0 +1,49 @@
+//! Tantivy passes the contract of the search.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use infra::sqlite::read_store::SqliteReadStore;
+use infra::tantivy::TantivySearch;
+use projections::read_models::{Page, ProductFilter, ProductSort, ReadError, SearchHits};
+use projections::store::RowStore;
+use tempfile::TempDir;
+use tests::contract::search::{SearchBackend, SearchFactory};
+
+struct Tantivy {
+    index: Arc<TantivySearch>,
+    _dir: TempDir,
+}
+
+#[async_trait]
+impl SearchBackend for Tantivy {
+    fn store(&self) -> Arc<dyn RowStore> {
+        self.index.clone()
+    }
+
+    async fn search(
+        &self,
+        tenant: &str,
+        text: &str,
+        filter: &ProductFilter,
+        sort: ProductSort,
+        page: &Page,
+    ) -> Result<SearchHits, ReadError> {
+        self.index.search(tenant, text, filter, sort, page).await
+    }
+}
+
+struct Factory;
+
+#[async_trait]
+impl SearchFactory for Factory {
+    async fn fresh(&self) -> Box<dyn SearchBackend> {
+        let dir = tempfile::tempdir().unwrap();
+        let letters = Arc::new(SqliteReadStore::open(dir.path()).unwrap());
+        Box::new(Tantivy { index: Arc::new(TantivySearch::new(dir.path(), letters)), _dir: dir })
+    }
+}
+
+tests::search_contract!(Factory);
