@@ -18,8 +18,14 @@ pub fn start(config: &Logging) -> anyhow::Result<()> {
         .add_directive("tantivy=warn".parse()?);
     let human = (config.format == LogFormat::Human)
         .then(|| fmt::layer().with_writer(std::io::stderr).with_target(false).compact());
-    let json = (config.format == LogFormat::Json)
-        .then(|| fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false).with_writer(std::io::stderr));
+    let json = (config.format == LogFormat::Json).then(|| {
+        fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(std::io::stderr)
+    });
     let started = tracing_subscriber::registry().with(filter).with(human).with(json).try_init();
     if started.is_err() {
         tracing::debug!("logging had been started before");

@@ -268,7 +268,6 @@ pub fn shop() -> (tempfile::TempDir, PathBuf, PathBuf) {
 ///
 /// # Panics
 /// When there is none in time; says what was waited for.
-#[track_caller]
 pub async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     within: Duration,

@@ -134,11 +134,15 @@ impl Shop {
     /// Waits until the stock of a product is as said.
     pub async fn stock(&self, product: &str, on_hand: i64, reserved: i64) {
         let path = format!("/api/v1/inventory/availability?product_id={product}");
-        eventually(&format!("{on_hand} on hand and {reserved} reserved of {product}"), SETTLES_WITHIN, || async {
-            let reply = ok(self.admin.get(&path).await);
-            let now = (reply.number_at("/items/0/on_hand"), reply.number_at("/items/0/reserved"));
-            (now == (on_hand, reserved)).then_some(())
-        })
+        eventually(
+            &format!("{on_hand} on hand and {reserved} reserved of {product}"),
+            SETTLES_WITHIN,
+            || async {
+                let reply = ok(self.admin.get(&path).await);
+                let now = (reply.number_at("/items/0/on_hand"), reply.number_at("/items/0/reserved"));
+                (now == (on_hand, reserved)).then_some(())
+            },
+        )
         .await;
     }
 

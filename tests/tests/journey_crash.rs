@@ -39,7 +39,8 @@ fn method(n: u64) -> &'static str {
 async fn load(client: Client, product: String, known: Arc<Mutex<Known>>, numbers: Arc<AtomicU64>) {
     loop {
         let n = numbers.fetch_add(1, Ordering::Relaxed);
-        let (key, body) = (format!("crash-{n}"), order_of(&product, 1 + u32::try_from(n % 3).unwrap(), method(n)));
+        let (key, body) =
+            (format!("crash-{n}"), order_of(&product, 1 + u32::try_from(n % 3).unwrap(), method(n)));
         known.lock().unwrap().sent.insert(key.clone(), body.clone());
         match client.post("/api/v1/orders", &body).key(&key).send().await {
             Ok(reply) if reply.status == 201 => {
@@ -52,10 +53,23 @@ async fn load(client: Client, product: String, known: Arc<Mutex<Known>>, numbers
 }
 
 /// Lets the callers order until `enough` more orders are acknowledged, and kills the server meanwhile.
-async fn crash(shop: &mut Shop, product: &str, known: &Arc<Mutex<Known>>, numbers: &Arc<AtomicU64>, enough: usize) {
+async fn crash(
+    shop: &mut Shop,
+    product: &str,
+    known: &Arc<Mutex<Known>>,
+    numbers: &Arc<AtomicU64>,
+    enough: usize,
+) {
     let before = known.lock().unwrap().acknowledged.len();
     let callers: Vec<_> = (0..CALLERS)
-        .map(|_| tokio::spawn(load(shop.customer.clone(), product.to_owned(), Arc::clone(known), Arc::clone(numbers))))
+        .map(|_| {
+            tokio::spawn(load(
+                shop.customer.clone(),
+                product.to_owned(),
+                Arc::clone(known),
+                Arc::clone(numbers),
+            ))
+        })
         .collect();
     eventually("orders to be acknowledged", SETTLES_WITHIN, || async {
         (known.lock().unwrap().acknowledged.len() >= before + enough).then_some(())
@@ -118,7 +132,7 @@ async fn dispatch_some(shop: &Shop, orders: &[Value]) -> i64 {
     let mut pieces = 0;
     for order in orders.iter().filter(|order| order["status"] == "paid").take(10) {
         let path = format!("/api/v1/shipments/{}/dispatch", order["shipment"]["id"].as_str().unwrap());
-        let _ = shop.post(&shop.warehouse, &path).await.expect(200);
+        shop.post(&shop.warehouse, &path).await.expect(200);
         let _ = shop.settled(order["id"].as_str().unwrap(), &["shipped"]).await;
         pieces += order["items"][0]["quantity"].as_i64().unwrap();
     }

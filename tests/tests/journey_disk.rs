@@ -9,7 +9,9 @@ use tests::server::{Start, binary, eventually};
 use tests::shop::{SETTLES_WITHIN, Shop, ok, order_of};
 
 fn limit(pid: u32, soft: &str) {
-    let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={soft}:unlimited")]).status();
+    let status = Command::new("prlimit")
+        .args(["--pid", &pid.to_string(), &format!("--fsize={soft}:unlimited")])
+        .status();
     assert!(status.expect("prlimit (util-linux) is there").success());
 }
 
@@ -51,8 +53,8 @@ async fn a_full_disk_answers_503_and_recovers_when_there_is_space() {
     .await;
     // What was decided before can still be read.
     let path = format!("/api/v1/orders/{}", acknowledged[0]);
-    let _ = ok(shop.customer.get(&path).await).expect(200);
-    let _ = ok(shop.server.client().get("/health/live").await).expect(200);
+    ok(shop.customer.get(&path).await).expect(200);
+    ok(shop.server.client().get("/health/live").await).expect(200);
 
     limit(shop.server.pid(), "unlimited");
     for key in unanswered {
@@ -92,7 +94,8 @@ fn a_read_only_directory_is_refused_with_its_name() {
     std::fs::create_dir(&dir).unwrap();
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o555)).unwrap();
     std::fs::copy(binary(), &copy).unwrap();
-    let root = String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0";
+    let root =
+        String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0";
     let mut command = if root {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&copy);
@@ -100,7 +103,12 @@ fn a_read_only_directory_is_refused_with_its_name() {
     } else {
         Command::new(&copy)
     };
-    command.current_dir(temp.path()).arg("serve").arg("--data-dir").arg(&dir).args(["--listen", "127.0.0.1:0"]);
+    command
+        .current_dir(temp.path())
+        .arg("serve")
+        .arg("--data-dir")
+        .arg(&dir)
+        .args(["--listen", "127.0.0.1:0"]);
     let ended = command.output().unwrap();
     assert!(!ended.status.success());
     let error = String::from_utf8_lossy(&ended.stderr);

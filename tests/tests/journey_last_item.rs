@@ -8,7 +8,10 @@ async fn of_two_hundred_buyers_of_the_last_item_one_pays_and_the_others_are_neve
     let shop = Shop::open().await;
     let product = shop.product("LAST-1", 9_900, 1).await;
     let buyers = (0..200).map(|n| {
-        let call = shop.customer.post("/api/v1/orders", &order_of(&product, 1, "tok_visa")).key(&format!("buyer-{n}"));
+        let call = shop
+            .customer
+            .post("/api/v1/orders", &order_of(&product, 1, "tok_visa"))
+            .key(&format!("buyer-{n}"));
         async move { ok(call.send().await).expect(201).id() }
     });
     let orders = futures::future::join_all(buyers).await;
@@ -30,6 +33,6 @@ async fn of_two_hundred_buyers_of_the_last_item_one_pays_and_the_others_are_neve
 
     let order = shop.settled(&paid[0], &["paid"]).await;
     let dispatch = format!("/api/v1/shipments/{}/dispatch", order.text_at("/shipment/id"));
-    let _ = shop.post(&shop.warehouse, &dispatch).await.expect(200);
+    shop.post(&shop.warehouse, &dispatch).await.expect(200);
     shop.stock(&product, 0, 0).await;
 }

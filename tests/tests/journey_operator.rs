@@ -53,7 +53,9 @@ async fn verify_history_frame_and_rebuild_work_on_a_stopped_shop() {
     // From empty, and beside the live ones: the same rows, so the same digests.
     let rebuilt = tillstream(&["rebuild", "--data-dir", dir]);
     assert_eq!(rebuilt.code, 0, "{}{}", rebuilt.out, rebuilt.err);
-    for projection in ["orders", "products", "inventory", "payments", "shipments", "users", "events", "search"] {
+    for projection in
+        ["orders", "products", "inventory", "payments", "shipments", "users", "events", "search"]
+    {
         let line = rebuilt.out.lines().find(|line| line.trim_start().starts_with(projection));
         assert!(line.is_some_and(|line| line.contains("equal")), "{projection} in\n{}", rebuilt.out);
     }
@@ -77,15 +79,15 @@ async fn one_flipped_byte_of_a_stored_event_is_named_by_shard_and_position() {
     // In the database's own bytes, as a disk would do it: a letter of this very event's type.
     let id = uuid::Uuid::parse_str(event["id"].as_str().unwrap()).unwrap();
     let db = rusqlite::Connection::open(dir.join("log.db")).unwrap();
-    let (key, mut bytes): (i64, Vec<u8>) = db
-        .query_row("SELECT key, bytes FROM log WHERE instr(bytes, ?1) > 0", [&id.as_bytes()[..]], |row| {
+    let (slot, mut bytes): (i64, Vec<u8>) = db
+        .query_row("SELECT slot, bytes FROM log WHERE instr(bytes, ?1) > 0", [&id.as_bytes()[..]], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .unwrap();
     let start = bytes.windows(16).position(|window| window == id.as_bytes()).unwrap();
     let at = start + bytes[start..].windows(kind.len()).position(|window| window == kind.as_bytes()).unwrap();
     bytes[at] ^= 1;
-    db.execute("UPDATE log SET bytes = ?1 WHERE key = ?2", (&bytes, key)).unwrap();
+    db.execute("UPDATE log SET bytes = ?1 WHERE slot = ?2", (&bytes, slot)).unwrap();
     drop(db);
 
     let verified = tillstream(&["verify", "--data-dir", text(&dir)]);
@@ -114,7 +116,8 @@ fn bootstrap_makes_the_accounts_once() {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(std::fs::metadata(&credentials).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    let all: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&credentials).unwrap()).unwrap();
+    let all: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&credentials).unwrap()).unwrap();
     for account in ["admin", "warehouse", "analyst", "auditor", "support", "customer"] {
         assert!(all[account]["email"].is_string() && all[account]["password"].is_string(), "{account}");
     }
@@ -183,12 +186,18 @@ async fn logs_are_json_with_a_correlation_id_when_asked_for() {
     let mut shop = Shop::open_with(|start: Start| start.set("logging.format", "json")).await;
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let call = shop.customer.call(reqwest::Method::GET, "/api/v1/orders");
-    let _ = call.header("traceparent", &format!("00-{trace}-00f067aa0ba902b7-01")).send().await.unwrap().expect(200);
+    let _ = call
+        .header("traceparent", &format!("00-{trace}-00f067aa0ba902b7-01"))
+        .send()
+        .await
+        .unwrap()
+        .expect(200);
     assert!(shop.server.terminate().unwrap().success());
     let log = std::fs::read_to_string(shop.server.dir.with_extension("log")).unwrap();
     let id = uuid::Uuid::parse_str(trace).unwrap().to_string();
-    let found = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).any(|line| {
-        line.pointer("/span/correlation_id").and_then(|v| v.as_str()) == Some(&id)
-    });
+    let found = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .any(|line| line.pointer("/span/correlation_id").and_then(|v| v.as_str()) == Some(&id));
     assert!(found, "{log}");
 }

@@ -78,7 +78,11 @@ async fn a_token_beyond_the_head_waits_and_then_says_so() {
         assert_eq!(reply.problem(), "stale");
         assert!(!reply.header("retry-after").is_empty());
         for malformed in ["", "x", "0", "99:1", "0:-1"] {
-            assert_eq!(ok(shop.customer.call(Method::GET, path).seen(malformed).send().await).status, 400, "{malformed}");
+            assert_eq!(
+                ok(shop.customer.call(Method::GET, path).seen(malformed).send().await).status,
+                400,
+                "{malformed}"
+            );
         }
     }
 }

@@ -34,24 +34,32 @@ async fn a_stranger_signs_up_finds_buys_and_gets_what_was_bought() {
 
     let shipment = format!("/api/v1/shipments/{}", paid.text_at("/shipment/id"));
     assert_eq!(shop.post(&customer, &format!("{shipment}/dispatch")).await.status, 403);
-    let _ = shop.post(&shop.warehouse, &format!("{shipment}/dispatch")).await.expect(200);
+    shop.post(&shop.warehouse, &format!("{shipment}/dispatch")).await.expect(200);
     let _ = shop.settled(&placed.id(), &["shipped"]).await;
     shop.stock(&product, 8, 0).await;
-    let _ = shop.post(&shop.warehouse, &format!("{shipment}/deliver")).await.expect(200);
+    shop.post(&shop.warehouse, &format!("{shipment}/deliver")).await.expect(200);
     let _ = shop.settled(&placed.id(), &["completed"]).await;
 
     let charges = shop.charges_of(&placed.id()).await;
     assert_eq!(charges.len(), 1);
     assert_eq!(charges[0]["captured"]["amount"], 9_980);
     let history = shop.history("order", &placed.id()).await;
-    let expected =
-        ["order.placed", "order.stock_reserved", "order.paid", "order.shipped", "order.delivered", "order.completed"];
+    let expected = [
+        "order.placed",
+        "order.stock_reserved",
+        "order.paid",
+        "order.shipped",
+        "order.delivered",
+        "order.completed",
+    ];
     assert_eq!(history, expected);
 
     // One correlation id runs through the order, its stock, its payment and its shipment.
-    let first = pages(&shop.auditor, &format!("/api/v1/audit/streams/order/{}/events?limit=100", placed.id())).await;
+    let first =
+        pages(&shop.auditor, &format!("/api/v1/audit/streams/order/{}/events?limit=100", placed.id())).await;
     let correlation = first[0]["correlation_id"].as_str().unwrap();
-    let all = pages(&shop.auditor, &format!("/api/v1/audit/events?correlation_id={correlation}&limit=100")).await;
+    let all =
+        pages(&shop.auditor, &format!("/api/v1/audit/events?correlation_id={correlation}&limit=100")).await;
     for kind in ["inventory.reserved", "payment.captured", "shipment.created", "order.paid"] {
         assert!(all.iter().any(|event| event["type"] == kind), "{kind} is missing");
     }
@@ -108,25 +116,32 @@ async fn an_order_can_be_cancelled_until_dispatch_and_everything_is_undone() {
     for method in ["tok_visa", "tok_slow", "tok_timeout_captured"] {
         let placed = shop.order(&shop.customer, &product, 1, method).await;
         let path = format!("/api/v1/orders/{}/cancel", placed.id());
-        let _ = shop.post(&shop.customer, &path).await.expect(202);
+        shop.post(&shop.customer, &path).await.expect(202);
         cancelled.push(placed.id());
     }
     // Cancelled when paid, by the alias.
     let placed = shop.order(&shop.customer, &product, 1, "tok_visa").await;
     let paid = shop.settled(&placed.id(), &["paid"]).await;
     let path = format!("/api/v1/orders/{}", placed.id());
-    let _ = ok(shop.customer.call(reqwest::Method::DELETE, &path).send().await).expect(202);
+    ok(shop.customer.call(reqwest::Method::DELETE, &path).send().await).expect(202);
     cancelled.push(placed.id());
 
     for order in &cancelled {
         let ended = shop.settled(order, &["cancelled"]).await;
         assert_eq!(ended.text_at("/reason"), "customer_request", "{order}");
-        tests::server::eventually("what was charged to be paid back", tests::shop::SETTLES_WITHIN, || async {
-            let left: i64 = (shop.charges_of(order).await.iter())
-                .map(|charge| charge["captured"]["amount"].as_i64().unwrap() - charge["refunded"]["amount"].as_i64().unwrap())
-                .sum();
-            (left == 0).then_some(())
-        })
+        tests::server::eventually(
+            "what was charged to be paid back",
+            tests::shop::SETTLES_WITHIN,
+            || async {
+                let left: i64 = (shop.charges_of(order).await.iter())
+                    .map(|charge| {
+                        charge["captured"]["amount"].as_i64().unwrap()
+                            - charge["refunded"]["amount"].as_i64().unwrap()
+                    })
+                    .sum();
+                (left == 0).then_some(())
+            },
+        )
         .await;
     }
     assert_eq!(shop.payment(&paid, "refunded").await.number_at("/refunded/amount"), 1_500);
@@ -136,7 +151,7 @@ async fn an_order_can_be_cancelled_until_dispatch_and_everything_is_undone() {
     let placed = shop.order(&shop.customer, &product, 1, "tok_visa").await;
     let paid = shop.settled(&placed.id(), &["paid"]).await;
     let dispatch = format!("/api/v1/shipments/{}/dispatch", paid.text_at("/shipment/id"));
-    let _ = shop.post(&shop.warehouse, &dispatch).await.expect(200);
+    shop.post(&shop.warehouse, &dispatch).await.expect(200);
     let _ = shop.settled(&placed.id(), &["shipped"]).await;
     let late = shop.post(&shop.customer, &format!("/api/v1/orders/{}/cancel", placed.id())).await.expect(409);
     assert!(late.text_at("/detail").contains("return"), "{}", late.text);
