@@ -57,8 +57,9 @@ pub enum OpenReadStoreError {
 
 /// Rows, checkpoints and dead letters on SQLite.
 pub struct SqliteReadStore {
-    writer: DbThread,
+    // The order matters when dropped: readers first, so that the writer is the last to close and leaves no journal behind.
     readers: Arc<ReadPool>,
+    writer: DbThread,
 }
 
 impl SqliteReadStore {
