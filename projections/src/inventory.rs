@@ -45,6 +45,8 @@ impl Projection for Inventory {
             InventoryEvent::Reserved(reserved) => (reserved.product_id, reserved.levels),
             InventoryEvent::Released(released) => (released.product_id, released.levels),
             InventoryEvent::Committed(committed) => (committed.product_id, committed.levels),
+            // Nothing was set aside.
+            InventoryEvent::Withdrawn(_) => return Ok(vec![]),
         };
         levels.into_iter().map(|level| row(event, product, level)).collect()
     }

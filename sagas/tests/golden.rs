@@ -77,6 +77,7 @@ fn every_action_and_outcome_has_a_golden_file() {
     let expected = [
         "reserve",
         "release",
+        "withdraw",
         "commit",
         "confirm_stock",
         "initiate_payment",

@@ -50,6 +50,18 @@ pub enum InventoryCommand {
         /// Why.
         reason: String,
     },
+    /// Sees to it that nothing is reserved under this name and nothing will be: whoever was refused a reservation and may
+    /// have asked twice takes the second asking back, which could arrive when there is stock again.
+    Withdraw {
+        /// The order.
+        order_id: Uuid,
+        /// Its line.
+        line: u32,
+        /// Why.
+        reason: String,
+        /// When the reservation that was asked for would have lapsed; an asking that arrives later is refused anyway.
+        expires_at: Timestamp,
+    },
     /// Deducts reserved pieces: they have left the warehouse.
     Commit {
         /// The order.
@@ -143,6 +155,23 @@ pub struct StockCommitted {
     pub levels: Vec<LevelAfter>,
 }
 
+/// `inventory.withdrawn` 1: a reservation that was never made won't be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReservationWithdrawn {
+    /// The product.
+    pub product_id: Uuid,
+    /// The order.
+    pub order_id: Uuid,
+    /// Its line.
+    pub line: u32,
+    /// Why.
+    pub reason: String,
+    /// When it was withdrawn.
+    pub withdrawn_at: Timestamp,
+    /// When it would have lapsed.
+    pub expires_at: Timestamp,
+}
+
 crate::events! {
     /// What can happen to a product's stock.
     pub enum InventoryEvent {
@@ -154,6 +183,8 @@ crate::events! {
         "inventory.released" 1 => Released(StockReleased),
         /// Reserved pieces left the warehouse.
         "inventory.committed" 1 => Committed(StockCommitted),
+        /// A reservation that was never made won't be.
+        "inventory.withdrawn" 1 => Withdrawn(ReservationWithdrawn),
     }
 }
 

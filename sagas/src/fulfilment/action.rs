@@ -22,6 +22,8 @@ pub enum Action {
     Reserve { product_id: Uuid, line: u32, quantity: u32, expires_at: Timestamp },
     /// [`InventoryCommand::Release`].
     Release { product_id: Uuid, line: u32, reason: EndReason },
+    /// [`InventoryCommand::Withdraw`].
+    Withdraw { product_id: Uuid, line: u32, reason: EndReason, expires_at: Timestamp },
     /// [`InventoryCommand::Commit`].
     Commit { product_id: Uuid, line: u32 },
     /// [`OrderCommand::ConfirmStock`].
@@ -133,6 +135,10 @@ impl Action {
             Self::Release { product_id, line, reason } => {
                 let reason = reason.as_str().to_owned();
                 stock(&product_id, InventoryCommand::Release { order_id, line, reason })
+            }
+            Self::Withdraw { product_id, line, reason, expires_at } => {
+                let reason = reason.as_str().to_owned();
+                stock(&product_id, InventoryCommand::Withdraw { order_id, line, reason, expires_at })
             }
             Self::Commit { product_id, line } => {
                 stock(&product_id, InventoryCommand::Commit { order_id, line })

@@ -25,7 +25,7 @@ pub const STAGES: [Stage; 3] = [
     Stage {
         name: "stock",
         actions: &["reserve-<line>", "confirm-stock"],
-        compensations: &["release-<line>"],
+        compensations: &["release-<line>", "withdraw-<line>"],
         forward: stock::reserve,
         undo: stock::release,
     },
@@ -53,6 +53,8 @@ pub enum StepName {
     Reserve(u32),
     /// Put it back.
     Release(u32),
+    /// See to it that a refused asking, if it was sent twice, isn't granted later.
+    Withdraw(u32),
     /// Deduct it: it has left the warehouse.
     Commit(u32),
     /// Tell the order that its stock is reserved.
@@ -141,6 +143,7 @@ impl fmt::Display for StepName {
         match self {
             Self::Reserve(line) => write!(f, "reserve-{line}"),
             Self::Release(line) => write!(f, "release-{line}"),
+            Self::Withdraw(line) => write!(f, "withdraw-{line}"),
             Self::Commit(line) => write!(f, "commit-{line}"),
             plain => f.write_str(PLAIN.iter().find(|(step, _)| step == plain).map_or("", |(_, name)| name)),
         }
@@ -165,6 +168,7 @@ impl FromStr for StepName {
         match name {
             "reserve" => Ok(Self::Reserve(line)),
             "release" => Ok(Self::Release(line)),
+            "withdraw" => Ok(Self::Withdraw(line)),
             "commit" => Ok(Self::Commit(line)),
             _ => Err(unknown()),
         }
@@ -191,7 +195,7 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        let lines = [StepName::Reserve(1), StepName::Release(20), StepName::Commit(3)];
+        let lines = [StepName::Reserve(1), StepName::Release(20), StepName::Withdraw(7), StepName::Commit(3)];
         for step in lines.into_iter().chain(PLAIN.map(|(step, _)| step)) {
             assert!(!step.to_string().is_empty(), "{step:?} has no name");
             assert_eq!(step.to_string().parse(), Ok(step));

@@ -33,15 +33,22 @@ pub(super) fn reserve(plan: &Plan<'_>) -> Advance {
     plan.once(StepName::ConfirmStock, || Action::ConfirmStock)
 }
 
-/// Releases the lines that were reserved.
+/// Releases the lines that were reserved, and withdraws the others: a refusal isn't kept, so the same command that was sent
+/// twice could be granted when there is stock again, and nobody would release it.
 pub(super) fn release(plan: &Plan<'_>) -> Advance {
     let reason = plan.state.compensating.unwrap_or(EndReason::OutOfStock);
-    let reserved =
-        plan.started.order.lines.iter().filter(|line| plan.state.accepted(StepName::Reserve(line.line)));
-    plan.all(reserved.map(|line| {
-        (
-            StepName::Release(line.line),
-            Action::Release { product_id: line.product_id, line: line.line, reason },
-        )
-    }))
+    let expires_at = plan.started.reserved_until;
+    let asked = plan.started.order.lines.iter().filter_map(|line| {
+        let (product_id, number) = (line.product_id, line.line);
+        match plan.state.outcome(StepName::Reserve(number))? {
+            Outcome::Accepted => {
+                Some((StepName::Release(number), Action::Release { product_id, line: number, reason }))
+            }
+            _ => {
+                let action = Action::Withdraw { product_id, line: number, reason, expires_at };
+                Some((StepName::Withdraw(number), action))
+            }
+        }
+    });
+    plan.all(asked)
 }

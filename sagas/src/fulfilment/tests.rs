@@ -234,8 +234,9 @@ fn one_sold_out_line_releases_the_others() {
     story.placed(3, &["started", "deadline reservation set", "reserve-1", "reserve-2", "reserve-3"]);
     story.accepted(Reserve(3), &[]);
     story.refused(Reserve(2), "out-of-stock", &["compensating out_of_stock", "deadline reservation cleared"]);
-    story.accepted(Reserve(1), &["release-1", "release-3"]);
+    story.accepted(Reserve(1), &["release-1", "withdraw-2", "release-3"]);
     story.accepted(Release(3), &[]);
+    story.accepted(Withdraw(2), &[]);
     story.accepted(Release(1), &["reject"]);
     story.accepted(Reject, &["compensated out_of_stock"]);
 }
@@ -484,8 +485,9 @@ fn a_saga_that_starts_too_late_to_reserve_gives_up() {
     story.refused(
         Reserve(1),
         "reservation-expired",
-        &["compensating payment_timeout", "deadline reservation cleared", "cancel"],
+        &["compensating payment_timeout", "deadline reservation cleared", "withdraw-1"],
     );
+    story.accepted(Withdraw(1), &["cancel"]);
     story.accepted(Cancel, &["compensated payment_timeout"]);
 }
 

@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::{
     Allocation, Inventory, InventoryCommand, InventoryEvent, Level, LevelAfter, MAIN_WAREHOUSE, MAX_ON_HAND,
-    Reservation, ReservationKey, StockCommitted, StockReleased, StockReserved, StockSet,
+    Reservation, ReservationKey, ReservationWithdrawn, StockCommitted, StockReleased, StockReserved,
+    StockSet,
 };
 use crate::Timestamp;
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
@@ -246,6 +247,24 @@ impl Aggregate for Inventory {
                 let key = ReservationKey { order_id: *order_id, line: *line };
                 let open = self.reservations.get(&key);
                 Ok(open.map(|open| self.release(product_id, key, open, reason)).into_iter().collect())
+            }
+            InventoryCommand::Withdraw { order_id, line, reason, expires_at } => {
+                let key = ReservationKey { order_id: *order_id, line: *line };
+                if let Some(open) = self.reservations.get(&key) {
+                    return Ok(vec![self.release(product_id, key, open, reason)]);
+                }
+                let moot = self.settled.contains_key(&key) || context.now > *expires_at;
+                let withdrawn = || {
+                    InventoryEvent::Withdrawn(ReservationWithdrawn {
+                        product_id,
+                        order_id: *order_id,
+                        line: *line,
+                        reason: reason.clone(),
+                        withdrawn_at: context.now,
+                        expires_at: *expires_at,
+                    })
+                };
+                Ok((!moot).then(withdrawn).into_iter().collect())
             }
             InventoryCommand::Commit { order_id, line } => {
                 let key = ReservationKey { order_id: *order_id, line: *line };

@@ -75,7 +75,7 @@ impl Reservation {
 /// A reservation that is open no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
-    /// Its pieces were deducted; otherwise they were put back.
+    /// Its pieces were deducted; otherwise they were put back, or never set aside.
     pub committed: bool,
     /// When it would have lapsed; a late reserve is refused by this from then on, so it need not be remembered.
     pub expires_at: Timestamp,
@@ -116,6 +116,11 @@ impl Inventory {
             InventoryEvent::Released(released) => {
                 self.set_levels(&released.levels);
                 self.settle(ReservationKey { order_id: released.order_id, line: released.line }, false);
+            }
+            InventoryEvent::Withdrawn(withdrawn) => {
+                let key = ReservationKey { order_id: withdrawn.order_id, line: withdrawn.line };
+                self.settled.insert(key, Settled { committed: false, expires_at: withdrawn.expires_at });
+                self.prune(withdrawn.withdrawn_at);
             }
             InventoryEvent::Committed(committed) => {
                 self.set_levels(&committed.levels);

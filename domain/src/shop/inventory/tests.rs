@@ -18,6 +18,11 @@ fn release(line: u32) -> InventoryCommand {
     InventoryCommand::Release { order_id: id(1), line, reason: "payment_declined".into() }
 }
 
+fn withdraw(line: u32, expires: i64) -> InventoryCommand {
+    let reason = "payment_declined".into();
+    InventoryCommand::Withdraw { order_id: id(1), line, reason, expires_at: at(expires) }
+}
+
 fn commit(line: u32) -> InventoryCommand {
     InventoryCommand::Commit { order_id: id(1), line }
 }
@@ -181,6 +186,29 @@ fn releasing_puts_pieces_back_once() {
     given::<Inventory>(&[]).when(release(1)).then_expect_events(vec![]);
 }
 
+// proves: INV-2
+#[test]
+fn what_was_withdrawn_is_never_reserved() {
+    let withdrawn = InventoryEvent::Withdrawn(ReservationWithdrawn {
+        product_id: SUBJECT,
+        order_id: id(1),
+        line: 2,
+        reason: "payment_declined".into(),
+        withdrawn_at: at(0),
+        expires_at: at(100),
+    });
+    let four = four_of_ten();
+    given::<Inventory>(&four).when(withdraw(2, 100)).then_expect_events(vec![withdrawn.clone()]);
+    let after = [four.clone(), vec![withdrawn]].concat();
+    given::<Inventory>(&after).when(withdraw(2, 100)).then_expect_events(vec![]);
+    given::<Inventory>(&after).when(reserve(2, 1, 100)).then_expect_error(InventoryError::AlreadySettled);
+    // One that was made after all is put back.
+    let back = released(1, 4, &[level("main", 10, 0)]);
+    given::<Inventory>(&four).when(withdraw(1, 100)).then_expect_events(vec![back]);
+    // From then on a late one is refused by its time.
+    given_at::<Inventory>(101, &four).when(withdraw(2, 100)).then_expect_events(vec![]);
+}
+
 // proves: INV-2, SHP-1
 #[test]
 fn committing_deducts_pieces_once() {
@@ -250,6 +278,7 @@ fn command() -> impl Strategy<Value = InventoryCommand> {
         2 => (prop::sample::select(vec!["main", "east", "west"]), 0..12_u64).prop_map(|(w, n)| set(w, n)),
         6 => (line(), 0..8_u32, 0..120_i64).prop_map(|(line, quantity, expires)| reserve(line, quantity, expires)),
         3 => line().prop_map(release),
+        2 => (line(), 0..120_i64).prop_map(|(line, expires)| withdraw(line, expires)),
         3 => line().prop_map(commit),
     ]
 }

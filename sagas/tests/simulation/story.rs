@@ -1,0 +1,373 @@
+//! A story read from a tape of bytes: each byte decides what happens next. An empty tape is a quiet day.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::money::{Currency, Money};
+use domain::personal::Sealed;
+use domain::ports::clock::Clock;
+use domain::shop::inventory::{Inventory, InventoryCommand};
+use domain::shop::order::{EndReason, Order, OrderCommand, OrderStatus, RequestedLine, ShippingAddress};
+use domain::shop::payment::{Payment, PaymentCommand, PaymentStatus};
+use domain::shop::shipment::{Shipment, ShipmentCommand, ShipmentStatus};
+use sagas::config::{FulfilmentConfig, WorkerConfig};
+use sagas::fulfilment::Fulfilment;
+use sagas::fulfilment::events::Ending;
+use sagas::ids;
+use sagas::work::{SagaWork, WorkItem};
+use sagas::worker::Worker;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::outside::{Fault, Outside};
+use crate::world::{SHARDS, World};
+
+const ORDERS: u8 = 3;
+const PRODUCTS: u8 = 2;
+const METHODS: [&str; 5] = ["good", "declined", "slow", "late", "lost"];
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Calls fail, replies get lost, work is repeated at any time.
+    Faulty,
+    /// Nothing.
+    Faultless,
+    /// Every piece of work is carried out twice in a row, and owners forget that they knew the commands.
+    Doubled,
+    /// After every piece of work, all work so far is carried out again.
+    EverythingAgain,
+}
+
+pub(crate) struct Story {
+    tape: std::vec::IntoIter<u8>,
+    mode: Mode,
+    world: World,
+    outside: Outside,
+    worker: Worker,
+    /// By order: (stock on hand at first, …) is by product.
+    stock: Vec<u64>,
+    carried_out: Vec<WorkItem>,
+    refunds: u128,
+}
+
+fn id(kind: u8, n: u8) -> Uuid {
+    Uuid::from_u128(0x0195_0000_0000_7000_8000_0000_0000_0000 + (u128::from(kind) << 8) + u128::from(n))
+}
+
+fn order_id(n: u8) -> Uuid {
+    id(1, n)
+}
+
+fn product_id(n: u8) -> Uuid {
+    id(2, n)
+}
+
+impl Story {
+    pub(crate) fn begin(tape: Vec<u8>, mode: Mode) -> Self {
+        let (world, outside) = (World::new(), Outside::default());
+        let worker = Worker {
+            gateway: Arc::new(world.clone()),
+            payments: Arc::new(outside.clone()),
+            carrier: Arc::new(outside.clone()),
+            clock: Arc::new(world.clone()),
+            fulfilment: FulfilmentConfig::default(),
+            config: WorkerConfig { charge_retries: 2, ..WorkerConfig::default() },
+        };
+        let tape = tape.into_iter();
+        let mut story = Self {
+            tape,
+            mode,
+            world,
+            outside,
+            worker,
+            stock: Vec::new(),
+            carried_out: Vec::new(),
+            refunds: 0,
+        };
+        for product in 0..PRODUCTS {
+            let on_hand = 10 - u64::from(story.pick(10));
+            let command = InventoryCommand::SetStock { warehouse: "main".into(), on_hand };
+            story.world.command("inventory", product_id(product), command).unwrap();
+            story.stock.push(on_hand);
+        }
+        for order in 0..ORDERS {
+            story.place(order);
+        }
+        story
+    }
+
+    /// The next byte, below `n`; 0 at the end of the tape.
+    fn pick(&mut self, n: u8) -> u8 {
+        self.tape.next().map_or(0, |byte| byte % n)
+    }
+
+    fn place(&mut self, order: u8) {
+        let lines = 1 + self.pick(2);
+        let lines = (0..lines).map(|n| RequestedLine {
+            product_id: product_id(n),
+            product_version: 1,
+            sku: "S".into(),
+            name: "Thing".into(),
+            quantity: 1 + u32::from(self.pick(4)),
+            unit_price: Money::new(100, Currency::Eur),
+        });
+        let lines = lines.collect();
+        let method = usize::from(self.pick(8));
+        let country = if self.pick(6) == 5 { "AQ" } else { "DE" };
+        let sealed = || Sealed::from_text("v1.x".into());
+        let address = ShippingAddress {
+            name: sealed(),
+            line1: sealed(),
+            city: sealed(),
+            postal_code: sealed(),
+            country: country.into(),
+        };
+        let command = OrderCommand::Place {
+            customer_id: id(3, order),
+            lines,
+            payment_method: METHODS.get(method).unwrap_or(&"good").to_string(),
+            shipping_address: address,
+        };
+        self.world.command("order", order_id(order), command).unwrap();
+    }
+
+    /// Plays to the end of the tape.
+    pub(crate) async fn play(&mut self) {
+        while let Some(byte) = self.tape.next() {
+            match byte % 16 {
+                0..=5 => self.work(1).await,
+                6 | 7 => {
+                    let (shard, events) = (self.pick(4), self.pick(6));
+                    self.world.project(u16::from(shard) % SHARDS, usize::from(events) + 1);
+                }
+                8 => self.world.project_all(),
+                9 => {
+                    let order = self.pick(ORDERS);
+                    // Too late is an answer too.
+                    let _ = self.world.command("order", order_id(order), OrderCommand::RequestCancellation);
+                }
+                10 => self.ship(ShipmentCommand::Dispatch),
+                11 => self.ship(ShipmentCommand::Deliver),
+                12 => self.refund(),
+                13 => {
+                    let seconds = [1, 2, 5, 1_000][usize::from(self.pick(4))];
+                    self.world.pass(seconds);
+                }
+                14 => self.outside.move_on(),
+                _ => self.go_wrong().await,
+            }
+        }
+    }
+
+    async fn go_wrong(&mut self) {
+        let (what, fault) = (self.pick(3), self.pick(3));
+        if self.mode != Mode::Faulty {
+            return;
+        }
+        let fault = [Fault::LosesReply, Fault::LosesRequest, Fault::Unavailable][usize::from(fault)];
+        match what {
+            0 => self.world.fail_next(fault),
+            1 => self.outside.fail_next(fault),
+            _ if self.carried_out.is_empty() => {}
+            _ => {
+                let again = usize::from(self.pick(u8::MAX)) % self.carried_out.len();
+                let item = self.carried_out[again].clone();
+                self.world.forget_commands();
+                let _ = self.worker.perform(&item, 0).await;
+            }
+        }
+    }
+
+    /// Carries out one piece of the open work that is due, whichever the tape says.
+    async fn work(&mut self, tries: u32) {
+        let now = self.world.now();
+        let due = self.world.open_work().into_iter().filter(|(at, _)| at.is_none_or(|at| at <= now));
+        let due: Vec<WorkItem> = due.map(|(_, item)| item).collect();
+        let at = usize::from(self.pick(u8::MAX));
+        if let Some(item) = due.get(at % due.len().max(1)) {
+            self.carry_out(item.clone(), tries).await;
+        }
+    }
+
+    async fn carry_out(&mut self, item: WorkItem, tries: u32) {
+        let first = self.worker.perform(&item, tries).await;
+        match self.mode {
+            Mode::Faulty | Mode::Faultless => {}
+            Mode::Doubled => {
+                self.world.forget_commands();
+                let second = self.worker.perform(&item, tries).await;
+                assert_eq!(first.is_ok(), second.is_ok(), "{item:?}");
+            }
+            Mode::EverythingAgain => {
+                self.world.forget_commands();
+                for earlier in &self.carried_out {
+                    self.worker.perform(earlier, tries).await.unwrap();
+                }
+            }
+        }
+        if first.is_ok() && !self.carried_out.contains(&item) {
+            self.carried_out.push(item);
+        }
+    }
+
+    fn ship(&mut self, command: ShipmentCommand) {
+        let shipment = ids::shipment_id(order_id(self.pick(ORDERS)), 1);
+        // A shipment that isn't there yet can't leave.
+        let _ = self.world.command("shipment", shipment, command);
+    }
+
+    fn refund(&mut self) {
+        let payment = ids::payment_id(order_id(self.pick(ORDERS)), 1);
+        let amount = Money::new(40 + i64::from(self.pick(100)), Currency::Eur);
+        self.refunds += 1;
+        let refund_id = Uuid::from_u128(self.refunds);
+        let command = PaymentCommand::Refund { refund_id, amount, reason: "kindness".into() };
+        let _ = self.world.command("payment", payment, command);
+    }
+
+    /// Lets everything come to an end: first what can by itself, then the warehouse ships what is paid.
+    pub(crate) async fn settle(&mut self) {
+        self.calm_down().await;
+        for order in 0..ORDERS {
+            for command in [ShipmentCommand::Dispatch, ShipmentCommand::Deliver] {
+                let _ = self.world.command("shipment", ids::shipment_id(order_id(order), 1), command);
+            }
+        }
+        self.calm_down().await;
+    }
+
+    async fn calm_down(&mut self) {
+        for _ in 0..10_000 {
+            self.world.project_all();
+            // Whenever the read model is up to date, nobody is stuck.
+            assert_eq!(self.world.stuck(10).await, Ok(Vec::new()));
+            let now = self.world.now();
+            let open = self.world.open_work();
+            if let Some((_, item)) = open.iter().find(|(at, _)| at.is_none_or(|at| at <= now)) {
+                self.carry_out(item.clone(), 9).await;
+            } else if let Some(next) = open.iter().filter_map(|(at, _)| *at).min() {
+                self.world.pass_until(next);
+                self.outside.move_on();
+            } else {
+                return;
+            }
+        }
+        panic!("there is still work: {:?}", self.world.open_work());
+    }
+
+    /// The worker's own loop, with somebody who moves the read model, the clock and the warehouse.
+    pub(crate) async fn run_worker(&self) {
+        let stop = CancellationToken::new();
+        let work: Arc<dyn SagaWork> = Arc::new(self.world.clone());
+        let config =
+            WorkerConfig { commands: 2, payment_calls: 1, carrier_calls: 1, ..WorkerConfig::default() };
+        let worker = Worker { config, ..self.worker.clone() };
+        let running = tokio::spawn(sagas::worker::run(worker, work, self.world.watermark(), stop.clone()));
+        while !(self.all_completed() && self.world.open_work().is_empty()) {
+            self.world.project_all();
+            for order in 0..ORDERS {
+                for command in [ShipmentCommand::Dispatch, ShipmentCommand::Deliver] {
+                    let _ = self.world.command("shipment", ids::shipment_id(order_id(order), 1), command);
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        stop.cancel();
+        running.await.unwrap();
+    }
+
+    fn order(&self, n: u8) -> Order {
+        self.world.state("order", order_id(n))
+    }
+
+    pub(crate) fn all_completed(&self) -> bool {
+        (0..ORDERS).all(|n| self.order(n).status == OrderStatus::Completed)
+    }
+
+    /// Whether a line of an order was ever out of stock.
+    pub(crate) fn was_refused_stock(&self) -> bool {
+        self.world.history().values().flatten().any(|event| event.contains("out-of-stock"))
+    }
+
+    /// The first stream whose events aren't the same in another story.
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
+        let (mine, others) = (self.world.history(), other.world.history());
+        let streams = mine.keys().chain(others.keys());
+        let mut differing = streams.filter(|stream| mine.get(*stream) != others.get(*stream));
+        differing
+            .next()
+            .map(|stream| format!("{stream}: {:#?} and {:#?}", mine.get(stream), others.get(stream)))
+    }
+
+    /// Every saga has ended, and all books agree.
+    pub(crate) fn check(&self) {
+        for n in 0..ORDERS {
+            self.check_order(n);
+        }
+        for product in 0..PRODUCTS {
+            let stock: Inventory = self.world.state("inventory", product_id(product));
+            let sold = |n: &u8| self.order(*n).status == OrderStatus::Completed;
+            let of_order = |n: u8| -> u64 {
+                let lines = self.order(n).placed.unwrap().lines;
+                lines
+                    .iter()
+                    .filter(|l| l.product_id == product_id(product))
+                    .map(|l| u64::from(l.quantity))
+                    .sum()
+            };
+            let sold: u64 = (0..ORDERS).filter(sold).map(of_order).sum();
+            let total = stock.total();
+            assert_eq!((total.on_hand, total.reserved), (self.stock[usize::from(product)] - sold, 0));
+        }
+    }
+
+    fn check_order(&self, n: u8) {
+        let order = self.order(n);
+        let saga: Fulfilment = self.world.state("fulfilment", order_id(n));
+        let ending = saga.ended.unwrap_or_else(|| panic!("order {n} has not ended: {saga:?}"));
+        let completed = match ending {
+            Ending::Completed => {
+                assert_eq!(order.status, OrderStatus::Completed);
+                true
+            }
+            Ending::Compensated { reason } => {
+                let status = if reason == EndReason::OutOfStock {
+                    OrderStatus::Rejected
+                } else {
+                    OrderStatus::Cancelled
+                };
+                assert_eq!((order.status, order.reason), (status, Some(reason)));
+                false
+            }
+        };
+        assert!(!order.cancellation_requested, "order {n} still waits for an answer to its cancellation");
+
+        let payment: Payment = self.world.state("payment", ids::payment_id(order_id(n), 1));
+        let books = self.outside.0.lock().unwrap();
+        let charges: Vec<_> =
+            books.charges.values().filter(|charge| charge.order_id == order_id(n)).collect();
+        assert!(charges.len() <= 1, "order {n} was charged more than once");
+        let captured: i64 = charges.iter().map(|charge| charge.captured()).sum();
+        let refunded: i64 = charges.iter().map(|charge| charge.refunded()).sum();
+        assert_eq!((payment.captured, payment.refunded), (captured, refunded), "order {n}");
+        assert!(payment.refunds.values().all(|refund| refund.settled), "order {n}");
+        if completed {
+            assert_eq!(captured, order.placed.as_ref().unwrap().total.amount);
+        } else {
+            assert_eq!(captured - refunded, 0, "order {n} kept money");
+            let open = [PaymentStatus::Initiated, PaymentStatus::Authorized, PaymentStatus::Unknown];
+            assert!(payment.initiated.is_none() || !open.contains(&payment.status), "order {n}: {payment:?}");
+        }
+
+        let shipment: Shipment = self.world.state("shipment", ids::shipment_id(order_id(n), 1));
+        let mut bookings = books.bookings.values().filter(|(order, _)| *order == order_id(n));
+        assert_eq!(bookings.any(|(_, stands)| *stands), completed, "order {n}");
+        let called_off = [ShipmentStatus::Cancelled, ShipmentStatus::Failed];
+        match shipment.requested {
+            Some(_) if completed => assert_eq!(shipment.status, ShipmentStatus::Delivered),
+            Some(_) => assert!(called_off.contains(&shipment.status), "order {n}: {shipment:?}"),
+            None => assert!(!completed),
+        }
+    }
+}

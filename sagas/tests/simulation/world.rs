@@ -1,0 +1,317 @@
+//! The shop's real aggregates and the real saga over a log and a read model in memory. Everything is there that the worker
+//! sees, and nothing happens by itself: the tape decides when the read model moves and which replies get lost.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use domain::Timestamp;
+use domain::aggregate::{DecisionContext, Registry, StreamMeta};
+use domain::command::{Accepted, CommandError, CommandId, CommandRequest, Step};
+use domain::event::RecordedEvent;
+use domain::merkle::Hash;
+use domain::ports::clock::Clock;
+use domain::ports::gateway::{CommandGateway, StreamView};
+use domain::position::{Position, Seen, Shard};
+use domain::stream::{DEFAULT_TENANT, StreamId};
+use projections::model::Projection;
+use projections::rows::{RowChange, Value};
+use sagas::fulfilment::action::Lane;
+use sagas::projection::SagaProjection;
+use sagas::work::{SagaWork, StuckSaga, WorkError, WorkItem};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::outside::Fault;
+
+pub(crate) const SHARDS: u16 = 4;
+
+/// A row: each group's guard, and all columns.
+type Row = (HashMap<&'static str, u64>, HashMap<&'static str, Value>);
+
+pub(crate) struct Inner {
+    registry: Registry,
+    streams: HashMap<StreamId, StreamView>,
+    log: Vec<Vec<RecordedEvent>>,
+    results: HashMap<CommandId, (Hash, Accepted)>,
+    rows: BTreeMap<(&'static str, String), Row>,
+    seen: watch::Sender<Seen>,
+    now: Timestamp,
+    fault: Fault,
+    next_id: u128,
+}
+
+/// The world inside: cheap to clone.
+#[derive(Clone)]
+pub(crate) struct World(Arc<Mutex<Inner>>);
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            registry: sagas::registry(),
+            streams: HashMap::new(),
+            log: vec![Vec::new(); usize::from(SHARDS)],
+            results: HashMap::new(),
+            rows: BTreeMap::new(),
+            seen: watch::Sender::new(Seen::none(SHARDS)),
+            now: Timestamp::from_timestamp(1_735_689_600, 0).unwrap(),
+            fault: Fault::None,
+            next_id: 0x0195_0000_0000_7000_8000_0000_0001_0000,
+        })))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap()
+    }
+
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.inner().now += chrono::Duration::seconds(seconds);
+    }
+
+    pub(crate) fn pass_until(&self, at: Timestamp) {
+        self.inner().now = at;
+    }
+
+    pub(crate) fn fail_next(&self, fault: Fault) {
+        self.inner().fault = fault;
+    }
+
+    /// Owners forget old command ids; then only the aggregates' business keys are left.
+    pub(crate) fn forget_commands(&self) {
+        self.inner().results.clear();
+    }
+
+    pub(crate) fn watermark(&self) -> watch::Receiver<Seen> {
+        self.inner().seen.subscribe()
+    }
+
+    /// Somebody's command, not the saga's.
+    pub(crate) fn command(
+        &self,
+        kind: &str,
+        id: Uuid,
+        command: impl domain::aggregate::AnyCommand,
+    ) -> Result<(), CommandError> {
+        let step = Step::new(StreamId::new(DEFAULT_TENANT, kind, id), command);
+        let mut inner = self.inner();
+        let fresh = CommandId(inner.fresh_id());
+        inner.decide(CommandRequest::new(fresh, "user:test", vec![step])).map(|_| ())
+    }
+
+    /// The typed state of a stream; its initial state when it has no event.
+    pub(crate) fn state<A: Clone + Default + 'static>(&self, kind: &str, id: Uuid) -> A {
+        let inner = self.inner();
+        let view = inner.streams.get(&StreamId::new(DEFAULT_TENANT, kind, id));
+        view.and_then(|view| view.state::<A>()).cloned().unwrap_or_default()
+    }
+
+    /// Every event of every stream: (stream, type and data).
+    pub(crate) fn history(&self) -> BTreeMap<String, Vec<String>> {
+        let inner = self.inner();
+        let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for event in inner.log.iter().flatten() {
+            all.entry(event.stream.to_string())
+                .or_default()
+                .push(format!("{} {}", event.event_type, event.data));
+        }
+        all
+    }
+
+    /// Lets the read model see up to `events` more events of a shard.
+    pub(crate) fn project(&self, shard: u16, events: usize) -> bool {
+        let mut inner = self.inner();
+        let from = usize::try_from(inner.seen.borrow().last(Shard(shard))).unwrap();
+        let next: Vec<_> = inner.log[usize::from(shard)].iter().skip(from).take(events).cloned().collect();
+        for event in &next {
+            SagaProjection.map(event).unwrap().into_iter().for_each(|change| inner.apply(change));
+            inner.seen.send_modify(|seen| seen.advance(event.position));
+        }
+        !next.is_empty()
+    }
+
+    pub(crate) fn project_all(&self) {
+        for shard in 0..SHARDS {
+            self.project(shard, usize::MAX);
+        }
+    }
+
+    /// Open work, due or not: (when, item), oldest first.
+    pub(crate) fn open_work(&self) -> Vec<(Option<Timestamp>, WorkItem)> {
+        let inner = self.inner();
+        let mut open: Vec<_> =
+            inner.rows.iter().filter(|((table, _), row)| *table == "saga_work" && is_open(row)).collect();
+        open.sort_by_key(|((_, key), (_, columns))| (time(columns.get("opened_at")), key.clone()));
+        open.into_iter().map(|(_, (_, columns))| (time(columns.get("due_at")), item(columns))).collect()
+    }
+}
+
+fn is_open((guards, _): &Row) -> bool {
+    guards.contains_key("opened") && !guards.contains_key("closed")
+}
+
+fn time(value: Option<&Value>) -> Option<Timestamp> {
+    match value {
+        Some(Value::Time(at)) => Some(*at),
+        _ => None,
+    }
+}
+
+fn item(columns: &HashMap<&'static str, Value>) -> WorkItem {
+    match columns.get("item") {
+        Some(Value::Json(text)) => serde_json::from_str(text).unwrap(),
+        other => panic!("{other:?} is no work item"),
+    }
+}
+
+impl Inner {
+    fn fresh_id(&mut self) -> Uuid {
+        self.next_id += 1;
+        Uuid::from_u128(self.next_id)
+    }
+
+    fn apply(&mut self, change: RowChange) {
+        let (guards, columns) =
+            self.rows.entry((change.table.name, format!("{:?}", change.key))).or_default();
+        let guard = guards.entry(change.group).or_default();
+        if change.version < *guard {
+            return;
+        }
+        *guard = change.version;
+        columns.extend(change.set);
+    }
+
+    fn view(&self, stream: &StreamId) -> StreamView {
+        match self.streams.get(stream) {
+            Some(view) => StreamView { meta: view.meta.clone(), state: view.state.boxed_clone() },
+            None => StreamView {
+                meta: StreamMeta {
+                    stream: stream.clone(),
+                    version: 0,
+                    created_at: self.now,
+                    updated_at: self.now,
+                },
+                state: self.registry.initial(stream.kind()).unwrap(),
+            },
+        }
+    }
+
+    /// Decides a command of one step, as its owner does.
+    fn decide(&mut self, request: CommandRequest) -> Result<Accepted, CommandError> {
+        if let Some((hash, accepted)) = self.results.get(&request.id) {
+            let repeat = Accepted { repeated: true, ..accepted.clone() };
+            return if *hash == request.body_hash { Ok(repeat) } else { Err(CommandError::BodyMismatch) };
+        }
+        let [step] = request.steps.as_slice() else { panic!("one step") };
+        let mut view = self.view(&step.stream);
+        let context =
+            DecisionContext { stream: step.stream.clone(), now: self.now, version: view.meta.version };
+        let decided = view.state.decide(&*step.command, &context)?;
+        let shard = step.stream.shard(SHARDS);
+        for event in &decided.events {
+            view.meta.version += 1;
+            let n = self.log[usize::from(shard.0)].len() as u64 + 1;
+            let recorded = RecordedEvent {
+                id: self.fresh_id(),
+                time: self.now,
+                stream: step.stream.clone(),
+                version: view.meta.version,
+                position: Position { shard, n },
+                event_type: event.event_type.to_owned(),
+                schema_version: event.schema_version,
+                correlation_id: request.correlation_id,
+                causation_id: request.causation_id,
+                actor: request.actor.clone(),
+                data: event.data.clone(),
+            };
+            self.log[usize::from(shard.0)].push(recorded);
+        }
+        let events = decided.events.len() as u64;
+        view.state.evolve(decided);
+        self.streams.insert(step.stream.clone(), view);
+        let position = Position { shard, n: self.log[usize::from(shard.0)].len() as u64 };
+        let accepted = Accepted { id: request.id, position, events, answer: Vec::new(), repeated: false };
+        self.results.insert(request.id, (request.body_hash, accepted.clone()));
+        Ok(accepted)
+    }
+}
+
+#[async_trait]
+impl CommandGateway for World {
+    fn shards(&self) -> u16 {
+        SHARDS
+    }
+
+    async fn submit(&self, command: CommandRequest) -> Result<Accepted, CommandError> {
+        let mut inner = self.inner();
+        let id = command.id;
+        match std::mem::take(&mut inner.fault) {
+            Fault::None => inner.decide(command),
+            Fault::LosesReply => {
+                let _ = inner.decide(command);
+                Err(CommandError::OutcomeUnknown(id))
+            }
+            Fault::LosesRequest => Err(CommandError::OutcomeUnknown(id)),
+            Fault::Unavailable => Err(CommandError::Overloaded),
+        }
+    }
+
+    async fn read(&self, streams: &[StreamId]) -> Result<Vec<StreamView>, CommandError> {
+        let inner = self.inner();
+        Ok(streams.iter().map(|stream| inner.view(stream)).collect())
+    }
+
+    async fn answered(
+        &self,
+        _shard: Shard,
+        id: CommandId,
+        _body_hash: &Hash,
+    ) -> Result<Option<Accepted>, CommandError> {
+        Ok(self.inner().results.get(&id).map(|(_, accepted)| accepted.clone()))
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        self.inner().now
+    }
+}
+
+#[async_trait]
+impl SagaWork for World {
+    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<WorkItem>, WorkError> {
+        let due = |(at, item): &(Option<Timestamp>, WorkItem)| {
+            item.work.lane() == lane && at.is_none_or(|at| at <= now)
+        };
+        Ok(self.open_work().into_iter().filter(due).map(|(_, item)| item).take(limit).collect())
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, WorkError> {
+        Ok(self.open_work().into_iter().filter_map(|(at, _)| at).filter(|at| *at > now).min())
+    }
+
+    async fn stuck(&self, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
+        let open: Vec<Uuid> = self.open_work().into_iter().map(|(_, item)| item.order_id).collect();
+        let inner = self.inner();
+        let sagas =
+            inner.rows.iter().filter(|((table, _), _)| *table == "sagas").map(|(_, (_, columns))| columns);
+        let text = |columns: &HashMap<_, Value>, name| matches!(columns.get(name), Some(Value::Text(_)));
+        let stuck = sagas.filter_map(|columns| {
+            let order_id = inner.order_of(columns)?;
+            let ended = matches!(columns.get("status"), Some(Value::Text(s)) if s.starts_with("comple") || s == "compensated");
+            let idle = !ended && !text(columns, "waiting_for") && !open.contains(&order_id);
+            (idle && columns.contains_key("started_at"))
+                .then(|| StuckSaga { tenant: DEFAULT_TENANT.into(), order_id, updated_at: inner.now })
+        });
+        Ok(stuck.take(limit).collect())
+    }
+}
+
+impl Inner {
+    fn order_of(&self, columns: &HashMap<&'static str, Value>) -> Option<Uuid> {
+        let found = self.rows.iter().find(|(_, (_, other))| std::ptr::eq(other, columns));
+        let ((_, key), _) = found?;
+        // The key is `[Text("…"), Uuid(…)]`.
+        let (_, rest) = key.split_once("Uuid(")?;
+        rest.trim_end_matches([')', ']']).parse().ok()
+    }
+}
