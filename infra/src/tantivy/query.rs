@@ -117,14 +117,14 @@ fn word_query(word: &str) -> Box<dyn Query> {
     Box::new(BooleanQuery::new(somewhere))
 }
 
-/// How many typing errors are tolerated in a word: as many as Elasticsearch's `AUTO` fuzziness tolerates, so that both search
-/// backends agree. In numbers, none: 2024 is no misspelt 2025.
+/// How many typing errors are tolerated in a word: as many as Elasticsearch's fuzziness `AUTO:3,8` tolerates, so that both
+/// search backends agree. In numbers, none: 2024 is no misspelt 2025.
 fn tolerated(word: &str) -> u8 {
     let length = word.chars().count();
     match length {
         _ if length > MAX_FUZZY || word.chars().any(|c| c.is_ascii_digit()) => 0,
         0..=2 => 0,
-        3..=5 => 1,
+        3..=7 => 1,
         _ => 2,
     }
 }
