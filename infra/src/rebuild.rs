@@ -188,8 +188,8 @@ impl Work<'_> {
             digest_after: fresh.digest(&projection).await?,
         };
         (self.progress)(RebuildProgress { phase: Phase::Swap, done: 0, total: 0 });
-        live.close().await?;
-        fresh.close().await?;
+        live.close(live_rows.as_ref()).await?;
+        fresh.close(live_rows.as_ref()).await?;
         live_rows.take_over(&[], &[projection.name()], fresh_file).await?;
         std::fs::rename(&live_dir, &old_dir)?;
         std::fs::rename(&fresh_dir, &live_dir)?;

@@ -20,7 +20,7 @@ use projections::model::Projection;
 use projections::read_models::{Page, ProductFilter, ProductSort, ReadError, SearchHits};
 use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
 
-use self::index::Open;
+use self::index::{Open, Stamp};
 
 /// The directory's name in the data directory.
 pub const SEARCH_DIR: &str = "search";
@@ -93,6 +93,33 @@ impl TantivySearch {
         task.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
     }
 
+    /// Opens the index if there is one that fits.
+    async fn open_existing(&self, stamp: Stamp, shards: u16) -> Result<bool, StoreError> {
+        self.replace(move |dir| Ok(Open::fitting(dir, stamp, shards))).await
+    }
+
+    async fn create(&self, stamp: Stamp, shards: u16) -> Result<(), StoreError> {
+        self.replace(move |dir| Open::create(dir, stamp, shards).map(Some)).await.map(|_| ())
+    }
+
+    /// Closes what is open and opens something else; whether there is one.
+    async fn replace(
+        &self,
+        open: impl FnOnce(&Path) -> Result<Option<Open>, StoreError> + Send + 'static,
+    ) -> Result<bool, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::task::spawn_blocking(move || {
+            let mut guard = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+            // The old writer's lock on the directory goes first.
+            *guard = None;
+            *guard = open(&shared.dir)?;
+            let reader = guard.as_ref().map(Open::reader);
+            *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = reader;
+            Ok(guard.is_some())
+        });
+        task.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
+    }
+
     /// Opens the index again after a failure.
     async fn reopen(&self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
@@ -115,21 +142,13 @@ impl RowStore for TantivySearch {
         let [projection] = projections else {
             return Err(StoreError::Unavailable("a search index holds exactly one projection".to_owned()));
         };
-        let (version, shared) = (projection.version(), Arc::clone(&self.shared));
-        let task = tokio::task::spawn_blocking(move || {
-            let mut guard = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
-            // The old writer's lock on the directory goes first.
-            *guard = None;
-            let (open, anew) = Open::or_create(&shared.dir, version, shards)?;
-            *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.reader());
-            *guard = Some(open);
-            Ok::<_, StoreError>(anew)
-        });
-        let anew = task.await.map_err(|e| StoreError::Unavailable(e.to_string()))??;
-        if anew {
-            self.letters.clear(projection.name()).await?;
+        let stamp = Stamp { version: projection.version(), letters: self.letters.id().await? };
+        if self.open_existing(stamp, shards).await? {
+            return Ok(());
         }
-        Ok(())
+        // Letters first: were they left behind by a crash, they would stand for events of the index before.
+        self.letters.clear(projection.name()).await?;
+        self.create(stamp, shards).await
     }
 
     async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
@@ -197,8 +216,10 @@ impl TantivySearch {
         .await
     }
 
-    /// Closes the index, so that its directory can be moved.
-    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+    /// Closes the index, so that its directory can be moved to where `letters` are its dead letters.
+    pub(crate) async fn close(&self, letters: &dyn DeadLetters) -> Result<(), StoreError> {
+        let id = letters.id().await?;
+        self.with_open(move |open| open.restamp(id)).await?;
         let shared = Arc::clone(&self.shared);
         let task = tokio::task::spawn_blocking(move || {
             *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -5,7 +5,7 @@
 //! stream in that projection: this event and all later ones of the stream go to the dead letters, in order, while other
 //! streams and other projections go on.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,7 +59,8 @@ pub enum ApplyError {
 pub struct Lane {
     projection: Arc<dyn Projection>,
     seen: Seen,
-    parked: HashSet<StreamId>,
+    /// From which version on a stream's events are parked.
+    parked: HashMap<StreamId, u64>,
     letters: u64,
     /// When streams were parked, oldest first, within the window.
     recently: VecDeque<Instant>,
@@ -125,7 +126,7 @@ struct Plan {
 struct Outcome {
     lane: usize,
     seen: Seen,
-    parked: HashSet<StreamId>,
+    parked: HashMap<StreamId, u64>,
     letters: u64,
 }
 
@@ -147,7 +148,7 @@ impl Applier {
             .map(|projection| Lane {
                 projection: Arc::clone(projection),
                 seen: Seen::none(shards),
-                parked: HashSet::new(),
+                parked: HashMap::new(),
                 letters: 0,
                 recently: VecDeque::new(),
                 stopped: None,
@@ -339,7 +340,7 @@ impl Applier {
             let mut part =
                 Part { projection: lane.projection.name(), moves: vec![], changes: vec![], letters: vec![] };
             let mut outcome =
-                Outcome { lane: index, seen: lane.seen.clone(), parked: HashSet::new(), letters: 0 };
+                Outcome { lane: index, seen: lane.seen.clone(), parked: HashMap::new(), letters: 0 };
             for (count, event) in events.iter().enumerate() {
                 if count % MAPPED_AT_ONCE == MAPPED_AT_ONCE - 1 {
                     tokio::task::yield_now().await;
@@ -350,11 +351,15 @@ impl Applier {
                     // Events are contiguous from the lowest lane on, so only a checkpoint that went back can do this.
                     Arrival::Gap { .. } => return Err(StoreError::Moved(part.projection.to_owned())),
                 }
-                let follows = lane.parked.contains(&event.stream) || outcome.parked.contains(&event.stream);
-                let reason = match (follows, refused) {
-                    (true, _) => "an earlier event of the stream is parked".to_owned(),
-                    (false, Some(reason)) => reason.to_owned(),
-                    (false, None) => match lane.projection.map(event) {
+                // An event before the first parked one comes again when a checkpoint was lost; it is applied again.
+                let first =
+                    lane.parked.get(&event.stream).or_else(|| outcome.parked.get(&event.stream)).copied();
+                let first = first.filter(|version| *version <= event.version);
+                let follows = first.is_some_and(|version| version < event.version);
+                let reason = match (first, refused) {
+                    (Some(_), _) => "an earlier event of the stream is parked".to_owned(),
+                    (None, Some(reason)) => reason.to_owned(),
+                    (None, None) => match lane.projection.map(event) {
                         Ok(changes) => {
                             part.changes.extend(changes);
                             continue;
@@ -362,10 +367,10 @@ impl Applier {
                         Err(error) => error.to_string(),
                     },
                 };
-                if !follows {
+                if first.is_none() {
                     tracing::error!(projection = part.projection, stream = %event.stream, position = %event.position,
                         reason, "parked the stream");
-                    outcome.parked.insert(event.stream.clone());
+                    outcome.parked.insert(event.stream.clone(), event.version);
                 }
                 part.letters.push(DeadLetter { event: Arc::clone(event), reason, parked_at, follows });
             }

@@ -41,7 +41,7 @@ pub async fn redrive(store: &dyn RowStore, projection: &dyn Projection) -> Resul
     let mut parked = store.load(projection.name()).await?.parked;
     parked.sort();
     let mut report = RedriveReport { streams: parked.len() as u64, ..RedriveReport::default() };
-    for stream in parked {
+    for (stream, _) in parked {
         let failed = redrive_stream(store, projection, &stream, &mut report.applied).await?;
         report.still_parked.extend(failed);
     }

@@ -310,7 +310,11 @@ impl Work {
                 return;
             }
             match self.applier.reload().await {
-                Ok(()) => return,
+                Ok(()) => {
+                    // The failed call may have done its work all the same, and perhaps no event follows that would show it.
+                    self.due = Some(Due { at: Instant::now(), visibility: Visibility::Pending });
+                    return;
+                }
                 Err(error) => reason = error.to_string(),
             }
         }
@@ -387,6 +391,7 @@ impl Work {
         self.parts.store.publish().await?;
         self.due = None;
         self.show();
+        self.report(None, None);
         Ok(())
     }
 

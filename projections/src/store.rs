@@ -8,6 +8,7 @@ use domain::event::RecordedEvent;
 use domain::merkle::Hash;
 use domain::position::{Position, Seen, Shard};
 use domain::stream::StreamId;
+use uuid::Uuid;
 
 use crate::model::Projection;
 use crate::rows::RowChange;
@@ -87,8 +88,8 @@ pub enum Visibility {
 pub struct Loaded {
     /// The positions applied, also those not yet published.
     pub seen: Seen,
-    /// The streams with dead letters.
-    pub parked: Vec<StreamId>,
+    /// The streams with dead letters, each with the version of its first one: from there on its events are parked.
+    pub parked: Vec<(StreamId, u64)>,
     /// How many dead letters there are.
     pub letters: u64,
 }
@@ -170,11 +171,17 @@ pub trait DeadLetters: Send + Sync + 'static {
     /// [`StoreError`]; [`StoreError::Moved`] as for [`DeadLetter::follows`].
     async fn park(&self, projection: &'static str, letters: Vec<DeadLetter>) -> Result<(), StoreError>;
 
-    /// The parked streams, and how many letters there are.
+    /// Names this set of letters: another one means that letters were lost, and what depends on them must be built anew.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    async fn parked(&self, projection: &'static str) -> Result<(Vec<StreamId>, u64), StoreError>;
+    async fn id(&self) -> Result<Uuid, StoreError>;
+
+    /// The parked streams, each with the version of its first letter, and how many letters there are.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn parked(&self, projection: &'static str) -> Result<(Vec<(StreamId, u64)>, u64), StoreError>;
 
     /// The oldest letters of a stream, in order of version.
     ///

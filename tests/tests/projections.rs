@@ -127,7 +127,12 @@ async fn a_query_with_a_token_sees_what_the_token_names() {
         running.side.models.wait_for(Model::Search, &token, WAIT).await.unwrap();
         let page = Page { after: None, limit: 100 };
         let filter = ProductFilter::default();
-        let hits = running.side.models.search("default", "thing", &filter, ProductSort::Created, &page).await.unwrap();
+        let hits = running
+            .side
+            .models
+            .search("default", "thing", &filter, ProductSort::Created, &page)
+            .await
+            .unwrap();
         assert_eq!(hits.total, n as u64 + 1);
         assert!(hits.page.items.iter().any(|product| product.id == id));
     }
@@ -162,10 +167,44 @@ async fn a_read_side_started_again_catches_up() {
     running.caught_up(&world.token()).await;
     assert!(running.side.models.order("default", orders[3]).await.unwrap().is_some());
     for status in running.side.status() {
-        assert_eq!((status.lag_events, status.state, status.parked_events), (0, State::Running, 0), "{}", status.name);
+        assert_eq!(
+            (status.lag_events, status.state, status.parked_events),
+            (0, State::Running, 0),
+            "{}",
+            status.name
+        );
     }
     running.stop().await;
     assert!(world.rebuild(&[]).await.iter().all(RebuildReport::equal));
+}
+
+// proves: P6
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_files_are_built_anew() {
+    let mut world = World::new();
+    world.history.shop(&STORIES).await;
+    let damage = |file: &std::path::Path| std::fs::write(file, vec![7_u8; 3_000]).unwrap();
+    let segment = |dir: &std::path::Path| {
+        let files = std::fs::read_dir(dir.join("search")).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|file| file.extension().is_some_and(|e| e == "store")).next().unwrap()
+    };
+    let damages: [&dyn Fn(&std::path::Path); 4] = [
+        &|_| {},
+        &|dir| damage(&dir.join(READ_FILE)),
+        &|dir| damage(&dir.join("search/meta.json")),
+        &|dir| damage(&segment(dir)),
+    ];
+    for damage in damages {
+        damage(world.dir.path());
+        let running = world.start().await;
+        running.caught_up(&world.token()).await;
+        let page = Page { after: None, limit: 100 };
+        let filter = ProductFilter::default();
+        let hits = running.side.models.search("default", "", &filter, ProductSort::Created, &page).await.unwrap();
+        assert_eq!(hits.total, 4);
+        running.stop().await;
+        assert!(world.rebuild(&[]).await.iter().all(RebuildReport::equal));
+    }
 }
 
 // proves: P5
@@ -182,7 +221,10 @@ async fn a_rebuild_from_the_log_equals_the_live_rows() {
         assert!(report.equal() && report.differing_rows == 0 && report.parked == 0, "{report:?}");
         assert_eq!(report.events, world.history.events.len() as u64);
     }
-    assert_eq!(reports.iter().find(|r| r.projection == "events").unwrap().rows, world.history.events.len() as u64);
+    assert_eq!(
+        reports.iter().find(|r| r.projection == "events").unwrap().rows,
+        world.history.events.len() as u64
+    );
     assert_eq!(reports.iter().find(|r| r.projection == "search").unwrap().rows, 5);
     // What was put in place goes on from where the log ends.
     let running = world.start().await;
@@ -199,7 +241,10 @@ async fn a_rebuild_finds_and_mends_rows_that_were_changed() {
     running.caught_up(&world.token()).await;
     running.stop().await;
     let sql = Connection::open(world.dir.path().join(READ_FILE)).unwrap();
-    assert_eq!(sql.execute("UPDATE payments SET captured_amount = 1 WHERE status = 'captured'", []).unwrap(), 1);
+    assert_eq!(
+        sql.execute("UPDATE payments SET captured_amount = 1 WHERE status = 'captured'", []).unwrap(),
+        1
+    );
     assert_eq!(sql.execute("DELETE FROM order_lines WHERE line = 2", []).unwrap(), 4);
     drop(sql);
     let reports = world.rebuild(&["payments", "orders", "users"]).await;
@@ -227,10 +272,10 @@ async fn a_stream_that_cant_be_read_is_parked_and_others_go_on() {
     // Auditors see the events all the same, and so does what parked them: applied + parked = log.
     assert_eq!(models.stream_events(&stream("product", poisoned), 0, 10).await.unwrap().len(), 2);
     let parked: Vec<_> = running.side.status().into_iter().filter(|s| s.parked_events > 0).collect();
-    assert_eq!(parked.iter().map(|s| (s.name, s.parked_streams, s.parked_events)).collect::<Vec<_>>(), [
-        ("products", 1, 2),
-        ("search", 1, 2)
-    ]);
+    assert_eq!(
+        parked.iter().map(|s| (s.name, s.parked_streams, s.parked_events)).collect::<Vec<_>>(),
+        [("products", 1, 2), ("search", 1, 2)]
+    );
     let report = running.side.redrive("products").await.unwrap();
     assert_eq!((report.streams, report.applied, report.still_parked.len()), (1, 0, 1));
     assert!(running.side.redrive("nothing").await.is_err());
@@ -263,7 +308,10 @@ async fn questions_are_answered_from_rows() {
     let shipment = models.shipment("default", sent.id).await.unwrap().unwrap();
     assert_eq!(shipment.carrier_reference.as_deref(), Some("car_1"));
     let declined = models.order("default", orders[2]).await.unwrap().unwrap();
-    assert_eq!((declined.status.as_str(), declined.reason.as_deref()), ("cancelled", Some("payment_declined")));
+    assert_eq!(
+        (declined.status.as_str(), declined.reason.as_deref()),
+        ("cancelled", Some("payment_declined"))
+    );
     assert_eq!(declined.payment.unwrap().status, "declined");
     assert!(declined.shipment.is_none());
     let sold_out = models.order("default", orders[3]).await.unwrap().unwrap();
@@ -313,7 +361,8 @@ async fn pages_of_rows_put_together_are_the_whole_list() {
     let sorts = [ProductSort::Created, ProductSort::PriceAsc, ProductSort::PriceDesc, ProductSort::Name];
     for sort in sorts {
         let filter = ProductFilter::default();
-        let whole = models.products("default", &filter, sort, &Page { after: None, limit: 100 }).await.unwrap().items;
+        let whole =
+            models.products("default", &filter, sort, &Page { after: None, limit: 100 }).await.unwrap().items;
         assert_eq!(whole.len(), 24);
         let mut page = Page { after: None, limit: 5 };
         let mut found = Vec::new();
@@ -327,7 +376,8 @@ async fn pages_of_rows_put_together_are_the_whole_list() {
         }
         assert_eq!(found, whole, "{sort:?}");
         // The search, asked for everything in the same order, agrees.
-        let hits = models.search("default", "", &filter, sort, &Page { after: None, limit: 100 }).await.unwrap();
+        let hits =
+            models.search("default", "", &filter, sort, &Page { after: None, limit: 100 }).await.unwrap();
         assert_eq!(hits.page.items, whole, "{sort:?}");
     }
     let broken = Page { after: Some("x".into()), limit: 5 };
@@ -371,11 +421,21 @@ async fn auditors_page_through_pinned_heads() {
     let rest = models.events("default", &EventFilter::default(), middle, &heads, 1_000).await.unwrap();
     assert_eq!(rest, expected[expected.len() / 2..]);
     let paid = EventFilter { event_type: Some("order.paid".into()), ..EventFilter::default() };
-    assert_eq!(models.events("default", &paid, Position { shard: Shard(0), n: 1 }, &heads, 100).await.unwrap().len(), 2);
+    assert_eq!(
+        models.events("default", &paid, Position { shard: Shard(0), n: 1 }, &heads, 100).await.unwrap().len(),
+        2
+    );
     let one = EventFilter { correlation_id: Some(expected[5].correlation_id), ..EventFilter::default() };
-    let found = models.events("default", &one, Position { shard: Shard(0), n: 1 }, &heads, 100).await.unwrap();
+    let found =
+        models.events("default", &one, Position { shard: Shard(0), n: 1 }, &heads, 100).await.unwrap();
     assert!(found.contains(&expected[5]));
     let nobody = EventFilter { actor: Some("user:x".into()), ..EventFilter::default() };
-    assert!(models.events("default", &nobody, Position { shard: Shard(0), n: 1 }, &heads, 100).await.unwrap().is_empty());
+    assert!(
+        models
+            .events("default", &nobody, Position { shard: Shard(0), n: 1 }, &heads, 100)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     running.stop().await;
 }

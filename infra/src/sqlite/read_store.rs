@@ -22,6 +22,7 @@ use domain::stream::StreamId;
 use projections::model::Projection;
 use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use uuid::Uuid;
 
 use self::pool::ReadPool;
 pub use self::swap::TableDifference;
@@ -221,7 +222,11 @@ impl DeadLetters for SqliteReadStore {
         self.write(move |conn| letters::park(conn, projection, &batch)).await
     }
 
-    async fn parked(&self, projection: &'static str) -> Result<(Vec<StreamId>, u64), StoreError> {
+    async fn id(&self) -> Result<Uuid, StoreError> {
+        self.read(|conn| conn.query_row("SELECT id FROM store", [], |row| columns::uuid(row, 0))).await
+    }
+
+    async fn parked(&self, projection: &'static str) -> Result<(Vec<(StreamId, u64)>, u64), StoreError> {
         self.read(move |conn| letters::parked(conn, projection)).await
     }
 

@@ -22,11 +22,19 @@ use super::row::{SearchRow, key_of};
 /// Memory of the one indexing thread.
 const HEAP_BYTES: usize = 32 << 20;
 
+/// What an index must agree with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    /// The projection's version.
+    pub(super) version: u32,
+    /// The dead letters that stand for the events that it lacks.
+    pub(super) letters: Uuid,
+}
+
 /// The commit's payload: the checkpoint.
 #[derive(Debug, Serialize, Deserialize)]
 struct Checkpoint {
-    /// The projection's version.
-    version: u32,
+    stamp: Stamp,
     /// The last position applied of each shard, in shard order.
     seen: Vec<u64>,
 }
@@ -35,7 +43,7 @@ pub(super) struct Open {
     index: Index,
     writer: IndexWriter,
     reader: IndexReader,
-    version: u32,
+    stamp: Stamp,
     applied: Seen,
     /// Rows changed since the last commit.
     pending: HashMap<(String, Uuid), SearchRow>,
@@ -48,31 +56,43 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
 }
 
 impl Open {
-    /// Opens the index; makes it anew (and says so) when there is none that fits.
-    pub(super) fn or_create(dir: &Path, version: u32, shards: u16) -> Result<(Self, bool), StoreError> {
+    /// Opens the index if there is one that fits; says why not.
+    pub(super) fn fitting(dir: &Path, stamp: Stamp, shards: u16) -> Option<Self> {
         match Self::existing(dir) {
-            Ok(open)
-                if open.version == version && open.applied.positions().count() == usize::from(shards) =>
-            {
-                return Ok((open, false));
+            Ok(open) if open.stamp == stamp && open.applied.positions().count() == usize::from(shards) => {
+                Some(open)
             }
             Ok(_) => {
-                tracing::info!(dir = %dir.display(), "the search index is of another version; building it anew")
+                tracing::info!(dir = %dir.display(), "the search index belongs to another version; building it anew");
+                None
             }
-            Err(error) if dir.exists() => {
-                tracing::warn!(dir = %dir.display(), %error, "the search index can't be used; building it anew");
+            Err(error) => {
+                if dir.exists() {
+                    tracing::warn!(dir = %dir.display(), %error, "the search index can't be used; building it anew");
+                }
+                None
             }
-            Err(_) => {}
         }
+    }
+
+    /// Makes an empty index in place of whatever is there.
+    pub(super) fn create(dir: &Path, stamp: Stamp, shards: u16) -> Result<Self, StoreError> {
         if dir.exists() {
             std::fs::remove_dir_all(dir).map_err(unavailable)?;
         }
         std::fs::create_dir_all(dir).map_err(unavailable)?;
         let index = Index::create_in_dir(dir, FIELDS.schema.clone()).map_err(unavailable)?;
-        let mut open = Self::with(index, version, Seen::none(shards)).map_err(unavailable)?;
+        let mut open = Self::with(index, stamp, Seen::none(shards)).map_err(unavailable)?;
         open.moved = true;
         open.commit()?;
-        Ok((open, true))
+        Ok(open)
+    }
+
+    /// Has the index depend on other dead letters, which hold the same.
+    pub(super) fn restamp(&mut self, letters: Uuid) -> Result<(), StoreError> {
+        self.moved |= self.stamp.letters != letters;
+        self.stamp.letters = letters;
+        self.commit()
     }
 
     /// Opens an index that is there and whole.
@@ -94,13 +114,13 @@ impl Open {
         for (shard, n) in (0..shards).zip(&checkpoint.seen) {
             seen.advance(Position { shard: Shard(shard), n: *n });
         }
-        Self::with(index, checkpoint.version, seen)
+        Self::with(index, checkpoint.stamp, seen)
     }
 
-    fn with(index: Index, version: u32, applied: Seen) -> ::tantivy::Result<Self> {
+    fn with(index: Index, stamp: Stamp, applied: Seen) -> ::tantivy::Result<Self> {
         let writer = index.writer_with_num_threads(1, HEAP_BYTES)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        Ok(Self { index, writer, reader, version, applied, pending: HashMap::new(), moved: false })
+        Ok(Self { index, writer, reader, stamp, applied, pending: HashMap::new(), moved: false })
     }
 
     pub(super) fn reader(&self) -> IndexReader {
@@ -167,8 +187,7 @@ impl Open {
             return Ok(());
         }
         let seen = self.applied.positions().map(|p| p.n).collect();
-        let payload =
-            serde_json::to_string(&Checkpoint { version: self.version, seen }).map_err(unavailable)?;
+        let payload = serde_json::to_string(&Checkpoint { stamp: self.stamp, seen }).map_err(unavailable)?;
         let mut commit = self.writer.prepare_commit().map_err(unavailable)?;
         commit.set_payload(&payload);
         commit.commit().map_err(unavailable)?;

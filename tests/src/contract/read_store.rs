@@ -2,6 +2,7 @@
 //! test of every case; the cases are generic over a [`ReadStoreFactory`], so that every backend passes the same ones.
 
 pub mod consuming;
+pub mod faults;
 pub mod parking;
 pub mod poison;
 pub mod versions;
@@ -142,6 +143,10 @@ macro_rules! read_store_contract {
             redrive_stops_at_the_event_that_still_fails,
             a_letter_follows_only_a_parked_stream,
             too_many_parked_streams_stop_the_projection
+        );
+        $crate::read_store_contract!(@cases $factory, faults:
+            failing_storage_loses_and_doubles_nothing,
+            what_was_not_published_is_applied_again
         );
         $crate::read_store_contract!(@cases $factory, versions:
             another_version_is_built_anew

@@ -16,15 +16,15 @@ pub(super) fn is_parked(conn: &Connection, projection: &str, stream: &StreamId) 
     statement.query_row((projection, stream.tenant(), stream.kind(), stream.id()), |row| row.get(0))
 }
 
-/// The parked streams, and how many letters there are.
-pub(super) fn parked(conn: &Connection, projection: &str) -> rusqlite::Result<(Vec<StreamId>, u64)> {
+/// The parked streams, each with the version of its first letter, and how many letters there are.
+pub(super) fn parked(conn: &Connection, projection: &str) -> rusqlite::Result<(Vec<(StreamId, u64)>, u64)> {
     let mut statement = conn.prepare_cached(include_str!("select_parked.sql"))?;
     let mut rows = statement.query([projection])?;
     let (mut streams, mut letters) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let part = |index: usize| row.get_ref(index).and_then(|v| Ok(v.as_str()?));
-        streams.push(StreamId::new(part(0)?, part(1)?, part(2)?));
-        letters += row.get::<_, u64>(3)?;
+        streams.push((StreamId::new(part(0)?, part(1)?, part(2)?), row.get(3)?));
+        letters += row.get::<_, u64>(4)?;
     }
     Ok((streams, letters))
 }

@@ -1,4 +1,12 @@
 -- What every read database holds besides the projections' own tables.
+CREATE TABLE IF NOT EXISTS store (
+    one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    -- Random, made with the file.
+    id BLOB NOT NULL
+) STRICT;
+
+INSERT INTO store (one, id) VALUES (1, randomblob(16)) ON CONFLICT DO NOTHING;
+
 CREATE TABLE IF NOT EXISTS projections (
     name TEXT NOT NULL PRIMARY KEY,
     version INTEGER NOT NULL,

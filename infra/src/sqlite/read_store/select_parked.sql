@@ -1,2 +1,2 @@
-SELECT tenant, stream_type, stream_id, count(*) FROM dead_letters WHERE projection = ?1
+SELECT tenant, stream_type, stream_id, min(version), count(*) FROM dead_letters WHERE projection = ?1
 GROUP BY tenant, stream_type, stream_id ORDER BY tenant, stream_type, stream_id

@@ -44,7 +44,7 @@ async fn parks_and_comes_back(factory: &dyn ReadStoreFactory, failure: Failure) 
 
     // The stream is parked, in order, with the bytes that the log holds.
     let loaded = store.load(name).await.unwrap();
-    assert_eq!(loaded.parked, [victim[0].stream.clone()]);
+    assert_eq!(loaded.parked, [(victim[0].stream.clone(), victim[0].version)]);
     assert_eq!(loaded.letters, victim.len() as u64);
     let letters = store.letters(name, &victim[0].stream, 100).await.unwrap();
     let events: Vec<_> = letters.iter().map(|letter| Arc::clone(&letter.event)).collect();
