@@ -57,6 +57,23 @@ impl DataDir {
         }
     }
 
+    /// Opens several directories, each once however often and however it is named.
+    ///
+    /// # Errors
+    /// [`DataDirError`] of the first that can't be opened; the others are let go.
+    pub fn open_all(paths: &[&Path]) -> Result<Vec<Self>, DataDirError> {
+        let mut held: Vec<Self> = Vec::new();
+        for path in paths {
+            let real = path.canonicalize().ok();
+            // A directory that isn't there yet has no real path, and is nobody else's.
+            let is_held = real.is_some() && held.iter().any(|dir| dir.path.canonicalize().ok() == real);
+            if !is_held {
+                held.push(Self::open(*path)?);
+            }
+        }
+        Ok(held)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -86,6 +103,15 @@ mod tests {
         assert!(refused.contains("another tillstream process"), "{refused}");
         drop(held);
         DataDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn several_are_opened_once_each() {
+        let temp = tempfile::tempdir().unwrap();
+        let (data, log) = (temp.path().join("data"), temp.path().join("log"));
+        let held = DataDir::open_all(&[&data, &log, &temp.path().join("log/../data")]).unwrap();
+        assert_eq!(held.len(), 2);
+        assert!(DataDir::open(&log).is_err() && DataDir::open(&data).is_err());
     }
 
     #[cfg(unix)]

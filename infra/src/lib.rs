@@ -1,4 +1,4 @@
-//! Adapters by technology, configuration, and the binary tillstream.
+#![doc = include_str!("../README.md")]
 
 pub mod accounts;
 pub mod cli;

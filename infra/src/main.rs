@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Many small allocations on several threads are what the write path and the projections spend their time on.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     infra::cli::run()
 }

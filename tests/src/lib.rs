@@ -1,5 +1,4 @@
-//! Contract suites, journeys, fault and crash tests, benchmarks.
-
+#![doc = include_str!("../README.md")]
 #![expect(clippy::unwrap_used, reason = "this crate is tests: a panic is a failed one")]
 
 pub mod client;

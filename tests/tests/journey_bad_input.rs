@@ -1,5 +1,7 @@
 //! Bad input: each a clear problem, and nothing appended.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::client::{Call, Client, Reply};

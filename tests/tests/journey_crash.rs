@@ -1,5 +1,7 @@
 //! `kill -9` under load, round after round: nothing acknowledged is lost, nothing is doubled, and the books balance.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,7 @@
 //! The operator's commands on a shop with a history.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::Path;
 use std::time::Duration;
 

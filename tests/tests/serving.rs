@@ -1,5 +1,7 @@
 //! Serving within this process: the caller owns the socket and the shutdown signal.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::Path;
 
 use infra::config::{Config, Layers};

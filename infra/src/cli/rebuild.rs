@@ -14,7 +14,7 @@ pub(super) async fn run(
     names: &[String],
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let (_lock, log) = store::alone(config)?;
+    let (_locks, log) = store::alone(config)?;
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{msg:<28} {wide_bar} {pos}/{len} events ({elapsed})")?);
     let mut phase: Option<Phase> = None;

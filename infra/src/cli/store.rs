@@ -9,10 +9,10 @@ use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::sqlite::log::{OpenError, SqliteLog};
 
-/// An open log, and the directory's lock unless a running server holds it.
+/// An open log, and the directories' locks unless a running server holds them.
 pub(super) struct Store {
     pub(super) log: SqliteLog,
-    _lock: Option<DataDir>,
+    _locks: Vec<DataDir>,
 }
 
 /// What opening told.
@@ -25,17 +25,17 @@ pub(super) enum Opened {
 /// Opens the store for reading, also beside a running server.
 pub(super) fn for_reading(config: &Config) -> anyhow::Result<Opened> {
     let dir = existing(config)?;
-    let lock = match DataDir::open(&config.data.dir) {
-        Ok(lock) => Some(lock),
-        Err(DataDirError::InUse { .. }) => None,
+    let locks = match DataDir::open_all(&config.directories()) {
+        Ok(locks) => locks,
+        Err(DataDirError::InUse { .. }) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
     // Beside a running server the derived rows may grow between two looks; only a fault that stays is one.
-    let mut attempts = if lock.is_some() { 1 } else { 5 };
+    let mut attempts = if locks.is_empty() { 5 } else { 1 };
     loop {
         attempts -= 1;
         match SqliteLog::open_existing(dir) {
-            Ok(log) => return Ok(Opened::Store(Store { log, _lock: lock })),
+            Ok(log) => return Ok(Opened::Store(Store { log, _locks: locks })),
             Err(OpenError::TailLost { .. }) if attempts > 0 => {}
             Err(error @ OpenError::TailLost { position, .. }) => {
                 return Ok(Opened::Fault(position, error.to_string()));
@@ -46,10 +46,10 @@ pub(super) fn for_reading(config: &Config) -> anyhow::Result<Opened> {
 }
 
 /// Opens the store for a command that must be alone.
-pub(super) fn alone(config: &Config) -> anyhow::Result<(DataDir, SqliteLog)> {
+pub(super) fn alone(config: &Config) -> anyhow::Result<(Vec<DataDir>, SqliteLog)> {
     let dir = existing(config)?;
-    let lock = DataDir::open(&config.data.dir)?;
-    Ok((lock, SqliteLog::open_existing(dir)?))
+    let locks = DataDir::open_all(&config.directories())?;
+    Ok((locks, SqliteLog::open_existing(dir)?))
 }
 
 /// The log's directory. It is not made: a typing error must not become an empty store.

@@ -8,6 +8,8 @@ mod reference;
 pub mod sections;
 mod values;
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, Layers, Origin};
@@ -50,6 +52,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// Every directory that this configuration keeps data in; a process holds all of them. Some may be the same.
+    #[must_use]
+    pub fn directories(&self) -> [&Path; 3] {
+        let dir = self.data.dir.as_path();
+        [dir, self.log.url.directory(dir), self.read.url.directory(dir)]
+    }
+
     /// Whether each configured backend can be used by this process.
     ///
     /// # Errors

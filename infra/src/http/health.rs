@@ -14,12 +14,16 @@ use domain::ports::feed::Feed;
 use domain::position::Position;
 use projections::runner::Runner;
 use projections::status::{ProjectionStatus, State as Running};
+use sagas::work::SagaWork;
 use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
+/// How many stuck sagas are named.
+const MAX_STUCK: usize = 20;
 /// How long the answer of a write probe is taken as still true.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
@@ -30,6 +34,7 @@ pub struct Health(Arc<Parts>);
 struct Parts {
     runners: Vec<Arc<Runner>>,
     feed: Arc<dyn Feed>,
+    sagas: Arc<dyn SagaWork>,
     disk: DiskProbe,
     max_lag: u64,
 }
@@ -38,26 +43,35 @@ impl Health {
     /// Health of a server whose data are in `data_dir`; it is not ready while a projection is more than `max_lag` events
     /// behind.
     #[must_use]
-    pub fn new(runners: Vec<Arc<Runner>>, feed: Arc<dyn Feed>, data_dir: &Path, max_lag: u64) -> Self {
-        Self(Arc::new(Parts { runners, feed, disk: DiskProbe::new(data_dir), max_lag }))
+    pub fn new(
+        runners: Vec<Arc<Runner>>,
+        feed: Arc<dyn Feed>,
+        sagas: Arc<dyn SagaWork>,
+        data_dir: &Path,
+        max_lag: u64,
+    ) -> Self {
+        Self(Arc::new(Parts { runners, feed, sagas, disk: DiskProbe::new(data_dir), max_lag }))
     }
 
     async fn report(&self) -> Report {
         let parts = &self.0;
         let log = LogHealth { heads: parts.feed.heads(), fault: parts.disk.fault().await };
         let projections = parts.runners.iter().flat_map(|runner| runner.status()).collect();
-        let mut report = Report {
-            status: Status::Up,
-            version: env!("CARGO_PKG_VERSION"),
-            log,
-            projections,
-            faults: Vec::new(),
-        };
+        let sagas = self.sagas().await;
+        let (status, version) = (Status::Up, env!("CARGO_PKG_VERSION"));
+        let mut report = Report { status, version, log, projections, sagas, faults: Vec::new() };
         report.faults = self.faults(&report);
         if !report.faults.is_empty() {
             report.status = Status::Degraded;
         }
         report
+    }
+
+    async fn sagas(&self) -> SagaHealth {
+        match self.0.sagas.stuck(MAX_STUCK).await {
+            Ok(stuck) => SagaHealth { stuck: stuck.iter().map(|saga| saga.order_id).collect(), fault: None },
+            Err(error) => SagaHealth { stuck: Vec::new(), fault: Some(error.to_string()) },
+        }
     }
 
     fn faults(&self, report: &Report) -> Vec<FieldError> {
@@ -71,7 +85,8 @@ impl Health {
             };
             Some(fault(format!("/projections/{}", projection.name), detail))
         });
-        log.chain(projections).collect()
+        let sagas = report.sagas.fault.iter().map(|reason| fault("/sagas".to_owned(), reason.clone()));
+        log.chain(projections).chain(sagas).collect()
     }
 }
 
@@ -87,6 +102,8 @@ pub(crate) struct Report {
     /// Every projection: its positions, lag and parked streams.
     #[schema(value_type = Vec<Object>)]
     projections: Vec<ProjectionStatus>,
+    /// The sagas.
+    sagas: SagaHealth,
     /// What is wrong, by part.
     faults: Vec<FieldError>,
 }
@@ -105,6 +122,15 @@ struct LogHealth {
     #[schema(value_type = Vec<String>)]
     heads: Vec<Position>,
     /// Why it can't be written.
+    fault: Option<String>,
+}
+
+/// The sagas' health.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct SagaHealth {
+    /// The orders of sagas that are neither at their end nor waiting for anything: an operator's matter. The first ones only.
+    stuck: Vec<Uuid>,
+    /// Why they can't be looked at.
     fault: Option<String>,
 }
 

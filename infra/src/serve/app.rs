@@ -58,10 +58,8 @@ impl App {
         let simulator = Simulator::open(dir, Arc::clone(&commands.state.clock), simulated)?;
         let feed = Arc::clone(&commands.feed) as Arc<dyn Feed>;
         let stop_projections = CancellationToken::new();
-        let read_dir = config.read.url.directory(dir);
-        std::fs::create_dir_all(read_dir).with_context(|| read_dir.display().to_string())?;
         let read_side = ReadSide::start(
-            read_dir,
+            config.read.url.directory(dir),
             Arc::clone(&feed),
             Arc::clone(&commands.log) as Arc<dyn LogReader>,
             Arc::clone(&commands.state.clock),
@@ -75,7 +73,7 @@ impl App {
         let mark = read_side.watermark(sagas::projection::NAME).context("the saga projection doesn't run")?;
         let seen = mark.subscribe();
         let stop_sagas = CancellationToken::new();
-        let sagas = tokio::spawn(sagas::worker::run(worker, work, seen, stop_sagas.clone()));
+        let sagas = tokio::spawn(sagas::worker::run(worker, Arc::clone(&work), seen, stop_sagas.clone()));
 
         let ports = QueryPorts {
             read: Arc::clone(&read_side.models) as _,
@@ -87,7 +85,7 @@ impl App {
         let mut settings = QueryConfig::new(commands.log.store().shards, cursor_key(dir)?);
         settings.wait = config.http.sync_wait.0;
         let query = QueryState::new(ports, settings);
-        let health = Health::new(read_side.runners.clone(), feed, dir, config.read.max_lag);
+        let health = Health::new(read_side.runners.clone(), feed, work, dir, config.read.max_lag);
         let router = crate::http::router(commands.state.clone(), query, simulator, health);
         Ok(Self { router, commands, read_side, stop_projections, stop_sagas, sagas: Mutex::new(Some(sagas)) })
     }

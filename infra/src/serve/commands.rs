@@ -33,7 +33,7 @@ pub struct CommandSide {
     pub registry: Arc<Registry>,
     owners: Arc<Owners>,
     /// Held to the end.
-    _data_dir: DataDir,
+    _directories: Vec<DataDir>,
 }
 
 impl CommandSide {
@@ -43,10 +43,8 @@ impl CommandSide {
     /// When a part can't be opened; the reason names it.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let dir: &Path = &config.data.dir;
-        let data_dir = DataDir::open(dir)?;
-        let log_dir = config.log.url.directory(dir);
-        std::fs::create_dir_all(log_dir).with_context(|| log_dir.display().to_string())?;
-        let log = Arc::new(SqliteLog::open(log_dir, config.log.shards)?);
+        let directories = DataDir::open_all(&config.directories())?;
+        let log = Arc::new(SqliteLog::open(config.log.url.directory(dir), config.log.shards)?);
         let keys: Arc<dyn SubjectKeys> = Arc::new(SqliteKeys::open(dir)?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tokens = Tokens::new(signing_keys(dir)?, Arc::clone(&clock));
@@ -65,7 +63,7 @@ impl CommandSide {
         let owners = Arc::new(owners.await.context("the shards can't be taken over")?);
         let gateway = Arc::clone(&owners) as Arc<dyn CommandGateway>;
         let state = CommandState::new(gateway, keys, clock, tokens);
-        Ok(Self { state, log, feed, registry, owners, _data_dir: data_dir })
+        Ok(Self { state, log, feed, registry, owners, _directories: directories })
     }
 
     /// Takes no more commands, answers what was accepted, and writes what is outstanding.
