@@ -117,8 +117,12 @@ impl Plan<'_> {
         self.request_attempt(step, 1, action)
     }
 
-    /// Asks for an attempt of a step.
+    /// Asks for an attempt of a step, once the one before has an outcome: the state knows of the latest only, so an outcome
+    /// of an earlier one would settle nothing.
     pub(super) fn request_attempt(&self, step: StepName, attempt: u32, action: Action) -> Advance {
+        if self.state.steps.get(&step).is_some_and(|last| last.outcome.is_none()) {
+            return Err(Pause::Stay);
+        }
         make(FulfilmentEvent::StepRequested(StepRequested { step, attempt, action }))
     }
 

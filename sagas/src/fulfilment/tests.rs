@@ -432,6 +432,17 @@ fn a_cancel_after_the_dispatch_is_refused_and_the_order_goes_on() {
 }
 
 #[test]
+fn a_second_cancel_waits_until_the_first_is_refused() {
+    let mut story = Story::paid();
+    story.signal(Signal::ShipmentDispatched, &["commit-1"]);
+    story.signal(CANCEL, &["refuse-cancellation"]);
+    story.signal(Signal::CancellationRequested { order_version: 9 }, &[]);
+    story.accepted(RefuseCancellation, &["refuse-cancellation again (2)"]);
+    story.accepted(RefuseCancellation, &[]);
+    story.accepted(Commit(1), &["mark-shipped"]);
+}
+
+#[test]
 fn a_cancel_while_the_carrier_is_booked_waits_for_the_answer() {
     let mut story = Story::captured();
     story.accepted(RequestShipment, &["book-carrier"]);

@@ -135,26 +135,26 @@ impl Story {
     /// Plays to the end of the tape.
     pub(crate) async fn play(&mut self) {
         while let Some(byte) = self.tape.next() {
-            match byte % 16 {
-                0..=5 => self.work(1).await,
-                6 | 7 => {
+            match byte % 32 {
+                0..=15 => self.work(1).await,
+                16..=19 => {
                     let (shard, events) = (self.pick(4), self.pick(6));
                     self.world.project(u16::from(shard) % SHARDS, usize::from(events) + 1);
                 }
-                8 => self.world.project_all(),
-                9 => {
+                20..=24 => self.world.project_all(),
+                25 => {
                     let order = self.pick(ORDERS);
                     // Too late is an answer too.
                     let _ = self.world.command("order", order_id(order), OrderCommand::RequestCancellation);
                 }
-                10 => self.ship(ShipmentCommand::Dispatch),
-                11 => self.ship(ShipmentCommand::Deliver),
-                12 => self.refund(),
-                13 => {
-                    let seconds = [1, 2, 5, 1_000][usize::from(self.pick(4))];
+                26 => self.ship(ShipmentCommand::Dispatch),
+                27 => self.ship(ShipmentCommand::Deliver),
+                28 => self.refund(),
+                29 => {
+                    let seconds = [1, 2, 5, 1, 2, 5, 1, 1_000][usize::from(self.pick(8))];
                     self.world.pass(seconds);
                 }
-                14 => self.outside.move_on(),
+                30 => self.outside.move_on(),
                 _ => self.go_wrong().await,
             }
         }
@@ -288,6 +288,14 @@ impl Story {
     /// Whether a line of an order was ever out of stock.
     pub(crate) fn was_refused_stock(&self) -> bool {
         self.world.history().values().flatten().any(|event| event.contains("out-of-stock"))
+    }
+
+    /// Whether somebody asked more than once for an order to be cancelled.
+    pub(crate) fn was_cancelled_again(&self) -> bool {
+        let asked = |events: &Vec<String>| {
+            events.iter().filter(|event| event.starts_with("order.cancellation_requested")).count()
+        };
+        self.world.history().values().any(|events| asked(events) > 1)
     }
 
     /// The first stream whose events aren't the same in another story.
