@@ -180,3 +180,28 @@ pub fn wire_time(at: Timestamp) -> String {
 pub fn serialize_wire_time<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&wire_time(*at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::Shard;
+
+    #[test]
+    fn an_event_read_back_encodes_to_the_bytes_it_was_read_from() {
+        let stream = StreamId::new("default", "order", "7");
+        let meta = EventMeta {
+            id: Uuid::from_u128(1),
+            time: Timestamp::from_timestamp_micros(1_700_000_000_000_123).unwrap(),
+            stream: &stream,
+            version: 300,
+            correlation_id: Uuid::from_u128(2),
+            causation_id: Uuid::from_u128(3),
+            actor: "user:ü",
+        };
+        let event = NewEvent { event_type: "order.placed", schema_version: 2, data: "{\"a\": 1.0}".to_owned() };
+        let mut bytes = Vec::new();
+        encode_event(&meta, &event, &mut bytes);
+        let read = RecordedEvent::decode(&bytes, Position { shard: Shard(0), n: 1 }).unwrap();
+        assert_eq!(read.encode(), bytes);
+    }
+}

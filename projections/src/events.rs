@@ -69,3 +69,23 @@ impl Projection for Events {
         }])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ID, set, stored};
+
+    #[test]
+    fn every_event_is_a_row_whatever_it_is() {
+        // proves: EVT-1
+        let event = stored("novel", 4, "novel.begun", 3, r#"{"a": 1}"#);
+        let rows = Events.map(&event).unwrap();
+        assert_eq!(rows[0].key, [Value::Int(3), Value::Int(44)]);
+        assert_eq!(rows[0].version, 4);
+        assert_eq!(set(&rows[0], "event_type"), Some(&text("novel.begun")));
+        assert_eq!(set(&rows[0], "correlation_id"), Some(&Value::Uuid(ID)));
+        assert_eq!(set(&rows[0], "data"), Some(&Value::Json(r#"{"a": 1}"#.into())));
+        let columns: Vec<_> = EVENTS.groups[0].columns.iter().map(|column| column.name).collect();
+        assert_eq!(rows[0].set.iter().map(|(name, _)| *name).collect::<Vec<_>>(), columns);
+    }
+}

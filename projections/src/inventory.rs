@@ -65,3 +65,35 @@ fn row(event: &RecordedEvent, product: Uuid, level: LevelAfter) -> Result<RowCha
         ],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ID, event, set};
+    use domain::shop::inventory::StockCommitted;
+
+    #[test]
+    fn every_warehouse_of_an_event_is_a_row() {
+        let level =
+            |warehouse: &str, on_hand| LevelAfter { warehouse: warehouse.into(), on_hand, reserved: 1 };
+        let committed = InventoryEvent::Committed(StockCommitted {
+            product_id: ID,
+            order_id: ID,
+            line: 1,
+            quantity: 2,
+            levels: vec![level("main", 4), level("north", 0)],
+        });
+        let rows = Inventory.map(&event("inventory", 9, &committed)).unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[1].key, [text("default"), Value::Uuid(ID), text("north")]);
+        assert_eq!(set(&rows[0], "on_hand"), Some(&Value::Int(4)));
+        let huge = InventoryEvent::Committed(StockCommitted {
+            product_id: ID,
+            order_id: ID,
+            line: 1,
+            quantity: 2,
+            levels: vec![level("main", u64::MAX)],
+        });
+        assert!(Inventory.map(&event("inventory", 9, &huge)).is_err());
+    }
+}

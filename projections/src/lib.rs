@@ -18,6 +18,8 @@ pub mod search;
 pub mod shipments;
 pub mod status;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod users;
 pub mod watermark;
 

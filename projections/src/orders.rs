@@ -236,3 +236,126 @@ pub fn implied_shipment<'a>(order_status: &str, shipment_status: Option<&'a str>
         None => implied,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ID, event, set, stored, text, usd};
+    use domain::personal::Sealed;
+    use domain::shop::order::{EndReason, OrderCancelled, OrderLine, OrderPaid, ShippingAddress};
+    use domain::shop::payment::{PaymentCaptured, PaymentRefundSettled};
+    use domain::shop::shipment::ShipmentDispatched;
+
+    fn placed() -> OrderEvent {
+        let line = |line| OrderLine {
+            line,
+            product_id: Uuid::from_u128(9),
+            product_version: 1,
+            sku: "S".into(),
+            name: "N".into(),
+            quantity: 2,
+            unit_price: usd(50),
+            line_total: usd(100),
+        };
+        let sealed = || Sealed::from_text("v1.secret".into());
+        let shipping_address = ShippingAddress {
+            name: sealed(),
+            line1: sealed(),
+            city: sealed(),
+            postal_code: sealed(),
+            country: "DE".into(),
+        };
+        OrderEvent::Placed(OrderPlaced {
+            customer_id: Uuid::from_u128(8),
+            lines: vec![line(1), line(2)],
+            total: usd(200),
+            payment_method: "tok".into(),
+            shipping_address,
+        })
+    }
+
+    #[test]
+    fn a_placed_order_is_a_row_and_its_lines() {
+        let rows = Orders.map(&event("order", 1, &placed())).unwrap();
+        assert_eq!(
+            rows.iter().map(|row| row.table.name).collect::<Vec<_>>(),
+            ["order_lines", "order_lines", "orders"]
+        );
+        assert_eq!(rows[1].key[2], Value::Int(2));
+        assert_eq!(set(&rows[1], "line_total_amount"), Some(&Value::Int(100)));
+        assert_eq!(rows[2].key, [text("default"), Value::Uuid(ID)]);
+        assert_eq!(set(&rows[2], "status"), Some(&text("pending")));
+        assert_eq!(set(&rows[2], "total_amount"), Some(&Value::Int(200)));
+        // The address stays in the log.
+        assert!(!format!("{rows:?}").contains("secret"));
+    }
+
+    #[test]
+    fn parts_of_an_order_have_groups_of_their_own() {
+        let captured = PaymentEvent::Captured(PaymentCaptured {
+            order_id: Uuid::from_u128(5),
+            captured: usd(200),
+            provider_reference: "ch".into(),
+        });
+        let rows = Orders.map(&event("payment", 2, &captured)).unwrap();
+        assert_eq!((rows[0].group, rows[0].version), ("payment", 2));
+        assert_eq!(rows[0].key[1], Value::Uuid(Uuid::from_u128(5)));
+        assert_eq!(set(&rows[0], "payment_id"), Some(&Value::Uuid(ID)));
+        assert_eq!(set(&rows[0], "payment_status"), Some(&text("captured")));
+        let dispatched = ShipmentEvent::Dispatched(ShipmentDispatched { order_id: Uuid::from_u128(5) });
+        let rows = Orders.map(&event("shipment", 3, &dispatched)).unwrap();
+        assert_eq!(
+            (rows[0].group, set(&rows[0], "shipment_status")),
+            ("shipment", Some(&text("dispatched")))
+        );
+        let settled = PaymentEvent::RefundSettled(PaymentRefundSettled {
+            order_id: Uuid::from_u128(5),
+            refund_id: ID,
+            provider_reference: "re".into(),
+        });
+        assert!(Orders.map(&event("payment", 3, &settled)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_paid_order_names_its_parts() {
+        let paid = OrderPaid { payment_id: Uuid::from_u128(1), shipment_id: Uuid::from_u128(2) };
+        let rows = Orders.map(&event("order", 3, &OrderEvent::Paid(paid))).unwrap();
+        assert_eq!(set(&rows[0], "paid_shipment_id"), Some(&Value::Uuid(Uuid::from_u128(2))));
+        let cancelled = OrderCancelled { reason: EndReason::PaymentDeclined };
+        let rows = Orders.map(&event("order", 4, &OrderEvent::Cancelled(cancelled))).unwrap();
+        assert_eq!(set(&rows[0], "reason"), Some(&text("payment_declined")));
+    }
+
+    #[test]
+    fn parts_show_at_least_what_the_order_implies() {
+        // proves: ORD-1
+        for (order, own, shown) in [
+            ("pending", Some("initiated"), "initiated"),
+            ("paid", Some("initiated"), "captured"),
+            ("paid", None, "captured"),
+            ("delivered", Some("refunded"), "refunded"),
+            ("cancelled", Some("voided"), "voided"),
+        ] {
+            assert_eq!(implied_payment(order, own), shown, "{order} {own:?}");
+        }
+        for (order, own, shown) in [
+            ("stock_reserved", Some("requested"), "requested"),
+            ("paid", Some("requested"), "created"),
+            ("paid", None, "created"),
+            ("paid", Some("dispatched"), "dispatched"),
+            ("shipped", Some("created"), "dispatched"),
+            ("completed", None, "delivered"),
+            ("cancelled", Some("cancelled"), "cancelled"),
+        ] {
+            assert_eq!(implied_shipment(order, own), shown, "{order} {own:?}");
+        }
+    }
+
+    #[test]
+    fn what_cant_be_read_is_an_error_and_what_isnt_meant_is_nothing() {
+        assert!(Orders.map(&stored("order", 1, "order.placed", 1, "{}")).is_err());
+        assert!(Orders.map(&stored("order", 1, "order.sung", 1, "{}")).is_err());
+        assert!(Orders.map(&stored("order", 1, "order.delivered", 9, "{}")).is_err());
+        assert!(Orders.map(&stored("novel", 1, "novel.begun", 1, "?")).unwrap().is_empty());
+    }
+}

@@ -150,3 +150,41 @@ fn refund(event: &RecordedEvent, payment: Uuid, id: Uuid, mut set: Vec<(&'static
         set,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ID, event, set, text as t, usd};
+    use domain::shop::payment::{PaymentRefundSettled, PaymentRefunded};
+
+    #[test]
+    fn a_refund_is_a_row_beside_the_payments() {
+        let refund_id = Uuid::from_u128(3);
+        let refunded = PaymentEvent::Refunded(PaymentRefunded {
+            order_id: ID,
+            refund_id,
+            amount: usd(40),
+            reason: "scratch".into(),
+            refunded: usd(60),
+            status: PaymentStatus::PartiallyRefunded,
+        });
+        let rows = Payments.map(&event("payment", 5, &refunded)).unwrap();
+        let [refund, payment] = rows.as_slice() else { panic!("{rows:?}") };
+        assert_eq!(refund.key[2], Value::Uuid(refund_id));
+        assert_eq!(
+            (set(refund, "amount"), set(refund, "settled")),
+            (Some(&Value::Int(40)), Some(&Value::Bool(false)))
+        );
+        assert_eq!(set(refund, "accepted_version"), Some(&Value::Int(5)));
+        assert_eq!(set(payment, "status"), Some(&t("partially_refunded")));
+        assert_eq!(set(payment, "refunded_amount"), Some(&Value::Int(60)));
+        let settled = PaymentEvent::RefundSettled(PaymentRefundSettled {
+            order_id: ID,
+            refund_id,
+            provider_reference: "re".into(),
+        });
+        let rows = Payments.map(&event("payment", 6, &settled)).unwrap();
+        assert_eq!((set(&rows[0], "settled"), set(&rows[0], "amount")), (Some(&Value::Bool(true)), None));
+        assert_eq!(set(&rows[1], "status"), None);
+    }
+}

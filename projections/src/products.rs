@@ -99,3 +99,33 @@ fn details(
 fn price(price: Money) -> [(&'static str, Value); 2] {
     [("price_amount", Value::Int(price.amount)), ("currency", text(price.currency.code()))]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{event, now, set, stored, text as t, usd};
+    use domain::shop::product::{ProductDiscontinued, ProductPriceChanged};
+
+    #[test]
+    fn an_old_product_is_read_as_today() {
+        let data = r#"{"details":{"sku":"S","name":"Äpfel","description":"d","category":"c"},"price_cents":250,"currency":"EUR"}"#;
+        let rows = Products.map(&stored("product", 1, "product.created", 1, data)).unwrap();
+        assert_eq!(set(&rows[0], "price_amount"), Some(&Value::Int(250)));
+        assert_eq!(set(&rows[0], "currency"), Some(&t("EUR")));
+        assert_eq!(set(&rows[0], "sort_name"), Some(&t("apfel")));
+        assert_eq!(set(&rows[0], "attributes"), Some(&Value::Json("{}".into())));
+        assert_eq!(set(&rows[0], "created_at"), Some(&Value::Time(now())));
+    }
+
+    #[test]
+    fn a_change_sets_only_what_changed() {
+        let changed = ProductEvent::PriceChanged(ProductPriceChanged { old_price: usd(1), price: usd(2) });
+        let rows = Products.map(&event("product", 2, &changed)).unwrap();
+        let names: Vec<_> = rows[0].set.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["price_amount", "currency", "updated_at"]);
+        let gone = ProductEvent::Discontinued(ProductDiscontinued {});
+        let rows = Products.map(&event("product", 3, &gone)).unwrap();
+        assert_eq!(set(&rows[0], "discontinued"), Some(&Value::Bool(true)));
+        assert_eq!(rows[0].version, 3);
+    }
+}

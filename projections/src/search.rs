@@ -95,3 +95,37 @@ fn attribute_words(event: &RecordedEvent, attributes: &str) -> Result<Value, Dec
     let all: Vec<String> = attributes.values().flat_map(|value| words(value)).collect();
     Ok(text(all.join(" ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{event, set, text as t, usd};
+    use domain::shop::product::{ProductCreated, ProductDetails, ProductEvent, ProductPriceChanged};
+
+    #[test]
+    fn words_are_folded_by_the_projector() {
+        // proves: CAT-2
+        let details = ProductDetails {
+            sku: "KB-7".into(),
+            name: "Crème  Brûlée".into(),
+            description: "Süß & gut.".into(),
+            category: "Küche".into(),
+            attributes: [("Farbe".to_owned(), "Grün/Weiß".to_owned())].into(),
+        };
+        let created = ProductEvent::Created(ProductCreated { details, price: usd(5) });
+        let rows = Search.map(&event("product", 1, &created)).unwrap();
+        for (column, words) in [
+            ("name_words", "creme brulee"),
+            ("sku_words", "kb 7"),
+            ("description_words", "suss gut"),
+            ("category_words", "kuche"),
+            ("attribute_words", "grun weiss"),
+        ] {
+            assert_eq!(set(&rows[0], column), Some(&t(words)), "{column}");
+        }
+        assert_eq!(set(&rows[0], "category"), Some(&t("Küche")));
+        let changed = ProductEvent::PriceChanged(ProductPriceChanged { old_price: usd(5), price: usd(6) });
+        let rows = Search.map(&event("product", 2, &changed)).unwrap();
+        assert_eq!((set(&rows[0], "name_words"), rows[0].version), (None, 2));
+    }
+}

@@ -85,3 +85,23 @@ pub(crate) fn status_after(event: &ShipmentEvent) -> ShipmentStatus {
         ShipmentEvent::Delivered(_) => ShipmentStatus::Delivered,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ID, event, set, text as t};
+    use domain::shop::shipment::{ShipmentCreated, ShipmentFailed};
+
+    #[test]
+    fn a_status_follows_every_event() {
+        let created = ShipmentEvent::Created(ShipmentCreated { order_id: ID, carrier_reference: "c".into() });
+        let rows = Shipments.map(&event("shipment", 2, &created)).unwrap();
+        assert_eq!(
+            (set(&rows[0], "status"), set(&rows[0], "carrier_reference")),
+            (Some(&t("created")), Some(&t("c")))
+        );
+        let failed = ShipmentEvent::Failed(ShipmentFailed { order_id: ID, reason: "no".into() });
+        let rows = Shipments.map(&event("shipment", 2, &failed)).unwrap();
+        assert_eq!((set(&rows[0], "status"), set(&rows[0], "failure")), (Some(&t("failed")), Some(&t("no"))));
+    }
+}

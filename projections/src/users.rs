@@ -64,3 +64,28 @@ impl Projection for Users {
         }])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{event, set, text as t};
+    use domain::personal::Sealed;
+    use domain::shop::user::{Role, UserRegistered};
+
+    #[test]
+    fn personal_fields_stay_ciphertext_and_the_password_stays_in_the_log() {
+        // proves: SEC-6
+        let sealed = |text: &str| Sealed::from_text(text.to_owned());
+        let registered = UserEvent::Registered(UserRegistered {
+            email_claim: "claim".into(),
+            email: sealed("v1.e"),
+            name: sealed("v1.n"),
+            password_hash: sealed("v1.p"),
+            roles: vec![Role::Customer, Role::Support],
+        });
+        let rows = Users.map(&event("user", 1, &registered)).unwrap();
+        assert_eq!(set(&rows[0], "email"), Some(&t("v1.e")));
+        assert_eq!(set(&rows[0], "roles"), Some(&Value::Json(r#"["customer","support"]"#.into())));
+        assert!(!format!("{rows:?}").contains("v1.p"));
+    }
+}

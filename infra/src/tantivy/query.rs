@@ -1,7 +1,7 @@
 //! From a search's words and filters to a query.
 //!
 //! Every word must match somewhere. A word matches a field's word exactly, scored by BM25 and the field's weight, or with typing
-//! errors, which scores little: up to 3 characters none, up to 7 one, above two; a swap of neighbours counts as one.
+//! errors, which scores little: up to 2 characters none, up to 7 one, above two; a swap of neighbours counts as one.
 
 use std::ops::Bound;
 
