@@ -24,7 +24,7 @@ fn run(tape: Vec<u8>, mode: Mode) -> Story {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     // proves: SAG-1, SAG-4, ORD-2, PAY-1, PAY-2, PAY-3, INV-2
     #[test]
