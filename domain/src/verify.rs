@@ -1,8 +1,11 @@
 //! The verifier (P8): reads only the log, and names the first position that doesn't hold.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
-use crate::frame::{FrameView, Tail};
+use crate::event::RecordedEvent;
+use crate::frame::{CommandRecord, DecidedFrame, FrameView, Tail};
 use crate::merkle;
 use crate::position::Position;
 
@@ -22,6 +25,14 @@ pub struct Fault {
 /// The first fault, at the position of the changed event where one event is at fault, else at the frame's first
 /// position.
 pub fn verify_frame(store: Uuid, tail: &Tail, bytes: &[u8]) -> Result<Tail, Fault> {
+    verify_and_decode(store, tail, bytes).map(|(tail, _)| tail)
+}
+
+/// Like [`verify_frame`], and answers the frame's contents too.
+///
+/// # Errors
+/// See [`verify_frame`].
+pub fn verify_and_decode(store: Uuid, tail: &Tail, bytes: &[u8]) -> Result<(Tail, DecidedFrame), Fault> {
     let at = |n| Position { shard: tail.slot.shard, n };
     let fault = |n: u64, reason: String| Fault { position: at(n), reason };
     let first = tail.next_position;
@@ -50,10 +61,18 @@ pub fn verify_frame(store: Uuid, tail: &Tail, bytes: &[u8]) -> Result<Tail, Faul
     if let Some((_, reason)) = checks.iter().find(|(holds, _)| !holds) {
         return Err(fault(first, format!("{}: {reason}", tail.slot)));
     }
-    for (index, event) in frame.events.iter().enumerate() {
-        let n = first + index as u64;
-        crate::event::RecordedEvent::decode(event, at(n)).map_err(|e| fault(n, e.to_string()))?;
+    let mut events = Vec::with_capacity(frame.events.len());
+    for (n, event) in (first..).zip(&frame.events) {
+        let event = RecordedEvent::decode(event, at(n)).map_err(|e| fault(n, e.to_string()))?;
+        events.push(Arc::new(event));
     }
-    frame.decode_commands().map_err(|e| fault(first, format!("{}: {e}", tail.slot)))?;
-    Ok(Tail::after(header, frame.hash))
+    let commands = frame.decode_commands().map_err(|e| fault(first, format!("{}: {e}", tail.slot)))?;
+    let within = |record: &CommandRecord| {
+        record.first_event.checked_add(record.events).is_some_and(|end| end <= header.events)
+    };
+    if let Some(index) = commands.iter().position(|record| !within(record)) {
+        return Err(fault(first, format!("{}: command record {index} names events of others", tail.slot)));
+    }
+    let after = Tail::after(header, frame.hash);
+    Ok((after, DecidedFrame { events, commands, hash: frame.hash, header: frame.header }))
 }

@@ -52,7 +52,7 @@ pub(super) struct Building {
     pub(super) stored_events: Vec<Vec<u8>>,
     pub(super) events: Vec<Arc<RecordedEvent>>,
     pub(super) records: Vec<CommandRecord>,
-    /// Bytes of the events so far.
+    /// Bytes of the events and answers so far.
     pub(super) bytes: usize,
     /// Streams whose state in memory holds this frame's effect.
     pub(super) touched: Vec<StreamId>,
@@ -60,6 +60,9 @@ pub(super) struct Building {
     pub(super) supplied: Vec<CommandId>,
     answers: Vec<Answer>,
 }
+
+/// About what a command's record takes in a frame beside its answer.
+const RECORD_BYTES: usize = 100;
 
 /// The answer's JSON; an aggregate that has none answers nothing.
 fn answer_of(entry: &Entry) -> Vec<u8> {
@@ -127,6 +130,7 @@ impl Building {
             }
             Ok((events, answer)) => {
                 let index = self.records.len();
+                self.bytes += RECORD_BYTES + answer.len();
                 self.records.push(CommandRecord {
                     id: request.id,
                     body_hash: request.body_hash,
@@ -247,18 +251,18 @@ impl Building {
         self.answers.into_iter().for_each(|answer| answer.leave(head));
     }
 
-    /// The frame was not decided: nobody's answer counts, refusals included. `found` knows commands that the log holds
-    /// all the same.
+    /// The frame was not decided: nobody's answer counts, refusals included. `found` knows of commands that the log holds
+    /// all the same, or may hold.
     pub(super) fn answer_lost(
         self,
         error: &CommandError,
-        mut found: impl FnMut(CommandId) -> Option<Accepted>,
+        mut found: impl FnMut(&CommandRecord) -> Option<Result<Accepted, CommandError>>,
     ) {
         let records = self.records;
         for answer in self.answers {
             match answer {
                 Answer::Recorded { reply, index } => {
-                    reply.send(found(records[index].id).ok_or_else(|| error.clone()));
+                    reply.send(found(&records[index]).unwrap_or_else(|| Err(error.clone())));
                 }
                 Answer::Unchanged { reply, .. } | Answer::Refused { reply, .. } => {
                     reply.send(Err(error.clone()))

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::Timestamp;
-use domain::command::{Accepted, CommandError, CommandId};
-use domain::frame::{DecidedFrame, EncodedFrame, Slot, Tail, encode_frame};
-use domain::ports::log::{CommandResult, DerivedBatch, EventLog, LogError, StoredSnapshot};
+use domain::command::{CommandError, CommandId};
+use domain::frame::{DecidedFrame, EncodedFrame, Tail, encode_frame};
+use domain::ports::log::{CommandResult, DerivedBatch, LogError, StoredSnapshot};
 use domain::position::Shard;
 use domain::stream::StreamId;
 use futures::future::BoxFuture;
@@ -23,8 +23,8 @@ use super::building::Building;
 use super::config::{FrameSize, MAX_FRAME_JOBS};
 use super::job::Job;
 use super::loading::{load, unavailable};
-use super::overlay::{KnownResult, LoadMark, Overlay, repeated, token_position};
-use super::proposal::{Resolution, resolve};
+use super::overlay::{KnownResult, LoadMark, Overlay, repeated};
+use super::proposal::{Resolution, resolve, winners_results};
 use super::streams::{Entry, Streams};
 use super::takeover::Takeover;
 use super::waiting::WaitingRoom;
@@ -76,7 +76,10 @@ pub(super) struct FrameLoop {
     deriving: Option<BoxFuture<'static, u64>>,
     /// When outstanding derived rows are written even though they are few.
     derive_by: Option<Pin<Box<Sleep>>>,
-    snapshots: Vec<(StreamId, StoredSnapshot)>,
+    /// Snapshots to be written, each with the frame after which it was taken.
+    snapshots: Vec<(u64, StreamId, StoredSnapshot)>,
+    /// States left memory since jobs became ready.
+    left: bool,
     head: watch::Sender<u64>,
 }
 
@@ -109,6 +112,7 @@ impl FrameLoop {
             deriving: None,
             derive_by: None,
             snapshots: Vec::new(),
+            left: false,
             head,
         }
     }
@@ -143,11 +147,12 @@ impl FrameLoop {
                 () = async { match &mut self.derive_by { Some(due) => due.await, None => std::future::pending().await } } => {
                     self.start_deriving();
                 }
+                // Before the queue, which may never be empty.
+                () = stop.cancelled(), if !queue.is_closed() => queue.close(),
                 count = queue.recv_many(&mut inbox, INBOX), if open && room => {
                     open = count > 0;
                     inbox.drain(..).for_each(|job| self.admit(job));
                 }
-                () = stop.cancelled(), if !queue.is_closed() => queue.close(),
             }
         }
     }
@@ -265,12 +270,31 @@ impl FrameLoop {
         self.ready.extend(free);
     }
 
+    /// What was in memory when a job became ready may have left since: such a job waits aside again, and so do those behind it
+    /// on the same streams, so that they keep their order.
+    fn seat_unloaded(&mut self) {
+        if !std::mem::take(&mut self.left) {
+            return;
+        }
+        let mut seated: HashSet<StreamId> = HashSet::new();
+        for job in std::mem::take(&mut self.ready) {
+            let streams = job.streams();
+            if streams.iter().all(|stream| self.streams.contains(stream) && !seated.contains(stream)) {
+                self.ready.push_back(job);
+            } else {
+                seated.extend(streams);
+                self.place(job);
+            }
+        }
+    }
+
     /// Decides what is ready and proposes the frame; a batch that appends nothing confirms the tail instead.
     fn start_frame(&mut self) {
         if self.ready.is_empty() || self.overlay.bytes() > self.shared.config.overlay_bytes {
             return;
         }
-        self.streams.trim();
+        self.left |= self.streams.trim();
+        self.seat_unloaded();
         let now = domain::whole_micros(self.shared.clock.now()).max(self.last_time);
         let mut building = Building::new(&self.tail, now);
         let mut taken = 0;
@@ -278,13 +302,8 @@ impl FrameLoop {
             && taken < MAX_FRAME_JOBS
             && let Some(job) = self.ready.pop_front()
         {
-            // What was in memory when the job became ready may have left since.
-            if job.streams().iter().all(|stream| self.streams.contains(stream)) {
-                building.run(job, &mut self.streams, &self.shared.registry);
-                taken += 1;
-            } else {
-                self.place(job);
-            }
+            building.run(job, &mut self.streams, &self.shared.registry);
+            taken += 1;
         }
         if building.is_empty() {
             return;
@@ -323,6 +342,7 @@ impl FrameLoop {
             }
             (Outcome::Proposed(Resolution::NotWritten(reason)), _) => {
                 self.streams.forget(&building.touched);
+                self.left = true;
                 building.answer_lost(&CommandError::Unavailable(reason), |_| None);
                 None
             }
@@ -376,7 +396,7 @@ impl FrameLoop {
                         updated_at: entry.meta.updated_at.timestamp_micros(),
                         contents,
                     };
-                    self.snapshots.push((stream.clone(), snapshot));
+                    self.snapshots.push((self.tail.slot.frame - 1, stream.clone(), snapshot));
                 }
                 Err(error) => tracing::error!(%stream, %error, "no snapshot could be taken"),
             }
@@ -386,9 +406,15 @@ impl FrameLoop {
     /// Another owner has the slot. Its frames may hold my commands all the same: a repeat may have reached it.
     async fn deposed(&mut self, building: Building) {
         tracing::warn!(shard = %self.shard, epoch = self.epoch, "deposed: another owner has the next slot");
-        let winners = winners_results(Arc::clone(&self.shared.log), self.tail.slot).await;
+        let (winners, complete) = winners_results(&*self.shared.log, self.tail.slot).await;
         let error = CommandError::Unavailable(format!("this process no longer owns shard {}", self.shard));
-        building.answer_lost(&error, |id| winners.iter().find(|accepted| accepted.id == id).cloned());
+        building.answer_lost(&error, |lost| match winners.iter().find(|won| won.accepted.id == lost.id) {
+            Some(won) if won.body_hash == lost.body_hash => Some(Ok(won.accepted.clone())),
+            Some(_) => Some(Err(CommandError::BodyMismatch)),
+            None if complete => None,
+            // It may stand in a frame that couldn't be read.
+            None => Some(Err(CommandError::OutcomeUnknown(lost.id))),
+        });
         for job in self.ready.drain(..).chain(self.waiting.drain()) {
             job.fail(error.clone());
         }
@@ -412,7 +438,12 @@ impl FrameLoop {
         self.derive_by = None;
         let frames = self.overlay.outstanding(DERIVE_BYTES);
         let Some(last) = frames.last().map(|frame| frame.header.slot.frame) else { return };
-        let batch = DerivedBatch { frames, snapshots: std::mem::take(&mut self.snapshots) };
+        // A snapshot of a later frame would claim what the batch doesn't write (P6).
+        let (due, later) = std::mem::take(&mut self.snapshots).into_iter().partition(|(at, ..)| *at <= last);
+        self.snapshots = later;
+        let due: Vec<(u64, StreamId, StoredSnapshot)> = due;
+        let snapshots = due.into_iter().map(|(_, stream, snapshot)| (stream, snapshot)).collect();
+        let batch = DerivedBatch { frames, snapshots };
         let (shared, shard) = (Arc::clone(&self.shared), self.shard);
         self.deriving = Some(Box::pin(async move {
             let mut pause = Duration::from_millis(10);
@@ -450,21 +481,4 @@ fn release_id(active: &mut HashSet<CommandId>, job: &Job) {
     {
         active.remove(&request.id);
     }
-}
-
-/// The commands of the frames from the lost slot on, as far as they can be read.
-async fn winners_results(log: Arc<dyn EventLog>, lost: Slot) -> Vec<Accepted> {
-    const FRAMES: usize = 1_000;
-    let rows = log.read_frames(lost.shard, lost.frame, FRAMES, DERIVE_BYTES).await.unwrap_or_else(|error| {
-        tracing::warn!(%lost, %error, "the winner's frames can't be read");
-        Vec::new()
-    });
-    let frames = rows.iter().filter_map(|row| DecidedFrame::decode(row).ok());
-    frames
-        .flat_map(|DecidedFrame { header, commands, .. }| {
-            commands
-                .into_iter()
-                .map(move |record| repeated(&record, token_position(&header, &record)).accepted)
-        })
-        .collect()
 }

@@ -35,6 +35,7 @@ pub struct Owners {
     shared: Arc<Shared>,
     queues: Vec<Queue>,
     stop: CancellationToken,
+    give_up: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -54,17 +55,20 @@ impl Owners {
         let shared = Arc::new(Shared { log, registry, fan_out, clock, config, store });
         let takeovers = (0..store.shards).map(|n| take_over(&shared, Shard(n)));
         let takeovers = futures::future::try_join_all(takeovers).await?;
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
+        let tasks = TaskTracker::new();
         let queues = (0..store.shards).zip(takeovers).map(|(n, takeover)| {
             let (jobs, receiver) = mpsc::channel(shared.config.queue);
             let (head, head_seen) = watch::channel(takeover.tail.head());
             let shared = Arc::clone(&shared);
-            tasks.spawn(own(shared, Shard(n), takeover, receiver, head, stop.clone()));
+            let owned = own(shared, Shard(n), takeover, receiver, head, stop.clone());
+            // Storage that doesn't answer is asked again for ever, but not after the end.
+            tasks.spawn(give_up.clone().run_until_cancelled_owned(owned));
             Queue { jobs, head: head_seen }
         });
         let queues = queues.collect();
         tasks.close();
-        Ok(Self { shared, queues, stop, tasks })
+        Ok(Self { shared, queues, stop, give_up, tasks })
     }
 
     /// The last decided position of every shard, in shard order.
@@ -76,12 +80,15 @@ impl Owners {
             .collect()
     }
 
-    /// Takes no more commands, answers what was accepted, writes what is outstanding behind, and ends.
+    /// Takes no more commands, answers what was accepted, writes what is outstanding behind, and ends: within twice
+    /// [`OwnerConfig::stop_within`], after which callers still waiting learn that their outcome is unknown.
     pub async fn stop(&self) {
         self.stop.cancel();
         let within = self.shared.config.stop_within * 2;
         if tokio::time::timeout(within, self.tasks.wait()).await.is_err() {
             tracing::error!("owners did not stop in time; outcomes still open stay open");
+            self.give_up.cancel();
+            self.tasks.wait().await;
         }
     }
 
@@ -182,6 +189,9 @@ impl CommandGateway for Owners {
     }
 }
 
+/// Between attempts to take a shard over again.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
 /// Owns a shard until told to stop: runs its loop, and takes the shard over again where that is the policy.
 async fn own(
     shared: Arc<Shared>,
@@ -192,7 +202,7 @@ async fn own(
     stop: CancellationToken,
 ) {
     let mut start = Some(takeover);
-    let mut pause = Duration::from_millis(50);
+    let mut pause = FIRST_PAUSE;
     while let Some(takeover) = start.take() {
         let mut frames = FrameLoop::new(Arc::clone(&shared), shard, takeover, head.clone());
         let ended = AssertUnwindSafe(frames.run(&mut queue, &stop)).catch_unwind().await;
@@ -210,8 +220,15 @@ async fn own(
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => break,
             }
-            match take_over(&shared, shard).await {
-                Ok(takeover) => start = Some(takeover),
+            let taken = tokio::select! {
+                taken = take_over(&shared, shard) => taken,
+                () = stop.cancelled() => break,
+            };
+            match taken {
+                Ok(takeover) => {
+                    start = Some(takeover);
+                    pause = FIRST_PAUSE;
+                }
                 Err(error) => {
                     tracing::error!(%shard, %error, "the shard can't be taken over, trying again");
                     pause = (pause * 2).min(Duration::from_secs(5));

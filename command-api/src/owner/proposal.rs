@@ -1,10 +1,13 @@
-//! One slot, one outcome (P3): the same bytes are sent until they are applied or another row comes back.
+//! One slot, one outcome (P3): the same bytes are sent until they are applied or another row comes back. Then the winner's frames
+//! tell what became of the loser's commands (P4).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::frame::{EncodedFrame, FrameView};
+use domain::frame::{DecidedFrame, EncodedFrame, FrameView, Slot};
 use domain::ports::log::{Decision, EventLog, ProposeError};
+
+use super::overlay::{KnownResult, repeated, token_position};
 
 /// What became of a proposal.
 #[derive(Debug)]
@@ -45,4 +48,40 @@ pub(super) async fn resolve(log: Arc<dyn EventLog>, frame: Arc<EncodedFrame>) ->
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// A loser looks for its commands in so many frames at most, since its callers wait.
+const WINNERS_FRAMES: u64 = 10_000;
+const PAGE_FRAMES: usize = 1_000;
+const PAGE_BYTES: usize = 4 << 20;
+
+/// The commands of the frames from the lost slot on, and whether these are all of them.
+pub(super) async fn winners_results(log: &dyn EventLog, lost: Slot) -> (Vec<KnownResult>, bool) {
+    let mut results = Vec::new();
+    let mut next = lost.frame;
+    while next < lost.frame + WINNERS_FRAMES {
+        let rows = match log.read_frames(lost.shard, next, PAGE_FRAMES, PAGE_BYTES).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(%lost, %error, "the winner's frames can't be read");
+                return (results, false);
+            }
+        };
+        if rows.is_empty() {
+            // A page that lags behind the slot that was lost says nothing.
+            return (results, next > lost.frame);
+        }
+        for row in rows {
+            match DecidedFrame::decode(&row) {
+                Ok(DecidedFrame { header, commands, .. }) => results
+                    .extend(commands.iter().map(|record| repeated(record, token_position(&header, record)))),
+                Err(error) => {
+                    tracing::warn!(%lost, frame = next, %error, "a winner's frame can't be read");
+                    return (results, false);
+                }
+            }
+            next += 1;
+        }
+    }
+    (results, false)
 }

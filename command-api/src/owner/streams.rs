@@ -91,10 +91,12 @@ impl Streams {
         }
     }
 
-    /// Makes room. Only to be called when no frame is in flight: a state that holds its tentative effect can't be reloaded.
-    pub(super) fn trim(&mut self) {
+    /// Makes room, and says whether a state left. Only to be called when no frame is in flight: a state that holds its tentative effect can't be reloaded.
+    pub(super) fn trim(&mut self) -> bool {
+        let surplus = self.entries.len() > self.keep;
         while self.entries.len() > self.keep {
             self.entries.pop_lru();
         }
+        surplus
     }
 }

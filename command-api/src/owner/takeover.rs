@@ -7,7 +7,7 @@ use domain::command::CommandError;
 use domain::frame::{DecidedFrame, Slot, Tail, encode_frame};
 use domain::ports::log::DerivedBatch;
 use domain::position::{Position, Shard};
-use domain::verify::verify_frame;
+use domain::verify::verify_and_decode;
 use uuid::Uuid;
 
 use super::Shared;
@@ -72,7 +72,11 @@ async fn start(shared: &Shared, shard: Shard) -> Result<(Tail, u64), CommandErro
         Some(row) => {
             let frame = DecidedFrame::decode(&row)
                 .map_err(|e| CommandError::Internal(format!("frame {through} of shard {shard}: {e}")))?;
-            Ok((Tail::after(&frame.header, frame.hash), through))
+            let (found, belongs) = (&frame.header, Slot { shard, frame: through });
+            if found.slot != belongs || found.store != shared.store.id {
+                return Err(CommandError::Internal(format!("{belongs} holds a frame from elsewhere")));
+            }
+            Ok((Tail::after(found, frame.hash), through))
         }
         None => {
             tracing::warn!(%shard, through, "derived rows claim frames that the log doesn't have; rewriting them");
@@ -86,9 +90,9 @@ impl Reading<'_> {
     /// Follows a decided frame. When the overlay is full, derived rows are written before reading on.
     async fn adopt(&mut self, row: &[u8]) -> Result<(), CommandError> {
         let internal = |reason: String| CommandError::Internal(format!("shard {}: {reason}", self.shard));
-        let tail = verify_frame(self.shared.store.id, &self.tail, row)
+        let (tail, frame) = verify_and_decode(self.shared.store.id, &self.tail, row)
             .map_err(|fault| internal(fault.to_string()))?;
-        let frame = Arc::new(DecidedFrame::decode(row).map_err(|e| internal(e.to_string()))?);
+        let frame = Arc::new(frame);
         self.overlay.add(&frame, row.len());
         // The feed may have seen it from the owner before, or never.
         self.shared.fan_out.publish(frame);
