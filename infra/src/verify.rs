@@ -1,14 +1,22 @@
 //! Verifying a store (P8): first the log, from its bytes alone, then the derived rows, which auditors read.
+//!
+//! Of the log: every frame's place, links, hashes and contents ([`domain::verify`]), that the versions of every stream are
+//! 1, 2, 3, … in order, and that times never decrease. For the versions it keeps about 50 bytes for each stream of one shard at a time.
 
+use std::collections::HashMap;
+
+use domain::Timestamp;
+use domain::event::RecordedEvent;
 use domain::frame::{DecidedFrame, Tail};
 use domain::merkle::Hash;
 use domain::ports::log::{EventLog, LogError};
 use domain::position::{Position, Shard};
-use domain::verify::{Fault, verify_frame};
+use domain::verify::{Fault, verify_and_decode};
 use serde::{Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::derived_digest::DerivedDigest;
+use crate::derived_digest::{DerivedDigest, stream_key};
 
 /// A page of frames: at most so many, and about so many bytes.
 const PAGE_FRAMES: usize = 1024;
@@ -85,8 +93,12 @@ async fn verify_shard(
         tail: Tail::empty(shard),
         through: derived.through,
         expected: DerivedDigest::default(),
+        versions: HashMap::new(),
+        last_time: Timestamp::MIN_UTC,
+        ends: Vec::new(),
     };
     loop {
+        let from = walk.tail.slot.frame;
         let page = match log.read_frames(shard, walk.tail.slot.frame, PAGE_FRAMES, PAGE_BYTES).await {
             Ok(page) if page.is_empty() => break,
             Ok(page) => page,
@@ -103,6 +115,9 @@ async fn verify_shard(
         if fault.is_some() {
             return Ok((walk.tail, fault));
         }
+        if let Some(fault) = compare_index(log, shard, from, &std::mem::take(&mut walk.ends)).await? {
+            return Ok((walk.tail, Some(fault)));
+        }
         progress(shard, walk.head());
     }
     let fault = compare_derived(log, &mut walk, derived).await?;
@@ -117,6 +132,11 @@ struct Walk {
     through: u64,
     /// Of the rows that the frames so far lead to.
     expected: DerivedDigest,
+    /// The last version of every stream so far, under the first half of a SHA-256 of its key.
+    versions: HashMap<[u8; 16], u64>,
+    last_time: Timestamp,
+    /// The last positions of the frames of this page.
+    ends: Vec<u64>,
 }
 
 impl Walk {
@@ -130,20 +150,68 @@ impl Walk {
 
     fn page(mut self, page: &[Vec<u8>]) -> (Self, Option<Fault>) {
         for bytes in page {
-            let (slot, next) = (self.tail.slot, self.next());
-            match verify_frame(self.store, &self.tail, bytes) {
-                Ok(tail) => self.tail = tail,
-                Err(fault) => return (self, Some(fault)),
-            }
-            if slot.frame <= self.through {
-                match DecidedFrame::decode(bytes) {
-                    Ok(frame) => self.expected.frame(&frame),
-                    Err(error) => return (self, Some(Fault { position: next, reason: error.to_string() })),
+            let slot = self.tail.slot;
+            let frame = match verify_and_decode(self.store, &self.tail, bytes) {
+                Ok((tail, frame)) => {
+                    self.tail = tail;
+                    frame
                 }
+                Err(fault) => return (self, Some(fault)),
+            };
+            if let Some(fault) = frame.events.iter().find_map(|event| self.follow(event)) {
+                return (self, Some(fault));
+            }
+            self.ends.push(frame.header.last_position());
+            if slot.frame <= self.through {
+                self.expected.frame(&frame);
             }
         }
         (self, None)
     }
+
+    /// What only the events before this one can tell.
+    fn follow(&mut self, event: &RecordedEvent) -> Option<Fault> {
+        let fault = |reason: String| Some(Fault { position: event.position, reason });
+        let digest = Sha256::digest(stream_key(&event.stream));
+        let mut name = [0; 16];
+        name.copy_from_slice(&digest[..16]);
+        let version = self.versions.entry(name).or_default();
+        if event.version != *version + 1 {
+            return fault(format!("version {} of {} follows version {version}", event.version, event.stream));
+        }
+        *version += 1;
+        if event.time < self.last_time {
+            return fault("its time lies before that of the event before it".to_owned());
+        }
+        self.last_time = event.time;
+        None
+    }
+}
+
+/// Compares the log's own index of positions with the frames of a page, which begins at frame `from`.
+async fn compare_index(
+    log: &dyn EventLog,
+    shard: Shard,
+    from: u64,
+    ends: &[u64],
+) -> Result<Option<Fault>, LogError> {
+    let fault = |frame: u64, n: u64| {
+        let reason = format!("frame {frame} of shard {shard}: the index of positions says otherwise");
+        Some(Fault { position: Position { shard, n }, reason })
+    };
+    let indexed = match log.indexed_positions(shard, from, ends.len()).await {
+        Ok(None) => return Ok(None),
+        Ok(Some(indexed)) => indexed,
+        Err(error) => {
+            let n = ends.first().copied().unwrap_or(0).max(1);
+            return as_fault(Position { shard, n }, error).map(Some);
+        }
+    };
+    let differs = (from..).zip(ends.iter().zip(indexed.iter().map(Some).chain(std::iter::repeat(None))));
+    Ok(differs.filter(|(_, (end, found))| Some(*end) != *found).find_map(|(frame, (end, _))| {
+        // A fence before the first event ends at position 0.
+        fault(frame, (*end).max(1))
+    }))
 }
 
 /// A digest of derived rows, and the frame that they reach.

@@ -188,6 +188,21 @@ pub trait EventLog: LogReader {
     /// [`LogError`].
     async fn drop_derived(&self, shard: Shard) -> Result<(), LogError>;
 
+    /// The last position of each frame from frame number `from` on, at most `limit`, as the index behind
+    /// [`LogReader::frame_of_position`] has it; `None` when the backend keeps none beside the frames. It is an aid and no proof:
+    /// the verifier compares it with the frames.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    async fn indexed_positions(
+        &self,
+        _shard: Shard,
+        _from: u64,
+        _limit: usize,
+    ) -> Result<Option<Vec<u64>>, LogError> {
+        Ok(None)
+    }
+
     /// A digest over the shard's derived rows (pointers, command results; not snapshots), for comparison after a rewrite.
     ///
     /// # Errors

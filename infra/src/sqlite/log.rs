@@ -174,6 +174,15 @@ impl EventLog for SqliteLog {
         self.write(move |conn| derived::drop_rows(conn, shard)).await
     }
 
+    async fn indexed_positions(
+        &self,
+        shard: Shard,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<Vec<u64>>, LogError> {
+        self.reads.run(move |files| reads::last_positions(files, shard, from, limit).map(Some)).await
+    }
+
     async fn derived_digest(&self, shard: Shard) -> Result<Hash, LogError> {
         self.reads.run(move |files| reads::derived_digest(files, shard)).await
     }

@@ -149,6 +149,23 @@ pub(super) fn frame_of_position(files: &ReadFiles, position: Position) -> Result
     Ok(low)
 }
 
+/// The column that [`frame_of_position`] searches, as it stands.
+pub(super) fn last_positions(
+    files: &ReadFiles,
+    shard: Shard,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<u64>, LogError> {
+    let mut statement =
+        files.log.prepare_cached(include_str!("select_last_positions.sql")).map_err(log_failed)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement
+        .query_map((key(shard, from), key(shard, MAX_FRAME), limit), |row| row.get::<_, i64>(0))
+        .map_err(log_failed)?;
+    // No position is negative: such a value is as wrong as any that no frame has.
+    rows.map(|n| n.map(|n| u64::try_from(n).unwrap_or(u64::MAX)).map_err(log_failed)).collect()
+}
+
 fn frame(files: &ReadFiles, slot: Slot) -> Result<Vec<u8>, LogError> {
     let mut statement = files.log.prepare_cached(include_str!("select_frame.sql")).map_err(log_failed)?;
     let bytes = statement.query_row([key(slot.shard, slot.frame)], |row| row.get(0)).optional();
