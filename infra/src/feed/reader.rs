@@ -11,6 +11,7 @@ use domain::ports::log::{LogError, LogReader};
 use domain::position::{Position, Seen, Shard};
 use futures::future::join_all;
 use tokio::sync::watch;
+use tokio::time::{Duration, Instant};
 
 use super::Inner;
 
@@ -19,6 +20,8 @@ const BATCH: usize = 2000;
 /// A page read from the log for one shard: at most so many frames, and about so many bytes, divided among the shards.
 const PAGE_FRAMES: usize = 1024;
 const PAGES_BYTES: usize = 8 << 20;
+/// A shard whose page couldn't be read is left out for so long, so that it costs the others little.
+const REST: Duration = Duration::from_millis(200);
 
 pub(super) struct InProcessReader {
     inner: Arc<Inner>,
@@ -37,6 +40,8 @@ struct Place {
     pending: VecDeque<Arc<RecordedEvent>>,
     /// The frame that follows the last page; `None` after events from the ring.
     next_frame: Option<u64>,
+    /// Its last page couldn't be read: left out until then.
+    rests_until: Option<Instant>,
 }
 
 struct Page {
@@ -47,20 +52,35 @@ struct Page {
 impl InProcessReader {
     pub(super) fn new(inner: Arc<Inner>, seen: &Seen) -> Self {
         let shards = (0..inner.log.store().shards).map(Shard);
-        let place =
-            |shard| Place { shard, next: seen.last(shard) + 1, pending: VecDeque::new(), next_frame: None };
+        let place = |shard| Place {
+            shard,
+            next: seen.last(shard) + 1,
+            pending: VecDeque::new(),
+            next_frame: None,
+            rests_until: None,
+        };
         let shards = shards.map(place).collect();
         Self { published: inner.published.subscribe(), shards, inner, turn: 0 }
     }
 
     /// The shards that have news which only the log can tell.
-    fn behind(&self) -> Vec<usize> {
+    fn behind(&mut self) -> Vec<usize> {
+        let now = Instant::now();
+        for place in &mut self.shards {
+            place.rests_until = place.rests_until.filter(|until| *until > now);
+        }
         let needs_log = |place: &Place| {
             place.pending.is_empty()
                 && self.inner.ring(place.shard, |ring| place.next <= ring.head() && !ring.reaches(place.next))
                     == Some(true)
         };
-        (0..self.shards.len()).filter(|i| needs_log(&self.shards[*i])).collect()
+        let awake = |place: &Place| place.rests_until.is_none();
+        (0..self.shards.len()).filter(|i| awake(&self.shards[*i]) && needs_log(&self.shards[*i])).collect()
+    }
+
+    /// When the first of the resting shards is to be tried again.
+    fn next_try(&self) -> Option<Instant> {
+        self.shards.iter().filter_map(|place| place.rests_until).min()
     }
 
     /// Hands out what is at hand, in turn, so that no busy shard keeps the others waiting; `None` when there is no news.
@@ -108,14 +128,15 @@ impl InProcessReader {
                 Ok(page) => {
                     self.shards[*index].pending = page.events;
                     self.shards[*index].next_frame = Some(page.next_frame);
+                    self.shards[*index].rests_until = None;
                 }
                 Err(error) => {
                     self.shards[*index].next_frame = None;
+                    self.shards[*index].rests_until = Some(Instant::now() + REST);
                     failed = Some(error);
                 }
             }
         }
-        // Pages that did come are kept: the next call hands them out.
         failed.map_or(Ok(()), Err)
     }
 }
@@ -142,19 +163,29 @@ async fn page(
             ));
         }
         for bytes in frames {
-            let slot = Slot { shard, frame };
-            let unreadable = |e: domain::frame::WireError| LogError::Corrupt(slot.to_string(), e.to_string());
-            let view = FrameView::parse(&bytes).map_err(unreadable)?;
-            let decoded = view.decode_events().map_err(unreadable)?;
-            events.extend(decoded.into_iter().filter(|event| event.position.n >= next.n).map(Arc::new));
+            match decode(Slot { shard, frame }, &bytes, next.n + events.len() as u64) {
+                Ok(decoded) => events.extend(decoded),
+                // What comes before is handed out first; the next page begins with this frame, and says so.
+                Err(_) if !events.is_empty() => break,
+                Err(error) => return Err(error),
+            }
             frame += 1;
         }
     }
-    let dense = events.iter().zip(next.n..).all(|(event, n)| event.position == Position { shard, n });
-    if !dense {
-        return Err(LogError::Corrupt(next.to_string(), "the log's positions are not dense here".to_owned()));
-    }
     Ok(Page { events, next_frame: frame })
+}
+
+/// The frame's events from position `next` on, which must be the first of them.
+fn decode(slot: Slot, bytes: &[u8], next: u64) -> Result<Vec<Arc<RecordedEvent>>, LogError> {
+    let unreadable = |e: domain::frame::WireError| LogError::Corrupt(slot.to_string(), e.to_string());
+    let view = FrameView::parse(bytes).map_err(unreadable)?;
+    let decoded = view.decode_events().map_err(unreadable)?;
+    let events: Vec<_> = decoded.into_iter().filter(|event| event.position.n >= next).map(Arc::new).collect();
+    let dense = events.first().is_none_or(|event| event.position == Position { shard: slot.shard, n: next });
+    if !dense {
+        return Err(LogError::Corrupt(slot.to_string(), "the log's positions are not dense here".to_owned()));
+    }
+    Ok(events)
 }
 
 #[async_trait]
@@ -164,15 +195,28 @@ impl FeedReader for InProcessReader {
             // Marked as seen before looking, so that what is published meanwhile ends the wait below.
             self.published.borrow_and_update();
             let behind = self.behind();
-            if !behind.is_empty() {
-                self.fetch(&behind).await?;
+            let failed = if behind.is_empty() { None } else { self.fetch(&behind).await.err() };
+            let news = match self.collect() {
+                Some(batch) if !batch.is_empty() => {
+                    if let Some(error) = failed {
+                        tracing::warn!(%error, "a shard can't be read and waits; the others go on");
+                    }
+                    return Ok(batch);
+                }
+                batch => batch.is_some(),
+            };
+            if let Some(error) = failed {
+                return Err(error);
             }
-            match self.collect() {
-                Some(batch) if !batch.is_empty() => return Ok(batch),
+            // The sender lives in `inner`, which this reader keeps, so a wait for it ends with news only.
+            match self.next_try() {
                 // A ring went on meanwhile: the log has what it dropped.
-                Some(_) => {}
-                // The sender lives in `inner`, which this reader keeps, so the wait ends with news only.
+                None if news => {}
                 None => drop(self.published.changed().await),
+                Some(at) => tokio::select! {
+                    published = self.published.changed() => drop(published),
+                    () = tokio::time::sleep_until(at) => {}
+                },
             }
         }
     }

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use domain::event::RecordedEvent;
 use domain::ports::feed::{FanOut, Feed, FeedReader};
+use domain::ports::log::EventLog as _;
 use domain::position::Arrival;
 use tempfile::tempdir;
 
@@ -160,4 +161,35 @@ async fn a_call_that_is_cancelled_loses_nothing() {
     }
     let got: u64 = seen.positions().map(|p| p.n).sum();
     read(&mut *reader, &mut seen, usize::try_from(360 - got).unwrap()).await;
+}
+
+// proves: P7
+#[tokio::test]
+async fn a_frame_that_cannot_be_read_holds_up_its_own_shard_only() {
+    let dir = tempdir().unwrap();
+    let log = open_log(dir.path());
+    let mut chains = chains(&log);
+    decide_many(&log, &mut chains, 5).await;
+    let sql = rusqlite::Connection::open(dir.path().join(crate::sqlite::log::LOG_FILE)).unwrap();
+    // Frame 4 of shard 1.
+    let slot = (1_i64 << 48) | 4;
+    let broken = "UPDATE log SET bytes = substr(bytes, 1, length(bytes) - 1) WHERE slot = ?1";
+    let bytes = log.read_slot(Slot { shard: Shard(1), frame: 4 }).await.unwrap().unwrap();
+    assert_eq!(sql.execute(broken, [slot]).unwrap(), 1);
+
+    let feed = InProcessFeed::open(log.clone()).await.unwrap();
+    let mut seen = Seen::none(SHARDS);
+    let mut reader = feed.subscribe("test", &seen).await.unwrap();
+    // Three shards whole, and what comes before the broken frame.
+    read(&mut *reader, &mut seen, 3 * 15 + 9).await;
+    let told = tokio::time::timeout(Duration::from_secs(20), reader.next()).await.unwrap();
+    assert!(matches!(told, Err(LogError::Corrupt(..))), "{told:?}");
+    // New events of the others come, whether the broken one was just tried or not.
+    for n in [0, 2, 3] {
+        feed.publish(decide(&log, chains[n].next(2)).await);
+        read(&mut *reader, &mut seen, 2).await;
+    }
+    // Once it can be read it goes on without a gap.
+    sql.execute("UPDATE log SET bytes = ?2 WHERE slot = ?1", (slot, bytes)).unwrap();
+    read(&mut *reader, &mut seen, 6).await;
 }
