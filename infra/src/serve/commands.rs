@@ -9,7 +9,7 @@ use command_api::http::tokens::Tokens;
 use command_api::owner::{OnDeposed, OwnerConfig, Owners};
 use domain::aggregate::Registry;
 use domain::ports::clock::{Clock, SystemClock};
-use domain::ports::feed::FanOut;
+use domain::ports::feed::{FanOut, Feed as _};
 use domain::ports::gateway::CommandGateway;
 use domain::ports::keys::SubjectKeys;
 use domain::ports::log::{EventLog, LogReader};
@@ -45,11 +45,14 @@ impl CommandSide {
         let dir: &Path = &config.data.dir;
         let directories = DataDir::open_all(&config.directories())?;
         let log = Arc::new(SqliteLog::open(config.log.url.directory(dir), config.log.shards)?);
-        let keys: Arc<dyn SubjectKeys> = Arc::new(SqliteKeys::open(dir)?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tokens = Tokens::new(signing_keys(dir)?, Arc::clone(&clock));
         let tokens = Arc::new(tokens.named(&config.auth.issuer, &config.auth.audience));
         let feed = Arc::new(InProcessFeed::open(Arc::clone(&log) as Arc<dyn LogReader>).await?);
+        // A new store gets new keys; a log that has events refers to those that it was written with.
+        let used = feed.heads().iter().any(|head| head.n > 0);
+        let keys = if used { SqliteKeys::open_existing(dir)? } else { SqliteKeys::open(dir)? };
+        let keys: Arc<dyn SubjectKeys> = Arc::new(keys);
         let registry = Arc::new(sagas::registry());
         // No other process can own a shard of a locked directory, so a loss of ownership is always this process's own doing.
         let owner_config = OwnerConfig { on_deposed: OnDeposed::TakeOverAgain, ..OwnerConfig::default() };

@@ -39,6 +39,16 @@ pub enum OpenKeysError {
         /// Its layout.
         found: i64,
     },
+    /// The log has events, so there were keys once; new ones would fit nothing that is stored.
+    #[error(
+        "{} is missing or empty, but the log has events: without its keys no e-mail address is known any more and personal data \
+         stays sealed; put the file back",
+        file.display()
+    )]
+    Missing {
+        /// The file.
+        file: PathBuf,
+    },
     /// The file can't be read or written.
     #[error("{}: {source}", file.display())]
     Storage {
@@ -82,7 +92,19 @@ impl SqliteKeys {
     /// # Errors
     /// [`OpenKeysError`].
     pub fn open(dir: &Path) -> Result<Self, OpenKeysError> {
-        let (conn, blind) = store::open(&dir.join(KEYS_FILE))?;
+        Self::over(store::open(&dir.join(KEYS_FILE), true)?)
+    }
+
+    /// Opens `keys.db` in `dir` for a log that has events: it isn't made anew, since nothing that was stored could be opened, and
+    /// nobody found by an e-mail address, with new keys.
+    ///
+    /// # Errors
+    /// [`OpenKeysError`]; [`OpenKeysError::Missing`] when there is none.
+    pub fn open_existing(dir: &Path) -> Result<Self, OpenKeysError> {
+        Self::over(store::open(&dir.join(KEYS_FILE), false)?)
+    }
+
+    fn over((conn, blind): (rusqlite::Connection, BlindKey)) -> Result<Self, OpenKeysError> {
         let thread = DbThread::spawn("subject-keys", conn).map_err(OpenKeysError::Thread)?;
         Ok(Self { thread, cache: Arc::new(Mutex::new(LruCache::new(CACHED))), blind })
     }

@@ -11,11 +11,16 @@ use crate::sqlite::connection::{Durability, open_writer, schema_version};
 
 const SCHEMA_VERSION: i64 = 1;
 
-pub(super) fn open(file: &Path) -> Result<(Connection, BlindKey), OpenKeysError> {
+pub(super) fn open(file: &Path, make: bool) -> Result<(Connection, BlindKey), OpenKeysError> {
+    let missing = || OpenKeysError::Missing { file: file.to_owned() };
+    if !make && !file.exists() {
+        return Err(missing());
+    }
     let storage = |source| OpenKeysError::Storage { file: file.to_owned(), source };
     let mut conn = open_writer(file, Durability::Fsync).map_err(storage)?;
     conn.pragma_update(None, "secure_delete", "ON").map_err(storage)?;
     match schema_version(&conn).map_err(storage)? {
+        0 if !make => return Err(missing()),
         0 => create(&mut conn).map_err(storage)?,
         SCHEMA_VERSION => {}
         found => return Err(OpenKeysError::Newer { file: file.to_owned(), found }),

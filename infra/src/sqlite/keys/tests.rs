@@ -68,6 +68,18 @@ async fn a_destroyed_key_is_in_no_file_and_never_comes_back() {
     keys.seal(&subject("a"), &["x"]).await.unwrap();
 }
 
+#[test]
+fn keys_that_are_gone_are_not_made_anew_for_a_log_with_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(KEYS_FILE);
+    let missing = || matches!(SqliteKeys::open_existing(dir.path()), Err(OpenKeysError::Missing { .. }));
+    assert!(missing() && !file.exists());
+    std::fs::write(&file, []).unwrap();
+    assert!(missing(), "an empty file");
+    let blind = SqliteKeys::open(dir.path()).unwrap().blind("x");
+    assert_eq!(SqliteKeys::open_existing(dir.path()).unwrap().blind("x"), blind);
+}
+
 #[tokio::test]
 async fn values_that_were_changed_or_moved_are_broken() {
     let dir = tempfile::tempdir().unwrap();
