@@ -63,7 +63,9 @@ mod tests {
         let end = Keyset { value: SortValue::Text("a\"b".into()), created: -5, id: Uuid::now_v7() };
         let text = end.to_text("name");
         assert_eq!(Keyset::parse(&text, "name"), Ok(end));
-        for (text, order) in [(text.as_str(), "price"), ("", "name"), ("[]", "name"), ("{}", "name"), ("[\"name\",1]", "name")] {
+        for (text, order) in
+            [(text.as_str(), "price"), ("", "name"), ("[]", "name"), ("{}", "name"), ("[\"name\",1]", "name")]
+        {
             assert_eq!(Keyset::parse(text, order), Err(ReadError::BadCursor), "{text}");
         }
     }

@@ -10,7 +10,7 @@ use domain::ports::feed::{Feed, FeedReader};
 use domain::ports::log::{LogError, LogReader};
 use domain::position::Seen;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +71,7 @@ pub struct Runner {
     shared: Arc<Shared>,
     requests: mpsc::Sender<Request>,
     task: Mutex<Option<JoinHandle<()>>>,
+    ended: AbortHandle,
 }
 
 struct Request {
@@ -156,8 +157,9 @@ impl Runner {
             pending_since: None,
         };
         work.report(None, None);
-        let task = Mutex::new(Some(tokio::spawn(work.run(inbox))));
-        Ok(Self { watermarks, shared, requests, task })
+        let task = tokio::spawn(work.run(inbox));
+        let ended = task.abort_handle();
+        Ok(Self { watermarks, shared, requests, task: Mutex::new(Some(task)), ended })
     }
 
     /// The watermark of a projection of this group.
@@ -188,6 +190,10 @@ impl Runner {
                 let lag_events =
                     heads.iter().map(|head| head.n.saturating_sub(lane.seen.last(head.shard))).sum();
                 let state = match (&lane.stopped, &report.failure) {
+                    // On shutdown, or by a panic, which nobody else would tell of.
+                    _ if self.ended.is_finished() => {
+                        State::Stopped { reason: "the task has ended".to_owned() }
+                    }
                     (Some(stopped), _) => State::Stopped { reason: stopped.reason.clone() },
                     (None, Some(reason)) => State::Retrying { reason: reason.clone() },
                     (None, None) => State::Running,
