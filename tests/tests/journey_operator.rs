@@ -203,3 +203,26 @@ async fn logs_are_json_with_a_correlation_id_when_asked_for() {
         .any(|line| line.pointer("/span/correlation_id").and_then(|v| v.as_str()) == Some(&id));
     assert!(found, "{log}");
 }
+
+// proves: OPS-2
+#[tokio::test]
+async fn a_second_signal_ends_at_once_what_a_slow_client_holds_up() {
+    use tokio::io::AsyncWriteExt as _;
+
+    let mut shop = Shop::open_with(|start: Start| start.set("http.drain", "2m")).await;
+    let address = shop.server.base.strip_prefix("http://").unwrap().to_owned();
+    let mut slow = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head = "POST /api/v1/users HTTP/1.1\r\nhost: shop\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n{";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // Answered after the slow one was accepted, so that one is being served by now.
+    assert_eq!(shop.server.client().get("/health/live").await.unwrap().status, 200);
+
+    tests::server::send("TERM", shop.server.pid()).unwrap();
+    tests::server::eventually("connections to be refused", Duration::from_secs(60), || async {
+        tokio::net::TcpStream::connect(&address).await.is_err().then_some(())
+    })
+    .await;
+    tests::server::send("TERM", shop.server.pid()).unwrap();
+    assert_eq!(shop.server.wait(Duration::from_secs(60)).unwrap().code(), Some(130));
+    drop(slow);
+}
