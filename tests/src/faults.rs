@@ -32,11 +32,37 @@ pub enum ProposeFault {
     PausedAfter(Arc<Semaphore>),
 }
 
+/// A call of the port that may meet faults beside the proposals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// [`LogReader::read_frames`].
+    ReadFrames,
+    /// [`LogReader::read_stream`].
+    ReadStream,
+    /// [`EventLog::read_slot`].
+    ReadSlot,
+    /// [`EventLog::command_result`].
+    CommandResult,
+    /// [`EventLog::write_derived`].
+    WriteDerived,
+}
+
+/// What happens to one such call.
+#[derive(Debug)]
+pub enum CallFault {
+    /// Storage can't be reached.
+    Fails,
+    /// The process is paused before the call; a permit lets it go on.
+    PausedBefore(Arc<Semaphore>),
+    /// The process is paused with the answer on its way; a permit lets it go on.
+    PausedAfter(Arc<Semaphore>),
+}
+
 /// An event log with faults between it and its user.
 pub struct FaultyLog {
     inner: Arc<dyn EventLog>,
     proposals: Mutex<VecDeque<ProposeFault>>,
-    slot_reads: Mutex<VecDeque<Arc<Semaphore>>>,
+    calls: Mutex<Vec<(Call, CallFault)>>,
     late: Mutex<Vec<Arc<EncodedFrame>>>,
     reached: Semaphore,
     /// Calls that still go through before the process counts as killed.
@@ -54,7 +80,7 @@ impl FaultyLog {
         Arc::new(Self {
             inner,
             proposals: Mutex::default(),
-            slot_reads: Mutex::default(),
+            calls: Mutex::default(),
             late: Mutex::default(),
             reached: Semaphore::new(0),
             steps: AtomicU64::new(steps),
@@ -68,7 +94,43 @@ impl FaultyLog {
 
     /// The next serial read of a slot is paused until the semaphore has a permit.
     pub fn pause_slot_read(&self, gate: Arc<Semaphore>) {
-        self.slot_reads.lock().expect("no panic").push_back(gate);
+        self.inject_in(Call::ReadSlot, [CallFault::PausedBefore(gate)]);
+    }
+
+    /// The next calls of this kind meet these faults, in order.
+    pub fn inject_in(&self, call: Call, faults: impl IntoIterator<Item = CallFault>) {
+        self.calls.lock().expect("no panic").extend(faults.into_iter().map(|fault| (call, fault)));
+    }
+
+    /// Makes a call, with the fault that is next for its kind.
+    async fn call<T>(
+        &self,
+        kind: Call,
+        call: impl Future<Output = Result<T, LogError>> + Send,
+    ) -> Result<T, LogError> {
+        self.step().await;
+        let fault = {
+            let mut calls = self.calls.lock().expect("no panic");
+            calls.iter().position(|(of, _)| *of == kind).map(|at| calls.remove(at).1)
+        };
+        match fault {
+            None => call.await,
+            Some(CallFault::Fails) => {
+                self.met();
+                Err(LogError::Unavailable("out of reach".into()))
+            }
+            Some(CallFault::PausedBefore(gate)) => {
+                self.met();
+                pass(&gate).await;
+                call.await
+            }
+            Some(CallFault::PausedAfter(gate)) => {
+                let answer = call.await;
+                self.met();
+                pass(&gate).await;
+                answer
+            }
+        }
     }
 
     /// Waits until a fault has been met.
@@ -122,8 +184,7 @@ impl LogReader for FaultyLog {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<Vec<u8>>, LogError> {
-        self.step().await;
-        self.inner.read_frames(shard, from, limit, max_bytes).await
+        self.call(Call::ReadFrames, self.inner.read_frames(shard, from, limit, max_bytes)).await
     }
 
     async fn frame_of_position(&self, position: Position) -> Result<u64, LogError> {
@@ -137,8 +198,7 @@ impl LogReader for FaultyLog {
         after: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, LogError> {
-        self.step().await;
-        self.inner.read_stream(stream, after, limit).await
+        self.call(Call::ReadStream, self.inner.read_stream(stream, after, limit)).await
     }
 }
 
@@ -182,13 +242,7 @@ impl EventLog for FaultyLog {
     }
 
     async fn read_slot(&self, slot: Slot) -> Result<Option<Vec<u8>>, LogError> {
-        self.step().await;
-        let gate = self.slot_reads.lock().expect("no panic").pop_front();
-        if let Some(gate) = gate {
-            self.met();
-            pass(&gate).await;
-        }
-        self.inner.read_slot(slot).await
+        self.call(Call::ReadSlot, self.inner.read_slot(slot)).await
     }
 
     async fn progress(&self, shard: Shard) -> Result<Progress, LogError> {
@@ -197,8 +251,7 @@ impl EventLog for FaultyLog {
     }
 
     async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError> {
-        self.step().await;
-        let written = self.inner.write_derived(shard, batch).await;
+        let written = self.call(Call::WriteDerived, self.inner.write_derived(shard, batch)).await;
         self.step().await;
         written
     }
@@ -214,8 +267,7 @@ impl EventLog for FaultyLog {
     }
 
     async fn command_result(&self, shard: Shard, id: CommandId) -> Result<Option<CommandResult>, LogError> {
-        self.step().await;
-        self.inner.command_result(shard, id).await
+        self.call(Call::CommandResult, self.inner.command_result(shard, id)).await
     }
 
     async fn drop_derived(&self, shard: Shard) -> Result<(), LogError> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::frame::Slot;
+use domain::frame::{FrameView, Slot};
 use domain::ports::log::{DerivedBatch, EventLog};
 use domain::position::{Position, Shard};
 use infra::data_dir::{DataDir, DataDirError};
@@ -46,9 +46,9 @@ impl LogFactory for SqliteFactory {
         let conn = self.sql(LOG_FILE);
         let changed = match bytes {
             Some(bytes) => conn.execute(
-                "INSERT INTO log (slot, last_position, bytes) VALUES (?1, 0, ?2)
+                "INSERT INTO log (slot, last_position, bytes) VALUES (?1, ?3, ?2)
                  ON CONFLICT (slot) DO UPDATE SET bytes = excluded.bytes",
-                (key, bytes),
+                (key, bytes, FrameView::parse(bytes).map_or(0, |frame| frame.header.last_position())),
             ),
             None => conn.execute("DELETE FROM log WHERE slot = ?1", [key]),
         };
@@ -110,6 +110,25 @@ async fn derived_rows_that_differ_from_the_log_are_found_and_located() {
             report.first_fault,
             Some(Position { shard: Shard(1), n }),
             "{change}: {:?}",
+            report.fault_reason
+        );
+    }
+}
+
+// proves: P8
+#[tokio::test]
+async fn an_index_of_positions_that_differs_from_the_frames_is_found_and_located() {
+    let factory = SqliteFactory::new();
+    let log = derived_store(&factory).await;
+    let slot = (1_i64 << 48) | 2;
+    for wrong in ["last_position + 1", "-1", "0"] {
+        let change = format!("UPDATE log SET last_position = {wrong} WHERE slot = {slot}");
+        assert_eq!(factory.sql(LOG_FILE).execute(&change, []).unwrap(), 1);
+        let report = verify_store(&*log, |_, _| {}).await.unwrap();
+        assert_eq!(
+            report.first_fault,
+            Some(Position { shard: Shard(1), n: 4 }),
+            "{wrong}: {:?}",
             report.fault_reason
         );
     }

@@ -1,5 +1,7 @@
 //! The owners' contract over the embedded event log.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

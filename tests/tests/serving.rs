@@ -65,6 +65,35 @@ async fn health_tells_of_every_projection_and_position() {
     running.ended().await.unwrap();
 }
 
+/// With new keys nobody's address would be found and nothing personal could be read, for ever.
+// proves: SEC-6
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_used_store_is_not_opened_without_its_keys() {
+    let temp = tempfile::tempdir().unwrap();
+    let config = config(&temp.path().join("data"));
+    let start = async |shutdown: &CancellationToken| {
+        start(&config, bind(config.http.listen).await.unwrap(), shutdown.clone()).await
+    };
+    let shutdown = CancellationToken::new();
+    let running = start(&shutdown).await.unwrap();
+    let client = Client::new(&format!("http://{}", running.address));
+    let body = serde_json::json!({ "email": "kim@example.com", "password": "a long secret", "name": "Kim" });
+    ok(client.post("/api/v1/users", &body).send().await).expect(201);
+    shutdown.cancel();
+    running.ended().await.unwrap();
+
+    let (keys, aside) = (config.data.dir.join("keys.db"), temp.path().join("keys.db"));
+    std::fs::rename(&keys, &aside).unwrap();
+    let shutdown = CancellationToken::new();
+    let Err(refused) = start(&shutdown).await else { panic!("it was opened with new keys") };
+    assert!(refused.to_string().contains("keys.db is missing"), "{refused}");
+    assert!(!keys.exists());
+    std::fs::rename(&aside, &keys).unwrap();
+    let running = start(&shutdown).await.unwrap();
+    shutdown.cancel();
+    running.ended().await.unwrap();
+}
+
 // proves: OPS-5
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_document_and_its_page_are_served_without_any_outside_resource() {

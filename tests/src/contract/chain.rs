@@ -19,13 +19,16 @@ pub struct Chain {
     pub tail: Tail,
     versions: HashMap<StreamId, u64>,
     padding: usize,
+    /// The time of further events, microseconds since 1970.
+    pub time: i64,
 }
 
 impl Chain {
     /// The chain of an empty shard.
     #[must_use]
     pub fn new(log: &dyn EventLog, shard: Shard) -> Self {
-        Self { store: log.store(), tail: Tail::empty(shard), versions: HashMap::new(), padding: 0 }
+        let (tail, versions) = (Tail::empty(shard), HashMap::new());
+        Self { store: log.store(), tail, versions, padding: 0, time: 1_700_000_000_000_000 }
     }
 
     /// Events get at least so many bytes of payload from now on.
@@ -55,7 +58,7 @@ impl Chain {
                 *version += 1;
                 let meta = EventMeta {
                     id: Uuid::now_v7(),
-                    time: Timestamp::from_timestamp_micros(1_700_000_000_000_000).unwrap_or_default(),
+                    time: Timestamp::from_timestamp_micros(self.time).unwrap_or_default(),
                     stream,
                     version: *version,
                     correlation_id: id.0,

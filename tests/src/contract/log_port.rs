@@ -68,6 +68,8 @@ macro_rules! log_port_contract {
             a_dropped_frame_is_found_and_located,
             frames_that_changed_places_are_found_and_located,
             a_forged_frame_is_found_where_the_chain_breaks,
+            versions_that_are_not_dense_are_found_and_located,
+            a_time_that_goes_back_is_found_and_located,
             a_cut_tail_is_found_while_derived_rows_know_it
         );
     };

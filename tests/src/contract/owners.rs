@@ -1,12 +1,14 @@
 //! The contract of the write path over any event log: what P1–P5 promise to the callers of owners, under lost replies, late
 //! writes, depositions, pauses and kills. A backend passes it by `owners_contract!(Backend)`.
 
+pub mod behind;
 pub mod deposed;
 pub mod kills;
+pub mod note;
 pub mod repeats;
 pub mod state;
 pub mod unknown;
-mod world;
+pub mod world;
 
 use std::sync::Arc;
 
@@ -35,7 +37,8 @@ macro_rules! owners_contract {
             deposed { a_deposed_owner_refuses_nothing_from_stale_state, a_deposed_owner_tells_no_stale_state,
                 a_paused_owner_loses_its_frame, a_paused_owner_refuses_nothing,
                 a_refusal_decided_on_a_lost_frame_is_no_answer, a_deposed_owner_takes_over_again_when_told,
-                a_loser_finds_its_command_in_the_winners_frames, epochs_grow_with_every_owner }
+                a_loser_finds_its_command_in_the_winners_frames,
+                a_loser_that_cannot_read_the_winners_frames_does_not_say_no, epochs_grow_with_every_owner }
             repeats { a_repeat_gets_the_stored_answer, a_repeat_with_another_body_is_refused,
                 a_refused_command_is_judged_anew, two_at_once_are_decided_once, repeats_survive_a_change_of_owner,
                 an_accepted_command_without_events_is_remembered }
@@ -45,6 +48,10 @@ macro_rules! owners_contract {
                 time_never_goes_back_within_a_shard, a_full_queue_is_told_and_loses_nothing,
                 a_stop_answers_what_was_accepted, a_command_too_large_for_a_frame_is_refused,
                 a_stale_expected_version_is_refused, frames_verify }
+            behind { a_failed_load_leaves_nothing_behind, a_failed_lookup_leaves_nothing_behind,
+                a_load_under_way_sees_what_is_acknowledged_meanwhile, derived_rows_far_behind_hold_the_frames_up,
+                snapshots_claim_only_what_is_written, states_that_left_memory_come_back,
+                a_panic_in_a_decision_costs_its_frame_only, a_stop_ends_while_storage_hangs }
             kills { a_kill_at_every_step_loses_and_doubles_nothing }
         );
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::frame::{FrameView, Slot};
+use domain::frame::{FrameView, Slot, Tail};
 use domain::ports::log::{DerivedBatch, EventLog};
 use domain::position::{Position, Shard};
 use infra::verify::{VerifyReport, verify_store};
@@ -143,6 +143,49 @@ pub async fn a_forged_frame_is_found_where_the_chain_breaks(factory: &impl LogFa
     chain.decide(&*log, &[(&stream, 1)]).await;
     factory.tamper(slot(2), Some(&forged.bytes)).await;
     assert_eq!(verify(&*log).await.first_fault, Some(at(5)));
+}
+
+/// Sound frames of an owner with a wrong state: a version again, and one left out; also in a frame after others.
+// proves: P8, EVT-1
+pub async fn versions_that_are_not_dense_are_found_and_located(factory: &impl LogFactory) {
+    let log = factory.open().await;
+    let mut chain = Chain::new(&*log, SHARD);
+    let (a, b) = (chain.stream(), chain.stream());
+    chain.decide(&*log, &[(&a, 2), (&b, 1)]).await;
+    chain.decide(&*log, &[(&b, 1), (&a, 1)]).await;
+    assert!(verify(&*log).await.ok);
+    let mut confused = Chain::new(&*log, Shard(1));
+    let other = confused.stream();
+    // Version 1 is never decided.
+    confused.advance(&confused.proposal(&[(&other, 1)]));
+    confused.tail = Tail::empty(Shard(1));
+    confused.decide(&*log, &[(&other, 1)]).await;
+    let found = verify(&*log).await.first_fault;
+    assert_eq!(found, Some(Position { shard: Shard(1), n: 1 }));
+    factory.tamper(Slot { shard: Shard(1), frame: 1 }, None).await;
+    let log = factory.reopen(log).await;
+
+    let mut again = Chain::new(&*log, SHARD);
+    again.tail = chain.tail.clone();
+    // Version 1 of `a` once more, after three others.
+    again.decide(&*log, &[(&chain.stream(), 1), (&a, 1)]).await;
+    let report = verify(&*log).await;
+    assert_eq!(report.first_fault, Some(at(7)), "{:?}", report.fault_reason);
+}
+
+/// The clock of an owner that didn't heed the events before it.
+// proves: P8, EVT-1
+pub async fn a_time_that_goes_back_is_found_and_located(factory: &impl LogFactory) {
+    let log = factory.open().await;
+    let mut chain = Chain::new(&*log, SHARD);
+    let stream = chain.stream();
+    chain.decide(&*log, &[(&stream, 2)]).await;
+    chain.decide(&*log, &[(&stream, 1)]).await;
+    assert!(verify(&*log).await.ok, "the same time is no fault");
+    chain.time -= 1;
+    chain.decide(&*log, &[(&stream, 1)]).await;
+    let report = verify(&*log).await;
+    assert_eq!(report.first_fault, Some(at(4)), "{:?}", report.fault_reason);
 }
 
 /// The log alone can't tell; derived rows can.

@@ -13,7 +13,7 @@ use super::FreshLog;
 use super::world::{
     World, command, config, level, out_of_stock, owners, owners_with, reserve, set_stock, stock,
 };
-use crate::faults::{FaultyLog, ProposeFault};
+use crate::faults::{Call, CallFault, FaultyLog, ProposeFault};
 
 /// The old owner has "no stock" in memory; the new one has stocked up. The old one must not refuse from what it remembers.
 // proves: P4
@@ -152,6 +152,27 @@ pub async fn a_loser_finds_its_command_in_the_winners_frames<B: FreshLog>() {
     });
     assert_eq!(old_answer.unwrap().position, new_answer.position);
     assert_eq!(world.count("inventory.reserved").await, 1);
+}
+
+/// The winner's frames can't be read: the loser can't know whether they hold its command.
+// proves: P4
+pub async fn a_loser_that_cannot_read_the_winners_frames_does_not_say_no<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let faulty = FaultyLog::new(world.log());
+    let old = owners(faulty.clone()).await;
+    old.submit(command(set_stock(1))).await.unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    faulty.inject([ProposeFault::PausedBefore(Arc::clone(&gate))]);
+    let request = command(reserve(1, 1)).supplied([1; 32]);
+    let (old_answer, _) = tokio::join!(old.submit(request.clone()), async {
+        faulty.fault_met().await;
+        faulty.inject_in(Call::ReadFrames, [CallFault::Fails]);
+        let new = owners(world.log()).await;
+        new.submit(request.clone()).await.unwrap();
+        gate.add_permits(1);
+        new
+    });
+    assert_eq!(old_answer, Err(CommandError::OutcomeUnknown(request.id)));
 }
 
 /// Every owner begins with a fence of a higher epoch.

@@ -3,25 +3,23 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use command_api::owner::{OwnerConfig, Owners};
-use domain::aggregate::{Aggregate, DecisionContext, Registry, SnapshotState};
+use command_api::owner::OwnerConfig;
+use domain::aggregate::SnapshotState;
 use domain::command::{CommandError, CommandId, CommandRequest, Step};
-use domain::ports::clock::SystemClock;
 use domain::ports::gateway::CommandGateway;
 use domain::ports::log::{DerivedBatch, StoredSnapshot};
 use domain::position::Shard;
-use domain::refusal::{DomainError, RefusalKind};
+use domain::refusal::RefusalKind;
 use domain::shop::email_claim::EmailClaimCommand;
 use domain::stream::StreamId;
-use domain::upcast::Upcasters;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::FreshLog;
+use super::note::{self, write};
 use super::world::{
-    Published, SetClock, World, command, config, level, level_of, on, out_of_stock, owners, owners_at,
-    owners_with, reserve, set_stock, stock, stock_of,
+    SetClock, World, command, config, level, level_of, on, out_of_stock, owners, owners_at, owners_with,
+    reserve, set_stock, stock, stock_of,
 };
 use crate::faults::{FaultyLog, ProposeFault};
 
@@ -263,80 +261,19 @@ pub async fn frames_verify<B: FreshLog>() {
     assert_eq!(heads, 400);
 }
 
-/// An aggregate of nobody's shop: any application's aggregates run on the same owners.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Note {
-    length: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Write {
-    length: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Written {
-    text: String,
-}
-
-domain::events! {
-    /// What can happen to a note.
-    pub enum NoteEvent {
-        /// It was written.
-        "note.written" 1 => Written(Written),
-    }
-}
-
-#[derive(Debug, PartialEq, thiserror::Error)]
-#[error("never")]
-struct NoteError;
-
-impl DomainError for NoteError {
-    fn kind(&self) -> RefusalKind {
-        RefusalKind::Invalid
-    }
-
-    fn code(&self) -> &'static str {
-        "never"
-    }
-}
-
-domain::cqrs_aggregate!(Note, "note", Write, NoteEvent, NoteError);
-
-impl Aggregate for Note {
-    fn decide(&self, command: &Write, _context: &DecisionContext) -> Result<Vec<NoteEvent>, NoteError> {
-        Ok(vec![NoteEvent::Written(Written { text: "x".repeat(command.length) })])
-    }
-
-    fn evolve(&mut self, event: &NoteEvent) {
-        let NoteEvent::Written(written) = event;
-        self.length = written.text.len();
-    }
-}
-
 /// One command's events must fit a frame; what doesn't is refused and changes nothing, and large ones still share the log.
 // proves: SEC-10
 pub async fn a_command_too_large_for_a_frame_is_refused<B: FreshLog>() {
     let world = World::<B>::new().await;
-    let none: &'static Upcasters = Box::leak(Box::new(Upcasters::new(&[])));
-    let registry = Arc::new(Registry::new(none).with::<Note>());
-    let owners =
-        Owners::start(world.log(), registry, Arc::new(Published::default()), Arc::new(SystemClock), config())
-            .await
-            .unwrap();
-    let note = StreamId::new("default", "note", "1");
-    let write = |length| {
-        CommandRequest::new(
-            CommandId::fresh(),
-            "system:test",
-            vec![Step::new(note.clone(), Write { length })],
-        )
-    };
+    let owners = note::owners(world.log(), config()).await;
     owners.submit(write(1_000_000)).await.unwrap();
     let refused = owners.submit(write(1 << 20)).await;
     assert!(matches!(refused, Err(CommandError::TooLarge { .. })), "{refused:?}");
     let many = futures::future::join_all((0..20).map(|_| owners.submit(write(300_000)))).await;
     assert!(many.iter().all(Result::is_ok));
-    let views = owners.read(&[note]).await.unwrap();
-    assert_eq!((views[0].meta.version, views[0].state::<Note>().map(|n| n.length)), (21, Some(300_000)));
+    let views = owners.read(&[note::note()]).await.unwrap();
+    assert_eq!(
+        (views[0].meta.version, views[0].state::<note::Note>().map(|n| n.length)),
+        (21, Some(300_000))
+    );
 }

@@ -1,0 +1,207 @@
+//! What runs beside the frames: loads, lookups, derived rows, snapshots, and how an owner ends when these fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use command_api::owner::OwnerConfig;
+use domain::command::CommandError;
+use domain::ports::gateway::CommandGateway;
+use domain::position::Shard;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::FreshLog;
+use super::note::{self, PANICS, write};
+use super::world::{
+    World, command, config, level, level_of, on, owners, owners_with, reserve, set_stock, stock_of,
+};
+use crate::faults::{Call, CallFault, FaultyLog, ProposeFault};
+
+fn unavailable<T>(outcome: &Result<T, CommandError>) -> bool {
+    matches!(outcome, Err(CommandError::Unavailable(_)))
+}
+
+/// A stream that can't be loaded: every command on it is told so, and may come again under its id.
+// proves: P5
+pub async fn a_failed_load_leaves_nothing_behind<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let before = owners(world.log()).await;
+    before.submit(command(set_stock(5))).await.unwrap();
+    before.stop().await;
+    let faulty = FaultyLog::new(world.log());
+    let owners = owners(faulty.clone()).await;
+    faulty.inject_in(Call::ReadStream, [CallFault::Fails]);
+    let first = command(reserve(1, 1)).supplied([1; 32]);
+    let streams = [super::world::stock()];
+    let (one, two) = tokio::join!(owners.submit(first.clone()), owners.read(&streams));
+    assert!(unavailable(&one), "{one:?}");
+    assert!(two.is_err_and(|error| matches!(error, CommandError::Unavailable(_))));
+    assert!(!owners.submit(first).await.unwrap().repeated, "it is neither in flight nor accepted");
+    assert_eq!(level(&owners).await, (5, 1, 2));
+}
+
+/// A command id that can't be looked up: the command is not decided, and may come again.
+// proves: P5
+pub async fn a_failed_lookup_leaves_nothing_behind<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let faulty = FaultyLog::new(world.log());
+    let owners = owners(faulty.clone()).await;
+    owners.submit(command(set_stock(5))).await.unwrap();
+    faulty.inject_in(Call::CommandResult, [CallFault::Fails]);
+    let request = command(reserve(1, 1)).supplied([1; 32]);
+    let failed = owners.submit(request.clone()).await;
+    assert!(unavailable(&failed), "{failed:?}");
+    assert_eq!(level(&owners).await, (5, 0, 1), "it was not decided without the lookup");
+    assert!(!owners.submit(request).await.unwrap().repeated);
+}
+
+/// A load reads the rows before the last frames' are written; these are written and acknowledged before it ends.
+// proves: P5
+pub async fn a_load_under_way_sees_what_is_acknowledged_meanwhile<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let faulty = FaultyLog::new(world.log());
+    let (rows, load) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    faulty.inject_in(Call::WriteDerived, [CallFault::PausedBefore(Arc::clone(&rows))]);
+    let owners = owners(faulty.clone()).await;
+    faulty.fault_met().await;
+    owners.submit(command(set_stock(5))).await.unwrap();
+    // A frame that is not written makes the owner forget the state.
+    faulty.inject([ProposeFault::NotWritten]);
+    let lost = owners.submit(command(reserve(1, 1))).await;
+    assert!(unavailable(&lost), "{lost:?}");
+    faulty.fault_met().await;
+    faulty.inject_in(Call::ReadStream, [CallFault::PausedAfter(Arc::clone(&load))]);
+    let (reserved, ()) = tokio::join!(owners.submit(command(reserve(2, 1))), async {
+        faulty.fault_met().await;
+        rows.add_permits(1);
+        let tail = world.frames(Shard(0)).await.len() as u64;
+        while world.log().progress(Shard(0)).await.unwrap().derived_through < tail {
+            tokio::task::yield_now().await;
+        }
+        // Nothing outside tells when the owner has heard of it; it takes far less than this.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        load.add_permits(1);
+    });
+    reserved.unwrap();
+    assert_eq!(level(&owners).await, (5, 1, 2));
+}
+
+/// Derived rows fail, then hang: the owner keeps so many bytes of frames and no more, and goes on when storage does.
+// proves: P5, P6
+pub async fn derived_rows_far_behind_hold_the_frames_up<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let faulty = FaultyLog::new(world.log());
+    let gate = Arc::new(Semaphore::new(0));
+    let faults = [CallFault::Fails, CallFault::Fails, CallFault::PausedBefore(Arc::clone(&gate))];
+    faulty.inject_in(Call::WriteDerived, faults);
+    let answer_within = Duration::from_millis(500);
+    let owners =
+        owners_with(faulty.clone(), OwnerConfig { overlay_bytes: 8_192, answer_within, ..config() }).await;
+    let mut accepted = 0;
+    let held_up = loop {
+        match owners.submit(command(set_stock(accepted + 1))).await {
+            Ok(_) => accepted += 1,
+            Err(error) => break error,
+        }
+        assert!(accepted < 500, "frames went on without their derived rows");
+    };
+    assert!(matches!(held_up, CommandError::OutcomeUnknown(_)), "{held_up:?}");
+    assert_eq!(world.log().progress(Shard(0)).await.unwrap().derived_through, 0);
+    gate.add_permits(1);
+    // What was held up is decided first.
+    owners.submit(command(reserve(1, 1))).await.unwrap();
+    assert_eq!(level(&owners).await, (accepted + 1, 1, accepted + 2));
+    owners.stop().await;
+    let frames = world.frames(Shard(0)).await.len() as u64;
+    assert_eq!(world.log().progress(Shard(0)).await.unwrap().derived_through, frames);
+}
+
+/// Snapshots are taken as frames are decided; none is written before the rows of the frame that it holds.
+// proves: P6
+pub async fn snapshots_claim_only_what_is_written<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let faulty = FaultyLog::new(world.log());
+    let gates: Vec<_> = (0..3).map(|_| Arc::new(Semaphore::new(0))).collect();
+    faulty.inject_in(Call::WriteDerived, gates.iter().map(|gate| CallFault::PausedBefore(Arc::clone(gate))));
+    let owners = note::owners(faulty.clone(), OwnerConfig { snapshot_every: 1, ..config() }).await;
+    faulty.fault_met().await;
+    // More than one batch of derived rows takes.
+    for _ in 0..8 {
+        owners.submit(write(1_000_000)).await.unwrap();
+    }
+    for gate in &gates[..2] {
+        gate.add_permits(1);
+        faulty.fault_met().await;
+    }
+    let snapshot = world.log().read_snapshot(&note::note()).await.unwrap();
+    let rows = world.log().read_stream(&note::note(), 0, 100).await.unwrap();
+    assert!(!rows.is_empty() && rows.len() < 8, "{} versions were written", rows.len());
+    assert!(snapshot.is_none_or(|snapshot| snapshot.version <= rows.len() as u64));
+    gates[2].add_permits(1);
+    owners.stop().await;
+    assert_eq!(world.log().read_snapshot(&note::note()).await.unwrap().unwrap().version, 8);
+}
+
+/// More streams than memory keeps: each is loaded again, whatever it met meanwhile.
+// proves: P5
+pub async fn states_that_left_memory_come_back<B: FreshLog>() {
+    const STREAMS: u128 = 1_500;
+    let world = World::<B>::new().await;
+    // An owner keeps 1,024 at least.
+    let owners = owners_with(world.log(), OwnerConfig { cached_streams: 1, ..config() }).await;
+    let all = |inventory: fn() -> domain::shop::inventory::InventoryCommand| {
+        let owners = &owners;
+        futures::future::join_all(
+            (0..STREAMS).map(move |n| owners.submit(on(stock_of(Uuid::from_u128(n)), inventory()))),
+        )
+    };
+    for inventory in [|| set_stock(5), || reserve(1, 2), || reserve(2, 3)] {
+        assert!(all(inventory).await.iter().all(Result::is_ok));
+    }
+    assert!(all(|| reserve(3, 1)).await.iter().all(super::world::out_of_stock));
+    for n in [0, STREAMS / 2, STREAMS - 1] {
+        assert_eq!(level_of(&owners, stock_of(Uuid::from_u128(n))).await, (5, 5, 3));
+    }
+}
+
+/// A decision panics: its caller learns that the outcome is unknown, and the shard is taken over again.
+// proves: P4
+pub async fn a_panic_in_a_decision_costs_its_frame_only<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let owners = note::owners(world.log(), config()).await;
+    owners.submit(write(3)).await.unwrap();
+    let panicked = write(PANICS).supplied([1; 32]);
+    assert_eq!(owners.submit(panicked.clone()).await, Err(CommandError::OutcomeUnknown(panicked.id)));
+    let again = async {
+        loop {
+            match owners.submit(write(4)).await {
+                Ok(accepted) => break accepted,
+                Err(error) => assert!(matches!(error, CommandError::Unavailable(_)), "{error:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let accepted = tokio::time::timeout(Duration::from_secs(10), again).await.expect("taken over again");
+    assert_eq!(accepted.position.n, 2);
+    assert_eq!(world.count("note.written").await, 2);
+}
+
+/// Storage never answers: a stop ends all the same, and who waits learns that the outcome is unknown.
+// proves: OPS-2, P3
+pub async fn a_stop_ends_while_storage_hangs<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let faulty = FaultyLog::new(world.log());
+    let owners =
+        owners_with(faulty.clone(), OwnerConfig { stop_within: Duration::from_millis(100), ..config() })
+            .await;
+    faulty.inject([ProposeFault::PausedBefore(Arc::new(Semaphore::new(0)))]);
+    let request = command(set_stock(1));
+    let both = async {
+        tokio::join!(owners.submit(request.clone()), async {
+            faulty.fault_met().await;
+            owners.stop().await;
+        })
+    };
+    let (outcome, ()) = tokio::time::timeout(Duration::from_secs(5), both).await.expect("a stop ends");
+    assert_eq!(outcome, Err(CommandError::OutcomeUnknown(request.id)));
+}
