@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use domain::command::CommandError;
@@ -118,6 +118,18 @@ fn with_problem(response: Response) -> Response {
     {
         return response;
     }
+    let (mut old, _) = response.into_parts();
+    old.headers.remove(header::CONTENT_TYPE);
+    old.headers.remove(header::CONTENT_LENGTH);
+    let mut new = problem_of(status).into_response();
+    for (name, value) in &old.headers {
+        new.headers_mut().insert(name.clone(), value.clone());
+    }
+    new
+}
+
+/// What a status says where nothing more is known.
+fn problem_of(status: StatusCode) -> Problem {
     let (code, detail) = match status {
         StatusCode::BAD_REQUEST => ("bad-request", "the request is malformed"),
         StatusCode::NOT_FOUND => ("unknown-route", "there is no such path; see /docs"),
@@ -131,17 +143,25 @@ fn with_problem(response: Response) -> Response {
         StatusCode::PAYLOAD_TOO_LARGE => ("body-too-large", "the request's body is too large"),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported-media-type", "the body must be application/json"),
         StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "the service can't answer now; repeat later"),
+        StatusCode::URI_TOO_LONG => ("uri-too-long", "the request's path and parameters are too long"),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            ("headers-too-large", "the request's headers are too many or too large")
+        }
         _ if status.is_server_error() => ("internal", "an internal error; it has been logged"),
         _ => ("bad-request", "the request can't be answered"),
     };
-    let (mut old, _) = response.into_parts();
-    old.headers.remove(header::CONTENT_TYPE);
-    old.headers.remove(header::CONTENT_LENGTH);
-    let mut new = Problem::new(status, code, detail).into_response();
-    for (name, value) in &old.headers {
-        new.headers_mut().insert(name.clone(), value.clone());
-    }
-    new
+    Problem::new(status, code, detail)
+}
+
+/// The answer to a request whose head could not be understood, so that it never came to a router. Its body is the problem's
+/// JSON text.
+#[must_use]
+pub fn unreadable(status: StatusCode) -> Response<Vec<u8>> {
+    let problem = problem_of(status);
+    let text = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut response = problem.into_response();
+    finish(&mut response, &RequestContext::of(&HeaderMap::new()), "");
+    response.map(|_| text)
 }
 
 /// The headers of every answer.

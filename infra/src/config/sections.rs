@@ -54,6 +54,8 @@ section! {
         listen: SocketAddr ["address"] = SocketAddr::from(([127, 0, 0, 1], 8080)),
         /// How long a query waits for the positions of its Sync-Token before it answers 503.
         sync_wait: Span ["duration"] = Span::seconds(5),
+        /// How long a connection may take to send a request's head, and so also how long it may stay idle, before it is closed.
+        head_wait: Span ["duration"] = Span::seconds(30),
         /// How long requests that were accepted may take to finish when the server stops.
         drain: Span ["duration"] = Span::seconds(20),
     }

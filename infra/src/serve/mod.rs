@@ -3,6 +3,8 @@
 
 mod app;
 mod commands;
+mod connections;
+mod protocol;
 mod verifier;
 
 use std::net::SocketAddr;
@@ -18,6 +20,7 @@ pub use app::App;
 pub use commands::CommandSide;
 
 use crate::config::Config;
+use crate::config::sections::Http;
 
 /// The file in the data directory that says where the server listens.
 pub const ADDRESS_FILE: &str = "address";
@@ -42,7 +45,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its parts.
     pub app: Arc<App>,
-    task: JoinHandle<anyhow::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 /// Opens everything that the configuration names and serves on the listener until `shutdown` is cancelled.
@@ -60,30 +63,21 @@ pub async fn start(
     let file = config.data.dir.join(ADDRESS_FILE);
     std::fs::write(&file, format!("{address}\n")).with_context(|| file.display().to_string())?;
     tracing::info!(%address, "serving");
-    let task = tokio::spawn(serve(Arc::clone(&app), listener, shutdown, config.http.drain.0));
+    let task = tokio::spawn(serve(Arc::clone(&app), listener, shutdown, config.http.clone()));
     Ok(Running { address, app, task })
 }
 
 /// Accepts until shutdown, finishes what was accepted, then stops the parts.
-async fn serve(
-    app: Arc<App>,
-    listener: TcpListener,
-    shutdown: CancellationToken,
-    drain: Duration,
-) -> anyhow::Result<()> {
-    let asked = shutdown.clone();
-    let server = axum::serve(listener, app.router.clone()).with_graceful_shutdown(asked.cancelled_owned());
-    let mut server = std::pin::pin!(server.into_future());
-    let served = tokio::select! {
-        ended = &mut server => ended,
+async fn serve(app: Arc<App>, listener: TcpListener, shutdown: CancellationToken, config: Http) {
+    let (drain, router) = (config.drain.0, app.router.clone());
+    tokio::select! {
+        () = connections::serve(listener, router, config.head_wait.0, &shutdown) => {}
         () = cancelled_and(&shutdown, drain) => {
             tracing::warn!(after = ?drain, "requests were still open and are cut off");
-            Ok(())
         }
-    };
+    }
     app.stop().await;
     tracing::info!("stopped");
-    served.context("the server failed")
 }
 
 async fn cancelled_and(shutdown: &CancellationToken, after: Duration) {
@@ -95,8 +89,8 @@ impl Running {
     /// Waits until it has ended, in order.
     ///
     /// # Errors
-    /// When serving failed.
+    /// When its task failed.
     pub async fn ended(self) -> anyhow::Result<()> {
-        self.task.await.context("the server's task failed")?
+        self.task.await.context("the server's task failed")
     }
 }
