@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use command_api::http::schema;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::client::{Client, Reply};
@@ -43,7 +44,9 @@ impl World {
         let made = self.admin.post("/api/v1/products", &product(sku, 500, currency)).send().await.unwrap();
         let id = made.expect(201).id();
         let path = format!("/api/v1/products/{id}/inventory");
-        let _ = self.admin.put(&path, &json!({ "on_hand": on_hand })).send().await.unwrap().expect(200);
+        let set = self.admin.put(&path, &json!({ "on_hand": on_hand })).send().await.unwrap().expect(200);
+        let stock: schema::Stock = serde_json::from_value(set.body).expect("the documented shape");
+        assert_eq!((stock.on_hand, stock.total.available), (on_hand, on_hand));
         id
     }
 
@@ -143,6 +146,11 @@ async fn bad_input_is_refused_and_appends_nothing() {
     refused(&ada.post("/api/v1/orders?x=1", &good).key("k").send().await.unwrap(), 400, "bad-parameter");
     let html = ada.post("/api/v1/orders", &good).key("k").header("accept", "text/html");
     refused(&html.send().await.unwrap(), 406, "not-acceptable");
+    let twice = good.to_string().replacen('{', r#"{"payment_method":"tok_declined","#, 1);
+    let twice = ada.call(Method::POST, "/api/v1/orders").key("k").body("application/json", twice);
+    refused(&twice.send().await.unwrap(), 400, "malformed-json");
+    let packed = ada.post("/api/v1/orders", &good).key("k").header("content-encoding", "gzip");
+    refused(&packed.send().await.unwrap(), 415, "unsupported-media-type");
     refused(&ada.call(Method::PATCH, "/api/v1/orders").send().await.unwrap(), 405, "method-not-allowed");
     refused(&ada.get("/api/v1/nothing").await.unwrap(), 404, "unknown-route");
 

@@ -1,5 +1,7 @@
 //! Request bodies: read within limits, parsed as JSON, and checked field by field, so that an answer names every fault at once.
 
+mod json;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -81,7 +83,7 @@ impl FromBody for NoBody {
 /// Parses a body's bytes.
 ///
 /// # Errors
-/// 415 for another media type, 400 `malformed-json`.
+/// 415 for another media type or a content encoding, 400 `malformed-json`.
 pub fn parse<B: FromBody>(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Problem> {
     let malformed = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "malformed-json", detail);
     if bytes.is_empty() {
@@ -92,7 +94,8 @@ pub fn parse<B: FromBody>(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Pr
         };
     }
     negotiation::is_json(headers)?;
-    serde_json::from_slice(bytes).map_err(|e| malformed(format!("the body is not well-formed json: {e}")))
+    negotiation::is_plain(headers)?;
+    json::parse(bytes).map_err(|e| malformed(format!("the body is not well-formed json: {e}")))
 }
 
 /// Checks a parsed body.

@@ -72,6 +72,24 @@ pub fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
     ))
 }
 
+/// 415 when the request's `Content-Encoding` says that the body is compressed: none is taken, so that a small body can't unfold
+/// into a huge one.
+///
+/// # Errors
+/// The problem.
+pub fn is_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = codings.flat_map(|v| v.to_str().unwrap_or("unknown").split(',')).map(str::trim);
+    if codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case("identity")) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-media-type",
+        "the body must be sent as it is, without a content-encoding",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +128,15 @@ mod tests {
             assert!(!ok(value), "{value}");
         }
         assert!(is_json(&HeaderMap::new()).is_err());
+    }
+
+    // proves: SEC-10
+    #[test]
+    fn bodies_must_not_be_compressed() {
+        let ok = |value| is_plain(&headers(header::CONTENT_ENCODING, value)).is_ok();
+        assert!(is_plain(&HeaderMap::new()).is_ok() && ok("identity") && ok(""));
+        for value in ["gzip", "br", "identity, gzip", "x"] {
+            assert!(!ok(value), "{value}");
+        }
     }
 }
