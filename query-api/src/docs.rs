@@ -38,6 +38,7 @@ pub(crate) struct PageParams {
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,
     /// `next_cursor` of the page before; the other parameters must stay the same.
+    #[param(min_length = 1)]
     cursor: Option<String>,
 }
 

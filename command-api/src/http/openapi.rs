@@ -135,7 +135,7 @@ impl IntoResponses for Versioned {
 #[into_params(parameter_in = Header)]
 pub struct OptionalKey {
     /// Makes the command repeatable: under the same key it is done once, and a repeat gets the first answer.
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255)]
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[ -~]+$")]
     pub key: Option<String>,
 }
 
@@ -144,7 +144,7 @@ pub struct OptionalKey {
 #[into_params(parameter_in = Header)]
 pub struct RequiredKey {
     /// Makes the command repeatable: under the same key it is done once, and a repeat gets the first answer.
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255)]
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[ -~]+$")]
     pub key: String,
 }
 

@@ -34,10 +34,10 @@ const SESSION: &str = "session";
 #[serde(deny_unknown_fields)]
 struct Login {
     /// The address, in any spelling.
-    #[schema(max_length = 320)]
+    #[schema(min_length = 1, max_length = 320)]
     email: String,
     /// The password.
-    #[schema(max_length = 128)]
+    #[schema(min_length = 1, max_length = 128)]
     password: String,
 }
 
@@ -54,7 +54,7 @@ impl FromBody for Login {
 #[serde(deny_unknown_fields)]
 struct Refresh {
     /// The last one that the session got.
-    #[schema(max_length = 512)]
+    #[schema(min_length = 1, max_length = 512)]
     refresh_token: String,
 }
 
