@@ -285,6 +285,14 @@ impl Work {
                         Ok(()) => self.backoff.reset(),
                         Err(error) => break self.failed(&error).await,
                     },
+                    // A part of the log can't be read. The reader stays usable: it brings what else there is, and tries again.
+                    Wake::FeedFailed(error @ LogError::Corrupt(..)) => {
+                        tracing::error!(group = self.parts.group, %error, "the feed can't go on in a part of the log");
+                        self.report(Some(error.to_string()), self.pending_since);
+                        if self.backoff.pause_first(&self.parts.shutdown).await {
+                            return self.finish().await;
+                        }
+                    }
                     Wake::FeedFailed(error) => break self.failed(&error.into()).await,
                 }
             }
@@ -451,6 +459,12 @@ impl Backoff {
 
     fn reset(&mut self) {
         self.next = Self::FIRST;
+    }
+
+    /// Pauses as after a first failure, which must not hold up what goes on; true when the shutdown came first.
+    async fn pause_first(&mut self, shutdown: &CancellationToken) -> bool {
+        self.reset();
+        self.pause(shutdown).await
     }
 
     /// Pauses; true when the shutdown came first.

@@ -21,7 +21,7 @@ const BATCH: usize = 2000;
 const PAGE_FRAMES: usize = 1024;
 const PAGES_BYTES: usize = 8 << 20;
 /// A shard whose page couldn't be read is left out for so long, so that it costs the others little.
-const REST: Duration = Duration::from_millis(200);
+const REST: Duration = Duration::from_secs(1);
 
 pub(super) struct InProcessReader {
     inner: Arc<Inner>,

@@ -38,7 +38,8 @@ macro_rules! owners_contract {
                 a_paused_owner_loses_its_frame, a_paused_owner_refuses_nothing,
                 a_refusal_decided_on_a_lost_frame_is_no_answer, a_deposed_owner_takes_over_again_when_told,
                 a_loser_finds_its_command_in_the_winners_frames,
-                a_loser_that_cannot_read_the_winners_frames_does_not_say_no, epochs_grow_with_every_owner }
+                a_loser_that_cannot_read_the_winners_frames_does_not_say_no, a_fence_of_unknown_outcome_is_put_once,
+                epochs_grow_with_every_owner }
             repeats { a_repeat_gets_the_stored_answer, a_repeat_with_another_body_is_refused,
                 a_refused_command_is_judged_anew, two_at_once_are_decided_once, repeats_survive_a_change_of_owner,
                 an_accepted_command_without_events_is_remembered }
@@ -49,7 +50,8 @@ macro_rules! owners_contract {
                 a_stop_answers_what_was_accepted, a_command_too_large_for_a_frame_is_refused,
                 a_stale_expected_version_is_refused, frames_verify }
             behind { a_failed_load_leaves_nothing_behind, a_failed_lookup_leaves_nothing_behind,
-                a_load_under_way_sees_what_is_acknowledged_meanwhile, derived_rows_far_behind_hold_the_frames_up,
+                a_load_under_way_sees_what_is_acknowledged_meanwhile,
+                commands_behind_a_lost_frame_keep_their_order, derived_rows_far_behind_hold_the_frames_up,
                 snapshots_claim_only_what_is_written, states_that_left_memory_come_back,
                 a_panic_in_a_decision_costs_its_frame_only, a_stop_ends_while_storage_hangs }
             kills { a_kill_at_every_step_loses_and_doubles_nothing }

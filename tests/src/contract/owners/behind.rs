@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::FreshLog;
-use super::note::{self, PANICS, write};
+use super::note::{self, PANICS, write, write_to};
 use super::world::{
     World, command, config, level, level_of, on, owners, owners_with, reserve, set_stock, stock_of,
 };
@@ -84,6 +84,45 @@ pub async fn a_load_under_way_sees_what_is_acknowledged_meanwhile<B: FreshLog>()
     });
     reserved.unwrap();
     assert_eq!(level(&owners).await, (5, 1, 2));
+}
+
+/// A frame is lost, and with it the state that the commands behind it need. Those wait aside until it is loaded again; other
+/// streams' commands go on, and nobody overtakes on the same stream.
+// proves: P5
+pub async fn commands_behind_a_lost_frame_keep_their_order<B: FreshLog>() {
+    const FILLS_A_FRAME: usize = 200_000;
+    let world = World::<B>::new().await;
+    let faulty = FaultyLog::new(world.log());
+    let owners = note::owners(faulty.clone(), config()).await;
+    owners.submit(write_to(note::other_note(), 1)).await.unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    faulty.inject([ProposeFault::PausedBefore(Arc::clone(&gate)), ProposeFault::NotWritten]);
+    let behind = [
+        write(10),
+        // Alone in the frame that is lost.
+        write(FILLS_A_FRAME),
+        write(11),
+        write_to(note::other_note(), FILLS_A_FRAME),
+        write(12),
+        write(13),
+    ];
+    let mut submits: Vec<_> = Vec::new();
+    for request in behind {
+        let mut submit = Box::pin(owners.submit(request));
+        assert!(futures::poll!(&mut submit).is_pending());
+        submits.push(submit);
+        if submits.len() == 1 {
+            faulty.fault_met().await;
+        }
+    }
+    gate.add_permits(1);
+    let outcomes = futures::future::join_all(submits).await;
+    assert!(unavailable(&outcomes[1]), "{:?}", outcomes[1]);
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 5);
+    let events = world.events().await;
+    let lengths: Vec<usize> =
+        events.iter().filter(|event| event.stream == note::note()).map(|event| event.data.len()).collect();
+    assert!(lengths.len() == 4 && lengths.is_sorted(), "{lengths:?}");
 }
 
 /// Derived rows fail, then hang: the owner keeps so many bytes of frames and no more, and goes on when storage does.

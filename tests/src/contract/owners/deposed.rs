@@ -175,6 +175,18 @@ pub async fn a_loser_that_cannot_read_the_winners_frames_does_not_say_no<B: Fres
     assert_eq!(old_answer, Err(CommandError::OutcomeUnknown(request.id)));
 }
 
+/// The reply to a fence is lost: the same fence is sent again, not another one.
+// proves: P3, P4
+pub async fn a_fence_of_unknown_outcome_is_put_once<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let faulty = FaultyLog::new(world.log());
+    faulty.inject([ProposeFault::AppliedThenTimedOut, ProposeFault::AppliedThenTimedOut]);
+    let owners = owners(faulty).await;
+    owners.submit(command(set_stock(1))).await.unwrap();
+    let frames = world.frames(Shard(0)).await;
+    assert_eq!(frames.iter().map(|frame| frame.header.epoch).collect::<Vec<_>>(), [1, 1]);
+}
+
 /// Every owner begins with a fence of a higher epoch.
 // proves: P4
 pub async fn epochs_grow_with_every_owner<B: FreshLog>() {

@@ -33,11 +33,10 @@ async fn run_until_killed(faulty: &Arc<FaultyLog>, requests: &[CommandRequest]) 
     let mut acknowledged = Vec::new();
     let work = async {
         let owners = start.await.expect("the store can be taken over");
-        for (n, request) in requests.iter().enumerate() {
-            // Pairs of commands at once, so that frames hold more than one.
-            if owners.submit(request.clone()).await.is_ok() {
-                acknowledged.push(n);
-            }
+        // Pairs of commands at once, so that frames hold more than one.
+        for (n, pair) in (0..).step_by(2).zip(requests.chunks(2)) {
+            let outcomes = futures::future::join_all(pair.iter().map(|r| owners.submit(r.clone()))).await;
+            acknowledged.extend((n..).zip(outcomes).filter(|(_, outcome)| outcome.is_ok()).map(|(n, _)| n));
         }
         // Let what is behind the log reach the kill as well.
         owners.stop().await;
@@ -72,6 +71,8 @@ pub async fn a_kill_at_every_step_loses_and_doubles_nothing<B: FreshLog>() {
         }
         assert_eq!(level(&next).await, (100, ORDERS as u64, 1 + ORDERS as u64), "killed at step {steps}");
         next.stop().await;
+        let report = infra::verify::verify_store(&*world.log(), |_, _| {}).await.unwrap();
+        assert!(report.ok, "killed at step {steps}: {report:?}");
         if went_through {
             assert!(steps > 20, "the workload has more steps than {steps}");
             return;

@@ -17,14 +17,24 @@ use super::world::Published;
 /// Writing a text of this length makes the decision panic.
 pub const PANICS: usize = usize::MAX;
 
-/// The stream of the one note.
+/// The stream of the note that most cases use.
 pub fn note() -> StreamId {
     StreamId::new("default", "note", "1")
 }
 
+/// The stream of another note.
+pub fn other_note() -> StreamId {
+    StreamId::new("default", "note", "2")
+}
+
 /// Writes a text of this length.
 pub fn write(length: usize) -> CommandRequest {
-    CommandRequest::new(CommandId::fresh(), "system:test", vec![Step::new(note(), Write { length })])
+    write_to(note(), length)
+}
+
+/// Writes a text of this length to a note.
+pub fn write_to(note: StreamId, length: usize) -> CommandRequest {
+    CommandRequest::new(CommandId::fresh(), "system:test", vec![Step::new(note, Write { length })])
 }
 
 /// Owners that know notes only.

@@ -203,22 +203,36 @@ pub async fn a_full_queue_is_told_and_loses_nothing<B: FreshLog>() {
 // proves: OPS-2
 pub async fn a_stop_answers_what_was_accepted<B: FreshLog>() {
     let world = World::<B>::new().await;
-    let owners = owners(world.log()).await;
-    let submits: Vec<_> = (1..=100)
-        .map(|n| {
-            let owners = Arc::clone(&owners);
-            tokio::spawn(async move { owners.submit(command(set_stock(n))).await })
-        })
-        .collect();
-    owners.stop().await;
-    let late = owners.submit(command(set_stock(1))).await;
-    assert!(matches!(late, Err(CommandError::Unavailable(_))), "{late:?}");
-    let outcomes: Vec<_> = futures::future::join_all(submits).await.into_iter().map(Result::unwrap).collect();
-    for outcome in &outcomes {
-        assert!(matches!(outcome, Ok(_) | Err(CommandError::Unavailable(_))), "{outcome:?}");
+    let faulty = FaultyLog::new(world.log());
+    let owners = owners(faulty.clone()).await;
+    let gate = Arc::new(Semaphore::new(0));
+    faulty.inject([ProposeFault::PausedBefore(Arc::clone(&gate))]);
+    let mut submits: Vec<_> =
+        (1..=100).map(|n| Box::pin(owners.submit(command(set_stock(n)).supplied([1; 32])))).collect();
+    for submit in &mut submits {
+        // Polled once, it stands in the queue.
+        assert!(futures::poll!(submit).is_pending());
     }
-    let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    assert_eq!(world.count("inventory.stock_set").await, accepted);
+    faulty.fault_met().await;
+    let (outcomes, (), ()) = tokio::join!(futures::future::join_all(submits), owners.stop(), async {
+        // Dropped while they wait in the queue: these are decided all the same.
+        let refused = loop {
+            let late = std::pin::pin!(owners.submit(command(set_stock(1))));
+            if let std::task::Poll::Ready(outcome) = futures::poll!(late) {
+                break outcome;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert!(
+            matches!(&refused, Err(CommandError::Unavailable(r)) if r.contains("stopping")),
+            "{refused:?}"
+        );
+        gate.add_permits(1);
+    });
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let stocks = world.count("inventory.stock_set").await;
+    // All late ones state the same stock, so the second of them changes nothing.
+    assert!(stocks == 100 || stocks == 101, "{stocks}");
 }
 
 /// `If-Match`: a version that is not the stream's is refused, and a refusal before it in the frame doesn't count.
