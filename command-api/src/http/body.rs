@@ -19,6 +19,8 @@ use super::problem::{FieldError, Problem};
 
 /// The largest body, bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
+/// The most memory set aside for a body before it comes, whatever length is stated. Bytes.
+const MAX_RESERVED: usize = 16 * 1024;
 /// How long a client may take to send a body.
 const MAX_WAIT: Duration = Duration::from_secs(15);
 /// The most faults that an answer lists.
@@ -40,7 +42,7 @@ pub async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
     }
     let mut body = body;
     let reading = async {
-        let mut bytes = Vec::with_capacity(stated.unwrap_or(0));
+        let mut bytes = Vec::with_capacity(stated.unwrap_or(0).min(MAX_RESERVED));
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| {
                 Problem::new(StatusCode::BAD_REQUEST, "body-broken", "the body broke off before its end")

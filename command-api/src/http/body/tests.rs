@@ -178,3 +178,12 @@ proptest! {
         }
     }
 }
+
+// proves: SEC-10
+#[tokio::test]
+async fn a_stated_length_sets_little_memory_aside() {
+    let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, MAX_BODY.into())]);
+    let bytes = read(&headers, Body::from("{}")).await.unwrap();
+    assert_eq!(bytes, b"{}");
+    assert!(bytes.capacity() <= MAX_RESERVED, "{}", bytes.capacity());
+}
