@@ -52,6 +52,11 @@ fn record() -> CommandRecord {
     }
 }
 
+/// A record of all of these events.
+fn within(events: &[Vec<u8>]) -> CommandRecord {
+    CommandRecord { first_event: 0, events: events.len() as u64, ..record() }
+}
+
 fn tail() -> Tail {
     Tail { slot: Slot { shard: Shard(5), frame: 2 }, next_position: 4, previous: [9; 32], epoch: 2 }
 }
@@ -255,7 +260,7 @@ proptest! {
             .map(|data| event(1, ("order", "o"), version, &new_event("order.placed", u16::MAX, data), "system:test"))
             .collect();
         let records: Vec<CommandRecord> =
-            answers.into_iter().map(|answer| CommandRecord { answer, ..record() }).collect();
+            answers.into_iter().map(|answer| CommandRecord { answer, ..within(&events) }).collect();
         let frame = encode_frame(id(STORE), &tail(), 3, id(NONCE), &events, &records);
         prop_assert!(check(&tail(), &frame.bytes).is_ok());
         let decided = DecidedFrame::decode(&frame.bytes).unwrap();
