@@ -4,9 +4,11 @@ use async_trait::async_trait;
 use domain::Timestamp;
 use domain::money::Money;
 use domain::shop::order::OrderPlaced;
+use domain::stream::StreamId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::fulfilment::KIND;
 use crate::fulfilment::action::{Action, Lane};
 use crate::fulfilment::events::Signal;
 use crate::fulfilment::state::signal_key;
@@ -107,6 +109,19 @@ pub struct WorkItem {
     pub cause_id: Uuid,
     /// What is to be done.
     pub work: Work,
+}
+
+impl WorkItem {
+    /// The stream whose event closes it.
+    #[must_use]
+    pub fn closed_by(&self) -> StreamId {
+        match &self.work {
+            Work::Refund { payment_id, .. } => StreamId::new(&self.tenant, "payment", payment_id),
+            Work::Start(_) | Work::Signal(_) | Work::Step { .. } | Work::Deadline { .. } => {
+                StreamId::new(&self.tenant, KIND, self.order_id)
+            }
+        }
+    }
 }
 
 /// A saga that has neither ended nor anything to do or to wait for (SAG-4): somebody has to look.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use axum::Router;
 use domain::ports::feed::Feed;
 use domain::ports::log::{EventLog, LogReader};
-use domain::position::{Position, SyncToken};
+use domain::position::{Position, Seen, SyncToken};
 use projections::runner::RunnerConfig;
 use query_api::{QueryConfig, QueryPorts, QueryState};
 use sagas::config::{FulfilmentConfig, WorkerConfig};
@@ -73,7 +73,10 @@ impl App {
         let mark = read_side.watermark(sagas::projection::NAME).context("the saga projection doesn't run")?;
         let seen = mark.subscribe();
         let stop_sagas = CancellationToken::new();
-        let sagas = tokio::spawn(sagas::worker::run(worker, Arc::clone(&work), seen, stop_sagas.clone()));
+        let mut decided = Seen::none(commands.log.store().shards);
+        feed.heads().into_iter().for_each(|head| decided.advance(head));
+        let run = sagas::worker::run(worker, Arc::clone(&work), seen, decided, stop_sagas.clone());
+        let sagas = tokio::spawn(run);
 
         let ports = QueryPorts {
             read: Arc::clone(&read_side.models) as _,

@@ -89,14 +89,25 @@ struct Round {
     backoff: Backoff,
     /// Due work may have found no room.
     crowded: bool,
+    /// What was decided before the worker started.
+    decided: Seen,
+    /// What the read model showed before the queue was read.
+    shown: Seen,
+    /// How much of the open work couldn't be judged at the last look.
+    unjudged: usize,
 }
 
 /// Carries out work until the token stops it. Wakes when the saga projection's watermark `seen` moves, when a deadline or a
 /// repeat is due, and every [`WorkerConfig::poll`].
+///
+/// `decided` is what the log holds when the worker starts. A read model that is filled anew shows work as open that was closed
+/// long ago, until it gets to the closing event: such work waits until the model has seen that much of the closing event's
+/// shard, for a provider may have forgotten the key of an old charge.
 pub async fn run(
     worker: Worker,
     work: Arc<dyn SagaWork>,
     mut seen: watch::Receiver<Seen>,
+    decided: Seen,
     stop: CancellationToken,
 ) {
     let grace = worker.config.stop_grace;
@@ -110,11 +121,15 @@ pub async fn run(
         busy: HashSet::new(),
         done: HashMap::new(),
         crowded: false,
+        shown: Seen::none(0),
+        decided,
+        unjudged: 0,
     };
     'looking: loop {
         // Read before the queue is: what the watermark covers, the queue shows.
         let marks = seen.borrow_and_update().clone();
         round.done.retain(|_, position| marks.last(position.shard) < position.n);
+        round.shown = marks;
         let wake = round.look().await;
         loop {
             tokio::select! {
@@ -143,7 +158,8 @@ impl Round {
     async fn look(&mut self) -> Instant {
         let now = self.worker.clock.now();
         self.crowded = false;
-        let known = self.busy.len() + self.done.len() + self.backoff.len();
+        let known = self.busy.len() + self.done.len() + self.backoff.len() + self.unjudged;
+        self.unjudged = 0;
         let mut open = HashSet::new();
         for at in 0..self.rooms.len() {
             let (lane, size) = (self.rooms[at].lane, self.rooms[at].size);
@@ -177,9 +193,20 @@ impl Round {
         }
     }
 
+    /// Whether the read model may yet come to an event of the time before the start that closes it.
+    fn may_be_closed(&self, item: &WorkItem) -> bool {
+        let shards = u16::try_from(self.decided.positions().count()).unwrap_or(u16::MAX);
+        let shard = item.closed_by().shard(shards);
+        self.shown.last(shard) < self.decided.last(shard)
+    }
+
     fn start(&mut self, room: usize, item: WorkItem) {
         let key = key(&item);
         if self.busy.contains(&key) || self.done.contains_key(&key) || !self.backoff.is_due(&key) {
+            return;
+        }
+        if self.may_be_closed(&item) {
+            self.unjudged += 1;
             return;
         }
         let Ok(permit) = Arc::clone(&self.rooms[room].free).try_acquire_owned() else {

@@ -67,3 +67,17 @@ async fn the_worker_carries_everything_out_and_stops_when_told() {
     story.check();
     assert!(story.all_completed());
 }
+
+/// A provider may have forgotten the key of an old charge, so nothing old may be sent again.
+// proves: SAG-1, EVT-3, P5
+#[tokio::test(start_paused = true)]
+async fn a_read_model_that_is_filled_anew_fires_nothing_again() {
+    for tape in [Vec::new(), (0..=255).collect(), (0..=255).rev().collect()] {
+        let mut story = Story::begin(tape, Mode::Faultless);
+        story.play().await;
+        story.settle().await;
+        let before = story.history();
+        assert_eq!(story.fill_anew_under_the_worker().await, 0, "calls of the outside");
+        assert_eq!(story.history(), before);
+    }
+}

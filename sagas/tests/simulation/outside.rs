@@ -51,6 +51,7 @@ pub(crate) struct Books {
     /// By key: the order, and whether the booking stands.
     pub(crate) bookings: BTreeMap<String, (Uuid, bool)>,
     fault: Fault,
+    calls: usize,
 }
 
 /// The outside world.
@@ -87,6 +88,11 @@ impl Outside {
         self.0.lock().unwrap().fault = fault;
     }
 
+    /// How often it was called.
+    pub(crate) fn calls(&self) -> usize {
+        self.0.lock().unwrap().calls
+    }
+
     /// Late requests arrive, and what is authorised is captured.
     pub(crate) fn move_on(&self) {
         let mut books = self.0.lock().unwrap();
@@ -102,6 +108,7 @@ impl Outside {
 
     fn call<T>(&self, run: impl FnOnce(&mut Books) -> Result<T, ProviderError>) -> Result<T, ProviderError> {
         let mut books = self.0.lock().unwrap();
+        books.calls += 1;
         match books.take_fault() {
             Fault::None => run(&mut books),
             Fault::LosesReply => run(&mut books).and(Err(ProviderError::Timeout)),

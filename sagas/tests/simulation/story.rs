@@ -1,5 +1,6 @@
 //! A story read from a tape of bytes: each byte decides what happens next. An empty tape is a quiet day.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -263,7 +264,8 @@ impl Story {
         let config =
             WorkerConfig { commands: 2, payment_calls: 1, carrier_calls: 1, ..WorkerConfig::default() };
         let worker = Worker { config, ..self.worker.clone() };
-        let running = tokio::spawn(sagas::worker::run(worker, work, self.world.watermark(), stop.clone()));
+        let (seen, decided) = (self.world.watermark(), self.world.heads());
+        let running = tokio::spawn(sagas::worker::run(worker, work, seen, decided, stop.clone()));
         while !(self.all_completed() && self.world.open_work().is_empty()) {
             self.world.project_all();
             for order in 0..ORDERS {
@@ -275,6 +277,30 @@ impl Story {
         }
         stop.cancel();
         running.await.unwrap();
+    }
+
+    /// Fills a lost read model anew, event by event, under the worker's eyes; answers how often the outside was called
+    /// meanwhile.
+    pub(crate) async fn fill_anew_under_the_worker(&self) -> usize {
+        let calls = self.outside.calls();
+        let stop = CancellationToken::new();
+        let work: Arc<dyn SagaWork> = Arc::new(self.world.clone());
+        self.world.forget_commands();
+        self.world.forget_rows();
+        let (seen, decided) = (self.world.watermark(), self.world.heads());
+        let worker = self.worker.clone();
+        let running = tokio::spawn(sagas::worker::run(worker, work, seen, decided, stop.clone()));
+        // The worker looks after every single event.
+        while (0..SHARDS).any(|shard| self.world.project(shard, 1)) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        stop.cancel();
+        running.await.unwrap();
+        self.outside.calls() - calls
+    }
+
+    pub(crate) fn history(&self) -> BTreeMap<String, Vec<String>> {
+        self.world.history()
     }
 
     fn order(&self, n: u8) -> Order {

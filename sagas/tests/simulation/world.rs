@@ -81,6 +81,20 @@ impl World {
         self.inner().results.clear();
     }
 
+    /// The read model is lost: it is filled anew from the log.
+    pub(crate) fn forget_rows(&self) {
+        let mut inner = self.inner();
+        inner.rows.clear();
+        inner.seen.send_replace(Seen::none(SHARDS));
+    }
+
+    /// What the log holds.
+    pub(crate) fn heads(&self) -> Seen {
+        let mut heads = Seen::none(SHARDS);
+        self.inner().log.iter().flatten().for_each(|event| heads.advance(event.position));
+        heads
+    }
+
     pub(crate) fn watermark(&self) -> watch::Receiver<Seen> {
         self.inner().seen.subscribe()
     }
