@@ -28,6 +28,8 @@ pub(super) async fn run(
         Opened::Fault(_, reason) => bail!(reason),
     };
     let stream = StreamId::new(DEFAULT_TENANT, kind, id);
+    // Read before the rows: beside a running server they grow meanwhile, and what they show is skipped below.
+    let derived = store.log.progress(stream.shard(store.log.store().shards)).await?.derived_through;
     let mut version = 0;
     loop {
         let page = tokio::select! {
@@ -39,7 +41,7 @@ pub(super) async fn run(
         page.iter().try_for_each(|event| print(event, json))?;
     }
     // Derived rows may be behind the log, most of all after a crash: the rest is read from the frames themselves.
-    version = rest(&store, &stream, version, json, &shutdown).await?;
+    version = rest(&store, &stream, derived, version, json, &shutdown).await?;
     if version == 0 {
         bail!("there is no {kind} {id}");
     }
@@ -49,12 +51,13 @@ pub(super) async fn run(
 async fn rest(
     store: &Store,
     stream: &StreamId,
+    derived: u64,
     mut version: u64,
     json: bool,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<u64> {
     let shard = stream.shard(store.log.store().shards);
-    let mut next = store.log.progress(shard).await?.derived_through + 1;
+    let mut next = derived + 1;
     while !shutdown.is_cancelled() {
         let page = store.log.read_frames(shard, next, PAGE, PAGE_BYTES).await?;
         if page.is_empty() {
