@@ -3,8 +3,12 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::command::Step;
-use domain::shop::order::{MAX_LINES, MAX_QUANTITY, Order, OrderCommand, RequestedLine, ShippingAddress};
+use domain::refusal::Refusal;
+use domain::shop::order::{
+    MAX_LINES, MAX_QUANTITY, Order, OrderCommand, OrderError, OrderStatus, RequestedLine, ShippingAddress,
+};
 use domain::shop::product::Product;
+use domain::shop::shipment::{Shipment, ShipmentStatus};
 use domain::shop::user::Role;
 use domain::stream::StreamId;
 use utoipa_axum::router::OpenApiRouter;
@@ -137,15 +141,29 @@ async fn cancel(
 ) -> Result<Reply, Problem> {
     let caller = incoming.caller()?;
     let stream = StreamId::new(&caller.tenant, ORDER, path_id(&id, ORDER)?);
-    let placed = state.read::<Order>(&stream).await?.and_then(|(order, _)| order.placed);
+    let order = state.read::<Order>(&stream).await?.map(|(order, _)| order).unwrap_or_default();
     let may = |customer: Uuid| customer == caller.user_id || caller.has_any(&[Role::Admin, Role::Support]);
     // Somebody else's order is answered like none at all, so that ids can't be probed.
-    if !placed.is_some_and(|placed| may(placed.customer_id)) {
+    if !order.placed.is_some_and(|placed| may(placed.customer_id)) {
         return Err(Problem::not_found(ORDER));
     }
     let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
-    let accepted = issue.submit(&state, vec![Step::new(stream, OrderCommand::RequestCancellation)]).await?;
+    let accepted = if has_left(&state, &caller, order.shipment_id).await? {
+        let late = Refusal::from(OrderError::TooLateToCancel(OrderStatus::Shipped));
+        // The stored answer, if it had not left when this was asked for first.
+        issue.repeat_or(&state, stream.shard(state.gateway.shards()), late.into()).await?
+    } else {
+        issue.submit(&state, vec![Step::new(stream, OrderCommand::RequestCancellation)]).await?
+    };
     Ok(Reply::of(StatusCode::ACCEPTED, &accepted)?.tagged())
+}
+
+/// Whether the shipment has left the warehouse, which the saga tells the order a moment later.
+async fn has_left(state: &CommandState, caller: &Caller, shipment: Option<Uuid>) -> Result<bool, Problem> {
+    let Some(id) = shipment else { return Ok(false) };
+    let shipment = state.read::<Shipment>(&StreamId::new(&caller.tenant, "shipment", id)).await?;
+    let left = |status| matches!(status, ShipmentStatus::Dispatched | ShipmentStatus::Delivered);
+    Ok(shipment.is_some_and(|(shipment, _)| left(shipment.status)))
 }
 
 /// Asks to cancel an order (alias of `POST /api/v1/orders/{id}/cancel`).
