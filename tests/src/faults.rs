@@ -52,6 +52,8 @@ pub enum Call {
 pub enum CallFault {
     /// Storage can't be reached.
     Fails,
+    /// Storage can't be reached, which shows once there is a permit.
+    FailsLate(Arc<Semaphore>),
     /// The process is paused before the call; a permit lets it go on.
     PausedBefore(Arc<Semaphore>),
     /// The process is paused with the answer on its way; a permit lets it go on.
@@ -117,6 +119,11 @@ impl FaultyLog {
             None => call.await,
             Some(CallFault::Fails) => {
                 self.met();
+                Err(LogError::Unavailable("out of reach".into()))
+            }
+            Some(CallFault::FailsLate(gate)) => {
+                self.met();
+                pass(&gate).await;
                 Err(LogError::Unavailable("out of reach".into()))
             }
             Some(CallFault::PausedBefore(gate)) => {

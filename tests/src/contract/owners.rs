@@ -32,7 +32,8 @@ pub trait FreshLog: Send + Sync + Sized + 'static {
 macro_rules! owners_contract {
     ($backend:ty) => {
         $crate::owners_contract!(@ $backend:
-            unknown { applied_then_timed_out, timed_out_then_sent_again, late_write_after_a_newer_fence,
+            unknown { applied_then_timed_out, timed_out_then_sent_again,
+                a_refusal_after_a_time_out_is_no_outcome, late_write_after_a_newer_fence,
                 late_write_before_the_fence, not_written_is_unavailable_and_recovers, open_slot_answers_nobody }
             deposed { a_deposed_owner_refuses_nothing_from_stale_state, a_deposed_owner_tells_no_stale_state,
                 a_paused_owner_loses_its_frame, a_paused_owner_refuses_nothing,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use command_api::owner::OwnerConfig;
-use domain::command::CommandError;
+use domain::command::{CommandError, CommandId};
 use domain::ports::gateway::CommandGateway;
 use domain::position::Shard;
 use tokio::sync::Semaphore;
@@ -30,12 +30,17 @@ pub async fn a_failed_load_leaves_nothing_behind<B: FreshLog>() {
     before.stop().await;
     let faulty = FaultyLog::new(world.log());
     let owners = owners(faulty.clone()).await;
-    faulty.inject_in(Call::ReadStream, [CallFault::Fails]);
+    let gate = Arc::new(Semaphore::new(0));
+    faulty.inject_in(Call::ReadStream, [CallFault::FailsLate(Arc::clone(&gate))]);
     let first = command(reserve(1, 1)).supplied([1; 32]);
-    let streams = [super::world::stock()];
-    let (one, two) = tokio::join!(owners.submit(first.clone()), owners.read(&streams));
-    assert!(unavailable(&one), "{one:?}");
-    assert!(two.is_err_and(|error| matches!(error, CommandError::Unavailable(_))));
+    let second = command(reserve(2, 1));
+    let (one, two, ()) = tokio::join!(owners.submit(first.clone()), owners.submit(second), async {
+        faulty.fault_met().await;
+        // Taken in after the second command, which therefore waits for the same load by now.
+        owners.answered(Shard(0), CommandId::fresh(), &[0; 32]).await.unwrap();
+        gate.add_permits(1);
+    });
+    assert!(unavailable(&one) && unavailable(&two), "{one:?} {two:?}");
     assert!(!owners.submit(first).await.unwrap().repeated, "it is neither in flight nor accepted");
     assert_eq!(level(&owners).await, (5, 1, 2));
 }

@@ -218,10 +218,12 @@ pub async fn a_stop_answers_what_was_accepted<B: FreshLog>() {
         // Dropped while they wait in the queue: these are decided all the same.
         let refused = loop {
             let late = std::pin::pin!(owners.submit(command(set_stock(1))));
-            if let std::task::Poll::Ready(outcome) = futures::poll!(late) {
-                break outcome;
+            match futures::poll!(late) {
+                std::task::Poll::Pending | std::task::Poll::Ready(Err(CommandError::Overloaded)) => {
+                    tokio::task::yield_now().await;
+                }
+                std::task::Poll::Ready(outcome) => break outcome,
             }
-            tokio::task::yield_now().await;
         };
         assert!(
             matches!(&refused, Err(CommandError::Unavailable(r)) if r.contains("stopping")),

@@ -36,6 +36,18 @@ pub async fn timed_out_then_sent_again<B: FreshLog>() {
     assert_eq!(world.count("inventory.stock_set").await, 2);
 }
 
+/// The write is on its way when storage refuses the next attempt: the refusal says nothing about the first.
+// proves: P3
+pub async fn a_refusal_after_a_time_out_is_no_outcome<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let faulty = FaultyLog::new(world.log());
+    let owners = owners(faulty.clone()).await;
+    faulty.inject([ProposeFault::TimedOutThenLands, ProposeFault::NotWritten]);
+    owners.submit(command(set_stock(5))).await.unwrap();
+    assert_eq!(faulty.land_late().await, [Ok(Decision::Decided)], "the slot holds these very bytes");
+    assert_eq!(level(&owners).await, (5, 0, 1));
+}
+
 /// A write reported as timed out arrives after a newer owner's fence: it must not land.
 // proves: P1, P3, P4
 pub async fn late_write_after_a_newer_fence<B: FreshLog>() {
