@@ -47,10 +47,9 @@ impl Backoff {
         self.failed.len()
     }
 
-    /// When the next repeat is due that wasn't before now.
-    pub(super) fn next(&self) -> Option<Instant> {
-        let now = Instant::now();
-        self.failed.values().map(|(_, at)| *at).filter(|at| *at > now).min()
+    /// When the next repeat is due that wasn't at `looked`: perhaps by now, while the queue was read.
+    pub(super) fn next(&self, looked: Instant) -> Option<Instant> {
+        self.failed.values().map(|(_, at)| *at).filter(|at| *at > looked).min()
     }
 }
 
@@ -66,12 +65,16 @@ mod tests {
         for tries in 1..=20 {
             assert_eq!(backoff.failed(key.clone()), tries);
             assert!(!backoff.is_due(&key));
-            last = backoff.next().unwrap() - Instant::now();
+            last = backoff.next(Instant::now()).unwrap() - Instant::now();
             assert!(last <= Duration::from_secs(1));
         }
         assert!(last >= Duration::from_millis(500));
+        let looked = Instant::now();
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(backoff.is_due(&key));
+        // What became due while the queue was read is not left to the next poll.
+        assert!(backoff.next(looked).is_some_and(|at| at < Instant::now()));
+        assert_eq!(backoff.next(Instant::now()), None);
         backoff.forget(&key);
         assert_eq!((backoff.tries(&key), backoff.len()), (0, 0));
     }

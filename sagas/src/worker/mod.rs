@@ -156,7 +156,7 @@ pub async fn run(
 impl Round {
     /// Starts what is due and has room; answers when to look again at the latest.
     async fn look(&mut self) -> Instant {
-        let now = self.worker.clock.now();
+        let (now, looked) = (self.worker.clock.now(), Instant::now());
         self.crowded = false;
         let known = self.busy.len() + self.done.len() + self.backoff.len() + self.unjudged;
         self.unjudged = 0;
@@ -182,7 +182,7 @@ impl Round {
             self.backoff.keep_only(&open);
         }
         let poll = Instant::now() + self.worker.config.poll;
-        let repeat = self.backoff.next().map_or(poll, |at| at.min(poll));
+        let repeat = self.backoff.next(looked).map_or(poll, |at| at.min(poll));
         match self.work.next_due(now).await {
             Ok(None) => repeat,
             Ok(Some(due)) => repeat.min(Instant::now() + (due - now).to_std().unwrap_or(Duration::ZERO)),
