@@ -301,9 +301,11 @@ fn not_loaded(stream: &StreamId) -> CommandError {
 }
 
 fn stale(expected: u64, current: u64) -> Refusal {
+    // No stream has this version: the client's tag is none of ours.
+    let stated = if expected == u64::MAX { "the one stated".to_owned() } else { expected.to_string() };
     Refusal {
         kind: RefusalKind::StaleVersion,
         code: "stale-version".to_owned(),
-        detail: format!("the resource has version {current}, not {expected}"),
+        detail: format!("the resource has version {current}, not {stated}"),
     }
 }
