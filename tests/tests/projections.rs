@@ -185,8 +185,8 @@ async fn damaged_files_are_built_anew() {
     world.history.shop(&STORIES).await;
     let damage = |file: &std::path::Path| std::fs::write(file, vec![7_u8; 3_000]).unwrap();
     let segment = |dir: &std::path::Path| {
-        let files = std::fs::read_dir(dir.join("search")).unwrap().map(|entry| entry.unwrap().path());
-        files.filter(|file| file.extension().is_some_and(|e| e == "store")).next().unwrap()
+        let mut files = std::fs::read_dir(dir.join("search")).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|file| file.extension().is_some_and(|e| e == "store")).unwrap()
     };
     let damages: [&dyn Fn(&std::path::Path); 4] = [
         &|_| {},
