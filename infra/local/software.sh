@@ -1,0 +1,93 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # the variables of `engines`, which sources this
+# What must be installed, and the engines' own software: resolved by Maven, checked, kept in $dir/software.
+
+# Finds a Java 17 (the newest that Cassandra 5 runs on), Maven, PostgreSQL's programs and unzip; on Debian, root installs
+# what is missing.
+require_packages() {
+    local missing=()
+    find_java || missing+=(openjdk-17-jre-headless)
+    find_postgres || missing+=(postgresql)
+    if ! verified; then
+        command -v mvn >/dev/null || missing+=(maven)
+        command -v unzip >/dev/null || missing+=(unzip)
+    fi
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "installing ${missing[*]} with apt-get"
+        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
+            >"$dir/logs/apt.log" 2>&1 || fail "can't install ${missing[*]}" "$dir/logs/apt.log"
+        find_java || fail "Java 17 is installed, but not found"
+        find_postgres || fail "PostgreSQL is installed, but its programs are not found"
+    else
+        fail "missing: ${missing[*]} (names of Debian's packages)"
+    fi
+}
+
+find_java() {
+    local home
+    for home in "${JAVA_HOME:-}" /usr/lib/jvm/*17* "$(dirname "$(dirname "$(readlink -f "$(command -v java || true)")")")"; do
+        if [ -n "$home" ] && [ -x "$home/bin/java" ] && "$home/bin/java" -version 2>&1 | grep -q 'version "17\.'; then
+            java="$home/bin/java"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# The version of the cluster that is there, if it is there; else the newest.
+find_postgres() {
+    local bin version
+    version="$(cat "$dir/postgres/data/PG_VERSION" 2>/dev/null || true)"
+    while read -r bin; do
+        if [ -x "$bin/initdb" ] && [ -x "$bin/postgres" ]; then
+            postgres_bin="$bin"
+            return 0
+        fi
+    done < <(
+        echo "/usr/lib/postgresql/${version:-none}/bin"
+        printf '%s\n' /usr/lib/postgresql/*/bin /usr/pgsql-*/bin | sort -rV
+        dirname "$(command -v initdb || echo /nowhere/initdb)"
+    )
+    return 1
+}
+
+# As root, the engines run as a user of their own: Elasticsearch and PostgreSQL refuse root.
+require_user() {
+    [ "$(id -u)" = 0 ] || return 0
+    if ! id "$engine_user" >/dev/null 2>&1; then
+        command -v useradd >/dev/null || fail "the user $engine_user is missing, and there is no useradd to make it"
+        useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$engine_user" ||
+            fail "can't make the user $engine_user"
+    fi
+    as_user=(setpriv "--reuid=$engine_user" "--regid=$(id -g "$engine_user")" --clear-groups)
+    "${as_user[@]}" test -x "$dir" || fail "the user $engine_user can't enter $dir: set TILLSTREAM_ENGINES_DIR to another place"
+}
+
+own() {
+    [ "$(id -u)" != 0 ] || chown -R "$engine_user:" "$@"
+}
+
+# The software is there, and it is what checksums.txt names.
+verified() { cmp -s "$here/checksums.txt" "$dir/software/verified"; }
+
+require_software() {
+    local new="$dir/software.new"
+    ! verified || return 0
+    for engine in "${all[@]}"; do
+        [ "$engine" = postgres ] || gone "$engine" || fail "$engine runs on other software than this: stop it first (engines down)"
+    done
+    say "fetching Cassandra, Kafka and Elasticsearch with Maven"
+    rm -rf "$new"
+    mvn -B -C -ntp -f "$here/pom.xml" package "-Dengines.software=$new" >"$dir/logs/maven.log" 2>&1 ||
+        fail "Maven can't fetch the software" "$dir/logs/maven.log"
+    # Neither another file than listed nor one more: all of them end on a class path.
+    (cd "$new" && sha256sum ./*/* | sed 's|\./||' | LC_ALL=C sort -k 2 | diff "$here/checksums.txt" -) >"$dir/logs/checksums.log" ||
+        fail "what Maven fetched is not what checksums.txt lists" "$dir/logs/checksums.log"
+    (cd "$new/elasticsearch" && unzip -q ./*.zip && rm ./*.zip && mv elasticsearch-*/* . && rmdir elasticsearch-*) ||
+        fail "can't unpack Elasticsearch"
+    cp "$here/checksums.txt" "$new/verified"
+    chmod -R a+rX "$new"
+    rm -rf "$dir/software"
+    mv "$new" "$dir/software"
+}
