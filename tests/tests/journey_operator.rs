@@ -177,9 +177,17 @@ async fn a_graceful_stop_answers_what_was_accepted() {
     assert!(shop.server.wait(Duration::from_secs(60)).unwrap().success());
     assert!(acknowledged.iter().all(|(status, _)| matches!(status, 201 | 503)), "{acknowledged:?}");
     shop.restart();
-    for (_, id) in acknowledged.iter().filter(|(status, _)| *status == 201) {
+    let mut placed: Vec<String> =
+        acknowledged.into_iter().filter(|(status, _)| *status == 201).map(|(_, id)| id).collect();
+    for id in &placed {
         let _ = shop.settled(id, &["paid"]).await;
     }
+    // Whoever got no answer has no order either: nothing that was accepted was cut off.
+    let orders = tests::shop::pages(&shop.customer, "/api/v1/orders?limit=100").await;
+    let mut found: Vec<&str> = orders.iter().map(|order| order["id"].as_str().unwrap()).collect();
+    placed.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, placed);
 }
 
 // proves: OPS-3
