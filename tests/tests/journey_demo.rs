@@ -88,6 +88,37 @@ async fn a_demo_that_was_killed_while_it_set_up_is_completed() {
     ok(server.client().get("/docs").await);
 }
 
+// proves: OPS-1, OPS-2
+#[tokio::test]
+async fn a_demo_that_is_told_to_stop_while_it_sets_up_ends_well() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("demo");
+    // Told while it makes the accounts, again and again: whichever step is on its way is cut short.
+    for _ in 0..5 {
+        let mut child = std::process::Command::new(binary())
+            .args(["demo", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(&dir)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        tests::server::eventually("the server to serve", Duration::from_secs(60), || {
+            let there = dir.join("address").exists();
+            async move { there.then_some(()) }
+        })
+        .await;
+        tests::server::send("TERM", child.id()).unwrap();
+        let ended = tokio::task::spawn_blocking(move || {
+            let status = child.wait();
+            (status, std::io::read_to_string(child.stderr.take().unwrap()))
+        });
+        let (status, error) = ended.await.unwrap();
+        assert!(status.unwrap().success(), "{}", error.unwrap());
+        assert!(!dir.join("demo-played").exists(), "it was over before it could be told to stop");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
 // proves: OPS-1
 #[test]
 fn a_taken_address_is_told_before_anything_is_made() {

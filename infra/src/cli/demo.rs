@@ -20,12 +20,13 @@ pub(super) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::
     };
     match prepared {
         Some(Ok(())) => demo::invite(running.address, &config.data.dir),
-        Some(Err(error)) => {
+        // A server that is told to stop refuses what the set-up asks of it next: that is the stop, no failure.
+        Some(Err(error)) if !shutdown.is_cancelled() => {
             shutdown.cancel();
             running.ended().await?;
             return Err(error);
         }
-        None => out::line("interrupted; the next start goes on where this one stopped"),
+        Some(Err(_)) | None => out::line("interrupted; the next start goes on where this one stopped"),
     }
     running.ended().await?;
     Ok(ExitCode::SUCCESS)
