@@ -198,7 +198,8 @@ mod tests {
             causation_id: Uuid::from_u128(3),
             actor: "user:ü",
         };
-        let event = NewEvent { event_type: "order.placed", schema_version: 2, data: "{\"a\": 1.0}".to_owned() };
+        let event =
+            NewEvent { event_type: "order.placed", schema_version: 2, data: "{\"a\": 1.0}".to_owned() };
         let mut bytes = Vec::new();
         encode_event(&meta, &event, &mut bytes);
         let read = RecordedEvent::decode(&bytes, Position { shard: Shard(0), n: 1 }).unwrap();
