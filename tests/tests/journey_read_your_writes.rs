@@ -9,9 +9,9 @@ use tests::shop::{Shop, ok, order_of};
 
 const CALLERS: u64 = 16;
 
-/// `TILLSTREAM_ROUNDS=10000` makes it the long one.
+/// Ten thousand, and a tenth of it in a fast run (`tests/run fast`).
 fn rounds() -> u64 {
-    std::env::var("TILLSTREAM_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000)
+    if std::env::var("TILLSTREAM_TESTS").is_ok_and(|mode| mode == "fast") { 1_000 } else { 10_000 }
 }
 
 // proves: QRY-1
