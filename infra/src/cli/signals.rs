@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first asks every command to end gracefully, the second ends the process at once.
+//! SIGTERM and SIGINT: the first asks every command to end gracefully. A SIGINT after that ends the process at once: somebody
+//! pressed Ctrl-C again. A further SIGTERM changes nothing, since supervisors send it to a whole group, and some twice.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -13,16 +14,19 @@ pub(crate) fn shutdown() -> std::io::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let asked = token.clone();
     tokio::spawn(async move {
-        for round in 0_u8.. {
+        loop {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
             };
-            if round > 0 {
-                tracing::warn!(signal = name, "ending at once");
-                std::process::exit(130);
+            if asked.is_cancelled() {
+                if name == "SIGINT" {
+                    tracing::warn!("ending at once");
+                    std::process::exit(130);
+                }
+                continue;
             }
-            tracing::info!(signal = name, "ending gracefully; a second signal ends at once");
+            tracing::info!(signal = name, "ending gracefully; Ctrl-C ends at once");
             asked.cancel();
         }
     });
