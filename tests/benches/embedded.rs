@@ -194,6 +194,23 @@ fn one_transaction_per_command(dir: &Path) -> Line {
     summary(latencies, start.elapsed())
 }
 
+/// The port alone: frames of one event, one after another in one shard.
+async fn port(dir: &Path) -> Line {
+    let log = SqliteLog::open(dir, 1).unwrap();
+    let mut tail = domain::frame::Tail::empty(Shard(0));
+    let mut latencies = Vec::new();
+    let start = Instant::now();
+    while start.elapsed() < measured() {
+        let events = [vec![b'x'; 1_600]];
+        let frame = domain::frame::encode_frame(log.store().id, &tail, 1, Uuid::now_v7(), &events, &[]);
+        tail = domain::frame::Tail::after(&frame.header, frame.hash);
+        let sent = Instant::now();
+        log.propose(Arc::new(frame)).await.unwrap();
+        latencies.push(sent.elapsed());
+    }
+    summary(latencies, start.elapsed())
+}
+
 fn fsync_time(dir: &Path) -> Duration {
     let file = std::fs::File::create(dir.join("probe")).unwrap();
     let mut times: Vec<Duration> = (0..50)
@@ -223,6 +240,9 @@ fn write_path() {
     println!("| {:-<44} | ------: | ---------: | -------: | -------: |", "");
     let baseline = one_transaction_per_command(directory().path());
     print_line("one SQLite transaction per command", 1, &baseline);
+    let line =
+        runtime.block_on(async { tokio::spawn(async { port(directory().path()).await }).await.unwrap() });
+    print_line("the log port alone, one frame at a time", 1, &line);
     for callers in [1, 64, 256] {
         let line = runtime.block_on(library(directory().path(), callers, place_order));
         print_line("library, orders on many streams", callers, &line);

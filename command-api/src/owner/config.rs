@@ -37,8 +37,8 @@ impl Default for OwnerConfig {
         Self {
             queue: 4_096,
             answer_within: Duration::from_secs(10),
-            cached_streams: 10_000,
-            recent_results: 10_000,
+            cached_streams: 2_000,
+            recent_results: 2_000,
             snapshot_every: 500,
             overlay_bytes: 64 << 20,
             stop_within: Duration::from_secs(10),
