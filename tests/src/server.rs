@@ -241,7 +241,7 @@ pub fn tillstream(args: &[&str]) -> Ended {
 }
 
 /// The configuration of whoever runs the tests must not reach the servers under test.
-fn clean(command: &mut Command) -> &mut Command {
+pub fn clean(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TILLSTREAM_") {
             command.env_remove(name);

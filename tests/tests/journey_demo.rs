@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::server::{Start, binary, tillstream};
+use tests::server::{Start, binary, clean, tillstream};
 use tests::shop::{ok, pages};
 
 // proves: OPS-1
@@ -63,7 +63,7 @@ async fn a_demo_that_was_killed_while_it_set_up_is_completed() {
     let dir = temp.path().join("demo");
     // Killed as soon as there is something of it on the disk: after the lock, the credentials, the first megabyte of log.
     for sign in ["lock", "demo-credentials.json", "simulator.db"] {
-        let mut child = std::process::Command::new(binary())
+        let mut child = clean(&mut std::process::Command::new(binary()))
             .args(["demo", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&dir)
             .stdout(Stdio::null())
@@ -95,7 +95,7 @@ async fn a_demo_that_is_told_to_stop_while_it_sets_up_ends_well() {
     let dir = temp.path().join("demo");
     // Told while it makes the accounts, again and again: whichever step is on its way is cut short.
     for _ in 0..5 {
-        let mut child = std::process::Command::new(binary())
+        let mut child = clean(&mut std::process::Command::new(binary()))
             .args(["demo", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&dir)
             .stdout(Stdio::null())

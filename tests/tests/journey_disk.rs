@@ -109,7 +109,7 @@ fn a_read_only_directory_is_refused_with_its_name() {
         .arg("--data-dir")
         .arg(&dir)
         .args(["--listen", "127.0.0.1:0"]);
-    let ended = command.output().unwrap();
+    let ended = tests::server::clean(&mut command).output().unwrap();
     assert!(!ended.status.success());
     let error = String::from_utf8_lossy(&ended.stderr);
     assert!(error.contains(dir.to_str().unwrap()), "{error}");
