@@ -11,7 +11,7 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use domain::frame::{DecidedFrame, FrameView, Slot};
+use domain::frame::DecidedFrame;
 use domain::ports::feed::{FanOut, Feed, FeedReader};
 use domain::ports::log::{LogError, LogReader};
 use domain::position::{Position, Seen, Shard};
@@ -74,18 +74,7 @@ impl InProcessFeed {
 pub async fn find_heads(log: &dyn LogReader) -> Result<Vec<Position>, LogError> {
     let mut heads = Vec::new();
     for shard in (0..log.store().shards).map(Shard) {
-        let tail = log.frame_of_position(Position { shard, n: u64::MAX }).await?;
-        let last = if tail > 1 { log.read_frames(shard, tail - 1, 1, 0).await? } else { Vec::new() };
-        let n = match last.first() {
-            Some(bytes) => {
-                let unreadable = |e: domain::frame::WireError| {
-                    LogError::Corrupt(Slot { shard, frame: tail - 1 }.to_string(), e.to_string())
-                };
-                FrameView::parse(bytes).map_err(unreadable)?.header.last_position()
-            }
-            None => 0,
-        };
-        heads.push(Position { shard, n });
+        heads.push(log.head(shard).await?);
     }
     Ok(heads)
 }

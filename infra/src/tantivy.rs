@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use domain::merkle::Hash;
 use domain::stream::StreamId;
 use projections::model::Projection;
-use projections::read_models::{Page, ProductFilter, ProductSort, ReadError, SearchHits};
+use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
 use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
 
 use self::index::{Open, Stamp};
@@ -51,27 +51,6 @@ impl TantivySearch {
     pub fn in_directory(dir: PathBuf, letters: Arc<dyn DeadLetters>) -> Self {
         let shared = Shared { dir, open: Mutex::new(None), reader: Mutex::new(None) };
         Self { shared: Arc::new(shared), letters }
-    }
-
-    /// Products that match, as [`ReadModels::search`](projections::read_models::ReadModels::search) wants them.
-    ///
-    /// # Errors
-    /// [`ReadError::BadCursor`], [`ReadError::Unavailable`].
-    pub async fn search(
-        &self,
-        tenant: &str,
-        text: &str,
-        filter: &ProductFilter,
-        sort: ProductSort,
-        page: &Page,
-    ) -> Result<SearchHits, ReadError> {
-        let reader = self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let reader =
-            reader.ok_or_else(|| ReadError::Unavailable("the search index is not open".to_owned()))?;
-        let plan = query::plan(tenant, text, filter, sort, page)?;
-        let task = tokio::task::spawn_blocking(move || page::run(&reader.searcher(), &plan));
-        let answer = task.await.map_err(|e| ReadError::Unavailable(e.to_string()))?;
-        answer.map_err(|e| ReadError::Unavailable(format!("search: {e}")))
     }
 
     /// Runs a job on the open index, on a blocking thread. A failed job closes the index: what it holds is read again from the
@@ -133,6 +112,26 @@ impl TantivySearch {
             Ok(())
         });
         task.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
+    }
+}
+
+#[async_trait]
+impl ProductSearch for TantivySearch {
+    async fn search(
+        &self,
+        tenant: &str,
+        text: &str,
+        filter: &ProductFilter,
+        sort: ProductSort,
+        page: &Page,
+    ) -> Result<SearchHits, ReadError> {
+        let reader = self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let reader =
+            reader.ok_or_else(|| ReadError::Unavailable("the search index is not open".to_owned()))?;
+        let plan = query::plan(tenant, text, filter, sort, page)?;
+        let task = tokio::task::spawn_blocking(move || page::run(&reader.searcher(), &plan));
+        let answer = task.await.map_err(|e| ReadError::Unavailable(e.to_string()))?;
+        answer.map_err(|e| ReadError::Unavailable(format!("search: {e}")))
     }
 }
 

@@ -338,6 +338,23 @@ pub struct EventFilter {
     pub correlation_id: Option<Uuid>,
 }
 
+/// The one question that a search index answers.
+#[async_trait]
+pub trait ProductSearch: Send + Sync + 'static {
+    /// See [`ReadModels::search`].
+    ///
+    /// # Errors
+    /// [`ReadError::BadCursor`], [`ReadError::Unavailable`].
+    async fn search(
+        &self,
+        tenant: &str,
+        text: &str,
+        filter: &ProductFilter,
+        sort: ProductSort,
+        page: &Page,
+    ) -> Result<SearchHits, ReadError>;
+}
+
 /// The questions that the query side asks. Every answer is at least as new as the projection's last applied batch.
 #[async_trait]
 pub trait ReadModels: Send + Sync + 'static {

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod contract;
+pub mod engines;
 pub mod faults;
 pub mod server;
 pub mod shop;

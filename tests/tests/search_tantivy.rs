@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use infra::sqlite::read_store::SqliteReadStore;
 use infra::tantivy::TantivySearch;
-use projections::read_models::{Page, ProductFilter, ProductSort, ReadError, SearchHits};
+use projections::read_models::ProductSearch;
 use projections::store::RowStore;
 use tempfile::TempDir;
 use tests::contract::search::{SearchBackend, SearchFactory};
@@ -23,15 +23,8 @@ impl SearchBackend for Tantivy {
         self.index.clone()
     }
 
-    async fn search(
-        &self,
-        tenant: &str,
-        text: &str,
-        filter: &ProductFilter,
-        sort: ProductSort,
-        page: &Page,
-    ) -> Result<SearchHits, ReadError> {
-        self.index.search(tenant, text, filter, sort, page).await
+    fn search(&self) -> Arc<dyn ProductSearch> {
+        self.index.clone()
     }
 }
 

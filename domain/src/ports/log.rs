@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::aggregate::SnapshotState;
 use crate::command::CommandId;
 use crate::event::RecordedEvent;
-use crate::frame::{CommandRecord, EncodedFrame, Slot};
+use crate::frame::{CommandRecord, EncodedFrame, FrameView, Slot, WireError};
 use crate::merkle::Hash;
 use crate::position::{Position, Shard};
 use crate::stream::StreamId;
@@ -122,6 +122,19 @@ pub trait LogReader: Send + Sync + 'static {
     /// # Errors
     /// [`LogError`].
     async fn frame_of_position(&self, position: Position) -> Result<u64, LogError>;
+
+    /// The shard's last decided position, n = 0 when it has none.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    async fn head(&self, shard: Shard) -> Result<Position, LogError> {
+        let tail = self.frame_of_position(Position { shard, n: u64::MAX }).await?;
+        let last = if tail > 1 { self.read_frames(shard, tail - 1, 1, 0).await? } else { Vec::new() };
+        let Some(bytes) = last.first() else { return Ok(Position { shard, n: 0 }) };
+        let unreadable =
+            |e: WireError| LogError::Corrupt(Slot { shard, frame: tail - 1 }.to_string(), e.to_string());
+        Ok(Position { shard, n: FrameView::parse(bytes).map_err(unreadable)?.header.last_position() })
+    }
 
     /// The events of a stream after a version, in order, from derived rows: complete up to `derived_through`.
     ///

@@ -4,4 +4,5 @@ pub mod clock;
 pub mod feed;
 pub mod gateway;
 pub mod keys;
+pub mod leases;
 pub mod log;

@@ -16,7 +16,7 @@ use domain::position::{Position, Seen, SyncToken};
 use domain::stream::StreamId;
 use projections::read_models::{
     EventFilter, Listed, Model, OrderFilter, OrderRow, Page, PaymentRow, ProductFilter, ProductRow,
-    ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow, UserRow,
+    ProductSearch, ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow, UserRow,
 };
 use projections::store::StoreError;
 use projections::watermark::Watermark;
@@ -24,12 +24,11 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::read_store::SqliteReadStore;
-use crate::tantivy::TantivySearch;
 
 /// The questions, answered from `read.db` and the search index.
 pub struct EmbeddedReadModels {
     store: Arc<SqliteReadStore>,
-    search: Arc<TantivySearch>,
+    search: Arc<dyn ProductSearch>,
     marks: BTreeMap<&'static str, Watermark>,
 }
 
@@ -38,7 +37,7 @@ impl EmbeddedReadModels {
     #[must_use]
     pub fn new(
         store: Arc<SqliteReadStore>,
-        search: Arc<TantivySearch>,
+        search: Arc<dyn ProductSearch>,
         watermarks: impl IntoIterator<Item = Watermark>,
     ) -> Self {
         let marks = watermarks.into_iter().map(|mark| (mark.projection(), mark)).collect();

@@ -11,7 +11,7 @@ use domain::stream::StreamId;
 use infra::sqlite::log::SqliteLog;
 use projections::applier::{Applier, Limits};
 use projections::model::Projection;
-use projections::read_models::{Page, ProductFilter, ProductSort, ReadError, SearchHits};
+use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
 use projections::search::Search;
 use projections::store::RowStore;
 use tempfile::TempDir;
@@ -25,15 +25,8 @@ pub trait SearchBackend: Send + Sync {
     /// Its store.
     fn store(&self) -> Arc<dyn RowStore>;
 
-    /// See [`ReadModels::search`](projections::read_models::ReadModels::search).
-    async fn search(
-        &self,
-        tenant: &str,
-        text: &str,
-        filter: &ProductFilter,
-        sort: ProductSort,
-        page: &Page,
-    ) -> Result<SearchHits, ReadError>;
+    /// Its searches.
+    fn search(&self) -> Arc<dyn ProductSearch>;
 }
 
 /// Makes empty backends.
@@ -97,7 +90,7 @@ impl Catalogue {
 
     async fn hits(&self, text: &str, filter: &ProductFilter, sort: ProductSort) -> SearchHits {
         let page = Page { after: None, limit: 100 };
-        self.backend.search("default", text, filter, sort, &page).await.unwrap()
+        self.backend.search().search("default", text, filter, sort, &page).await.unwrap()
     }
 
     async fn skus(&self, text: &str) -> Vec<String> {
@@ -214,7 +207,8 @@ pub async fn pages_put_together_are_the_whole_list(factory: &dyn SearchFactory) 
             let mut paged = Vec::new();
             loop {
                 let filter = ProductFilter::default();
-                let hits = all.backend.search("default", "lamp", &filter, sort, &page).await.unwrap();
+                let hits =
+                    all.backend.search().search("default", "lamp", &filter, sort, &page).await.unwrap();
                 assert_eq!(hits.total, 23);
                 paged.extend(hits.page.items.into_iter().map(|p| (p.price.amount, p.name, p.id)));
                 page.after = hits.page.next;
@@ -232,11 +226,11 @@ pub async fn foreign_cursors_are_refused(factory: &dyn SearchFactory) {
     let all = Catalogue::stocked(factory).await;
     let filter = ProductFilter::default();
     let first = Page { after: None, limit: 1 };
-    let hits = all.backend.search("default", "", &filter, ProductSort::Name, &first).await.unwrap();
+    let hits = all.backend.search().search("default", "", &filter, ProductSort::Name, &first).await.unwrap();
     let after = hits.page.next.unwrap();
     for after in [after.as_str(), "", "[]", "x", "[\"search-price\",\"None\",0,\"x\"]"] {
         let page = Page { after: Some(after.to_owned()), limit: 1 };
-        let answer = all.backend.search("default", "", &filter, ProductSort::PriceAsc, &page).await;
+        let answer = all.backend.search().search("default", "", &filter, ProductSort::PriceAsc, &page).await;
         assert_eq!(answer, Err(ReadError::BadCursor), "{after}");
     }
 }
@@ -274,7 +268,7 @@ pub async fn tenants_see_only_their_own(factory: &dyn SearchFactory) {
     assert_eq!(all.skus("keyboard").await, ["KB-1", "MS-1"]);
     let page = Page { after: None, limit: 10 };
     let filter = ProductFilter::default();
-    let hits = all.backend.search("other", "", &filter, ProductSort::Created, &page).await.unwrap();
+    let hits = all.backend.search().search("other", "", &filter, ProductSort::Created, &page).await.unwrap();
     assert_eq!(hits.page.items.iter().map(|p| p.id).collect::<Vec<_>>(), [id]);
 }
 

@@ -1,0 +1,1 @@
+//! The log port's contract over Cassandra.

@@ -1,0 +1,1 @@
+//! The search contract over Elasticsearch.

@@ -1,0 +1,13 @@
+//! The contract suites over Cassandra, Kafka, PostgreSQL and Elasticsearch.
+
+mod cassandra_log;
+mod elasticsearch_search;
+mod feed;
+mod keys;
+mod leases;
+mod owners;
+mod read_models;
+mod read_store;
+mod rebuild;
+mod repository;
+mod roles;

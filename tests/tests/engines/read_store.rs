@@ -1,0 +1,1 @@
+//! The read store's contract over PostgreSQL and Elasticsearch.

@@ -1,0 +1,1 @@
+//! A cqrs-es application over the log.

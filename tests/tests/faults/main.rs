@@ -1,0 +1,1 @@
+//! Faults over engines that each test starts, breaks and stops.
