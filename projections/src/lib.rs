@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 pub mod applier;
+mod backoff;
 pub mod digest;
 pub mod events;
 pub mod fold;
+pub mod follower;
 pub mod inventory;
 mod mapping;
 pub mod model;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::applier::{Applier, ApplyError, Limits, Stopped};
+use crate::backoff::Backoff;
 use crate::model::Projection;
 use crate::redrive::{RedriveReport, redrive};
 use crate::status::{ProjectionStatus, State};
@@ -441,39 +442,5 @@ impl Work {
         });
         let report = Report { lanes: lanes.collect(), failure, pending_since };
         *self.shared.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
-    }
-}
-
-/// Growing pauses between retries: 10 ms, doubled up to a bound.
-struct Backoff {
-    next: Duration,
-    bound: Duration,
-}
-
-impl Backoff {
-    const FIRST: Duration = Duration::from_millis(10);
-
-    fn new(bound: Duration) -> Self {
-        Self { next: Self::FIRST, bound }
-    }
-
-    fn reset(&mut self) {
-        self.next = Self::FIRST;
-    }
-
-    /// Pauses as after a first failure, which must not hold up what goes on; true when the shutdown came first.
-    async fn pause_first(&mut self, shutdown: &CancellationToken) -> bool {
-        self.reset();
-        self.pause(shutdown).await
-    }
-
-    /// Pauses; true when the shutdown came first.
-    async fn pause(&mut self, shutdown: &CancellationToken) -> bool {
-        let pause = self.next.min(self.bound);
-        self.next = (pause * 2).min(self.bound);
-        tokio::select! {
-            () = shutdown.cancelled() => true,
-            () = tokio::time::sleep(pause) => false,
-        }
     }
 }
