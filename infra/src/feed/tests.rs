@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use domain::event::RecordedEvent;
+use domain::frame::Slot;
 use domain::ports::feed::{FanOut, Feed, FeedReader};
 use domain::ports::log::EventLog as _;
 use domain::position::Arrival;
