@@ -15,6 +15,7 @@ pub mod rebuild;
 pub mod serve;
 pub mod simulator;
 pub mod sqlite;
+mod subject_keys;
 pub mod tantivy;
 pub mod telemetry;
 #[cfg(test)]

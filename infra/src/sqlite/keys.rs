@@ -3,7 +3,6 @@
 //! Destroying a key leaves a row without one, overwrites the freed bytes (`secure_delete`) and empties the write-ahead log, so that
 //! the key is in no file afterwards.
 
-mod cipher;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -13,14 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use domain::personal::{ERASED, Sealed};
+use domain::personal::Sealed;
 use domain::ports::keys::{KeyError, SubjectKeys};
 use domain::stream::StreamId;
 use lru::LruCache;
 
-use self::cipher::BlindKey;
-pub(crate) use self::cipher::SubjectKey;
 use super::thread::{DbThread, Stopped};
+use crate::subject_keys::{BlindKey, Subject};
 
 /// The file in the data directory.
 pub const KEYS_FILE: &str = "keys.db";
@@ -66,14 +64,6 @@ impl From<Stopped> for KeyError {
     fn from(stopped: Stopped) -> Self {
         Self::Unavailable(stopped.to_string())
     }
-}
-
-/// What is known of a subject.
-#[derive(Clone)]
-enum Subject {
-    Key(Arc<SubjectKey>),
-    /// Its key was destroyed.
-    Erased,
 }
 
 /// Written by the store's thread only, in the order of its transactions, so that no stale key returns after an erasure.
@@ -158,17 +148,11 @@ fn unavailable(error: rusqlite::Error) -> KeyError {
 #[async_trait]
 impl SubjectKeys for SqliteKeys {
     async fn seal(&self, subject: &StreamId, values: &[&str]) -> Result<Vec<Sealed>, KeyError> {
-        match self.find_or_make(subject).await? {
-            Subject::Key(key) => values.iter().map(|value| key.seal(subject, value)).collect(),
-            Subject::Erased => Err(KeyError::Erased),
-        }
+        self.find_or_make(subject).await?.seal(subject, values)
     }
 
     async fn open(&self, subject: &StreamId, values: &[&Sealed]) -> Result<Vec<String>, KeyError> {
-        match self.find(subject).await? {
-            Some(Subject::Key(key)) => values.iter().map(|value| key.open(subject, value)).collect(),
-            Some(Subject::Erased) | None => Ok(values.iter().map(|_| ERASED.to_owned()).collect()),
-        }
+        self.find(subject).await?.unwrap_or(Subject::Erased).open(subject, values)
     }
 
     async fn destroy(&self, subject: &StreamId) -> Result<(), KeyError> {

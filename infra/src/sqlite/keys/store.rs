@@ -1,13 +1,12 @@
 //! The rows of `keys.db`.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::cipher::{BlindKey, SubjectKey};
-use super::{OpenKeysError, Subject};
+use super::OpenKeysError;
 use crate::sqlite::connection::{Durability, open_writer, schema_version};
+use crate::subject_keys::{BlindKey, Subject};
 
 const SCHEMA_VERSION: i64 = 1;
 
@@ -56,10 +55,7 @@ pub(super) fn find(conn: &mut Connection, subject: &str) -> rusqlite::Result<Opt
 fn select(conn: &Connection, subject: &str) -> rusqlite::Result<Option<Subject>> {
     let mut statement = conn.prepare_cached(include_str!("select_key.sql"))?;
     let key: Option<Option<[u8; 32]>> = statement.query_row([subject], |row| row.get(0)).optional()?;
-    Ok(key.map(|key| match key {
-        Some(bytes) => Subject::Key(Arc::new(SubjectKey::new(&bytes))),
-        None => Subject::Erased,
-    }))
+    Ok(key.map(Subject::stored))
 }
 
 pub(super) fn find_or_make(conn: &mut Connection, subject: &str) -> rusqlite::Result<Subject> {
@@ -69,7 +65,7 @@ pub(super) fn find_or_make(conn: &mut Connection, subject: &str) -> rusqlite::Re
     let bytes: [u8; 32] = rand::random();
     // The statement is its own transaction, and its commit waits for the disk: nothing is sealed under a key that could be lost.
     conn.prepare_cached(include_str!("insert_key.sql"))?.execute((subject, bytes))?;
-    Ok(Subject::Key(Arc::new(SubjectKey::new(&bytes))))
+    Ok(Subject::stored(Some(bytes)))
 }
 
 /// Repeating it is harmless, and finishes an erasure that failed between its two steps.

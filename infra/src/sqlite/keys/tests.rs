@@ -1,3 +1,4 @@
+use domain::personal::ERASED;
 use proptest::prelude::*;
 
 use super::*;

@@ -18,14 +18,14 @@ const NONCE_BYTES: usize = 12;
 pub(crate) struct SubjectKey(Aes256Gcm);
 
 impl SubjectKey {
-    pub(super) fn new(bytes: &[u8; 32]) -> Self {
+    pub(crate) fn new(bytes: &[u8; 32]) -> Self {
         Self(Aes256Gcm::new(bytes.into()))
     }
 
     /// `v1.` and unpadded base64url of nonce and ciphertext. The nonce is random: with 96 bits, a subject would have to seal
     /// billions of values before two might meet. The subject's name is authenticated with it, so that a value can't be moved to
     /// another subject.
-    pub(super) fn seal(&self, subject: &StreamId, value: &str) -> Result<Sealed, KeyError> {
+    pub(crate) fn seal(&self, subject: &StreamId, value: &str) -> Result<Sealed, KeyError> {
         let nonce: [u8; NONCE_BYTES] = rand::random();
         let name = subject.to_string();
         let payload = Payload { msg: value.as_bytes(), aad: name.as_bytes() };
@@ -36,7 +36,7 @@ impl SubjectKey {
         Ok(Sealed::from_text(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
     }
 
-    pub(super) fn open(&self, subject: &StreamId, sealed: &Sealed) -> Result<String, KeyError> {
+    pub(crate) fn open(&self, subject: &StreamId, sealed: &Sealed) -> Result<String, KeyError> {
         let text = sealed.as_text().strip_prefix(PREFIX).ok_or(KeyError::Broken)?;
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| KeyError::Broken)?;
         let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or(KeyError::Broken)?;
@@ -48,14 +48,14 @@ impl SubjectKey {
 }
 
 /// The key of [`domain::ports::keys::SubjectKeys::blind`].
-pub(super) struct BlindKey(Hmac<Sha256>);
+pub(crate) struct BlindKey(Hmac<Sha256>);
 
 impl BlindKey {
-    pub(super) fn new(bytes: &[u8; 32]) -> Self {
+    pub(crate) fn new(bytes: &[u8; 32]) -> Self {
         Self(<Hmac<Sha256> as KeyInit>::new_from_slice(bytes).expect("HMAC takes a key of any length"))
     }
 
-    pub(super) fn digest(&self, value: &str) -> String {
+    pub(crate) fn digest(&self, value: &str) -> String {
         let mut mac = self.0.clone();
         mac.update(value.as_bytes());
         mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
