@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Timestamp;
 use crate::event::NewEvent;
+use crate::foreign::{Append, ForeignStream};
 use crate::refusal::{DomainError, Refusal, RefusalKind};
 use crate::stream::StreamId;
 use crate::upcast::{DecodeError, Upcasters};
@@ -127,6 +128,20 @@ pub struct Decided {
     typed: Box<dyn Any + Send>,
 }
 
+impl Decided {
+    /// Events as the log keeps them, and the same for the state that decided them.
+    #[must_use]
+    pub fn new<T: Any + Send>(events: Vec<NewEvent>, typed: T) -> Self {
+        Self { events, typed: Box::new(typed) }
+    }
+
+    /// What [`Decided::new`] was given for the state; `None` when it was of another type.
+    #[must_use]
+    pub fn into_typed<T: Any>(self) -> Option<T> {
+        self.typed.downcast().ok().map(|typed| *typed)
+    }
+}
+
 /// A stream's state with its aggregate type erased.
 pub trait StreamState: Send + Sync {
     /// Decides a command against this state, which stays as it is.
@@ -204,18 +219,17 @@ impl<A: Aggregate> StreamState for Typed<A> {
         let events = typed
             .iter()
             .map(|event| NewEvent {
-                event_type: event.dotted_type(),
+                event_type: event.dotted_type().into(),
                 schema_version: event.schema_version(),
                 data: event.encode(),
             })
             .collect();
-        Ok(Decided { events, typed: Box::new(typed) })
+        Ok(Decided::new(events, typed))
     }
 
     fn evolve(&mut self, decided: Decided) {
-        if let Ok(events) = decided.typed.downcast::<Vec<A::Event>>() {
-            events.iter().for_each(|event| self.state.evolve(event));
-        }
+        let events: Option<Vec<A::Event>> = decided.into_typed();
+        events.iter().flatten().for_each(|event| self.state.evolve(event));
     }
 
     fn apply(&mut self, event_type: &str, schema_version: u16, data: &str) -> Result<(), DecodeError> {
@@ -281,6 +295,19 @@ impl Registry {
             command: |json| Ok(Box::new(serde_json::from_value::<A::Command>(json)?)),
         };
         self.kinds.insert(A::TYPE, kind);
+        self
+    }
+
+    /// Adds the streams of another application's aggregate type; see [`crate::foreign`].
+    #[must_use]
+    pub fn with_foreign(mut self, kind: &'static str) -> Self {
+        let kind_of = Kind {
+            initial: |_| Box::new(ForeignStream::default()),
+            restore: |snapshot, _| Some(Box::new(ForeignStream::restore(snapshot)?)),
+            events: &[],
+            command: |json| Ok(Box::new(serde_json::from_value::<Append>(json)?)),
+        };
+        self.kinds.insert(kind, kind_of);
         self
     }
 

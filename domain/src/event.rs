@@ -1,5 +1,7 @@
 //! Events: what a decision produces, and what the log keeps of it.
 
+use std::borrow::Cow;
+
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
@@ -13,7 +15,7 @@ use crate::wire::{Reader, WireError, put_bytes, put_varint};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
     /// The dotted type, `order.placed`.
-    pub event_type: &'static str,
+    pub event_type: Cow<'static, str>,
     /// The version of the shape of `data`.
     pub schema_version: u16,
     /// The payload, JSON text.
@@ -72,7 +74,7 @@ pub struct EventMeta<'a> {
 
 /// Writes the stored form of an event (see [`RecordedEvent`]).
 pub fn encode_event(meta: &EventMeta<'_>, event: &NewEvent, out: &mut Vec<u8>) {
-    encode_parts(meta, event.event_type, event.schema_version, &event.data, out);
+    encode_parts(meta, &event.event_type, event.schema_version, &event.data, out);
 }
 
 fn encode_parts(meta: &EventMeta<'_>, event_type: &str, schema_version: u16, data: &str, out: &mut Vec<u8>) {
@@ -198,8 +200,11 @@ mod tests {
             causation_id: Uuid::from_u128(3),
             actor: "user:ü",
         };
-        let event =
-            NewEvent { event_type: "order.placed", schema_version: 2, data: "{\"a\": 1.0}".to_owned() };
+        let event = NewEvent {
+            event_type: "order.placed".into(),
+            schema_version: 2,
+            data: "{\"a\": 1.0}".to_owned(),
+        };
         let mut bytes = Vec::new();
         encode_event(&meta, &event, &mut bytes);
         let read = RecordedEvent::decode(&bytes, Position { shard: Shard(0), n: 1 }).unwrap();

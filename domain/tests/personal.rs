@@ -47,7 +47,7 @@ fn frame_of(event: &impl EventSet, stream: &StreamId) -> EncodedFrame {
         actor: "system:test",
     };
     let new = NewEvent {
-        event_type: event.dotted_type(),
+        event_type: event.dotted_type().into(),
         schema_version: event.schema_version(),
         data: event.encode(),
     };

@@ -62,7 +62,11 @@ impl Chain {
             };
             let data = format!("{{\"note\":\"{note}\"}}");
             let mut out = Vec::new();
-            encode_event(&meta, &NewEvent { event_type: "order.noted", schema_version: 1, data }, &mut out);
+            encode_event(
+                &meta,
+                &NewEvent { event_type: "order.noted".into(), schema_version: 1, data },
+                &mut out,
+            );
             out
         });
         let record = CommandRecord {

@@ -1,4 +1,4 @@
-//! The owners' contract over the embedded event log.
+//! The contracts of the owners and of the cqrs-es repository over the embedded event log.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -28,3 +28,8 @@ impl FreshLog for Sqlite {
 }
 
 tests::owners_contract!(Sqlite);
+
+mod repository {
+    use super::*;
+    tests::repository_contract!(Sqlite);
+}

@@ -190,7 +190,7 @@ impl Building {
                     stream: step.stream.clone(),
                     version,
                     position: Position { shard: self.shard, n },
-                    event_type: event.event_type.to_owned(),
+                    event_type: event.event_type.into_owned(),
                     schema_version: event.schema_version,
                     correlation_id: request.correlation_id,
                     causation_id: request.causation_id,

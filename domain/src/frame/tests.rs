@@ -30,7 +30,7 @@ fn event(n: u8, stream: (&str, &str), version: u64, new: &NewEvent, actor: &str)
 }
 
 fn new_event(event_type: &'static str, schema_version: u16, data: &str) -> NewEvent {
-    NewEvent { event_type, schema_version, data: data.to_owned() }
+    NewEvent { event_type: event_type.into(), schema_version, data: data.to_owned() }
 }
 
 fn events() -> Vec<Vec<u8>> {

@@ -69,7 +69,7 @@ impl Chain {
                 let mut bytes = Vec::new();
                 encode_event(
                     &meta,
-                    &NewEvent { event_type: "order.noted", schema_version: 1, data },
+                    &NewEvent { event_type: "order.noted".into(), schema_version: 1, data },
                     &mut bytes,
                 );
                 events.push(bytes);

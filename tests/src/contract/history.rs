@@ -114,7 +114,11 @@ impl History {
             causation_id: id.0,
             actor: "system:history",
         };
-        let event = domain::event::NewEvent { event_type, schema_version: 1, data: data.to_owned() };
+        let event = domain::event::NewEvent {
+            event_type: event_type.into(),
+            schema_version: 1,
+            data: data.to_owned(),
+        };
         let mut bytes = Vec::new();
         encode_event(&meta, &event, &mut bytes);
         self.put(stream, &[bytes]).await.remove(0)

@@ -5,4 +5,5 @@ pub mod history;
 pub mod log_port;
 pub mod owners;
 pub mod read_store;
+pub mod repository;
 pub mod search;
