@@ -10,6 +10,7 @@ pub mod feed;
 pub mod http;
 pub mod key_files;
 mod keyset;
+pub mod postgres;
 pub mod read_side;
 pub mod rebuild;
 pub mod serve;

@@ -1,0 +1,313 @@
+//! The read models' database: rows, checkpoints and dead letters, moved in one transaction.
+//!
+//! Readers see views; behind each stands a table of the projection's live *generation* (see `schema`). A transaction that applies
+//! events locks the projection's row against a swap, moves its checkpoints if they stand where the caller thinks, and writes rows by
+//! the hundred. Processes that consume different shards write at the same time: they meet only in rows with several source streams,
+//! and take turns there.
+
+mod analysts;
+mod apply;
+pub(super) mod columns;
+pub(super) mod digest;
+mod documented;
+mod letters;
+mod plan;
+pub(super) mod schema;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::merkle::Hash;
+use domain::position::{Position, Seen, Shard};
+use domain::stream::StreamId;
+use projections::model::Projection;
+use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
+use sqlx::postgres::PgPool;
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use uuid::Uuid;
+
+use self::letters::Letters;
+use self::schema::{live, physical};
+use super::Database;
+
+/// A transaction that takes longer has failed: its connection may hang.
+const PATIENCE: Duration = Duration::from_secs(60);
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Rows, checkpoints and dead letters on PostgreSQL. Cheap to clone; what one of them knows the others know.
+#[derive(Clone)]
+pub struct PostgresReadStore {
+    database: Database,
+    target: Target,
+    /// What this process takes the projections to be.
+    known: Arc<Mutex<HashMap<&'static str, Known>>>,
+}
+
+/// Which generations are written.
+#[derive(Clone)]
+enum Target {
+    /// The live ones.
+    Live,
+    /// These, which nobody sees yet.
+    Filling(Arc<HashMap<&'static str, i32>>),
+}
+
+/// A projection as this process has prepared and loaded it.
+#[derive(Clone, Copy)]
+struct Known {
+    version: u32,
+    generation: i32,
+}
+
+impl PostgresReadStore {
+    /// The store in a database; nothing is made before [`migrate`](Self::migrate) or `prepare`.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database, target: Target::Live, known: Arc::default() }
+    }
+
+    /// The same for generations that are being filled.
+    #[expect(dead_code, reason = "for rebuilds")]
+    pub(super) fn filling(database: Database, generations: HashMap<&'static str, i32>) -> Self {
+        Self { database, target: Target::Filling(Arc::new(generations)), known: Arc::default() }
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Makes what all projections share; safe in many processes at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let mut tx = self.database.writes().begin().await.map_err(unavailable)?;
+        schema::lock(&mut tx, self.database.schema()).await.map_err(unavailable)?;
+        schema::migrate(&mut tx, self.database.schema()).await.map_err(unavailable)?;
+        tx.commit().await.map_err(unavailable)
+    }
+
+    /// Whether a projection has parked the stream.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn is_parked(&self, projection: &'static str, stream: &StreamId) -> Result<bool, StoreError> {
+        sqlx::query_scalar(include_str!("read_store/is_parked.sql"))
+            .bind(projection)
+            .bind(stream.tenant())
+            .bind(stream.kind())
+            .bind(stream.id())
+            .fetch_one(self.database.reads())
+            .await
+            .map_err(unavailable)
+    }
+
+    fn known(&self, projection: &str) -> Option<Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(projection).copied()
+    }
+
+    fn learn(&self, projection: &'static str, known: Known) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(projection, known);
+    }
+
+    /// The generation that reads of a projection go to; 0 when its rows aren't here.
+    async fn generation(&self, conn: &mut PgConnection, projection: &str) -> Result<i32, StoreError> {
+        match &self.target {
+            Target::Filling(generations) => Ok(generations.get(projection).copied().unwrap_or(0)),
+            Target::Live => {
+                let live = live(conn, projection, false).await.map_err(unavailable)?;
+                Ok(live.map_or(0, |live| live.generation))
+            }
+        }
+    }
+
+    async fn letters_of(
+        &self,
+        conn: &mut PgConnection,
+        projection: &'static str,
+    ) -> Result<Letters, StoreError> {
+        Ok(Letters { projection, generation: self.generation(conn, projection).await? })
+    }
+
+    /// Positions of a generation's checkpoints.
+    async fn seen(
+        &self,
+        conn: &mut PgConnection,
+        projection: &str,
+        generation: i32,
+    ) -> Result<Seen, StoreError> {
+        let rows: Vec<(i32, i64)> = sqlx::query_as(include_str!("read_store/select_checkpoints.sql"))
+            .bind(projection)
+            .bind(generation)
+            .fetch_all(conn)
+            .await
+            .map_err(unavailable)?;
+        let mut seen = Seen::none(u16::try_from(rows.len()).unwrap_or(u16::MAX));
+        for (shard, n) in rows {
+            let shard = Shard(u16::try_from(shard).unwrap_or(u16::MAX));
+            seen.advance(Position { shard, n: n.unsigned_abs() });
+        }
+        Ok(seen)
+    }
+}
+
+/// Begins a transaction that changes nothing and sees one state.
+pub(super) async fn snapshot(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
+    pool.begin_with(SNAPSHOT).await.map_err(unavailable)
+}
+
+pub(super) fn unavailable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable(format!("postgresql: {error}"))
+}
+
+fn moved(projection: &str) -> StoreError {
+    StoreError::Moved(projection.to_owned())
+}
+
+/// Whether PostgreSQL would say the same again: a failure of the contents, not of the storage.
+fn refused(error: sqlx::Error) -> StoreError {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    // Data exceptions, broken constraints, limits of the program: a row too large for an index, text too deep.
+    let contents = code.is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)));
+    match error {
+        error if contents => StoreError::Refused(error.to_string()),
+        error @ sqlx::Error::Encode(_) => StoreError::Refused(error.to_string()),
+        error => unavailable(error),
+    }
+}
+
+/// A count as the database keeps it; none comes near the bound.
+fn number(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Gives up on work that hangs: nobody can know then whether it was done, and asking again tells.
+async fn patiently<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| {
+        Err(StoreError::Unavailable(format!("postgresql: no answer within {} s", PATIENCE.as_secs())))
+    })
+}
+
+#[async_trait]
+impl RowStore for PostgresReadStore {
+    async fn prepare(&self, projections: &[Arc<dyn Projection>], shards: u16) -> Result<(), StoreError> {
+        if matches!(self.target, Target::Filling(_)) {
+            return Ok(());
+        }
+        let schema = self.database.schema();
+        let mut tx = self.database.writes().begin().await.map_err(unavailable)?;
+        schema::lock(&mut tx, schema).await.map_err(unavailable)?;
+        schema::migrate(&mut tx, schema).await.map_err(unavailable)?;
+        let mut prepared = Vec::new();
+        for projection in projections {
+            let live =
+                schema::prepare(&mut tx, schema, projection.as_ref(), shards).await.map_err(unavailable)?;
+            prepared.push((projection.name(), Known { version: live.version, generation: live.generation }));
+        }
+        tx.commit().await.map_err(unavailable)?;
+        prepared.into_iter().for_each(|(name, known)| self.learn(name, known));
+        Ok(())
+    }
+
+    async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
+        let mut tx = snapshot(self.database.reads()).await?;
+        let generation = match &self.target {
+            Target::Filling(generations) => generations.get(projection).copied().unwrap_or(0),
+            Target::Live => {
+                let live = live(&mut tx, projection, false).await.map_err(unavailable)?;
+                let Some(live) = live else {
+                    return Ok(Loaded { seen: Seen::none(0), parked: Vec::new(), letters: 0 });
+                };
+                let version = self.known(projection).map_or(live.version, |known| known.version);
+                if version != live.version {
+                    return Err(StoreError::Unavailable(format!(
+                        "the projection {projection} is now of version {}, and this process is made for {version}",
+                        live.version
+                    )));
+                }
+                self.learn(projection, Known { version, generation: live.generation });
+                live.generation
+            }
+        };
+        let seen = self.seen(&mut tx, projection, generation).await?;
+        let (parked, letters) = Letters { projection, generation }.parked(&mut tx).await?;
+        Ok(Loaded { seen, parked, letters })
+    }
+
+    async fn apply(&self, batch: Batch) -> Result<Visibility, StoreError> {
+        patiently(self.apply_batch(&batch)).await?;
+        Ok(Visibility::Stored)
+    }
+
+    async fn letters(
+        &self,
+        projection: &'static str,
+        stream: &StreamId,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let mut tx = snapshot(self.database.reads()).await?;
+        self.letters_of(&mut tx, projection).await?.select(&mut tx, stream, limit).await
+    }
+
+    async fn redrive(&self, step: Redrive) -> Result<(), StoreError> {
+        patiently(self.redrive_step(&step)).await
+    }
+
+    async fn digest(&self, projection: &Arc<dyn Projection>) -> Result<Hash, StoreError> {
+        let mut tx = snapshot(self.database.reads()).await?;
+        let generation = self.generation(&mut tx, projection.name()).await?;
+        let physical = physical(self.database.schema(), projection.name(), generation);
+        digest::digest(&mut tx, &physical, projection.as_ref()).await.map_err(unavailable)
+    }
+}
+
+#[async_trait]
+impl DeadLetters for PostgresReadStore {
+    async fn park(&self, projection: &'static str, batch: Vec<DeadLetter>) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.database.writes().begin().await.map_err(unavailable)?;
+        let letters = self.letters_of(&mut tx, projection).await?;
+        letters.lock(&mut tx).await?;
+        letters.park(&mut tx, &batch).await?;
+        tx.commit().await.map_err(unavailable)
+    }
+
+    async fn id(&self) -> Result<Uuid, StoreError> {
+        sqlx::query_scalar("SELECT id FROM store").fetch_one(self.database.reads()).await.map_err(unavailable)
+    }
+
+    async fn parked(&self, projection: &'static str) -> Result<(Vec<(StreamId, u64)>, u64), StoreError> {
+        let mut tx = snapshot(self.database.reads()).await?;
+        self.letters_of(&mut tx, projection).await?.parked(&mut tx).await
+    }
+
+    async fn oldest(
+        &self,
+        projection: &'static str,
+        stream: &StreamId,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        RowStore::letters(self, projection, stream, limit).await
+    }
+
+    async fn settle(&self, projection: &'static str, settled: Vec<Position>) -> Result<(), StoreError> {
+        let mut tx = self.database.writes().begin().await.map_err(unavailable)?;
+        let letters = self.letters_of(&mut tx, projection).await?;
+        letters.lock(&mut tx).await?;
+        letters.settle(&mut tx, &settled).await?;
+        tx.commit().await.map_err(unavailable)
+    }
+
+    async fn clear(&self, projection: &'static str) -> Result<(), StoreError> {
+        let mut conn = self.database.writes().acquire().await.map_err(unavailable)?;
+        let mut tx = conn.begin().await.map_err(unavailable)?;
+        self.letters_of(&mut tx, projection).await?.clear(&mut tx).await?;
+        tx.commit().await.map_err(unavailable)
+    }
+}

@@ -1,0 +1,343 @@
+//! The schemas: what all projections share, and the tables of each one's generations.
+
+use std::fmt::Write as _;
+
+use projections::model::Projection;
+use projections::rows::{Column, ColumnKind, Table};
+use sqlx::{Executor as _, PgConnection, Row};
+
+use super::columns::sql_type;
+use super::{analysts, documented};
+
+/// The layout that `schema.sql` makes.
+const LAYOUT: i32 = 1;
+/// How long a swap waits for queries that run: new ones wait behind it.
+const SWAP_WAIT: &str = "10s";
+
+/// The generation of a projection that readers see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::postgres) struct Live {
+    pub(in crate::postgres) version: u32,
+    pub(in crate::postgres) generation: i32,
+    pub(in crate::postgres) previous: Option<i32>,
+}
+
+/// The schema that holds the tables of a generation.
+pub(in crate::postgres) fn physical(schema: &str, projection: &str, generation: i32) -> String {
+    format!("{schema}_{projection}_{generation}")
+}
+
+/// Runs statements without parameters.
+pub(super) async fn run(conn: &mut PgConnection, statements: &str) -> sqlx::Result<()> {
+    conn.execute(statements).await?;
+    Ok(())
+}
+
+/// The secondary indexes of a projection's tables.
+fn indexes(projection: &str) -> &'static str {
+    match projection {
+        "events" => include_str!("indexes/events.sql"),
+        "orders" => include_str!("indexes/orders.sql"),
+        "payments" => include_str!("indexes/payments.sql"),
+        "products" => include_str!("indexes/products.sql"),
+        "sagas" => include_str!("indexes/sagas.sql"),
+        "shipments" => include_str!("indexes/shipments.sql"),
+        _ => "",
+    }
+}
+
+/// Makes what is missing. The transaction's caller holds [`lock`].
+pub(super) async fn migrate(conn: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    let made: bool = sqlx::query_scalar("SELECT to_regnamespace($1) IS NOT NULL")
+        .bind(schema)
+        .fetch_one(&mut *conn)
+        .await?;
+    if !made {
+        run(conn, &format!("CREATE SCHEMA {schema}")).await?;
+    }
+    let made: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(format!("{schema}.store"))
+        .fetch_one(&mut *conn)
+        .await?;
+    if made {
+        let layout: i32 = sqlx::query_scalar("SELECT layout FROM store").fetch_one(&mut *conn).await?;
+        if layout > LAYOUT {
+            let newer = format!(
+                "the schema {schema} has layout {layout}, which this program doesn't know: use a newer one"
+            );
+            return Err(sqlx::Error::Configuration(newer.into()));
+        }
+        return Ok(());
+    }
+    run(conn, include_str!("schema.sql")).await?;
+    for name in ["store", "projections", "generations", "checkpoints", "dead_letters", "progress"] {
+        let kind = if name == "progress" { "VIEW" } else { "TABLE" };
+        run(conn, &documented::comments(schema, kind, name)).await?;
+    }
+    analysts::make_role(conn, schema).await?;
+    analysts::grant(conn, schema, "progress").await
+}
+
+/// Keeps other processes from changing schemas until the end of the transaction.
+pub(in crate::postgres) async fn lock(conn: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .bind(format!("tillstream schema {schema}"))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The live generation; the row stays locked against swaps when asked for.
+pub(in crate::postgres) async fn live(
+    conn: &mut PgConnection,
+    projection: &str,
+    locked: bool,
+) -> sqlx::Result<Option<Live>> {
+    let sql = if locked {
+        "SELECT version, generation, previous_generation FROM projections WHERE name = $1 FOR UPDATE"
+    } else {
+        "SELECT version, generation, previous_generation FROM projections WHERE name = $1"
+    };
+    let row = sqlx::query(sql).bind(projection).fetch_optional(conn).await?;
+    row.map(|row| {
+        Ok(Live {
+            version: row.try_get::<i32, _>(0)?.unsigned_abs(),
+            generation: row.try_get(1)?,
+            previous: row.try_get(2)?,
+        })
+    })
+    .transpose()
+}
+
+/// Makes the projection's tables; one of another version or shape gets empty ones, and the old ones are kept as the previous
+/// generation, which a program of that version takes up again.
+pub(super) async fn prepare(
+    conn: &mut PgConnection,
+    schema: &str,
+    projection: &dyn Projection,
+    shards: u16,
+) -> sqlx::Result<Live> {
+    let name = projection.name();
+    let stored = live(conn, name, false).await?;
+    if let Some(stored) = stored
+        && fits(conn, projection, stored.generation).await?
+    {
+        index(conn, schema, name, stored.generation).await?;
+        checkpoints(conn, name, stored.generation, shards).await?;
+        return Ok(stored);
+    }
+    if let Some(stored) = &stored {
+        tracing::info!(
+            projection = name,
+            from = stored.version,
+            to = projection.version(),
+            "building the projection anew"
+        );
+    }
+    let stored = live(conn, name, true).await?;
+    let previous = stored.and_then(|stored| stored.previous);
+    let generation = match previous {
+        Some(previous) if fits(conn, projection, previous).await? => previous,
+        _ => {
+            let fresh = create(conn, schema, projection, shards).await?;
+            index(conn, schema, name, fresh).await?;
+            fresh
+        }
+    };
+    make_live(conn, schema, name, generation).await?;
+    if let Some(previous) = previous.filter(|previous| *previous != generation) {
+        remove(conn, schema, name, previous).await?;
+    }
+    Ok(Live { version: projection.version(), generation, previous: stored.map(|s| s.generation) })
+}
+
+/// Whether a generation was made for this version of the projection.
+async fn fits(conn: &mut PgConnection, projection: &dyn Projection, generation: i32) -> sqlx::Result<bool> {
+    let made: Option<(i32, String)> =
+        sqlx::query_as("SELECT version, shape FROM generations WHERE projection = $1 AND generation = $2")
+            .bind(projection.name())
+            .bind(generation)
+            .fetch_optional(conn)
+            .await?;
+    Ok(made.is_some_and(|(version, made)| {
+        version.unsigned_abs() == projection.version() && made == shape(projection)
+    }))
+}
+
+/// Makes the empty tables of a new generation, without secondary indexes, and its checkpoints.
+pub(in crate::postgres) async fn create(
+    conn: &mut PgConnection,
+    schema: &str,
+    projection: &dyn Projection,
+    shards: u16,
+) -> sqlx::Result<i32> {
+    let name = projection.name();
+    let version = i32::try_from(projection.version()).unwrap_or(i32::MAX);
+    let generation: i32 = sqlx::query_scalar(
+        "INSERT INTO projections (name, version, generation, last_generation) VALUES ($1, $2, 0, 1) \
+         ON CONFLICT (name) DO UPDATE SET last_generation = projections.last_generation + 1 RETURNING last_generation",
+    )
+    .bind(name)
+    .bind(version)
+    .fetch_one(&mut *conn)
+    .await?;
+    sqlx::query("INSERT INTO generations (projection, generation, version, shape) VALUES ($1, $2, $3, $4)")
+        .bind(name)
+        .bind(generation)
+        .bind(version)
+        .bind(shape(projection))
+        .execute(&mut *conn)
+        .await?;
+    let physical = physical(schema, name, generation);
+    let mut ddl = format!("CREATE SCHEMA {physical}; ");
+    for table in projection.tables() {
+        let _ = write!(ddl, "CREATE TABLE {physical}.\"{}\" ({}); ", table.name, definition(table));
+    }
+    run(conn, &ddl).await?;
+    checkpoints(conn, name, generation, shards).await?;
+    Ok(generation)
+}
+
+async fn checkpoints(
+    conn: &mut PgConnection,
+    projection: &str,
+    generation: i32,
+    shards: u16,
+) -> sqlx::Result<()> {
+    sqlx::query(include_str!("insert_checkpoints.sql"))
+        .bind(projection)
+        .bind(generation)
+        .bind(i32::from(shards))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Makes the secondary indexes of a generation, if they aren't the ones it has.
+pub(in crate::postgres) async fn index(
+    conn: &mut PgConnection,
+    schema: &str,
+    projection: &str,
+    generation: i32,
+) -> sqlx::Result<()> {
+    let marked = sqlx::query(
+        "UPDATE generations SET indexes = $3 WHERE projection = $1 AND generation = $2 AND indexes <> $3",
+    )
+    .bind(projection)
+    .bind(generation)
+    .bind(indexes(projection))
+    .execute(&mut *conn)
+    .await?;
+    if marked.rows_affected() == 0 {
+        return Ok(());
+    }
+    let ddl = format!(
+        "SET LOCAL search_path = {}; {}; SET LOCAL search_path = {schema}",
+        physical(schema, projection, generation),
+        indexes(projection)
+    );
+    run(conn, &ddl).await?;
+    Ok(())
+}
+
+/// Lets the views show a generation; the one before is kept.
+pub(in crate::postgres) async fn make_live(
+    conn: &mut PgConnection,
+    schema: &str,
+    projection: &str,
+    generation: i32,
+) -> sqlx::Result<()> {
+    run(conn, &format!("SET LOCAL lock_timeout = '{SWAP_WAIT}'")).await?;
+    let stored = live(conn, projection, true).await?;
+    let before = stored.map(|live| live.generation).filter(|before| *before != 0);
+    let shape = "SELECT shape FROM generations WHERE projection = $1 AND generation = $2";
+    let shape_of = |generation: i32| sqlx::query_scalar::<_, String>(shape).bind(projection).bind(generation);
+    let same_shape = match before {
+        Some(before) => {
+            shape_of(before).fetch_optional(&mut *conn).await?
+                == shape_of(generation).fetch_optional(&mut *conn).await?
+        }
+        None => false,
+    };
+    sqlx::query(
+        "UPDATE projections SET generation = $2, previous_generation = $3, live_since = now(), \
+         version = (SELECT version FROM generations WHERE projection = $1 AND generation = $2) WHERE name = $1",
+    )
+    .bind(projection)
+    .bind(generation)
+    .bind(before)
+    .execute(&mut *conn)
+    .await?;
+    if let Some(before) = before.filter(|_| !same_shape) {
+        for table in tables(conn, &physical(schema, projection, before)).await? {
+            run(conn, &format!("DROP VIEW IF EXISTS {schema}.\"{table}\"")).await?;
+        }
+    }
+    let physical = physical(schema, projection, generation);
+    for table in tables(conn, &physical).await? {
+        let view =
+            format!("CREATE OR REPLACE VIEW {schema}.\"{table}\" AS SELECT * FROM {physical}.\"{table}\"");
+        run(conn, &view).await?;
+        if !same_shape {
+            run(conn, &documented::comments(schema, "VIEW", &table)).await?;
+            analysts::grant(conn, schema, &table).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn tables(conn: &mut PgConnection, physical: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = $1 ORDER BY 1")
+        .bind(physical)
+        .fetch_all(conn)
+        .await
+}
+
+/// Drops a generation that isn't live.
+pub(in crate::postgres) async fn remove(
+    conn: &mut PgConnection,
+    schema: &str,
+    projection: &str,
+    generation: i32,
+) -> sqlx::Result<()> {
+    let physical = physical(schema, projection, generation);
+    run(conn, &format!("DROP SCHEMA IF EXISTS {physical} CASCADE")).await?;
+    for table in ["checkpoints", "dead_letters", "generations"] {
+        sqlx::query(&format!("DELETE FROM {table} WHERE projection = $1 AND generation = $2"))
+            .bind(projection)
+            .bind(generation)
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The definitions of the projection's tables.
+fn shape(projection: &dyn Projection) -> String {
+    projection.tables().iter().map(|table| format!("{} ({});\n", table.name, definition(table))).collect()
+}
+
+fn definition(table: &Table) -> String {
+    let mut sql = String::new();
+    let column = |sql: &mut String, column: &Column, more: &str| {
+        // Writing to a string can't fail.
+        let _ = write!(sql, "\"{}\" {}{more}, ", column.name, sql_type(column.kind));
+    };
+    for key in table.key {
+        column(&mut sql, key, " NOT NULL");
+    }
+    for group in table.groups {
+        let _ = write!(sql, "\"{}_version\" {} NOT NULL DEFAULT 0, ", group.name, sql_type(ColumnKind::Int));
+        for set in group.columns {
+            column(&mut sql, set, "");
+        }
+    }
+    let _ = write!(sql, "PRIMARY KEY ({})", key_list(table));
+    sql
+}
+
+/// `"tenant", "order_id"`
+pub(in crate::postgres) fn key_list(table: &Table) -> String {
+    let names: Vec<String> = table.key.iter().map(|c| format!("\"{}\"", c.name)).collect();
+    names.join(", ")
+}
