@@ -8,6 +8,7 @@ pub mod demo;
 mod derived_digest;
 pub mod feed;
 pub mod http;
+pub mod kafka;
 pub mod key_files;
 mod keyset;
 pub mod postgres;
