@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod accounts;
+pub mod backends;
 pub mod cli;
 pub mod config;
 pub mod data_dir;
@@ -12,6 +13,7 @@ pub mod kafka;
 pub mod key_files;
 mod keyset;
 pub mod postgres;
+pub mod progress;
 pub mod read_side;
 pub mod rebuild;
 pub mod serve;

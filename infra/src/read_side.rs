@@ -1,23 +1,8 @@
-//! The embedded read side as a whole: the store, the search index, their runners, and the questions over them.
+//! What the read side consists of, whatever it is kept in.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use domain::ports::clock::Clock;
-use domain::ports::feed::Feed;
-use domain::ports::log::LogReader;
 use projections::model::Projection;
-use projections::redrive::RedriveReport;
-use projections::runner::{RedriveError, Runner, RunnerConfig, RunnerParts};
-use projections::search::Search;
-use projections::status::ProjectionStatus;
-use projections::store::StoreError;
-use projections::watermark::Watermark;
-use tokio_util::sync::CancellationToken;
-
-use crate::sqlite::read_models::EmbeddedReadModels;
-use crate::sqlite::read_store::{OpenReadStoreError, SqliteReadStore};
-use crate::tantivy::TantivySearch;
 
 /// Every projection whose rows are in the read models' database.
 #[must_use]
@@ -25,98 +10,4 @@ pub fn row_projections() -> Vec<Arc<dyn Projection>> {
     let mut projections = projections::shop();
     projections.push(Arc::new(sagas::projection::SagaProjection));
     projections
-}
-
-/// Why the read side can't start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The database can't be opened.
-    #[error(transparent)]
-    Open(#[from] OpenReadStoreError),
-    /// A store can't be prepared.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// The running read side of one process.
-pub struct ReadSide {
-    /// Rows, checkpoints and dead letters.
-    pub store: Arc<SqliteReadStore>,
-    /// The questions.
-    pub models: Arc<EmbeddedReadModels>,
-    /// The runners: rows, search.
-    pub runners: Vec<Arc<Runner>>,
-}
-
-impl ReadSide {
-    /// Opens the stores in a data directory and starts the runners.
-    ///
-    /// # Errors
-    /// [`StartError`].
-    pub async fn start(
-        data_dir: &Path,
-        feed: Arc<dyn Feed>,
-        log: Arc<dyn LogReader>,
-        clock: Arc<dyn Clock>,
-        config: RunnerConfig,
-        shutdown: CancellationToken,
-    ) -> Result<Self, StartError> {
-        let store = Arc::new(SqliteReadStore::open(data_dir)?);
-        let search = Arc::new(TantivySearch::new(data_dir, store.clone()));
-        let rows = Runner::start(RunnerParts {
-            group: "rows",
-            store: store.clone(),
-            projections: row_projections(),
-            feed: Arc::clone(&feed),
-            log: Arc::clone(&log),
-            clock: Arc::clone(&clock),
-            config,
-            shutdown: shutdown.clone(),
-        });
-        let rows = Arc::new(rows.await?);
-        let documents = Runner::start(RunnerParts {
-            group: "search",
-            store: search.clone(),
-            projections: vec![Arc::new(Search)],
-            feed,
-            log,
-            clock,
-            config,
-            shutdown,
-        });
-        let runners = vec![rows, Arc::new(documents.await?)];
-        let marks = runners.iter().flat_map(|runner| runner.watermarks().to_vec());
-        let models = Arc::new(EmbeddedReadModels::new(Arc::clone(&store), search, marks));
-        Ok(Self { store, models, runners })
-    }
-
-    /// The watermark of a projection.
-    #[must_use]
-    pub fn watermark(&self, projection: &str) -> Option<Watermark> {
-        self.runners.iter().find_map(|runner| runner.watermark(projection))
-    }
-
-    /// The status of every projection.
-    #[must_use]
-    pub fn status(&self) -> Vec<ProjectionStatus> {
-        self.runners.iter().flat_map(|runner| runner.status()).collect()
-    }
-
-    /// Applies a projection's parked events.
-    ///
-    /// # Errors
-    /// [`RedriveError`].
-    pub async fn redrive(&self, projection: &str) -> Result<RedriveReport, RedriveError> {
-        match self.runners.iter().find(|runner| runner.watermark(projection).is_some()) {
-            Some(runner) => runner.redrive(projection).await,
-            None => Err(RedriveError::UnknownProjection(projection.to_owned())),
-        }
-    }
-
-    /// Waits until the runners have ended, which they do on shutdown.
-    pub async fn stopped(&self) {
-        for runner in &self.runners {
-            runner.stopped().await;
-        }
-    }
 }

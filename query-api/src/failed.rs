@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use command_api::http::problem::Problem;
 use domain::ports::keys::KeyError;
+use domain::ports::log::LogError;
 use domain::upcast::DecodeError;
 use projections::read_models::ReadError;
 
@@ -48,6 +49,15 @@ impl Failed {
 impl From<Problem> for Failed {
     fn from(problem: Problem) -> Self {
         Self(problem)
+    }
+}
+
+impl From<LogError> for Failed {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Unavailable(_) => Self::unavailable(error.to_string()),
+            LogError::Corrupt(..) => Self::internal(&error.to_string()),
+        }
     }
 }
 

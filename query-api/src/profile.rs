@@ -78,15 +78,15 @@ struct Opened {
 }
 
 /// The caller's row. Who holds an access token has signed up, so a missing row most likely hasn't been projected yet: then
-/// waits for everything that is in the feed now.
+/// waits for everything that is in the log of their shard now.
 async fn user_row(state: &QueryState, caller: &Caller) -> Result<UserRow, Failed> {
     let read = &state.ports.read;
     if let Some(row) = read.user(&caller.tenant, caller.user_id).await? {
         return Ok(row);
     }
-    let mut heads = SyncToken::default();
-    state.ports.feed.heads().into_iter().for_each(|head| heads.add(head));
-    read.wait_for(Model::Users, &heads, state.config.wait).await?;
+    let shard = caller.stream().shard(state.config.shards);
+    let head = state.ports.log.head(shard).await?;
+    read.wait_for(Model::Users, &SyncToken::of(head), state.config.wait).await?;
     let row = read.user(&caller.tenant, caller.user_id).await?;
     row.ok_or_else(|| Problem::not_found("user").into())
 }

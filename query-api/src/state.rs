@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::aggregate::Registry;
-use domain::ports::feed::Feed;
 use domain::ports::keys::SubjectKeys;
+use domain::ports::log::LogReader;
 use projections::read_models::ReadModels;
 use tokio::sync::Semaphore;
 
@@ -20,7 +20,7 @@ pub struct QueryPorts {
     /// For opening one's own personal data.
     pub keys: Arc<dyn SubjectKeys>,
     /// For the heads of the shards.
-    pub feed: Arc<dyn Feed>,
+    pub log: Arc<dyn LogReader>,
     /// Every aggregate type, for folding a stream's state as of then.
     pub registry: Arc<Registry>,
     /// Checks the log's hash chain.

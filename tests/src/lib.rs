@@ -5,5 +5,6 @@ pub mod client;
 pub mod contract;
 pub mod engines;
 pub mod faults;
+pub mod read_side;
 pub mod server;
 pub mod shop;

@@ -12,7 +12,6 @@ use domain::position::{Position, Seen, Shard, SyncToken};
 use domain::shop::product::ProductCommand;
 use domain::stream::StreamId;
 use infra::feed::InProcessFeed;
-use infra::read_side::ReadSide;
 use infra::rebuild::{RebuildReport, rebuild};
 use infra::sqlite::log::SqliteLog;
 use infra::sqlite::read_store::READ_FILE;
@@ -24,6 +23,7 @@ use projections::status::State;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tests::contract::history::{History, Story, details, stream, usd};
+use tests::read_side::ReadSide;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

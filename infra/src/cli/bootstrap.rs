@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 use super::out;
 use crate::accounts::{Credentials, create, refuse_when_there_is_an_admin};
 use crate::config::Config;
-use crate::serve::CommandSide;
+use crate::serve::CommandLine;
 
 pub(super) async fn run(
     config: Config,
     file: &Path,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let side = CommandSide::open(&config).await?;
+    let side = CommandLine::open(&config).await?;
     let done = tokio::select! {
         done = bootstrap(&side, file) => done,
         () = shutdown.cancelled() => {
@@ -28,7 +28,7 @@ pub(super) async fn run(
     done.map(|()| ExitCode::SUCCESS)
 }
 
-async fn bootstrap(side: &CommandSide, file: &Path) -> anyhow::Result<()> {
+async fn bootstrap(side: &CommandLine, file: &Path) -> anyhow::Result<()> {
     refuse_when_there_is_an_admin(&side.state).await?;
     let credentials = Credentials::read_or_make(file).context("nothing was changed")?;
     let ids = create(&side.state, "system:bootstrap", &credentials).await?;

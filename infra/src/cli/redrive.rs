@@ -2,23 +2,25 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
+use projections::redrive::{RedriveReport, redrive};
 use tokio_util::sync::CancellationToken;
 
 use super::out;
+use crate::backends::{self, Backends};
 use crate::config::Config;
-use crate::serve::App;
 
 pub(super) async fn run(
     config: &Config,
     projection: &str,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let app = App::open(config).await?;
+    let backends = backends::open(config).await?;
     let done = tokio::select! {
-        done = app.read_side.redrive(projection) => Some(done),
+        done = apply(&*backends, projection) => Some(done),
         () = shutdown.cancelled() => None,
     };
-    app.stop().await;
+    backends.stop().await;
     let Some(report) = done.transpose()? else {
         out::line("interrupted; what was applied stays applied, run it again for the rest");
         return Ok(ExitCode::SUCCESS);
@@ -37,4 +39,18 @@ pub(super) async fn run(
         ));
     }
     Ok(if report.still_parked.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A projection that runs elsewhere meanwhile meets letters that are gone, and loads again.
+async fn apply(backends: &dyn Backends, name: &str) -> anyhow::Result<RedriveReport> {
+    let shards = backends.log().store().shards;
+    for group in backends.groups().await? {
+        if let Some(projection) = group.projections.iter().find(|one| one.name() == name) {
+            group.store.prepare(&group.projections, shards).await?;
+            let report = redrive(&*group.store, &**projection).await?;
+            group.store.publish().await?;
+            return Ok(report);
+        }
+    }
+    bail!("there is no projection {name}")
 }

@@ -59,16 +59,27 @@ impl Config {
         [dir, self.log.url.directory(dir), self.read.url.directory(dir)]
     }
 
+    /// The roles that this process runs.
+    #[must_use]
+    pub fn running(&self) -> Vec<Role> {
+        Role::ALL.iter().copied().filter(|role| self.runs(*role)).collect()
+    }
+
+    /// Whether this process runs a role.
+    #[must_use]
+    pub fn runs(&self, role: Role) -> bool {
+        self.roles.run.is_empty() || self.roles.run.contains(&role)
+    }
+
     /// Whether each configured backend can be used by this process.
     ///
     /// # Errors
     /// When separate roles are asked for on an embedded backend: it has one process.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let roles = &self.roles.run;
-        if roles.is_empty() || Role::ALL.iter().all(|role| roles.contains(role)) {
+        if self.running().len() == Role::ALL.len() {
             return Ok(());
         }
-        let asked: Vec<String> = roles.iter().map(ToString::to_string).collect();
+        let asked: Vec<String> = self.roles.run.iter().map(ToString::to_string).collect();
         Err(ConfigError::Conflict(format!(
             "the roles {} can't run on their own: log.url = \"{}\" and feed.url = \"{}\" are embedded in one process, so \
              run every role (leave --role out)",

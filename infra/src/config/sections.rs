@@ -126,8 +126,9 @@ section! {
 section! {
     /// The payment provider.
     Payments in "payments" {
-        /// The provider: `simulator:` is built in, with a durable state of its own in data.dir.
-        url: PaymentsUrl ["url"] = PaymentsUrl,
+        /// The provider: `simulator:` is built in, with a durable state of its own in data.dir; `simulator:<directory>` keeps it
+        /// elsewhere, where several processes of one machine share one provider.
+        url: PaymentsUrl ["url"] = PaymentsUrl::default(),
         /// The simulator: how long a caller waits for a reply that is lost (`tok_timeout_…`).
         lost_reply: Span ["duration"] = Span::seconds(1),
         /// The simulator: how long a slow charge (`tok_slow`) stays authorised before it is captured.
@@ -138,8 +139,9 @@ section! {
 section! {
     /// The carrier.
     Carrier in "carrier" {
-        /// The carrier: `simulator:` is built in, with a durable state of its own in data.dir.
-        url: CarrierUrl ["url"] = CarrierUrl,
+        /// The carrier: `simulator:` is built in, with a durable state of its own in data.dir; `simulator:<directory>` keeps it
+        /// elsewhere.
+        url: CarrierUrl ["url"] = CarrierUrl::default(),
     }
 }
 

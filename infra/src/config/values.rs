@@ -105,6 +105,12 @@ macro_rules! directory_url {
         pub struct $name(Option<PathBuf>);
 
         impl $name {
+            /// The directory that the URL names.
+            #[must_use]
+            pub fn named(&self) -> Option<&Path> {
+                self.0.as_deref()
+            }
+
             /// The backend's directory; `data_dir` when the URL names none.
             #[must_use]
             pub fn directory<'a>(&'a self, data_dir: &'a Path) -> &'a Path {
@@ -174,11 +180,11 @@ bare_url!(
     /// How decided events reach their consumers.
     FeedUrl, "memory", &["kafka"]
 );
-bare_url!(
+directory_url!(
     /// Who takes payments.
     PaymentsUrl, "simulator", &["stripe"]
 );
-bare_url!(
+directory_url!(
     /// Who carries shipments.
     CarrierUrl, "simulator", &[]
 );

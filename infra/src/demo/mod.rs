@@ -40,7 +40,7 @@ pub async fn prepare(app: &App, data_dir: &Path) -> anyhow::Result<()> {
     }
     out::line(out::styled(out::TITLE, "Tillstream: an event-sourced shop"));
     let credentials = Credentials::read_or_make(&data_dir.join(CREDENTIALS))?;
-    let ids = create(&app.commands.state, "system:demo", &credentials).await?;
+    let ids = create(app.command_state()?, "system:demo", &credentials).await?;
     out::line(format!("  accounts: {}", ids.keys().cloned().collect::<Vec<_>>().join(", ")));
 
     let anonymous = Api::new(app.router.clone());

@@ -1,65 +1,67 @@
 //! Health: is the process alive, can it do its work, and how is each part.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use command_api::http::problem::{FieldError, Problem};
-use domain::ports::feed::Feed;
+use command_api::owner::Owners;
 use domain::position::Position;
-use projections::runner::Runner;
 use projections::status::{ProjectionStatus, State as Running};
 use sagas::work::SagaWork;
 use serde::Serialize;
-use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use crate::backends::Backends;
+use crate::config::Role;
+use crate::progress::Progress;
+
 /// How many stuck sagas are named.
 const MAX_STUCK: usize = 20;
-/// How long the answer of a write probe is taken as still true.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// What health is asked of.
 #[derive(Clone)]
-pub struct Health(Arc<Parts>);
+pub struct Health(Arc<HealthParts>);
 
-struct Parts {
-    runners: Vec<Arc<Runner>>,
-    feed: Arc<dyn Feed>,
-    sagas: Arc<dyn SagaWork>,
-    disk: DiskProbe,
-    max_lag: u64,
+/// The parts of a process.
+pub struct HealthParts {
+    /// The roles that it runs.
+    pub roles: Vec<Role>,
+    /// Its backends.
+    pub backends: Arc<dyn Backends>,
+    /// Its owners.
+    pub owners: Option<Arc<Owners>>,
+    /// How far the projections are.
+    pub progress: Progress,
+    /// The sagas' work, where they run.
+    pub sagas: Option<Arc<dyn SagaWork>>,
+    /// A process is not ready while a projection is more than this many events behind.
+    pub max_lag: u64,
 }
 
 impl Health {
-    /// Health of a server whose data are in `data_dir`; it is not ready while a projection is more than `max_lag` events
-    /// behind.
+    /// Health of a process.
     #[must_use]
-    pub fn new(
-        runners: Vec<Arc<Runner>>,
-        feed: Arc<dyn Feed>,
-        sagas: Arc<dyn SagaWork>,
-        data_dir: &Path,
-        max_lag: u64,
-    ) -> Self {
-        Self(Arc::new(Parts { runners, feed, sagas, disk: DiskProbe::new(data_dir), max_lag }))
+    pub fn new(parts: HealthParts) -> Self {
+        Self(Arc::new(parts))
     }
 
     async fn report(&self) -> Report {
         let parts = &self.0;
-        let log = LogHealth { heads: parts.feed.heads(), fault: parts.disk.fault().await };
-        let projections = parts.runners.iter().flat_map(|runner| runner.status()).collect();
+        let heads = parts.backends.heads();
+        let projections = parts.progress.status(&heads).await;
+        let log = LogHealth { heads, fault: parts.backends.fault().await };
         let sagas = self.sagas().await;
         let (status, version) = (Status::Up, env!("CARGO_PKG_VERSION"));
-        let mut report = Report { status, version, log, projections, sagas, faults: Vec::new() };
+        let roles = parts.roles.iter().map(ToString::to_string).collect();
+        let owners = parts.owners.as_ref().map(|owners| owners.heads()).unwrap_or_default();
+        let mut report =
+            Report { status, version, roles, log, owners, projections, sagas, faults: Vec::new() };
         report.faults = self.faults(&report);
         if !report.faults.is_empty() {
             report.status = Status::Degraded;
@@ -68,7 +70,8 @@ impl Health {
     }
 
     async fn sagas(&self) -> SagaHealth {
-        match self.0.sagas.stuck(MAX_STUCK).await {
+        let Some(work) = &self.0.sagas else { return SagaHealth { stuck: Vec::new(), fault: None } };
+        match work.stuck(MAX_STUCK).await {
             Ok(stuck) => SagaHealth { stuck: stuck.iter().map(|saga| saga.order_id).collect(), fault: None },
             Err(error) => SagaHealth { stuck: Vec::new(), fault: Some(error.to_string()) },
         }
@@ -97,8 +100,13 @@ pub(crate) struct Report {
     status: Status,
     /// The program's version.
     version: &'static str,
+    /// The roles that this process runs.
+    roles: Vec<String>,
     /// The event log.
     log: LogHealth,
+    /// The shards that this process owns, each with its last decided position.
+    #[schema(value_type = Vec<String>)]
+    owners: Vec<Position>,
     /// Every projection: its positions, lag and parked streams.
     #[schema(value_type = Vec<Object>)]
     projections: Vec<ProjectionStatus>,
@@ -205,53 +213,4 @@ async fn ready(State(health): State<Health>) -> Response {
 )]
 async fn detail(State(health): State<Health>) -> Json<Report> {
     Json(health.report().await)
-}
-
-/// Whether the data directory can be written to, found by writing to it.
-struct DiskProbe {
-    file: PathBuf,
-    probing: AtomicBool,
-    last: Mutex<(Option<Instant>, Option<String>)>,
-}
-
-impl DiskProbe {
-    fn new(data_dir: &Path) -> Self {
-        Self { file: data_dir.join(".probe"), probing: AtomicBool::new(false), last: Mutex::default() }
-    }
-
-    async fn fault(&self) -> Option<String> {
-        let (at, fault) = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let fresh = at.is_some_and(|at| at.elapsed() < PROBE_EVERY);
-        // One probe at a time; whoever asks meanwhile gets the answer before.
-        if fresh || self.probing.swap(true, Ordering::AcqRel) {
-            return fault;
-        }
-        let file = self.file.clone();
-        let probe = move || std::fs::write(&file, [0; 4096]).and_then(|()| std::fs::remove_file(&file));
-        let fault = match tokio::task::spawn_blocking(probe).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!("the data directory can't be written: {error}")),
-            Err(error) => Some(format!("the data directory can't be probed: {error}")),
-        };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (Some(Instant::now()), fault.clone());
-        self.probing.store(false, Ordering::Release);
-        fault
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_directory_that_is_gone_is_a_fault_and_one_that_is_back_is_none() {
-        let temp = tempfile::tempdir().unwrap();
-        let dir = temp.path().join("data");
-        let probe = DiskProbe::new(&dir);
-        assert!(probe.fault().await.is_some_and(|fault| fault.contains("can't be written")));
-        std::fs::create_dir(&dir).unwrap();
-        *probe.last.lock().unwrap() = (None, None);
-        assert_eq!(probe.fault().await, None);
-        assert!(!dir.join(".probe").exists());
-    }
 }

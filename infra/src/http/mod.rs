@@ -1,38 +1,56 @@
-//! HTTP of the whole server: the routers of the crates merged, with health, the OpenAPI document and its page.
+//! HTTP of a process: the routers of the roles that it runs, with health, the OpenAPI document and its page.
 
 pub mod docs;
 pub mod health;
+mod other_roles;
 
 use std::sync::Arc;
 
 use axum::Router;
 use command_api::http::CommandState;
 use command_api::http::conventions::{self, Conventions};
+use command_api::http::tokens::Tokens;
 use query_api::QueryState;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::health::Health;
+use crate::config::Role;
 use crate::simulator::{self, Simulator};
 
-/// Every route of the server, under the conventions and the access table.
-pub(crate) fn router(
-    commands: CommandState,
-    queries: QueryState,
-    simulator: Simulator,
-    health: Health,
-) -> Router {
-    let conventions = Conventions::new(Arc::clone(&commands.tokens));
-    let (router, document) = OpenApiRouter::with_openapi(docs::frame())
-        .merge(command_api::http::router(commands))
-        .merge(query_api::router(queries))
-        .merge(simulator::http::router(simulator))
-        .merge(health::router(health))
-        .split_for_parts();
-    conventions::apply(router.merge(docs::routes(&document)), &conventions)
+/// What a process serves: the parts of the roles that it runs.
+pub(crate) struct Served {
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) commands: Option<CommandState>,
+    pub(crate) queries: Option<QueryState>,
+    pub(crate) simulator: Option<Simulator>,
+    pub(crate) health: Health,
 }
 
-/// The OpenAPI document, without a server.
+/// Every route of the API, under the conventions and the access table; those of roles that don't run here say who has them.
+pub(crate) fn router(served: Served) -> Router {
+    let conventions = Conventions::new(served.tokens);
+    let mut router = OpenApiRouter::new().merge(health::router(served.health));
+    let mut elsewhere = Router::new();
+    match served.commands {
+        Some(state) => router = router.merge(command_api::http::router(state)),
+        None => {
+            elsewhere = elsewhere.merge(other_roles::routes(&command_api::http::openapi(), Role::CommandApi))
+        }
+    }
+    match served.queries {
+        Some(state) => router = router.merge(query_api::router(state)),
+        None => elsewhere = elsewhere.merge(other_roles::routes(&query_api::openapi(), Role::QueryApi)),
+    }
+    match served.simulator {
+        Some(simulator) => router = router.merge(simulator::http::router(simulator)),
+        None => elsewhere = elsewhere.merge(other_roles::routes(&simulator::http::openapi(), Role::Sagas)),
+    }
+    let (router, _) = router.split_for_parts();
+    conventions::apply(router.merge(elsewhere).merge(docs::routes(&openapi())), &conventions)
+}
+
+/// The OpenAPI document, the same whatever roles a process runs.
 #[must_use]
 pub fn openapi() -> OpenApi {
     let mut document = docs::frame();

@@ -1,139 +1,141 @@
-//! Every part of one process, opened in order and stopped in the opposite one.
+//! The roles of one process, opened in order and stopped in the opposite one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use domain::ports::feed::Feed;
-use domain::ports::log::{EventLog, LogReader};
-use domain::position::{Position, Seen, SyncToken};
-use projections::runner::RunnerConfig;
-use query_api::{QueryConfig, QueryPorts, QueryState};
-use sagas::config::{FulfilmentConfig, WorkerConfig};
-use sagas::work::SagaWork;
-use sagas::worker::Worker;
-use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use command_api::http::CommandState;
+use command_api::http::tokens::Tokens;
+use domain::ports::clock::{Clock, SystemClock};
+use domain::ports::gateway::CommandGateway;
 use tokio_util::sync::CancellationToken;
 
-use super::commands::CommandSide;
-use super::verifier::LogVerifier;
-use crate::config::Config;
-use crate::http::health::Health;
-use crate::key_files::cursor_key;
-use crate::read_side::ReadSide;
-use crate::simulator::{Simulator, SimulatorConfig};
-use crate::sqlite::saga_work::SqliteSagaWork;
+use super::command_role::CommandRole;
+use super::projection_role::ProjectionRole;
+use super::query_role;
+use super::saga_role::SagaRole;
+use crate::backends::{self, Backends};
+use crate::config::{Config, Role};
+use crate::http::health::{Health, HealthParts};
+use crate::http::{Served, router};
+use crate::progress::Progress;
 
 /// How long a stop waits for the projections to see what the owners decided last. What they don't see is applied after the
 /// next start.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
-/// The running parts of one process, without its listener.
+/// The running roles of one process, without its listener.
 pub struct App {
-    /// The whole HTTP API.
+    /// The HTTP API of the roles.
     pub router: Router,
-    /// The command side.
-    pub commands: CommandSide,
-    /// Read models and search.
-    pub read_side: ReadSide,
-    stop_projections: CancellationToken,
-    stop_sagas: CancellationToken,
-    sagas: Mutex<Option<JoinHandle<()>>>,
+    backends: Arc<dyn Backends>,
+    command_state: Option<CommandState>,
+    commands: Option<CommandRole>,
+    projections: Option<ProjectionRole>,
+    sagas: Option<SagaRole>,
+    progress: Progress,
+    /// Ends what follows other processes' work.
+    stop_following: CancellationToken,
 }
 
 impl App {
-    /// Opens everything that the configuration names.
+    /// Opens the roles that the configuration names.
     ///
     /// # Errors
     /// When a part can't be opened: the reason names it.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let commands = CommandSide::open(config).await?;
-        let dir = config.data.dir.as_path();
-        let simulated = SimulatorConfig {
-            lost_reply: config.payments.lost_reply.0,
-            slow_capture: config.payments.slow_capture.0,
-        };
-        let simulator = Simulator::open(dir, Arc::clone(&commands.state.clock), simulated)?;
-        let feed = Arc::clone(&commands.feed) as Arc<dyn Feed>;
-        let stop_projections = CancellationToken::new();
-        let read_side = ReadSide::start(
-            config.read.url.directory(dir),
-            Arc::clone(&feed),
-            Arc::clone(&commands.log) as Arc<dyn LogReader>,
-            Arc::clone(&commands.state.clock),
-            RunnerConfig::default(),
-            stop_projections.clone(),
-        );
-        let read_side = read_side.await.context("the projections can't be started")?;
+        let backends = backends::open(config).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let registry = Arc::new(sagas::registry());
+        let runs = |role: Role| config.runs(role);
 
-        let work = Arc::new(SqliteSagaWork::new(Arc::clone(&read_side.store))) as Arc<dyn SagaWork>;
-        let worker = worker(config, &commands, &simulator);
-        let mark = read_side.watermark(sagas::projection::NAME).context("the saga projection doesn't run")?;
-        let seen = mark.subscribe();
-        let stop_sagas = CancellationToken::new();
-        let mut decided = Seen::none(commands.log.store().shards);
-        feed.heads().into_iter().for_each(|head| decided.advance(head));
-        let run = sagas::worker::run(worker, Arc::clone(&work), seen, decided, stop_sagas.clone());
-        let sagas = tokio::spawn(run);
-
-        let ports = QueryPorts {
-            read: Arc::clone(&read_side.models) as _,
-            keys: Arc::clone(&commands.state.keys),
-            feed: Arc::clone(&feed),
-            registry: Arc::clone(&commands.registry),
-            verifier: Arc::new(LogVerifier(Arc::clone(&commands.log) as Arc<dyn EventLog>)),
+        let commands = match runs(Role::CommandApi) {
+            true => Some(CommandRole::start(&*backends, Arc::clone(&registry), Arc::clone(&clock)).await?),
+            false => None,
         };
-        let mut settings = QueryConfig::new(commands.log.store().shards, cursor_key(dir)?);
-        settings.wait = config.http.sync_wait.0;
-        let query = QueryState::new(ports, settings);
-        let health = Health::new(read_side.runners.clone(), feed, work, dir, config.read.max_lag);
-        let router = crate::http::router(commands.state.clone(), query, simulator, health);
-        Ok(Self { router, commands, read_side, stop_projections, stop_sagas, sagas: Mutex::new(Some(sagas)) })
+        let projections = match runs(Role::Projections) {
+            true => Some(ProjectionRole::start(&*backends, Arc::clone(&clock)).await?),
+            false => None,
+        };
+        let stop_following = CancellationToken::new();
+        let followers = match Role::ALL.iter().any(|role| *role != Role::CommandApi && runs(*role)) {
+            true => backends.follow(&stop_following).await?,
+            false => Vec::new(),
+        };
+        let runners = projections.as_ref().map(|role| role.runners.clone()).unwrap_or_default();
+        let progress = Progress::new(runners, followers);
+        let marks = progress.watermarks();
+        let gateway = commands.as_ref().map(|role| Arc::clone(&role.gateway));
+        let sagas = match runs(Role::Sagas) {
+            true => {
+                let gateway: Arc<dyn CommandGateway> = gateway.clone().context("no way to the owners")?;
+                Some(SagaRole::start(config, &*backends, gateway, &marks, Arc::clone(&clock)).await?)
+            }
+            false => None,
+        };
+
+        let tokens = Tokens::new(backends.signing_keys().await?, Arc::clone(&clock));
+        let tokens = Arc::new(tokens.named(&config.auth.issuer, &config.auth.audience));
+        let command_state = match &commands {
+            Some(role) => {
+                let keys = backends.keys().await?;
+                let gateway = Arc::clone(&role.gateway);
+                Some(CommandState::new(gateway, keys, Arc::clone(&clock), Arc::clone(&tokens)))
+            }
+            None => None,
+        };
+        let queries = match runs(Role::QueryApi) {
+            true => Some(query_role::open(config, &*backends, registry, marks).await?),
+            false => None,
+        };
+        let health = Health::new(HealthParts {
+            roles: config.running(),
+            backends: Arc::clone(&backends),
+            owners: commands.as_ref().map(|role| Arc::clone(&role.owners)),
+            progress: progress.clone(),
+            sagas: match runs(Role::Sagas) {
+                true => Some(backends.saga_work().await?),
+                false => None,
+            },
+            max_lag: config.read.max_lag,
+        });
+        let served = Served {
+            tokens,
+            commands: command_state.clone(),
+            queries,
+            simulator: sagas.as_ref().map(|role| role.payments.clone()),
+            health,
+        };
+        let router = router(served);
+        Ok(Self { router, backends, command_state, commands, projections, sagas, progress, stop_following })
     }
 
-    /// Ends every part, in order: sagas issue no more commands, owners answer what was accepted, projections see what was
+    /// What the handlers of commands share.
+    ///
+    /// # Errors
+    /// When this process doesn't take commands.
+    pub fn command_state(&self) -> anyhow::Result<&CommandState> {
+        self.command_state.as_ref().context("this process doesn't run the role command-api")
+    }
+
+    /// Ends every role, in order: sagas issue no more commands, owners answer what was accepted, projections see what was
     /// decided. Nothing may call the router any more.
     pub async fn stop(&self) {
-        self.stop_sagas.cancel();
-        if let Some(task) = self.sagas.lock().await.take()
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "the sagas' task failed");
+        if let Some(sagas) = &self.sagas {
+            sagas.stop().await;
         }
-        self.commands.stop().await;
-        self.catch_up().await;
-        self.stop_projections.cancel();
-        self.read_side.stopped().await;
-    }
-
-    /// Waits until the projections have seen the log's heads, bounded: one that fails must not hold up the end.
-    async fn catch_up(&self) {
-        let mut token = SyncToken::default();
-        let heads: Vec<Position> = self.commands.feed.heads();
-        heads.into_iter().filter(|head| head.n > 0).for_each(|head| token.add(head));
-        let marks = self.read_side.runners.iter().flat_map(|runner| runner.watermarks());
-        let waits = futures::future::join_all(marks.map(|mark| mark.wait_for(&token, CATCH_UP)));
-        for behind in waits.await.into_iter().filter_map(Result::err) {
-            tracing::info!(%behind, "a projection goes on after the next start");
+        if let Some(commands) = &self.commands {
+            commands.stop().await;
         }
-    }
-}
-
-fn worker(config: &Config, commands: &CommandSide, simulator: &Simulator) -> Worker {
-    Worker {
-        gateway: Arc::clone(&commands.state.gateway),
-        payments: Arc::new(simulator.clone()),
-        carrier: Arc::new(simulator.clone()),
-        clock: Arc::clone(&commands.state.clock),
-        fulfilment: FulfilmentConfig {
-            reservation_ttl: config.fulfilment.reservation.0,
-            lookups: config.fulfilment.lookups,
-            lookup_backoff: config.fulfilment.lookup_backoff.0,
-            lookup_backoff_max: config.fulfilment.lookup_backoff_max.0,
-            provider_timeout: config.fulfilment.provider_timeout.0,
-        },
-        config: WorkerConfig::default(),
+        if let Some(projections) = &self.projections {
+            if self.commands.is_some() {
+                projections.catch_up(self.backends.heads(), CATCH_UP).await;
+            }
+            projections.stop().await;
+        }
+        self.stop_following.cancel();
+        self.progress.stopped().await;
+        self.backends.stop().await;
     }
 }

@@ -2,9 +2,13 @@
 //! machine's, and the shutdown signal is passed in.
 
 mod app;
-mod commands;
+mod command_line;
+mod command_role;
 mod connections;
+mod projection_role;
 mod protocol;
+mod query_role;
+mod saga_role;
 mod verifier;
 
 use std::net::SocketAddr;
@@ -17,7 +21,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use app::App;
-pub use commands::CommandSide;
+pub use command_line::CommandLine;
+pub use command_role::CommandRole;
+pub use projection_role::ProjectionRole;
+pub use saga_role::SagaRole;
 
 use crate::config::Config;
 use crate::config::sections::Http;

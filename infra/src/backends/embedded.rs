@@ -1,0 +1,146 @@
+//! The embedded family: SQLite, tantivy and memory, in directories that this process holds alone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use command_api::http::tokens::SigningKeys;
+use domain::ports::feed::{FanOut, Feed};
+use domain::ports::keys::SubjectKeys;
+use domain::ports::log::{EventLog, LogReader};
+use domain::position::Position;
+use projections::follower::Follower;
+use projections::model::Projection;
+use projections::read_models::ReadModels;
+use projections::search::Search;
+use projections::watermark::Watermark;
+use query_api::CursorKey;
+use sagas::work::SagaWork;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use super::disk_probe::DiskProbe;
+use super::{Backends, Group};
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::feed::InProcessFeed;
+use crate::key_files;
+use crate::read_side::row_projections;
+use crate::sqlite::keys::SqliteKeys;
+use crate::sqlite::log::SqliteLog;
+use crate::sqlite::read_models::EmbeddedReadModels;
+use crate::sqlite::read_store::SqliteReadStore;
+use crate::sqlite::saga_work::SqliteSagaWork;
+use crate::tantivy::TantivySearch;
+
+/// The embedded backends of the one process that may use them.
+pub struct EmbeddedBackends {
+    log: Arc<SqliteLog>,
+    feed: Arc<InProcessFeed>,
+    keys: Arc<SqliteKeys>,
+    read: OnceCell<ReadFiles>,
+    read_dir: PathBuf,
+    data_dir: PathBuf,
+    disk: DiskProbe,
+    /// Held to the end.
+    _directories: Vec<DataDir>,
+}
+
+struct ReadFiles {
+    rows: Arc<SqliteReadStore>,
+    search: Arc<TantivySearch>,
+}
+
+impl EmbeddedBackends {
+    /// Locks the directories, makes what is missing in them, and opens the log.
+    ///
+    /// # Errors
+    /// When a part can't be opened; the reason names it.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        let data_dir = config.data.dir.clone();
+        let directories = DataDir::open_all(&config.directories())?;
+        let log = Arc::new(SqliteLog::open(config.log.url.directory(&data_dir), config.log.shards)?);
+        let feed = Arc::new(InProcessFeed::open(Arc::clone(&log) as Arc<dyn LogReader>).await?);
+        // A new store gets new keys; a log that has events refers to those that it was written with.
+        let used = feed.heads().iter().any(|head| head.n > 0);
+        let keys = if used { SqliteKeys::open_existing(&data_dir)? } else { SqliteKeys::open(&data_dir)? };
+        Ok(Self {
+            log,
+            feed,
+            keys: Arc::new(keys),
+            read: OnceCell::new(),
+            read_dir: config.read.url.directory(&data_dir).to_owned(),
+            disk: DiskProbe::new(&data_dir),
+            data_dir,
+            _directories: directories,
+        })
+    }
+
+    async fn read(&self) -> anyhow::Result<&ReadFiles> {
+        let open = || async {
+            let rows = Arc::new(SqliteReadStore::open(&self.read_dir)?);
+            let search = Arc::new(TantivySearch::new(&self.read_dir, rows.clone()));
+            Ok(ReadFiles { rows, search })
+        };
+        self.read.get_or_try_init(open).await
+    }
+}
+
+#[async_trait]
+impl Backends for EmbeddedBackends {
+    fn log(&self) -> Arc<dyn EventLog> {
+        self.log.clone()
+    }
+
+    fn heads(&self) -> Vec<Position> {
+        self.feed.heads()
+    }
+
+    async fn fault(&self) -> Option<String> {
+        self.disk.fault().await
+    }
+
+    async fn fan_out(&self) -> anyhow::Result<Arc<dyn FanOut>> {
+        Ok(self.feed.clone())
+    }
+
+    async fn feed(&self) -> anyhow::Result<Arc<dyn Feed>> {
+        Ok(self.feed.clone())
+    }
+
+    async fn keys(&self) -> anyhow::Result<Arc<dyn SubjectKeys>> {
+        Ok(self.keys.clone())
+    }
+
+    async fn signing_keys(&self) -> anyhow::Result<SigningKeys> {
+        key_files::signing_keys(&self.data_dir)
+    }
+
+    async fn cursor_key(&self) -> anyhow::Result<CursorKey> {
+        key_files::cursor_key(&self.data_dir)
+    }
+
+    async fn groups(&self) -> anyhow::Result<Vec<Group>> {
+        let read = self.read().await?;
+        let search: Arc<dyn Projection> = Arc::new(Search);
+        Ok(vec![
+            Group { name: "rows", store: read.rows.clone(), projections: row_projections() },
+            Group { name: "search", store: read.search.clone(), projections: vec![search] },
+        ])
+    }
+
+    async fn follow(&self, _shutdown: &CancellationToken) -> anyhow::Result<Vec<Arc<Follower>>> {
+        Ok(Vec::new())
+    }
+
+    async fn read_models(&self, marks: Vec<Watermark>) -> anyhow::Result<Arc<dyn ReadModels>> {
+        let read = self.read().await?;
+        Ok(Arc::new(EmbeddedReadModels::new(read.rows.clone(), read.search.clone(), marks)))
+    }
+
+    async fn saga_work(&self) -> anyhow::Result<Arc<dyn SagaWork>> {
+        Ok(Arc::new(SqliteSagaWork::new(self.read().await?.rows.clone())))
+    }
+
+    async fn stop(&self) {}
+}

@@ -1,0 +1,117 @@
+//! The backends of a process: one family of them, opened part by part as its roles ask.
+//!
+//! Everything above the ports is the same code for both families; what differs is told here: whether other processes can own
+//! shards ([`Backends::cluster`]), and whether other processes' projections count ([`Backends::follow`]).
+
+mod disk_probe;
+mod embedded;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use command_api::http::tokens::SigningKeys;
+use domain::ports::feed::{FanOut, Feed};
+use domain::ports::keys::SubjectKeys;
+use domain::ports::log::EventLog;
+use domain::position::Position;
+use projections::follower::Follower;
+use projections::model::Projection;
+use projections::read_models::ReadModels;
+use projections::store::RowStore;
+use projections::watermark::Watermark;
+use query_api::CursorKey;
+use sagas::work::SagaWork;
+use tokio_util::sync::CancellationToken;
+
+pub use embedded::EmbeddedBackends;
+
+use crate::config::Config;
+
+/// Projections that share a store, and so a runner.
+pub struct Group {
+    /// Names the runner to the feed.
+    pub name: &'static str,
+    /// Where rows and checkpoints are.
+    pub store: Arc<dyn RowStore>,
+    /// What is kept there.
+    pub projections: Vec<Arc<dyn Projection>>,
+}
+
+/// One family of backends. What a role doesn't ask for isn't opened.
+#[async_trait]
+pub trait Backends: Send + Sync + 'static {
+    /// The event log.
+    fn log(&self) -> Arc<dyn EventLog>;
+
+    /// The last position of every shard as far as this process knows; for lag.
+    fn heads(&self) -> Vec<Position>;
+
+    /// Why the log can't be read or written now.
+    async fn fault(&self) -> Option<String>;
+
+    /// Where owners hand decided frames to.
+    ///
+    /// # Errors
+    /// When a backend can't be opened, here and below: the reason names it.
+    async fn fan_out(&self) -> anyhow::Result<Arc<dyn FanOut>>;
+
+    /// Where projections get their events from.
+    async fn feed(&self) -> anyhow::Result<Arc<dyn Feed>>;
+
+    /// The keys of data subjects.
+    async fn keys(&self) -> anyhow::Result<Arc<dyn SubjectKeys>>;
+
+    /// What access tokens are signed with.
+    async fn signing_keys(&self) -> anyhow::Result<SigningKeys>;
+
+    /// What cursors are sealed with.
+    async fn cursor_key(&self) -> anyhow::Result<CursorKey>;
+
+    /// The stores of the read side, each with its projections.
+    async fn groups(&self) -> anyhow::Result<Vec<Group>>;
+
+    /// Follows the checkpoints of whichever processes run the projections; nothing where only this process can run them.
+    async fn follow(&self, shutdown: &CancellationToken) -> anyhow::Result<Vec<Arc<Follower>>>;
+
+    /// The questions, answered as far as the watermarks tell.
+    async fn read_models(&self, marks: Vec<Watermark>) -> anyhow::Result<Arc<dyn ReadModels>>;
+
+    /// The sagas' open work.
+    async fn saga_work(&self) -> anyhow::Result<Arc<dyn SagaWork>>;
+
+    /// Ends what runs behind: hands over what owners decided last. Owners and projections have ended before.
+    async fn stop(&self);
+}
+
+/// Opens the family that the configuration names.
+///
+/// # Errors
+/// When it can't be opened: the reason names the part.
+pub async fn open(config: &Config) -> anyhow::Result<Arc<dyn Backends>> {
+    config.check()?;
+    Ok(Arc::new(EmbeddedBackends::open(config).await?))
+}
+
+/// What [`migrate`] made or found.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// N of the store.
+    pub shards: u16,
+    /// What else there is to say, for people.
+    pub notes: Vec<String>,
+}
+
+/// Makes whatever is missing in the configured backends; what is there is left as it is.
+///
+/// # Errors
+/// When a part can't be made; the reason names it.
+pub async fn migrate(config: &Config) -> anyhow::Result<Prepared> {
+    let backends = EmbeddedBackends::open(config).await?;
+    let shards = backends.log().store().shards;
+    for group in backends.groups().await? {
+        group.store.prepare(&group.projections, shards).await?;
+    }
+    backends.signing_keys().await?;
+    backends.cursor_key().await?;
+    Ok(Prepared { shards, notes: vec![format!("prepared in {}", config.data.dir.display())] })
+}

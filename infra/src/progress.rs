@@ -1,0 +1,59 @@
+//! How far the projections have come, as one process knows it.
+
+use std::sync::Arc;
+
+use domain::position::Position;
+use projections::follower::Follower;
+use projections::runner::Runner;
+use projections::status::{ProjectionStatus, State};
+use projections::watermark::Watermark;
+
+/// Projections that run here, and those that are followed. Where several processes share the work only the followed ones' checkpoints
+/// tell of all shards, so they come first.
+#[derive(Clone, Default)]
+pub struct Progress {
+    runners: Vec<Arc<Runner>>,
+    followers: Vec<Arc<Follower>>,
+}
+
+impl Progress {
+    /// Of these runners and followers.
+    #[must_use]
+    pub fn new(runners: Vec<Arc<Runner>>, followers: Vec<Arc<Follower>>) -> Self {
+        Self { runners, followers }
+    }
+
+    /// How far queries can see.
+    #[must_use]
+    pub fn watermarks(&self) -> Vec<Watermark> {
+        if self.followers.is_empty() {
+            return self.runners.iter().flat_map(|runner| runner.watermarks().to_vec()).collect();
+        }
+        self.followers.iter().flat_map(|follower| follower.watermarks()).collect()
+    }
+
+    /// The status of every projection against the log's heads. One that fails here says so, however far the others are.
+    pub async fn status(&self, heads: &[Position]) -> Vec<ProjectionStatus> {
+        let own: Vec<ProjectionStatus> = self.runners.iter().flat_map(|runner| runner.status()).collect();
+        if self.followers.is_empty() {
+            return own;
+        }
+        let mut all = Vec::new();
+        for follower in &self.followers {
+            all.extend(follower.status(heads).await);
+        }
+        for status in &mut all {
+            if let Some(own) = own.iter().find(|own| own.name == status.name && own.state != State::Running) {
+                status.state = own.state.clone();
+            }
+        }
+        all
+    }
+
+    /// Waits until the followers have ended, which they do on shutdown.
+    pub async fn stopped(&self) {
+        for follower in &self.followers {
+            follower.stopped().await;
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The role `projections`: keeps read models and search in step with the feed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use domain::ports::clock::Clock;
+use domain::position::{Position, SyncToken};
+use projections::runner::{Runner, RunnerConfig, RunnerParts};
+use tokio_util::sync::CancellationToken;
+
+use crate::backends::Backends;
+
+/// The running projections of this process.
+pub struct ProjectionRole {
+    /// One for each store.
+    pub runners: Vec<Arc<Runner>>,
+    stop: CancellationToken,
+}
+
+impl ProjectionRole {
+    /// Starts a runner for every store of the read side.
+    ///
+    /// # Errors
+    /// When a store can't be opened or prepared.
+    pub async fn start(backends: &dyn Backends, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let feed = backends.feed().await?;
+        let stop = CancellationToken::new();
+        let mut runners = Vec::new();
+        for group in backends.groups().await? {
+            let runner = Runner::start(RunnerParts {
+                group: group.name,
+                store: group.store,
+                projections: group.projections,
+                feed: Arc::clone(&feed),
+                log: backends.log(),
+                clock: Arc::clone(&clock),
+                config: RunnerConfig::default(),
+                shutdown: stop.clone(),
+            });
+            let name = group.name;
+            runners.push(Arc::new(
+                runner.await.with_context(|| format!("the projections of {name} can't be started"))?,
+            ));
+        }
+        Ok(Self { runners, stop })
+    }
+
+    /// Waits until these heads are seen, at most for `within`: a projection that fails must not hold up the end.
+    pub async fn catch_up(&self, heads: Vec<Position>, within: Duration) {
+        let mut token = SyncToken::default();
+        heads.into_iter().filter(|head| head.n > 0).for_each(|head| token.add(head));
+        let marks = self.runners.iter().flat_map(|runner| runner.watermarks());
+        let waits = futures::future::join_all(marks.map(|mark| mark.wait_for(&token, within)));
+        for behind in waits.await.into_iter().filter_map(Result::err) {
+            tracing::info!(%behind, "a projection goes on after the next start");
+        }
+    }
+
+    /// Ends the runners; what they applied is published.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        for runner in &self.runners {
+            runner.stopped().await;
+        }
+    }
+}

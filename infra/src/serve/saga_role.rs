@@ -1,0 +1,98 @@
+//! The role `sagas`: drives orders, with the payment provider and the carrier.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use domain::ports::clock::Clock;
+use domain::ports::gateway::CommandGateway;
+use domain::position::Seen;
+use projections::watermark::Watermark;
+use sagas::config::{FulfilmentConfig, WorkerConfig};
+use sagas::worker::Worker;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::backends::Backends;
+use crate::config::Config;
+use crate::feed::find_heads;
+use crate::simulator::{Simulator, SimulatorConfig};
+
+/// The running worker of this process.
+pub struct SagaRole {
+    /// The payment provider.
+    pub payments: Simulator,
+    stop: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl SagaRole {
+    /// Opens the provider and the carrier, and starts the worker.
+    ///
+    /// # Errors
+    /// When a part can't be opened; the reason names it.
+    pub async fn start(
+        config: &Config,
+        backends: &dyn Backends,
+        gateway: Arc<dyn CommandGateway>,
+        marks: &[Watermark],
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let (payments, carrier) = simulators(config, &clock)?;
+        let worker = Worker {
+            gateway,
+            payments: Arc::new(payments.clone()),
+            carrier: Arc::new(carrier),
+            clock,
+            fulfilment: fulfilment(config),
+            config: WorkerConfig::default(),
+        };
+        let mark = marks.iter().find(|mark| mark.projection() == sagas::projection::NAME);
+        let seen = mark.context("the saga projection doesn't run")?.subscribe();
+        let log = backends.log();
+        let mut decided = Seen::none(log.store().shards);
+        find_heads(&*log).await?.into_iter().for_each(|head| decided.advance(head));
+        let (work, stop) = (backends.saga_work().await?, CancellationToken::new());
+        let task = tokio::spawn(sagas::worker::run(worker, work, seen, decided, stop.clone()));
+        Ok(Self { payments, stop, task: Mutex::new(Some(task)) })
+    }
+
+    /// Issues no more commands, and lets what is on its way come to an end.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.lock().await.take()
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the sagas' task failed");
+        }
+    }
+}
+
+fn fulfilment(config: &Config) -> FulfilmentConfig {
+    FulfilmentConfig {
+        reservation_ttl: config.fulfilment.reservation.0,
+        lookups: config.fulfilment.lookups,
+        lookup_backoff: config.fulfilment.lookup_backoff.0,
+        lookup_backoff_max: config.fulfilment.lookup_backoff_max.0,
+        provider_timeout: config.fulfilment.provider_timeout.0,
+    }
+}
+
+/// The provider and the carrier: one set of books where both are in one directory.
+fn simulators(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Simulator, Simulator)> {
+    let simulated = SimulatorConfig {
+        lost_reply: config.payments.lost_reply.0,
+        slow_capture: config.payments.slow_capture.0,
+    };
+    let data_dir = config.data.dir.as_path();
+    let (payments_dir, carrier_dir) =
+        (config.payments.url.directory(data_dir), config.carrier.url.directory(data_dir));
+    let open = |dir: &Path| -> anyhow::Result<Simulator> {
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        Ok(Simulator::open(dir, Arc::clone(clock), simulated)?)
+    };
+    let payments = open(payments_dir)?;
+    let carrier = if carrier_dir == payments_dir { payments.clone() } else { open(carrier_dir)? };
+    Ok((payments, carrier))
+}

@@ -1,0 +1,101 @@
+//! The embedded read side on its own: the stores, their runners, and the questions over them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::ports::clock::Clock;
+use domain::ports::feed::Feed;
+use domain::ports::log::LogReader;
+use infra::read_side::row_projections;
+use infra::sqlite::read_models::EmbeddedReadModels;
+use infra::sqlite::read_store::SqliteReadStore;
+use infra::tantivy::TantivySearch;
+use projections::redrive::RedriveReport;
+use projections::runner::{RedriveError, Runner, RunnerConfig, RunnerParts};
+use projections::search::Search;
+use projections::status::ProjectionStatus;
+use projections::watermark::Watermark;
+use tokio_util::sync::CancellationToken;
+
+/// A running read side in a directory.
+pub struct ReadSide {
+    /// Rows, checkpoints and dead letters.
+    pub store: Arc<SqliteReadStore>,
+    /// The questions.
+    pub models: Arc<EmbeddedReadModels>,
+    /// The runners: rows, search.
+    pub runners: Vec<Arc<Runner>>,
+}
+
+impl ReadSide {
+    /// Opens the stores in a data directory and starts the runners.
+    ///
+    /// # Errors
+    /// When a store can't be opened or prepared.
+    pub async fn start(
+        data_dir: &Path,
+        feed: Arc<dyn Feed>,
+        log: Arc<dyn LogReader>,
+        clock: Arc<dyn Clock>,
+        config: RunnerConfig,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let store = Arc::new(SqliteReadStore::open(data_dir)?);
+        let search = Arc::new(TantivySearch::new(data_dir, store.clone()));
+        let rows = Runner::start(RunnerParts {
+            group: "rows",
+            store: store.clone(),
+            projections: row_projections(),
+            feed: Arc::clone(&feed),
+            log: Arc::clone(&log),
+            clock: Arc::clone(&clock),
+            config,
+            shutdown: shutdown.clone(),
+        });
+        let rows = Arc::new(rows.await?);
+        let documents = Runner::start(RunnerParts {
+            group: "search",
+            store: search.clone(),
+            projections: vec![Arc::new(Search)],
+            feed,
+            log,
+            clock,
+            config,
+            shutdown,
+        });
+        let runners = vec![rows, Arc::new(documents.await?)];
+        let marks = runners.iter().flat_map(|runner| runner.watermarks().to_vec());
+        let models = Arc::new(EmbeddedReadModels::new(Arc::clone(&store), search, marks));
+        Ok(Self { store, models, runners })
+    }
+
+    /// The watermark of a projection.
+    #[must_use]
+    pub fn watermark(&self, projection: &str) -> Option<Watermark> {
+        self.runners.iter().find_map(|runner| runner.watermark(projection))
+    }
+
+    /// The status of every projection.
+    #[must_use]
+    pub fn status(&self) -> Vec<ProjectionStatus> {
+        self.runners.iter().flat_map(|runner| runner.status()).collect()
+    }
+
+    /// Applies a projection's parked events.
+    ///
+    /// # Errors
+    /// [`RedriveError`].
+    pub async fn redrive(&self, projection: &str) -> Result<RedriveReport, RedriveError> {
+        match self.runners.iter().find(|runner| runner.watermark(projection).is_some()) {
+            Some(runner) => runner.redrive(projection).await,
+            None => Err(RedriveError::UnknownProjection(projection.to_owned())),
+        }
+    }
+
+    /// Waits until the runners have ended, which they do on shutdown.
+    pub async fn stopped(&self) {
+        for runner in &self.runners {
+            runner.stopped().await;
+        }
+    }
+}
