@@ -33,6 +33,11 @@ impl Keyset {
         Self { value: SortValue::None, created: created.timestamp_micros(), id }
     }
 
+    /// When the row was created, as an instant.
+    pub(crate) fn created_at(&self) -> Result<Timestamp, ReadError> {
+        Timestamp::from_timestamp_micros(self.created).ok_or(ReadError::BadCursor)
+    }
+
     /// The text form, bound to the list's order.
     pub(crate) fn to_text(&self, order: &str) -> String {
         serde_json::json!([order, self.value, self.created, self.id]).to_string()

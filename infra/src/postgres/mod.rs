@@ -1,8 +1,13 @@
 //! Adapters on PostgreSQL: the read models of many processes. What an analyst finds there is described in `README.md` beside this
 //! file.
 
+pub mod checkpoints;
 mod database;
+pub mod keys;
+pub mod read_models;
 pub mod read_store;
+pub mod saga_work;
+pub mod secrets;
 mod url;
 
 pub use self::database::Database;

@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod history;
+pub mod keys;
 pub mod log_port;
 pub mod owners;
 pub mod read_store;

@@ -1,0 +1,108 @@
+//! The stored checkpoints, for processes in which the projections don't run. Whoever moves one notifies in the same transaction,
+//! so they are read when they have moved and not on time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::position::{Position, Seen, Shard};
+use projections::follower::{Checkpoints, Parked};
+use projections::store::StoreError;
+use sqlx::Row as _;
+use sqlx::postgres::{PgListener, PgPoolOptions, PgRow};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::Database;
+
+/// The pauses between attempts to listen again: from the first, doubled up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The live checkpoints of a database, and a task that listens for their changes on a connection of its own.
+pub struct PostgresCheckpoints {
+    database: Database,
+    changed: Arc<Notify>,
+}
+
+impl PostgresCheckpoints {
+    /// Starts to listen, until the shutdown.
+    #[must_use]
+    pub fn start(database: Database, shutdown: CancellationToken) -> Self {
+        let changed = Arc::new(Notify::new());
+        tokio::spawn(listen(database.clone(), Arc::clone(&changed), shutdown));
+        Self { database, changed }
+    }
+}
+
+async fn listen(database: Database, changed: Arc<Notify>, shutdown: CancellationToken) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let heard = tokio::select! {
+            () = shutdown.cancelled() => return,
+            heard = hear(&database, &changed, &mut pause) => heard,
+        };
+        if let Err(error) = heard {
+            tracing::warn!(%error, "not told of moved checkpoints: they are read once a second meanwhile");
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+        }
+    }
+}
+
+/// Rings for every notification until the connection is lost.
+async fn hear(database: &Database, changed: &Notify, pause: &mut Duration) -> sqlx::Result<()> {
+    // A pool of its own: this connection is never given back, and must not be taken from the queries.
+    let options = database.url().options().map_err(|e| sqlx::Error::Configuration(Box::new(e)))?;
+    let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+    let mut listener = PgListener::connect_with(&pool.connect_lazy_with(options)).await?;
+    listener.eager_reconnect(false);
+    listener.listen(&database.checkpoint_channel()).await?;
+    *pause = FIRST_PAUSE;
+    // What moved before it listened.
+    changed.notify_one();
+    while listener.try_recv().await?.is_some() {
+        changed.notify_one();
+    }
+    Ok(())
+}
+
+fn visible(row: &PgRow) -> sqlx::Result<(String, Seen)> {
+    let positions: Vec<i64> = row.try_get("positions")?;
+    let mut seen = Seen::none(u16::try_from(positions.len()).unwrap_or(u16::MAX));
+    for (shard, n) in (0..).zip(positions) {
+        seen.advance(Position { shard: Shard(shard), n: u64::try_from(n).unwrap_or(0) });
+    }
+    Ok((row.try_get("projection")?, seen))
+}
+
+fn parked(row: &PgRow) -> sqlx::Result<(String, Parked)> {
+    let count = |column| Ok::<_, sqlx::Error>(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0));
+    let parked = Parked { streams: count("streams")?, events: count("events")? };
+    Ok((row.try_get("projection")?, parked))
+}
+
+fn unavailable(error: sqlx::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+#[async_trait]
+impl Checkpoints for PostgresCheckpoints {
+    async fn visible(&self) -> Result<Vec<(String, Seen)>, StoreError> {
+        let select = sqlx::query(include_str!("checkpoints/select_visible.sql"));
+        let rows = select.fetch_all(self.database.reads()).await.map_err(unavailable)?;
+        rows.iter().map(|row| visible(row).map_err(unavailable)).collect()
+    }
+
+    async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    async fn parked(&self) -> Result<Vec<(String, Parked)>, StoreError> {
+        let select = sqlx::query(include_str!("checkpoints/select_parked.sql"));
+        let rows = select.fetch_all(self.database.reads()).await.map_err(unavailable)?;
+        rows.iter().map(|row| parked(row).map_err(unavailable)).collect()
+    }
+}

@@ -1,0 +1,1 @@
+INSERT INTO subject_keys (subject, key) VALUES ($1, NULL) ON CONFLICT (subject) DO UPDATE SET key = NULL

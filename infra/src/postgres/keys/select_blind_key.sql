@@ -1,0 +1,1 @@
+SELECT key FROM blind_key WHERE only_row = 1

@@ -1,0 +1,1 @@
+SELECT version FROM layout WHERE only_row = 1

@@ -1,0 +1,59 @@
+//! The sagas' work queue on the read models' database.
+
+use async_trait::async_trait;
+use domain::Timestamp;
+use sagas::fulfilment::action::Lane;
+use sagas::work::{SagaWork, StuckSaga, WorkError, WorkItem};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::Database;
+
+/// The work queue, where the projection `sagas` writes it.
+#[derive(Debug, Clone)]
+pub struct PostgresSagaWork(Database);
+
+impl PostgresSagaWork {
+    /// The queue of a database that the projection was prepared in.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self(database)
+    }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> WorkError {
+    WorkError(error.to_string())
+}
+
+fn rows(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn stuck(row: &PgRow) -> sqlx::Result<StuckSaga> {
+    Ok(StuckSaga {
+        tenant: row.try_get("tenant")?,
+        order_id: row.try_get("order_id")?,
+        updated_at: row.try_get("updated_at")?,
+    })
+}
+
+#[async_trait]
+impl SagaWork for PostgresSagaWork {
+    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<WorkItem>, WorkError> {
+        let select = sqlx::query_scalar(include_str!("saga_work/select_due.sql"));
+        let select = select.bind(lane.as_str()).bind(now).bind(rows(limit));
+        let items: Vec<String> = select.fetch_all(self.0.reads()).await.map_err(unavailable)?;
+        items.iter().map(|item| serde_json::from_str(item).map_err(unavailable)).collect()
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, WorkError> {
+        let select = sqlx::query_scalar(include_str!("saga_work/select_next_due.sql")).bind(now);
+        select.fetch_one(self.0.reads()).await.map_err(unavailable)
+    }
+
+    async fn stuck(&self, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
+        let select = sqlx::query(include_str!("saga_work/select_stuck.sql")).bind(rows(limit));
+        let found = select.fetch_all(self.0.reads()).await.map_err(unavailable)?;
+        found.iter().map(|row| stuck(row).map_err(unavailable)).collect()
+    }
+}
