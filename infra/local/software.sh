@@ -8,7 +8,7 @@ require_packages() {
     local missing=()
     find_java || missing+=(openjdk-17-jre-headless)
     find_postgres || missing+=(postgresql)
-    if ! verified; then
+    if ! verified && ! lender >/dev/null; then
         command -v mvn >/dev/null || missing+=(maven)
         command -v unzip >/dev/null || missing+=(unzip)
     fi
@@ -71,12 +71,34 @@ own() {
 # The software is there, and it is what checksums.txt names.
 verified() { cmp -s "$here/checksums.txt" "$dir/software/verified"; }
 
+# Another set of this repository that has the software already.
+lender() {
+    local other
+    for other in "$default_dir" "$default_dir"-*; do
+        if [ "$other" != "$dir" ] && cmp -s "$here/checksums.txt" "$other/software/verified"; then
+            echo "$other/software"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# Takes it from there, by hard links where they can be made.
+borrow() {
+    local from
+    from="$(lender)" || return 1
+    rm -rf "$new" "$dir/software"
+    cp -al "$from" "$new" 2>/dev/null || { rm -rf "$new" && cp -a "$from" "$new"; } || return 1
+    mv "$new" "$dir/software"
+}
+
 require_software() {
     local new="$dir/software.new"
     ! verified || return 0
     for engine in "${all[@]}"; do
         [ "$engine" = postgres ] || gone "$engine" || fail "$engine runs on other software than this: stop it first (engines down)"
     done
+    ! borrow || return 0
     say "fetching Cassandra, Kafka and Elasticsearch with Maven"
     rm -rf "$new"
     mvn -B -C -ntp -f "$here/pom.xml" package "-Dengines.software=$new" >"$dir/logs/maven.log" 2>&1 ||

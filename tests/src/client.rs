@@ -1,5 +1,8 @@
 //! A small client of the HTTP API, as a stranger would write one.
 
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -61,11 +64,23 @@ impl Reply {
     }
 }
 
-/// A client of one server, signed in or not.
+/// Where a request goes, asked for each one: several servers may share the work.
+pub trait Way: Debug + Send + Sync {
+    /// `http://address` of the server that gets a request.
+    fn base(&self, method: &Method, path: &str) -> String;
+}
+
+impl Way for String {
+    fn base(&self, _: &Method, _: &str) -> String {
+        self.clone()
+    }
+}
+
+/// A client of one server or several, signed in or not.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    base: String,
+    way: Arc<dyn Way>,
     token: Option<String>,
 }
 
@@ -75,6 +90,11 @@ pub struct Call {
     builder: reqwest::RequestBuilder,
 }
 
+fn http(idle: usize) -> reqwest::Client {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).pool_max_idle_per_host(idle);
+    client.build().expect("an HTTP client")
+}
+
 impl Client {
     /// A client of the server at `base` (`http://address`), not signed in.
     ///
@@ -82,18 +102,23 @@ impl Client {
     /// When no client can be made.
     #[must_use]
     pub fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(256)
-            .build()
-            .expect("an HTTP client");
-        Self { http, base: base.to_owned(), token: None }
+        Self { http: http(256), way: Arc::new(base.to_owned()), token: None }
+    }
+
+    /// A client of several servers, not signed in. Every request has a connection of its own: one that is kept open may be
+    /// closed by a server that stops just when a request is sent on it, and then nobody knows what became of the request.
+    ///
+    /// # Panics
+    /// When no client can be made.
+    #[must_use]
+    pub fn of_many(way: Arc<dyn Way>) -> Self {
+        Self { http: http(0), way, token: None }
     }
 
     /// The same client for a server that has moved to another address.
     #[must_use]
     pub fn at(&self, base: &str) -> Self {
-        Self { base: base.to_owned(), ..self.clone() }
+        Self { way: Arc::new(base.to_owned()), ..self.clone() }
     }
 
     /// The same client with another access token.
@@ -111,7 +136,8 @@ impl Client {
     /// A request to a path.
     #[must_use]
     pub fn call(&self, method: Method, path: &str) -> Call {
-        let mut builder = self.http.request(method, format!("{}{path}", self.base));
+        let url = format!("{}{path}", self.way.base(&method, path));
+        let mut builder = self.http.request(method, url);
         if let Some(token) = &self.token {
             builder = builder.bearer_auth(token);
         }
@@ -136,6 +162,16 @@ impl Client {
     #[must_use]
     pub fn put(&self, path: &str, body: &Value) -> Call {
         self.call(Method::PUT, path).json(body)
+    }
+
+    /// Signs in as one of the accounts of a credentials file.
+    ///
+    /// # Errors
+    /// When the file can't be read, or no answer came.
+    pub async fn login_as(&self, credentials: &Path, account: &str) -> anyhow::Result<Self> {
+        let all: Value = serde_json::from_str(&std::fs::read_to_string(credentials)?)?;
+        let text = |field: &str| all[account][field].as_str().unwrap_or_default().to_owned();
+        Ok(self.login(&text("email"), &text("password")).await?)
     }
 
     /// Signs in.

@@ -6,5 +6,6 @@ pub mod contract;
 pub mod engines;
 pub mod faults;
 pub mod read_side;
+pub mod proxy;
 pub mod server;
 pub mod shop;

@@ -6,10 +6,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
-use serde_json::Value;
-
 use crate::client::Client;
+use crate::engines::{Names, engines};
+use anyhow::{Context as _, bail};
 
 /// The binary `tillstream`, built from today's sources.
 ///
@@ -50,6 +49,7 @@ pub struct Server {
 pub struct Start {
     dir: PathBuf,
     command: &'static str,
+    roles: Vec<&'static str>,
     sets: Vec<String>,
     wrapper: Vec<String>,
 }
@@ -58,13 +58,26 @@ impl Start {
     /// `tillstream serve` on a data directory.
     #[must_use]
     pub fn serve(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), command: "serve", sets: Vec::new(), wrapper: Vec::new() }
+        Self {
+            dir: dir.to_owned(),
+            command: "serve",
+            roles: Vec::new(),
+            sets: Vec::new(),
+            wrapper: Vec::new(),
+        }
     }
 
     /// `tillstream demo` on a data directory.
     #[must_use]
     pub fn demo(dir: &Path) -> Self {
         Self { command: "demo", ..Self::serve(dir) }
+    }
+
+    /// Serving this role, and others that are asked for in the same way, instead of all.
+    #[must_use]
+    pub fn role(mut self, role: &'static str) -> Self {
+        self.roles.push(role);
+        self
     }
 
     /// With a configuration key set.
@@ -91,6 +104,10 @@ impl Start {
             None => Command::new(binary()),
         };
         command.arg(self.command).arg("--data-dir").arg(&self.dir).args(["--listen", "127.0.0.1:0"]);
+        command.args(configuration(&self.dir));
+        for role in &self.roles {
+            command.args(["--role", role]);
+        }
         for set in &self.sets {
             command.args(["--set", set]);
         }
@@ -124,8 +141,8 @@ impl Start {
         let mut printed = String::new();
         for line in lines.by_ref() {
             let line = line?;
-            if let Some(base) = line.split_whitespace().find(|word| word.starts_with("http://127.0.0.1:")) {
-                let base = base.trim_end_matches('/').to_owned();
+            if let Some(base) = line.split_whitespace().find(|word| is_base(word)) {
+                let base = base.to_owned();
                 // Whatever it prints later is read and dropped, so that it never blocks on a full pipe.
                 std::thread::spawn(move || lines.for_each(drop));
                 return Ok((Server { child, base, dir: self.dir.clone() }, printed));
@@ -137,6 +154,12 @@ impl Start {
         let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
         bail!("the server ended with {status} before it served\n{printed}{log}")
     }
+}
+
+/// Whether it is the address of a server, and not of something below one.
+fn is_base(word: &str) -> bool {
+    let port = word.strip_prefix("http://127.0.0.1:");
+    port.is_some_and(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
 }
 
 impl Server {
@@ -151,9 +174,7 @@ impl Server {
     /// # Errors
     /// When the file can't be read, or no answer came.
     pub async fn login(&self, credentials: &Path, account: &str) -> anyhow::Result<Client> {
-        let all: Value = serde_json::from_str(&std::fs::read_to_string(credentials)?)?;
-        let text = |field: &str| all[account][field].as_str().unwrap_or_default().to_owned();
-        Ok(self.client().login(&text("email"), &text("password")).await?)
+        self.client().login_as(credentials, account).await
     }
 
     /// `kill -9`.
@@ -231,8 +252,12 @@ pub struct Ended {
 /// When it can't be started.
 #[must_use]
 pub fn tillstream(args: &[&str]) -> Ended {
-    let output =
-        clean(Command::new(binary()).args(args)).stdin(Stdio::null()).output().expect("tillstream runs");
+    let dir = args.iter().skip_while(|arg| **arg != "--data-dir").nth(1);
+    let more = dir.map(|dir| configuration(Path::new(dir))).unwrap_or_default();
+    let output = clean(Command::new(binary()).args(args).args(more))
+        .stdin(Stdio::null())
+        .output()
+        .expect("tillstream runs");
     Ended {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -250,18 +275,79 @@ pub fn clean(command: &mut Command) -> &mut Command {
     command
 }
 
+/// A place for one store: a temporary directory; and names of its own on the engines, when the tests run on them
+/// (`TILLSTREAM_TESTS_BACKENDS=engines`). All of it goes when this is dropped.
+#[derive(Debug)]
+pub struct Place {
+    // Dropped first: it may take a while, and the directory tells what happened until then.
+    names: Option<Names>,
+    temp: tempfile::TempDir,
+}
+
+impl Place {
+    /// A new one, prepared by `tillstream migrate` when it is on the engines.
+    ///
+    /// # Panics
+    /// When it can't be made, or the environment asks for unknown backends.
+    #[must_use]
+    pub fn new() -> Self {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        let backends = std::env::var("TILLSTREAM_TESTS_BACKENDS").unwrap_or_default();
+        let names = match backends.as_str() {
+            "" | "embedded" => None,
+            "engines" => Some(Names::fresh(engines())),
+            other => panic!("TILLSTREAM_TESTS_BACKENDS is `embedded` or `engines`, not `{other}`"),
+        };
+        let place = Self { names, temp };
+        if let Some(names) = &place.names {
+            let data = place.data();
+            names.write(&data.with_extension("toml"));
+            let done = tillstream(&["migrate", "--data-dir", text(&data)]);
+            assert_eq!(done.code, 0, "{}", done.err);
+        }
+        place
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.temp.path()
+    }
+
+    /// The data directory in it.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The arguments that name the configuration file beside a data directory, if there is one.
+fn configuration(dir: &Path) -> Vec<String> {
+    let file = dir.with_extension("toml");
+    if file.exists() { vec!["--config".to_owned(), text(&file).to_owned()] } else { Vec::new() }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a UTF-8 path")
+}
+
 /// A data directory with the usual accounts in it, and its credentials file.
 ///
 /// # Panics
 /// When it can't be made.
 #[must_use]
-pub fn shop() -> (tempfile::TempDir, PathBuf, PathBuf) {
-    let temp = tempfile::tempdir().expect("a temporary directory");
-    let (dir, credentials) = (temp.path().join("data"), temp.path().join("credentials.json"));
-    let text = |path: &Path| path.to_str().expect("a UTF-8 path").to_owned();
-    let done = tillstream(&["bootstrap", "--data-dir", &text(&dir), "--credentials", &text(&credentials)]);
+pub fn shop() -> (Place, PathBuf, PathBuf) {
+    let place = Place::new();
+    let (dir, credentials) = (place.data(), place.path().join("credentials.json"));
+    let done = tillstream(&["bootstrap", "--data-dir", text(&dir), "--credentials", text(&credentials)]);
     assert_eq!(done.code, 0, "{}", done.err);
-    (temp, dir, credentials)
+    (place, dir, credentials)
 }
 
 /// Asks again and again until there is an answer, at most for `within`.

@@ -1,25 +1,23 @@
 //! A shop under test: a server with the usual accounts signed in, and the few moves that every journey makes.
 
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Reply};
-use crate::server::{Server, Start, eventually, shop};
+use crate::server::{Place, Server, Start, eventually, shop};
 
 /// So long at most an order takes to settle, by api.md; and some more for a machine that is busy with other tests.
 pub const SETTLES_WITHIN: Duration = Duration::from_secs(120);
 
-/// A running shop. Its data directory goes when it is dropped.
-pub struct Shop {
-    /// The server.
-    pub server: Server,
-    /// How it was started.
-    pub start: Start,
-    /// Its logins.
-    pub credentials: PathBuf,
+/// What clients see of a shop: the usual accounts, and the moves that every journey makes.
+#[derive(Debug, Clone)]
+pub struct Front {
+    /// Not signed in.
+    pub stranger: Client,
     /// Signed in.
     pub admin: Client,
     /// Signed in.
@@ -28,7 +26,27 @@ pub struct Shop {
     pub auditor: Client,
     /// Signed in.
     pub customer: Client,
-    temp: tempfile::TempDir,
+}
+
+/// A running shop of one process. Its data directory goes when it is dropped.
+pub struct Shop {
+    /// The server.
+    pub server: Server,
+    /// How it was started.
+    pub start: Start,
+    /// Its logins.
+    pub credentials: PathBuf,
+    /// Its clients.
+    pub front: Front,
+    place: Place,
+}
+
+impl Deref for Shop {
+    type Target = Front;
+
+    fn deref(&self) -> &Front {
+        &self.front
+    }
 }
 
 /// Where an order goes.
@@ -58,19 +76,17 @@ impl Shop {
     /// # Panics
     /// When it doesn't start.
     pub async fn open_with(how: impl FnOnce(Start) -> Start) -> Self {
-        let (temp, dir, credentials) = shop();
+        let (place, dir, credentials) = shop();
         let start = how(Start::serve(&dir));
         let server = start.start().expect("the server starts");
-        let login = async |account| server.login(&credentials, account).await.expect("the account logs in");
-        let (admin, warehouse) = (login("admin").await, login("warehouse").await);
-        let (auditor, customer) = (login("auditor").await, login("customer").await);
-        Self { server, start, credentials, admin, warehouse, auditor, customer, temp }
+        let front = Front::sign_in(server.client(), &credentials).await;
+        Self { server, start, credentials, front, place }
     }
 
     /// A place beside the data directory that goes with the shop.
     #[must_use]
     pub fn beside(&self, name: &str) -> PathBuf {
-        self.temp.path().join(name)
+        self.place.path().join(name)
     }
 
     /// Starts the server again after it ended; signed-in clients stay signed in.
@@ -79,9 +95,24 @@ impl Shop {
     /// When it doesn't start.
     pub fn restart(&mut self) {
         self.server = self.start.start().expect("the server starts again");
-        for client in [&mut self.admin, &mut self.warehouse, &mut self.auditor, &mut self.customer] {
+        let Front { stranger, admin, warehouse, auditor, customer } = &mut self.front;
+        for client in [stranger, admin, warehouse, auditor, customer] {
             *client = client.at(&self.server.base);
         }
+    }
+}
+
+impl Front {
+    /// Signs the usual accounts in.
+    ///
+    /// # Panics
+    /// When the credentials can't be read or are refused.
+    pub async fn sign_in(stranger: Client, credentials: &Path) -> Self {
+        let login =
+            async |account| stranger.login_as(credentials, account).await.expect("the account logs in");
+        let (admin, warehouse) = (login("admin").await, login("warehouse").await);
+        let (auditor, customer) = (login("auditor").await, login("customer").await);
+        Self { stranger, admin, warehouse, auditor, customer }
     }
 
     /// A new product with stock; answers its id.
@@ -100,8 +131,8 @@ impl Shop {
     pub async fn new_customer(&self, name: &str) -> Client {
         let email = format!("{name}@customers.example");
         let body = json!({ "email": email, "password": "correct horse battery", "name": name });
-        ok(self.server.client().post("/api/v1/users", &body).send().await).expect(201);
-        ok(self.server.client().login(&email, "correct horse battery").await)
+        ok(self.stranger.post("/api/v1/users", &body).send().await).expect(201);
+        ok(self.stranger.login(&email, "correct horse battery").await)
     }
 
     /// Places an order of one product; answers the 201.
@@ -148,7 +179,7 @@ impl Shop {
 
     /// Every charge at the simulator.
     pub async fn charges(&self) -> Vec<Value> {
-        pages(&self.server.client(), "/simulator/charges?limit=100").await
+        pages(&self.stranger, "/simulator/charges?limit=100").await
     }
 
     /// The charges of an order at the simulator.
@@ -165,7 +196,7 @@ impl Shop {
 
     /// The last position of every shard, as a text to compare.
     pub async fn heads(&self) -> String {
-        ok(self.server.client().get("/health").await).expect(200).body["log"]["heads"].to_string()
+        ok(self.stranger.get("/health").await).expect(200).body["log"]["heads"].to_string()
     }
 
     /// A command without a body on a path.

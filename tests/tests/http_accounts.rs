@@ -9,7 +9,7 @@ use tests::server::{Server, Start, shop};
 
 const PASSWORD: &str = "correct horse battery";
 
-fn serve() -> (Server, tempfile::TempDir) {
+fn serve() -> (Server, tests::server::Place) {
     let (temp, dir, _) = shop();
     (Start::serve(&dir).start().unwrap(), temp)
 }

@@ -17,7 +17,7 @@ struct World {
     admin: Client,
     auditor: Client,
     credentials: std::path::PathBuf,
-    _temp: tempfile::TempDir,
+    _temp: tests::server::Place,
 }
 
 impl World {

@@ -15,7 +15,7 @@ struct World {
     server: Server,
     admin: Client,
     credentials: std::path::PathBuf,
-    _temp: tempfile::TempDir,
+    _temp: tests::server::Place,
 }
 
 impl World {
