@@ -265,6 +265,8 @@ enum Wake {
     Request(Request),
     Events(Vec<Arc<RecordedEvent>>),
     FeedFailed(LogError),
+    /// Something of what the store held is gone.
+    StoreLost,
 }
 
 impl Work {
@@ -295,6 +297,10 @@ impl Work {
                         }
                     }
                     Wake::FeedFailed(error) => break self.failed(&error.into()).await,
+                    Wake::StoreLost => {
+                        let lost = StoreError::Unavailable("what was stored is gone".to_owned());
+                        break self.failed(&lost.into()).await;
+                    }
                 }
             }
         }
@@ -356,6 +362,7 @@ impl Work {
                 Ok(events) => Wake::Events(events),
                 Err(error) => Wake::FeedFailed(error),
             },
+            () = self.parts.store.lost() => Wake::StoreLost,
         }
     }
 

@@ -1,5 +1,9 @@
 //! Search documents: products as the full-text index holds them. A document has one source stream, the product's, and its
-//! version is the document's external version; a change sets some fields and the index keeps the others.
+//! version is the document's external version; a change sets some fields and the index keeps the others. Orders and events have
+//! documents too, for a search backend that people look into with tools of their own.
+
+pub mod events;
+pub mod orders;
 
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;

@@ -136,6 +136,13 @@ pub trait RowStore: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Returns when something of what was stored is gone, as a dropped index, so that [`load`](Self::load) would tell otherwise
+    /// than before; for a consumer that has nothing to apply, which would find out by itself. May be dropped at any time. Never
+    /// returns for a store that can't lose anything without failing.
+    async fn lost(&self) {
+        std::future::pending().await
+    }
+
     /// The oldest letters of a stream, in order of version.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod contract;
+pub mod elasticsearch;
 pub mod engines;
 pub mod faults;
 pub mod read_side;

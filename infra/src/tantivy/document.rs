@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use uuid::Uuid;
 
 use super::row::SearchRow;
+use crate::product_query::WEIGHTS;
 
 /// Names of the fast fields, which segments know by name.
 pub(super) mod fast {
@@ -57,15 +58,8 @@ pub(super) static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     let sort_name = schema.add_text_field(fast::SORT_NAME, TextOptions::default().set_fast("raw"));
     let id_high = schema.add_u64_field(fast::ID_HIGH, FAST);
     let id_low = schema.add_u64_field(fast::ID_LOW, FAST);
-    let mut add =
-        |column: &'static str, weight| (schema.add_text_field(column, words.clone()), column, weight);
-    let words = [
-        add("name_words", 4.0),
-        add("sku_words", 3.0),
-        add("category_words", 2.0),
-        add("attribute_words", 1.5),
-        add("description_words", 1.0),
-    ];
+    let words =
+        WEIGHTS.map(|(column, weight)| (schema.add_text_field(column, words.clone()), column, weight));
     let schema = schema.build();
     Fields { schema, key, row, tenant, category, currency, price, created, sort_name, id_high, id_low, words }
 });

@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::document::fast;
 use super::index::row;
-use super::query::{Plan, order_name};
+use super::query::Plan;
 use crate::keyset::{Keyset, SortValue};
+use crate::product_query::score_key;
 
 /// Runs a search.
 pub(super) fn run(searcher: &Searcher, plan: &Plan) -> ::tantivy::Result<SearchHits> {
@@ -22,7 +23,7 @@ pub(super) fn run(searcher: &Searcher, plan: &Plan) -> ::tantivy::Result<SearchH
     hits.truncate(plan.limit);
     let next = hits.last().filter(|_| more).map(|hit| {
         let end = Keyset { value: hit.value.clone(), created: hit.created, id: Uuid::from_u128(hit.id) };
-        end.to_text(order_name(plan.sort))
+        plan.wanted.cursor(&end)
     });
     let mut items = Vec::with_capacity(hits.len());
     for hit in &hits {
@@ -76,12 +77,13 @@ impl Collector for Pages<'_> {
         };
         Ok(SegmentPage {
             segment,
-            sort: self.plan.sort,
+            sort: self.plan.wanted.sort,
             after: self
                 .plan
+                .wanted
                 .after
                 .as_ref()
-                .map(|after| start(after, self.plan.sort, names.as_ref()))
+                .map(|after| start(after, self.plan.wanted.sort, names.as_ref()))
                 .transpose()?,
             keep: self.plan.limit + 1,
             categories: columns.str(fast::CATEGORY)?,
@@ -97,7 +99,7 @@ impl Collector for Pages<'_> {
     }
 
     fn requires_scoring(&self) -> bool {
-        self.plan.sort == ProductSort::Relevance
+        self.plan.wanted.sort == ProductSort::Relevance
     }
 
     fn merge_fruits(&self, segments: Vec<::tantivy::Result<Found>>) -> ::tantivy::Result<Found> {
@@ -165,8 +167,7 @@ impl SegmentPage {
             ProductSort::PriceAsc => self.price.first(doc).unwrap_or_default(),
             ProductSort::PriceDesc => self.price.first(doc).unwrap_or_default().saturating_neg(),
             ProductSort::Name => self.names.as_ref().and_then(|n| n.ords().first(doc)).map_or(0, ordinal),
-            // Scores are not negative, so their bits are in their order.
-            ProductSort::Relevance => -i64::from(score.max(0.0).to_bits()),
+            ProductSort::Relevance => score_key(score),
         }
     }
 

@@ -1,1 +1,40 @@
-//! The search contract over Elasticsearch.
+//! Elasticsearch passes the contract of the search.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use infra::elasticsearch::{ElasticsearchSearch, ElasticsearchStore};
+use projections::read_models::ProductSearch;
+use projections::store::RowStore;
+use tests::contract::search::{SearchBackend, SearchFactory};
+use tests::elasticsearch::Indices;
+
+struct Elasticsearch {
+    store: Arc<ElasticsearchStore>,
+    search: Arc<ElasticsearchSearch>,
+    _indices: Indices,
+}
+
+#[async_trait]
+impl SearchBackend for Elasticsearch {
+    fn store(&self) -> Arc<dyn RowStore> {
+        self.store.clone()
+    }
+
+    fn search(&self) -> Arc<dyn ProductSearch> {
+        self.search.clone()
+    }
+}
+
+struct Factory;
+
+#[async_trait]
+impl SearchFactory for Factory {
+    async fn fresh(&self) -> Box<dyn SearchBackend> {
+        let indices = Indices::default();
+        let search = Arc::new(ElasticsearchSearch::new(&indices.url).unwrap());
+        Box::new(Elasticsearch { store: indices.store(), search, _indices: indices })
+    }
+}
+
+tests::search_contract!(Factory);

@@ -1,1 +1,3 @@
 //! The read store's contract over PostgreSQL and Elasticsearch.
+
+mod elasticsearch;

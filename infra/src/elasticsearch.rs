@@ -1,0 +1,30 @@
+//! Search on Elasticsearch 8: products for customers, orders and events for analysts and auditors.
+//!
+//! Every projection has an index behind an alias, `<prefix>-products`, `<prefix>-orders`, `<prefix>-events`; the alias shows
+//! documents only. Each physical index, a *generation*, also holds the checkpoints of its documents, so that both are lost
+//! together and built anew from the log, and carries in its mapping's `_meta` what it must agree with. It is written through an
+//! alias of its own, `<generation>-writes`: no write can make an index by accident, and none reaches a generation that was
+//! replaced.
+//!
+//! A document's external version is the version of its source stream, so an older event never overwrites a newer one. The
+//! checkpoint is written after all documents of a batch, conditionally; it is applied then, and visible after a refresh. Only
+//! core features are used: no scripts, no plugins.
+
+mod bulk;
+mod checkpoints;
+mod client;
+mod document;
+mod generations;
+mod health;
+mod hits;
+mod kinds;
+mod query;
+mod scan;
+mod search;
+mod store;
+mod url;
+
+pub use self::health::{Health, health, migrate, projections};
+pub use self::search::ElasticsearchSearch;
+pub use self::store::ElasticsearchStore;
+pub use self::url::{ElasticsearchUrl, MalformedElasticsearchUrl};

@@ -1,0 +1,181 @@
+//! Physical indices behind the aliases.
+//!
+//! A generation is *live* when the readers' alias names it, *writable* when its own alias does. Replacing one takes both aliases
+//! from the old one in the step that gives the readers' alias to the new one, so whoever still writes to the old one is stopped.
+
+use ::elasticsearch::http::Method;
+use ::elasticsearch::http::request::JsonBody;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::client::{Client, Failure};
+use super::kinds::{CHECKPOINT, Kind};
+use super::url::ElasticsearchUrl;
+
+/// What a generation must agree with; stands in its mapping's `_meta`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// The projection's version.
+    pub(super) version: u32,
+    /// The dead letters that stand for the events that it lacks.
+    pub(super) letters: Uuid,
+    /// The shards of the log.
+    pub(super) shards: u16,
+    /// See [`Kind::definition_digest`].
+    definition: String,
+}
+
+impl Stamp {
+    pub(super) fn new(kind: &Kind, version: u32, letters: Uuid, shards: u16) -> Self {
+        Self { version, letters, shards, definition: kind.definition_digest() }
+    }
+
+    fn to_meta(&self) -> Value {
+        json!({
+            "tillstream": {
+                "version": self.version,
+                "letters": self.letters,
+                "shards": self.shards,
+                "definition": self.definition,
+            }
+        })
+    }
+
+    fn from_meta(meta: &Value) -> Option<Self> {
+        let meta = &meta["tillstream"];
+        Some(Self {
+            version: u32::try_from(meta["version"].as_u64()?).ok()?,
+            letters: meta["letters"].as_str()?.parse().ok()?,
+            shards: u16::try_from(meta["shards"].as_u64()?).ok()?,
+            definition: meta["definition"].as_str()?.to_owned(),
+        })
+    }
+}
+
+/// A physical index.
+#[derive(Debug, Clone)]
+pub(super) struct Generation {
+    /// Its name; later ones are greater.
+    pub(super) name: String,
+    /// `None` for one that something else made.
+    pub(super) stamp: Option<Stamp>,
+    pub(super) live: bool,
+    pub(super) writable: bool,
+}
+
+/// The alias that a generation is written through.
+pub(super) fn writes(generation: &str) -> String {
+    format!("{generation}-writes")
+}
+
+/// A cluster and one kind of index in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) client: &'a Client,
+    pub(super) url: &'a ElasticsearchUrl,
+    pub(super) kind: &'static Kind,
+}
+
+impl Place<'_> {
+    /// All generations, oldest first.
+    pub(super) async fn list(&self) -> Result<Vec<Generation>, Failure> {
+        let alias = self.kind.alias(self.url);
+        let path = format!("/{alias}-*?features=aliases,mappings&allow_no_indices=true");
+        let answer = self.client.get(&path).await?;
+        let mut all = Vec::new();
+        for (name, index) in answer.as_object().into_iter().flatten() {
+            let number = name.strip_prefix(&alias).and_then(|rest| rest.strip_prefix('-'));
+            if number.is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())) {
+                all.push(Generation {
+                    name: name.clone(),
+                    stamp: Stamp::from_meta(&index["mappings"]["_meta"]),
+                    live: !index["aliases"][alias.as_str()].is_null(),
+                    writable: !index["aliases"][writes(name).as_str()].is_null(),
+                });
+            }
+        }
+        // Numbers of one length until the year 2286.
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// Makes an empty generation, writable but not live.
+    pub(super) async fn create(&self, stamp: &Stamp) -> Result<String, Failure> {
+        let micros = domain::Timestamp::from(std::time::SystemTime::now()).timestamp_micros();
+        let name = format!("{}-{micros:016}", self.kind.alias(self.url));
+        let mut body: Value = serde_json::from_str(self.kind.definition)
+            .map_err(|e| Failure::Unavailable(format!("the definition of {}: {e}", self.kind.name)))?;
+        match self.url.replicas() {
+            Some(replicas) => body["settings"]["number_of_replicas"] = replicas.into(),
+            None => body["settings"]["auto_expand_replicas"] = "0-1".into(),
+        }
+        body["mappings"]["_meta"] = stamp.to_meta();
+        body["aliases"][writes(&name)] = json!({});
+        let made = self.client.send(Method::Put, &format!("/{name}"), Some(JsonBody::new(body))).await?.ok();
+        made.map_err(|failure| match failure {
+            // Somebody made the same at the same microsecond, or the cluster may hold no more: nothing of a row.
+            Failure::Refused(reason) => Failure::Unavailable(reason),
+            other => other,
+        })?;
+        Ok(name)
+    }
+
+    /// Makes a generation the live and only writable one, in one step.
+    pub(super) async fn go_live(&self, name: &str, all: &[Generation]) -> Result<(), Failure> {
+        let alias = self.kind.alias(self.url);
+        let mut actions = Vec::new();
+        for old in all.iter().filter(|old| old.live && old.name != name) {
+            actions.push(json!({"remove": {"index": old.name, "alias": alias, "must_exist": true}}));
+            if old.writable {
+                actions.push(json!({"remove": {"index": old.name, "alias": writes(&old.name)}}));
+            }
+        }
+        // Readers see documents, not checkpoints.
+        let documents = json!({"bool": {"must_not": {"term": {"doc_type": CHECKPOINT}}}});
+        actions.push(json!({"add": {"index": name, "alias": alias, "filter": documents}}));
+        actions.push(json!({"add": {"index": name, "alias": writes(name)}}));
+        self.client.post("/_aliases", json!({"actions": actions})).await.map(|_| ())
+    }
+
+    /// Removes generations for good.
+    pub(super) async fn remove(&self, names: &[String]) -> Result<(), Failure> {
+        for name in names {
+            match self.client.ask(Method::Delete, &format!("/{name}")).await?.ok() {
+                Ok(_) | Err(Failure::Lost(_)) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an empty generation live. The one that it replaces is kept, those before go.
+    pub(super) async fn renew(&self, stamp: &Stamp) -> Result<String, Failure> {
+        let name = self.create(stamp).await?;
+        let all = self.list().await?;
+        self.go_live(&name, &all).await?;
+        self.retire(&name).await?;
+        Ok(name)
+    }
+
+    /// Keeps only the newest of the replaced generations. One that is writable but not live is being built: it stays.
+    pub(super) async fn retire(&self, live: &str) -> Result<(), Failure> {
+        let mut replaced: Vec<String> =
+            self.list().await?.into_iter().filter(|g| !g.live && !g.writable).map(|g| g.name).collect();
+        replaced.retain(|name| name != live);
+        replaced.pop();
+        self.remove(&replaced).await
+    }
+
+    /// The live generation, with its own alias. When two were made at once, the older one stays and the other one goes.
+    pub(super) async fn live(&self) -> Result<Option<Generation>, Failure> {
+        let all = self.list().await?;
+        let mut live = all.iter().filter(|generation| generation.live);
+        let Some(first) = live.next() else { return Ok(None) };
+        let rivals: Vec<String> = live.map(|rival| rival.name.clone()).collect();
+        if !rivals.is_empty() || !first.writable {
+            self.go_live(&first.name, &all).await?;
+            self.remove(&rivals).await?;
+        }
+        Ok(Some(Generation { writable: true, ..first.clone() }))
+    }
+}

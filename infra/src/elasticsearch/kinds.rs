@@ -1,0 +1,119 @@
+//! The three kinds of indices.
+
+use projections::rows::{Column, Table};
+use projections::search::SEARCH_PRODUCTS;
+use projections::search::events::SEARCH_EVENTS;
+use projections::search::orders::SEARCH_ORDERS;
+use sha2::{Digest, Sha256};
+
+use super::url::ElasticsearchUrl;
+
+/// A kind of index: what it is called and what it holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// The projection that fills it.
+    pub(super) projection: &'static str,
+    /// Its name after the prefix.
+    pub(super) name: &'static str,
+    /// The field `doc_type` of its documents.
+    pub(super) doc_type: &'static str,
+    /// What its documents are rows of; it has one group.
+    pub(super) table: &'static Table,
+    /// Which JSON columns are objects in the document; the others are their exact text.
+    pub(super) objects: &'static [&'static str],
+    /// Settings and mappings, JSON.
+    pub(super) definition: &'static str,
+}
+
+/// The field `doc_type` of a checkpoint.
+pub(super) const CHECKPOINT: &str = "checkpoint";
+
+static KINDS: [Kind; 3] = [
+    Kind {
+        projection: "search",
+        name: "products",
+        doc_type: "product",
+        table: &SEARCH_PRODUCTS,
+        objects: &[],
+        definition: include_str!("products.json"),
+    },
+    Kind {
+        projection: "search-orders",
+        name: "orders",
+        doc_type: "order",
+        table: &SEARCH_ORDERS,
+        objects: &["lines"],
+        definition: include_str!("orders.json"),
+    },
+    Kind {
+        projection: "search-events",
+        name: "events",
+        doc_type: "event",
+        table: &SEARCH_EVENTS,
+        objects: &[],
+        definition: include_str!("events.json"),
+    },
+];
+
+impl Kind {
+    /// The kind that a projection fills.
+    pub(super) fn of(projection: &str) -> Option<&'static Self> {
+        KINDS.iter().find(|kind| kind.projection == projection)
+    }
+
+    /// The products.
+    pub(super) fn products() -> &'static Self {
+        &KINDS[0]
+    }
+
+    /// The alias that readers use.
+    pub(super) fn alias(&self, url: &ElasticsearchUrl) -> String {
+        format!("{}-{}", url.prefix(), self.name)
+    }
+
+    /// Names the definition: another one needs another index.
+    pub(super) fn definition_digest(&self) -> String {
+        let hash = Sha256::digest(self.definition.as_bytes());
+        crate::rebuild::Hex(&hash[..8]).to_string()
+    }
+
+    /// The columns that are not part of the key.
+    pub(super) fn columns(&self) -> impl Iterator<Item = &'static Column> {
+        self.table.groups.iter().flat_map(|group| group.columns)
+    }
+
+    /// The field of the source stream's version.
+    pub(super) fn version_field(&self) -> String {
+        format!("{}_version", self.table.groups[0].name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_a_document_is_mapped_and_nothing_else() {
+        for kind in &KINDS {
+            assert_eq!(kind.table.groups.len(), 1, "one source stream per document");
+            let definition: serde_json::Value = serde_json::from_str(kind.definition).unwrap();
+            assert_eq!(definition["mappings"]["dynamic"], "strict");
+            let mapped = definition["mappings"]["properties"].as_object().unwrap();
+            let mut fields: Vec<String> = kind.table.key.iter().map(|c| c.name.to_owned()).collect();
+            fields.extend(kind.columns().map(|c| c.name.to_owned()));
+            fields.push(kind.version_field());
+            fields.extend(["doc_type", "projection", "shard", "position"].map(str::to_owned));
+            fields.sort();
+            fields.dedup();
+            assert_eq!(
+                mapped
+                    .keys()
+                    .cloned()
+                    .collect::<std::collections::BTreeSet<_>>()
+                    .into_iter()
+                    .collect::<Vec<_>>(),
+                fields
+            );
+        }
+    }
+}

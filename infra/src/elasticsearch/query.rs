@@ -1,0 +1,107 @@
+//! From a customer's question to a search request.
+
+use domain::Timestamp;
+use domain::event::wire_time;
+use projections::read_models::{Page, ProductFilter, ProductSort, ReadError};
+use serde_json::{Value, json};
+
+use crate::keyset::{Keyset, SortValue};
+use crate::product_query::{FUZZY_SCORE, ProductQuery, WEIGHTS, Word, score_of};
+
+/// The most categories that are counted.
+const MAX_CATEGORIES: usize = 10_000;
+/// How instants are written, to the microsecond.
+const INSTANT: &str = "strict_date_optional_time_nanos";
+
+/// The body of a search request.
+pub(super) fn body(
+    tenant: &str,
+    wanted: &ProductQuery,
+    filter: &ProductFilter,
+    page: &Page,
+) -> Result<Value, ReadError> {
+    let mut filters = vec![
+        json!({"term": {"tenant": tenant}}),
+        // Discontinued products are tombstones.
+        json!({"term": {"discontinued": false}}),
+    ];
+    if let Some(category) = &filter.category {
+        filters.push(json!({"term": {"category": category}}));
+    }
+    if let Some(currency) = filter.currency {
+        filters.push(json!({"term": {"currency": currency.code()}}));
+    }
+    if filter.min_price.is_some() || filter.max_price.is_some() {
+        let mut range = json!({});
+        if let Some(min) = filter.min_price {
+            range["gte"] = min.into();
+        }
+        if let Some(max) = filter.max_price {
+            range["lte"] = max.into();
+        }
+        filters.push(json!({"range": {"price_amount": range}}));
+    }
+    let query = match &wanted.words {
+        Some(words) => {
+            json!({"bool": {"filter": filters, "must": words.iter().map(word).collect::<Vec<_>>()}})
+        }
+        None => json!({"match_none": {}}),
+    };
+    let mut body = json!({
+        // One more than the page has, to see whether there is another page.
+        "size": page.limit + 1,
+        "query": query,
+        "sort": sort(wanted.sort),
+        "track_total_hits": true,
+        "aggs": {"categories": {"terms": {"field": "category", "size": MAX_CATEGORIES}}},
+    });
+    if let Some(after) = &wanted.after {
+        body["search_after"] = search_after(after, wanted.sort).ok_or(ReadError::BadCursor)?;
+    }
+    Ok(body)
+}
+
+fn word(word: &Word) -> Value {
+    let mut somewhere = Vec::new();
+    for (field, weight) in WEIGHTS {
+        somewhere.push(json!({"term": {field: {"value": word.text, "boost": weight}}}));
+        if word.tolerated > 0 {
+            // Rewritten to a constant score, it matches all terms within reach, not only the 50 nearest.
+            let fuzzy = json!({"fuzzy": {field: {
+                "value": word.text,
+                "fuzziness": word.tolerated,
+                "transpositions": true,
+                "rewrite": "constant_score",
+            }}});
+            somewhere.push(json!({"constant_score": {"filter": fuzzy, "boost": weight * FUZZY_SCORE}}));
+        }
+    }
+    json!({"bool": {"should": somewhere, "minimum_should_match": 1}})
+}
+
+fn sort(sort: ProductSort) -> Value {
+    let created = json!({"created_at": {"order": "asc", "format": INSTANT}});
+    let id = json!({"product_id": "asc"});
+    match sort {
+        ProductSort::Created => json!([created, id]),
+        ProductSort::PriceAsc => json!([{"price_amount": "asc"}, created, id]),
+        ProductSort::PriceDesc => json!([{"price_amount": "desc"}, created, id]),
+        ProductSort::Name => json!([{"sort_name": "asc"}, created, id]),
+        ProductSort::Relevance => json!([{"_score": "desc"}, created, id]),
+    }
+}
+
+/// The sort values of the last row of the page before; `None` when the cursor holds none that a row can have.
+fn search_after(after: &Keyset, sort: ProductSort) -> Option<Value> {
+    let created =
+        wire_time(Timestamp::from_timestamp_micros(after.created).filter(|at| at.timestamp() >= 0)?);
+    let id = after.id.to_string();
+    Some(match (&after.value, sort) {
+        (SortValue::Text(name), ProductSort::Name) => json!([name, created, id]),
+        (SortValue::Number(n), ProductSort::PriceAsc) => json!([n, created, id]),
+        (SortValue::Number(n), ProductSort::PriceDesc) => json!([n.checked_neg()?, created, id]),
+        (SortValue::Number(n), ProductSort::Relevance) => json!([score_of(*n)?, created, id]),
+        (SortValue::None, ProductSort::Created) => json!([created, id]),
+        _ => return None,
+    })
+}

@@ -1,0 +1,51 @@
+//! Searches of products.
+
+use async_trait::async_trait;
+use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
+use projections::store::StoreError;
+
+use super::client::Client;
+use super::kinds::Kind;
+use super::url::ElasticsearchUrl;
+use super::{hits, query};
+use crate::product_query::ProductQuery;
+
+/// The question that the products' index answers. It asks through the readers' alias, so a replaced index changes nothing for it.
+#[derive(Debug, Clone)]
+pub struct ElasticsearchSearch {
+    client: Client,
+    alias: String,
+}
+
+impl ElasticsearchSearch {
+    /// Searches of the indices that a URL names.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when no client can be made for the URL.
+    pub fn new(url: &ElasticsearchUrl) -> Result<Self, StoreError> {
+        Ok(Self { client: Client::new(url)?, alias: Kind::products().alias(url) })
+    }
+}
+
+#[async_trait]
+impl ProductSearch for ElasticsearchSearch {
+    async fn search(
+        &self,
+        tenant: &str,
+        text: &str,
+        filter: &ProductFilter,
+        sort: ProductSort,
+        page: &Page,
+    ) -> Result<SearchHits, ReadError> {
+        let wanted = ProductQuery::new(text, sort, page)?;
+        let body = query::body(tenant, &wanted, filter, page)?;
+        // Copies of a shard may score differently by the documents that they haven't merged away yet: all pages of a question go
+        // to the same one.
+        let copy = tenant
+            .bytes()
+            .chain(text.bytes())
+            .fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+        let path = format!("/{}/_search?preference=question{}", self.alias, copy % 64);
+        hits::hits(&self.client.post(&path, body).await?, &wanted, page)
+    }
+}

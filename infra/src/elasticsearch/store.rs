@@ -1,0 +1,131 @@
+//! The store of documents and their checkpoints.
+
+mod apply;
+mod lost;
+mod open;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use ::elasticsearch::http::Method;
+use async_trait::async_trait;
+use domain::merkle::Hash;
+use domain::stream::StreamId;
+use futures::future::try_join_all;
+use projections::model::Projection;
+use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
+
+use self::open::Open;
+use super::client::{Answer, Client};
+use super::generations::{Place, Stamp};
+use super::kinds::Kind;
+use super::url::ElasticsearchUrl;
+use super::{checkpoints, scan};
+
+/// Documents and checkpoints of one or more of the projections `search`, `search-orders` and `search-events`. Dead letters go
+/// to a database beside it.
+pub struct ElasticsearchStore {
+    client: Client,
+    url: ElasticsearchUrl,
+    letters: Arc<dyn DeadLetters>,
+    /// By projection; all that were prepared.
+    open: Mutex<BTreeMap<&'static str, Open>>,
+    /// Whether it builds generations beside the live ones.
+    beside: bool,
+}
+
+impl ElasticsearchStore {
+    /// A store of the live indices; nothing is asked before [`RowStore::prepare`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when no client can be made for the URL.
+    pub fn new(url: &ElasticsearchUrl, letters: Arc<dyn DeadLetters>) -> Result<Self, StoreError> {
+        Ok(Self {
+            client: Client::new(url)?,
+            url: url.clone(),
+            letters,
+            open: Mutex::default(),
+            beside: false,
+        })
+    }
+
+    /// A store of new generations that nobody reads yet.
+    pub(super) fn beside(url: &ElasticsearchUrl, letters: Arc<dyn DeadLetters>) -> Result<Self, StoreError> {
+        Ok(Self { beside: true, ..Self::new(url, letters)? })
+    }
+
+    fn place(&self, kind: &'static Kind) -> Place<'_> {
+        Place { client: &self.client, url: &self.url, kind }
+    }
+
+    /// Refreshes the indices that have something to show, or all.
+    async fn refresh(&self, all: bool) -> Result<(), StoreError> {
+        let due = self.take_pending(all);
+        let refreshed = due.iter().map(|open| async move {
+            let path = format!("/{}/_refresh", open.alias());
+            self.client.ask(Method::Post, &path).await.and_then(Answer::ok)?;
+            if open.is_full() { self.show_filled(open).await } else { Ok(()) }
+        });
+        let refreshed = try_join_all(refreshed).await;
+        if refreshed.is_err() {
+            due.iter().for_each(|open| self.set_pending(open.kind));
+        }
+        refreshed.map(|_| ())
+    }
+}
+
+#[async_trait]
+impl RowStore for ElasticsearchStore {
+    async fn prepare(&self, projections: &[Arc<dyn Projection>], shards: u16) -> Result<(), StoreError> {
+        let letters = self.letters.id().await?;
+        for projection in projections {
+            let name = projection.name();
+            let kind = Kind::of(name)
+                .ok_or_else(|| StoreError::Unavailable(format!("there is no search index for {name}")))?;
+            self.prepare_one(kind, Stamp::new(kind, projection.version(), letters, shards)).await?;
+        }
+        Ok(())
+    }
+
+    async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
+        let open = self.reopen(projection).await?;
+        let seen = checkpoints::applied(&self.client, &open.alias(), open.stamp.shards).await?;
+        self.update(open.kind, |open| open.applied = seen.clone());
+        let (parked, letters) = self.letters.parked(projection).await?;
+        Ok(Loaded { seen, parked, letters })
+    }
+
+    async fn apply(&self, batch: Batch) -> Result<Visibility, StoreError> {
+        self.apply_batch(batch).await
+    }
+
+    async fn publish(&self) -> Result<(), StoreError> {
+        self.refresh(false).await
+    }
+
+    async fn lost(&self) {
+        self.watch().await;
+    }
+
+    async fn letters(
+        &self,
+        projection: &'static str,
+        stream: &StreamId,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        self.letters.oldest(projection, stream, limit).await
+    }
+
+    async fn redrive(&self, step: Redrive) -> Result<(), StoreError> {
+        // Documents first: a crash in between only applies them again, which their versions make harmless.
+        self.write_changes(step.projection, &step.changes).await?;
+        self.refresh(false).await?;
+        self.letters.settle(step.projection, step.letters).await
+    }
+
+    async fn digest(&self, projection: &Arc<dyn Projection>) -> Result<Hash, StoreError> {
+        self.refresh(true).await?;
+        let open = self.opened(projection.name())?;
+        scan::digest(&self.client, open.kind, &open.alias()).await
+    }
+}

@@ -1,0 +1,41 @@
+//! Noticing an index that is gone while nothing is written to it.
+
+use std::time::Duration;
+
+use super::ElasticsearchStore;
+use crate::elasticsearch::client::Failure;
+
+/// How often it looks: one small request.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl ElasticsearchStore {
+    /// Returns when an index that is written to is not the live one any more.
+    pub(super) async fn watch(&self) {
+        if self.beside {
+            // Whoever builds beside the live indices writes, and finds out by that.
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            match self.is_lost().await {
+                Ok(true) => return,
+                Ok(false) => {}
+                // Not reachable: nothing is known, and the next write tells.
+                Err(failure) => tracing::debug!(?failure, "can't look after the search indices"),
+            }
+        }
+    }
+
+    async fn is_lost(&self) -> Result<bool, Failure> {
+        for open in self.all_opened() {
+            let all = self.place(open.kind).list().await?;
+            let mine = all.iter().find(|generation| generation.name == open.generation);
+            // One that is being filled isn't live yet.
+            let fits = mine.is_some_and(|mine| mine.writable && (mine.live || open.filling.is_some()));
+            if !fits {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}

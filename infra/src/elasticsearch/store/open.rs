@@ -1,0 +1,176 @@
+//! Which generation each projection writes to.
+
+use std::sync::PoisonError;
+
+use domain::position::Seen;
+use projections::store::StoreError;
+
+use super::ElasticsearchStore;
+use crate::elasticsearch::generations::{Stamp, writes};
+use crate::elasticsearch::kinds::Kind;
+
+/// A prepared projection.
+#[derive(Debug, Clone)]
+pub(super) struct Open {
+    pub(super) kind: &'static Kind,
+    pub(super) stamp: Stamp,
+    /// What it writes to.
+    pub(super) generation: String,
+    /// The positions applied, as far as known here.
+    pub(super) applied: Seen,
+    /// A generation in place of a lost one: nobody reads it before these positions are applied.
+    pub(super) filling: Option<Seen>,
+    /// Whether something was written since the last refresh.
+    pending: bool,
+}
+
+impl Open {
+    /// The alias that it writes through.
+    pub(super) fn alias(&self) -> String {
+        writes(&self.generation)
+    }
+
+    /// Whether it holds what the lost generation held.
+    pub(super) fn is_full(&self) -> bool {
+        let covers = |lost: &Seen| lost.positions().all(|p| self.applied.last(p.shard) >= p.n);
+        self.filling.as_ref().is_some_and(covers)
+    }
+}
+
+impl ElasticsearchStore {
+    /// Finds the index of a projection, or makes one when there is none or one that doesn't fit.
+    pub(super) async fn prepare_one(&self, kind: &'static Kind, stamp: Stamp) -> Result<(), StoreError> {
+        let generation = match self.fitting(kind, &stamp).await? {
+            Some(name) => name,
+            None => self.renew(kind, &stamp).await?,
+        };
+        // What a crash left unrefreshed is shown by the first refresh.
+        let applied = Seen::none(stamp.shards);
+        let open = Open { kind, stamp, generation, applied, filling: None, pending: true };
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(kind.projection, open);
+        Ok(())
+    }
+
+    async fn fitting(&self, kind: &'static Kind, stamp: &Stamp) -> Result<Option<String>, StoreError> {
+        if self.beside {
+            return Ok(None);
+        }
+        let Some(live) = self.place(kind).live().await? else { return Ok(None) };
+        if live.stamp.as_ref() == Some(stamp) {
+            return Ok(Some(live.name));
+        }
+        tracing::info!(index = live.name, "the search index belongs to another version; building it anew");
+        Ok(None)
+    }
+
+    async fn renew(&self, kind: &'static Kind, stamp: &Stamp) -> Result<String, StoreError> {
+        // Letters first: were they left behind by a crash, they would stand for events of the index before.
+        self.letters.clear(kind.projection).await?;
+        let place = self.place(kind);
+        let made = if self.beside { place.create(stamp).await } else { place.renew(stamp).await }?;
+        tracing::info!(index = made, "made a search index");
+        Ok(made)
+    }
+
+    /// A prepared projection as it is known here.
+    pub(super) fn opened(&self, projection: &str) -> Result<Open, StoreError> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown = || StoreError::Unavailable(format!("the search index of {projection} is not prepared"));
+        open.get(projection).cloned().ok_or_else(unknown)
+    }
+
+    /// The same, looked up again: the index may have been replaced, or be gone; then a new one is made.
+    pub(super) async fn reopen(&self, projection: &str) -> Result<Open, StoreError> {
+        let mut open = self.opened(projection)?;
+        if self.beside {
+            return Ok(open);
+        }
+        match self.place(open.kind).live().await? {
+            // Another program version has taken over: this one has nothing to write there.
+            Some(live) if live.stamp.as_ref() != Some(&open.stamp) => {
+                let reason = format!("{} belongs to another version of {projection}", live.name);
+                return Err(StoreError::Unavailable(reason));
+            }
+            Some(live) if live.name == open.generation => {}
+            Some(live) => (open.generation, open.filling) = (live.name, None),
+            None => self.recover(&mut open).await?,
+        }
+        open.pending = true;
+        let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(open.kind.projection, open.clone());
+        Ok(open)
+    }
+
+    /// No index is live: only the alias is gone, or the index too, or the new one is still being filled.
+    async fn recover(&self, open: &mut Open) -> Result<(), StoreError> {
+        let place = self.place(open.kind);
+        let all = place.list().await?;
+        let mine = all.iter().any(|generation| generation.name == open.generation && generation.writable);
+        match (mine, &open.filling) {
+            (true, Some(_)) => {}
+            (true, None) => {
+                tracing::warn!(
+                    index = open.generation,
+                    "the alias of the search index was gone; it is there again"
+                );
+                place.go_live(&open.generation, &all).await?;
+            }
+            (false, _) => {
+                tracing::warn!(
+                    index = open.generation,
+                    "the search index is gone; building it anew from the log"
+                );
+                // Letters first: were they left behind by a crash, they would stand for events of the index before.
+                self.letters.clear(open.kind.projection).await?;
+                open.generation = place.create(&open.stamp).await?;
+                let lost = open.filling.take().unwrap_or_else(|| open.applied.clone());
+                open.filling = Some(lost);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has readers find a generation that holds again what was lost.
+    pub(super) async fn show_filled(&self, open: &Open) -> Result<(), StoreError> {
+        let place = self.place(open.kind);
+        if place.live().await?.is_some() {
+            // Another process was faster: its index is the one from now on.
+            place.remove(std::slice::from_ref(&open.generation)).await?;
+            return Err(StoreError::Moved(open.kind.projection.to_owned()));
+        }
+        place.go_live(&open.generation, &place.list().await?).await?;
+        place.retire(&open.generation).await?;
+        tracing::info!(index = open.generation, "the search index is whole again");
+        self.update(open.kind, |open| open.filling = None);
+        Ok(())
+    }
+
+    /// Changes what is known of a projection.
+    pub(super) fn update(&self, kind: &Kind, change: impl FnOnce(&mut Open)) {
+        let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = all.get_mut(kind.projection) {
+            change(open);
+        }
+    }
+
+    /// Something was written that a refresh would show.
+    pub(super) fn set_pending(&self, kind: &Kind) {
+        self.update(kind, |open| open.pending = true);
+    }
+
+    /// The projections with something to refresh, or all; they count as refreshed from here on.
+    pub(super) fn take_pending(&self, everything: bool) -> Vec<Open> {
+        let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = all.values_mut().filter(|open| everything || open.pending || open.is_full());
+        due.map(|open| {
+            open.pending = false;
+            open.clone()
+        })
+        .collect()
+    }
+
+    /// All prepared projections.
+    pub(super) fn all_opened(&self) -> Vec<Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}

@@ -1,0 +1,38 @@
+//! Elasticsearch passes the contract of the read store, with all three of its indices.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use projections::model::Projection;
+use projections::store::RowStore;
+use tests::contract::read_store::ReadStoreFactory;
+use tests::elasticsearch::Indices;
+
+/// Keeps the indices of the store that was made last.
+#[derive(Default)]
+struct Factory(Mutex<Option<Indices>>);
+
+#[async_trait]
+impl ReadStoreFactory for Factory {
+    fn projections(&self) -> Vec<Arc<dyn Projection>> {
+        infra::elasticsearch::projections().to_vec()
+    }
+
+    fn kind(&self) -> &'static str {
+        "product"
+    }
+
+    async fn fresh(&self) -> Arc<dyn RowStore> {
+        let indices = Indices::default();
+        let store = indices.store();
+        *self.0.lock().unwrap() = Some(indices);
+        store
+    }
+
+    async fn reopen(&self, store: Arc<dyn RowStore>) -> Arc<dyn RowStore> {
+        drop(store);
+        self.0.lock().unwrap().as_ref().unwrap().store()
+    }
+}
+
+tests::read_store_contract!(Factory::default());
