@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod backends;
+pub mod cassandra;
 pub mod cli;
 pub mod config;
 pub mod data_dir;

@@ -1,0 +1,241 @@
+//! The event log on Cassandra or ScyllaDB.
+//!
+//! A frame is decided by one conditional write, whose outcome is told as it is (P3). Derived rows and checkpoints are plain
+//! writes that may arrive in any order and more than once: their timestamps are not clocks but say which value is newer, see
+//! [`stamp`](self::statements::stamp).
+
+mod derived;
+mod digest;
+mod frames;
+mod rows;
+mod statements;
+mod tail;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use domain::command::CommandId;
+use domain::event::RecordedEvent;
+use domain::frame::{EncodedFrame, Slot};
+use domain::merkle::Hash;
+use domain::ports::log::{
+    CommandResult, Decision, DerivedBatch, EventLog, LogError, LogReader, Progress, ProposeError, StoreInfo,
+    StoredSnapshot,
+};
+use domain::position::{Position, Shard};
+use domain::stream::StreamId;
+use futures::{StreamExt, TryStreamExt};
+use lru::LruCache;
+use scylla::client::session::Session;
+use tokio::sync::Semaphore;
+
+use self::derived::LAST_VERSIONS;
+use self::statements::Statements;
+pub(super) use self::statements::serial;
+use super::connect::{Connected, connect, corrupt};
+use super::migrate::{self, OpenError};
+use super::promises::{self, Promises};
+use super::url::CassandraUrl;
+
+/// Frames per partition of the table `log`.
+pub(super) const BUCKET: u64 = 512;
+/// Proposals of one shard that may be under way at the same time; an owner has one.
+const OPEN_PROPOSALS: u32 = 64;
+/// Shards looked at together when a store is opened.
+const AT_ONCE: usize = 16;
+
+/// The event log and the leases of a store on Cassandra or ScyllaDB. Clones share one session.
+#[derive(Clone)]
+pub struct CassandraLog {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) session: Session,
+    pub(super) statements: Statements,
+    store: StoreInfo,
+    shards: Vec<ShardState>,
+    /// The last version of streams whose rows were written lately.
+    versions: Mutex<LruCache<StreamId, u64>>,
+    promises: Promises,
+}
+
+/// What this process knows of a shard.
+struct ShardState {
+    /// A frame known to be decided, and with it all frames before.
+    decided: AtomicU64,
+    /// The proposals under way: one permit each; a serial read takes all permits, so that it comes after them.
+    proposals: Arc<Semaphore>,
+    /// About the size of a frame, bytes; for the number of rows to ask for.
+    frame_size: AtomicU64,
+}
+
+impl ShardState {
+    fn saw_decided(&self, frame: u64) {
+        self.decided.fetch_max(frame, Ordering::Relaxed);
+    }
+}
+
+impl CassandraLog {
+    /// Makes what is missing of keyspace, tables and the store's own rows; changes nothing that is there. Not to be run twice at
+    /// the same time on a new keyspace: Cassandra 5 doesn't order changes of the schema.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::OtherShards`] when the store was made with another number of shards.
+    pub async fn migrate(url: &CassandraUrl, shards: u16) -> Result<StoreInfo, OpenError> {
+        Box::pin(migrate::migrate(url, shards)).await
+    }
+
+    /// Opens the store that [`migrate`](Self::migrate) made.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::Missing`] when there is none.
+    pub async fn open(url: &CassandraUrl) -> Result<Self, OpenError> {
+        Box::pin(open(url)).await
+    }
+
+    /// What the servers' settings promise, as it was when the store was opened.
+    #[must_use]
+    pub fn promises(&self) -> &Promises {
+        &self.inner.promises
+    }
+}
+
+async fn open(url: &CassandraUrl) -> Result<CassandraLog, OpenError> {
+    // A session can't be made in a keyspace that is missing, and doesn't say that this was the reason.
+    let Connected { session, .. } = connect(url, false).await?;
+    if !migrate::has_keyspace(&session, url).await? {
+        return Err(OpenError::Missing { keyspace: url.keyspace().to_owned() });
+    }
+    drop(session);
+    let Connected { session, datacenter } = connect(url, true).await?;
+    let store = migrate::recognise(&session, url).await?;
+    let promises = promises::look(&session, url, &datacenter).await?;
+    promises.log();
+    let statements = Statements::prepare(&session, url, &datacenter).await?;
+    let shards = (0..store.shards).map(|_| ShardState {
+        decided: AtomicU64::new(0),
+        proposals: Arc::new(Semaphore::new(OPEN_PROPOSALS as usize)),
+        frame_size: AtomicU64::new(64 << 10),
+    });
+    let inner = Inner {
+        shards: shards.collect(),
+        versions: Mutex::new(LruCache::new(LAST_VERSIONS)),
+        session,
+        statements,
+        store,
+        promises,
+    };
+    check_tails(&inner).await?;
+    Ok(CassandraLog { inner: Arc::new(inner) })
+}
+
+/// See [`migrate::tail_lost`].
+async fn check_tails(inner: &Inner) -> Result<(), OpenError> {
+    let storage = |e: LogError| OpenError::Storage { what: "the tails of the shards", reason: e.to_string() };
+    let checks = (0..inner.store.shards).map(|n| async move {
+        let shard = Shard(n);
+        let known = inner.progress(shard).await.map_err(storage)?.derived_through;
+        if known == 0 || inner.place(Slot { shard, frame: known }).await.map_err(storage)?.is_some() {
+            return Ok(());
+        }
+        let tail = inner.find_tail(shard, 0).await.map_err(storage)?;
+        if known > tail.frame {
+            Err(migrate::tail_lost(shard, tail.frame, tail.last_position, known))
+        } else {
+            Ok(())
+        }
+    });
+    futures::stream::iter(checks).buffer_unordered(AT_ONCE).try_collect::<()>().await
+}
+
+impl Inner {
+    fn shard(&self, shard: Shard) -> Result<&ShardState, LogError> {
+        self.shards.get(usize::from(shard.0)).ok_or_else(|| {
+            corrupt(format!("shard {shard}"), format!("the store has {} shards", self.store.shards))
+        })
+    }
+}
+
+#[async_trait]
+impl LogReader for CassandraLog {
+    fn store(&self) -> StoreInfo {
+        self.inner.store
+    }
+
+    async fn read_frames(
+        &self,
+        shard: Shard,
+        from: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Vec<u8>>, LogError> {
+        self.inner.read_frames(shard, from, limit, max_bytes).await
+    }
+
+    async fn frame_of_position(&self, position: Position) -> Result<u64, LogError> {
+        self.inner.frame_of_position(position).await
+    }
+
+    async fn head(&self, shard: Shard) -> Result<Position, LogError> {
+        Ok(Position { shard, n: self.inner.tail(shard).await?.last_position })
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, LogError> {
+        self.inner.read_stream(stream, after, limit).await
+    }
+}
+
+#[async_trait]
+impl EventLog for CassandraLog {
+    async fn propose(&self, frame: Arc<EncodedFrame>) -> Result<Decision, ProposeError> {
+        frames::propose(&self.inner, frame).await
+    }
+
+    async fn read_slot(&self, slot: Slot) -> Result<Option<Vec<u8>>, LogError> {
+        self.inner.read_slot(slot).await
+    }
+
+    async fn progress(&self, shard: Shard) -> Result<Progress, LogError> {
+        Ok(self.inner.progress(shard).await?.progress())
+    }
+
+    async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError> {
+        self.inner.write_derived(shard, batch).await
+    }
+
+    async fn write_published(&self, shard: Shard, frame: u64) -> Result<(), LogError> {
+        self.inner.write_published(shard, frame).await
+    }
+
+    async fn read_snapshot(&self, stream: &StreamId) -> Result<Option<StoredSnapshot>, LogError> {
+        self.inner.read_snapshot(stream).await
+    }
+
+    async fn command_result(&self, shard: Shard, id: CommandId) -> Result<Option<CommandResult>, LogError> {
+        self.inner.command_result(shard, id).await
+    }
+
+    async fn drop_derived(&self, shard: Shard) -> Result<(), LogError> {
+        self.inner.drop_derived(shard).await
+    }
+
+    async fn indexed_positions(
+        &self,
+        shard: Shard,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<Vec<u64>>, LogError> {
+        self.inner.last_positions(shard, from, limit).await.map(Some)
+    }
+
+    async fn derived_digest(&self, shard: Shard) -> Result<Hash, LogError> {
+        self.inner.derived_digest(shard).await
+    }
+}

@@ -1,0 +1,416 @@
+//! Writing derived rows and checkpoints.
+//!
+//! Rows go out in unlogged batches of bounded size, some at a time; the checkpoint follows when all of them were acknowledged (P6).
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::PoisonError;
+
+use domain::event::{RecordedEvent, wire_time};
+use domain::frame::{DecidedFrame, FrameHeader, Slot};
+use domain::ports::log::{DerivedBatch, LogError, Progress, StoredSnapshot};
+use domain::position::Shard;
+use domain::stream::StreamId;
+use futures::{StreamExt, TryStreamExt};
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::batch::{Batch, BatchType};
+use scylla::statement::prepared::PreparedStatement;
+use serde::{Deserialize, Serialize};
+
+use super::Inner;
+use super::statements::{MAX_NUMBER, stamp, stamp_before};
+use crate::cassandra::connect::{corrupt, unavailable};
+
+/// Streams whose last version is remembered, so that their next rows need no look at what is there.
+pub(super) const LAST_VERSIONS: NonZeroUsize = NonZeroUsize::new(1 << 16).expect("not zero");
+/// Versions per partition of the table `events_by_stream`.
+pub(super) const STREAM_BUCKET: u64 = 4096;
+/// A batch takes no further row beyond this size, about. Cassandra refuses batches of 50 KiB by default.
+const BATCH_BYTES: usize = 24 << 10;
+/// And no more rows than this.
+const BATCH_ROWS: usize = 64;
+/// Requests under way for one call.
+const AT_ONCE: usize = 32;
+
+/// The bucket that holds a version.
+pub(super) fn stream_bucket(version: u64) -> i64 {
+    (version.saturating_sub(1) / STREAM_BUCKET) as i64
+}
+
+/// What a row of events keeps beside its columns.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Metadata<'a> {
+    pub(super) actor: std::borrow::Cow<'a, str>,
+    pub(super) causation_id: uuid::Uuid,
+    pub(super) correlation_id: uuid::Uuid,
+    pub(super) time: String,
+}
+
+/// A row of `shard_progress`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ProgressRow {
+    pub(super) generation: u64,
+    pub(super) derived_through: u64,
+    published_through: u64,
+    pub(super) tail_hint: u64,
+}
+
+impl ProgressRow {
+    pub(super) fn progress(self) -> Progress {
+        Progress {
+            derived_through: self.derived_through,
+            published_through: self.published_through,
+            tail_hint: self.tail_hint,
+        }
+    }
+}
+
+impl Inner {
+    pub(super) async fn progress(&self, shard: Shard) -> Result<ProgressRow, LogError> {
+        type Columns = (Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+        let what = || format!("the progress of shard {shard}");
+        let values = (i32::from(shard.0),);
+        let rows = self.session.execute_unpaged(&self.statements.select_progress, values).await;
+        let rows = rows.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(what(), e))?;
+        let row = rows.maybe_first_row::<Columns>().map_err(|e| corrupt(what(), e))?;
+        let number = |column: Option<i64>| column.map_or(0, |n| n as u64);
+        Ok(row.map_or_else(ProgressRow::default, |(generation, derived, published, hint)| ProgressRow {
+            generation: number(generation),
+            derived_through: number(derived),
+            published_through: number(published),
+            tail_hint: number(hint),
+        }))
+    }
+
+    pub(super) async fn write_published(&self, shard: Shard, frame: u64) -> Result<(), LogError> {
+        self.shard(shard)?;
+        let values = (stamp(0, frame), frame as i64, i32::from(shard.0));
+        self.session
+            .execute_unpaged(&self.statements.advance_published, values)
+            .await
+            .map_err(unavailable)?;
+        Ok(())
+    }
+
+    pub(super) async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError> {
+        self.shard(shard)?;
+        for (stream, _) in &batch.snapshots {
+            if stream.shard(self.store.shards) != shard {
+                return Err(corrupt(stream, format!("its snapshot came with shard {shard}")));
+            }
+        }
+        // Read every time: derived rows may have been dropped, or written by another owner.
+        let progress = self.progress(shard).await?;
+        let frames = following(shard, progress.derived_through, &batch.frames)?;
+        let ends = self.check_versions(&frames).await?;
+        self.write_rows(progress.generation, shard, &frames, &batch.snapshots).await?;
+        if let Some(last) = frames.last() {
+            self.advance(progress.generation, last.header.slot).await?;
+        }
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        for (stream, version) in ends {
+            versions.put(stream, version);
+        }
+        Ok(())
+    }
+
+    /// Refuses frames whose events would take the place of others: an owner's fault, which derived rows must not hide. Answers the
+    /// last version of each stream.
+    async fn check_versions(&self, frames: &[&DecidedFrame]) -> Result<Vec<(StreamId, u64)>, LogError> {
+        let mut streams: HashMap<&StreamId, Vec<(u64, Slot, u64)>> = HashMap::new();
+        for frame in frames {
+            for (index, event) in (0..).zip(&frame.events) {
+                let rows = streams.entry(&event.stream).or_default();
+                if rows.last().is_some_and(|(last, ..)| last + 1 != event.version)
+                    || event.version > MAX_NUMBER
+                {
+                    return Err(corrupt(
+                        format!("version {} of {}", event.version, event.stream),
+                        "it doesn't follow the one before",
+                    ));
+                }
+                rows.push((event.version, frame.header.slot, index));
+            }
+        }
+        let unknown: Vec<_> = {
+            let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut follows =
+                |stream: &StreamId, first: u64| versions.get(stream).is_some_and(|last| last + 1 == first);
+            streams.iter().filter(|(stream, rows)| !follows(stream, rows[0].0)).collect()
+        };
+        futures::stream::iter(unknown.into_iter().map(Ok))
+            .try_for_each_concurrent(AT_ONCE, |(stream, rows)| self.check_places(stream, rows))
+            .await?;
+        Ok(streams.into_iter().map(|(stream, rows)| (stream.clone(), rows[rows.len() - 1].0)).collect())
+    }
+
+    /// Compares rows that are there with those to be written.
+    async fn check_places(&self, stream: &StreamId, rows: &[(u64, Slot, u64)]) -> Result<(), LogError> {
+        let (first, last) = (rows[0].0, rows[rows.len() - 1].0);
+        for bucket in stream_bucket(first)..=stream_bucket(last) {
+            let values = (stream.tenant(), stream.kind(), stream.id(), bucket, first as i64, last as i64);
+            let found = self.session.execute_unpaged(&self.statements.select_event_places, values).await;
+            let found = found.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(stream, e))?;
+            for row in found.rows::<(i64, i64, i32)>().map_err(|e| corrupt(stream, e))? {
+                let (version, frame, event) = row.map_err(|e| corrupt(stream, e))?;
+                let Some((_, slot, index)) = rows.get((version as u64 - first) as usize) else { continue };
+                if (frame as u64, event as u64) != (slot.frame, *index) {
+                    let reason = format!(
+                        "its row says event {event} of frame {frame}, the log says event {index} of {slot}"
+                    );
+                    return Err(corrupt(format!("version {version} of {stream}"), reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_rows(
+        &self,
+        generation: u64,
+        shard: Shard,
+        frames: &[&DecidedFrame],
+        snapshots: &[(StreamId, StoredSnapshot)],
+    ) -> Result<(), LogError> {
+        let statements = &self.statements;
+        let rows_stamp = stamp(generation, 1);
+        let (mut events, mut results) = (Vec::new(), Vec::new());
+        for frame in frames {
+            for (index, event) in (0..).zip(&frame.events) {
+                let metadata = metadata(event)?;
+                let size = 200 + event.data.len() + metadata.len();
+                let s = &event.stream;
+                events.push((
+                    size,
+                    (
+                        s.tenant(),
+                        s.kind(),
+                        s.id(),
+                        stream_bucket(event.version),
+                        event.version as i64,
+                        event.position.n as i64,
+                        frame.header.slot.frame as i64,
+                        index,
+                        event.id,
+                        event.event_type.as_str(),
+                        i32::from(event.schema_version),
+                        event.data.as_str(),
+                        metadata,
+                        event.time,
+                        rows_stamp,
+                    ),
+                ));
+            }
+            for (index, command) in (0_i32..).zip(&frame.commands) {
+                let position = answered_position(&frame.header, command.first_event, command.events);
+                results.push((
+                    120 + command.answer.len(),
+                    (
+                        i32::from(shard.0),
+                        command.id.0,
+                        frame.header.slot.frame as i64,
+                        index,
+                        position as i64,
+                        command.body_hash.as_slice(),
+                        command.first_event as i64,
+                        command.events as i64,
+                        command.answer.as_slice(),
+                        rows_stamp,
+                    ),
+                ));
+            }
+        }
+        // A snapshot's version is its stamp, so that an older one that comes late changes nothing.
+        let snapshots = snapshots.iter().map(|(s, snapshot)| {
+            let contents = &snapshot.contents;
+            (
+                200 + contents.state.len(),
+                (
+                    s.tenant(),
+                    s.kind(),
+                    s.id(),
+                    contents.fold.as_slice(),
+                    snapshot.version as i64,
+                    snapshot.created_at,
+                    snapshot.updated_at,
+                    contents.state.as_str(),
+                    stamp(generation, snapshot.version),
+                ),
+            )
+        });
+        self.insert_all(&statements.insert_event, events).await?;
+        self.insert_all(&statements.insert_command_result, results).await?;
+        self.insert_all(&statements.insert_snapshot, snapshots.collect()).await
+    }
+
+    /// Executes one statement for every row, each given with its size in bytes.
+    async fn insert_all<R: SerializeRow + Send + Sync>(
+        &self,
+        statement: &PreparedStatement,
+        rows: Vec<(usize, R)>,
+    ) -> Result<(), LogError> {
+        let requests = batches(rows).into_iter().map(|mut rows| async move {
+            let outcome = if rows.len() == 1 {
+                self.session.execute_unpaged(statement, &rows[0]).await
+            } else {
+                let mut batch = Batch::new(BatchType::Unlogged);
+                batch.set_is_idempotent(true);
+                rows.iter().for_each(|_| batch.append_statement(statement.clone()));
+                self.session.batch(&batch, &rows).await
+            };
+            rows.clear();
+            outcome.map(drop).map_err(unavailable)
+        });
+        futures::stream::iter(requests).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// Moves `derived_through` and `tail_hint`, which are one row, together.
+    async fn advance(&self, generation: u64, last: Slot) -> Result<(), LogError> {
+        let mut batch = Batch::new(BatchType::Unlogged);
+        batch.set_is_idempotent(true);
+        batch.append_statement(self.statements.advance_derived.clone());
+        batch.append_statement(self.statements.advance_tail_hint.clone());
+        let (frame, shard) = (last.frame as i64, i32::from(last.shard.0));
+        let values = ((stamp(generation, last.frame), frame, shard), (stamp(0, last.frame), frame, shard));
+        self.session.batch(&batch, values).await.map_err(unavailable)?;
+        Ok(())
+    }
+
+    /// Begins a new generation, and deletes the rows of those before. When this is cut short, rows that are left are written
+    /// over by the same ones.
+    pub(super) async fn drop_derived(&self, shard: Shard) -> Result<(), LogError> {
+        self.shard(shard)?;
+        let generation = self.progress(shard).await?.generation + 1;
+        let (key, statements) = (i32::from(shard.0), &self.statements);
+        let values = (stamp(generation, 0), generation as i64, key);
+        self.session.execute_unpaged(&statements.reset_derived, values).await.map_err(unavailable)?;
+        let before = stamp_before(generation);
+        let mine = |tenant: &str, kind: &str, id: &str| {
+            StreamId::new(tenant, kind, id).shard(self.store.shards) == shard
+        };
+        self.delete_all(
+            &statements.scan_event_partitions,
+            &statements.delete_events,
+            |row: (String, String, String, i64)| {
+                mine(&row.0, &row.1, &row.2).then_some((before, row.0, row.1, row.2, row.3))
+            },
+        )
+        .await?;
+        self.delete_all(
+            &statements.scan_snapshot_partitions,
+            &statements.delete_snapshots,
+            |row: (String, String, String)| {
+                mine(&row.0, &row.1, &row.2).then_some((before, row.0, row.1, row.2))
+            },
+        )
+        .await?;
+        self.delete_all(
+            &statements.scan_command_partitions,
+            &statements.delete_command_results,
+            |row: (i32, uuid::Uuid)| (row.0 == key).then_some((before, row.0, row.1)),
+        )
+        .await?;
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(())
+    }
+
+    /// Deletes the partitions that `select` picks from a scan of the table's partition keys.
+    async fn delete_all<K, D>(
+        &self,
+        scan: &PreparedStatement,
+        delete: &PreparedStatement,
+        select: impl Fn(K) -> Option<D> + Send,
+    ) -> Result<(), LogError>
+    where
+        K: for<'a, 'b> scylla::deserialize::row::DeserializeRow<'a, 'b> + Send + 'static,
+        D: SerializeRow + Send + Sync,
+    {
+        let pager = self.session.execute_iter(scan.clone(), &[]).await.map_err(unavailable)?;
+        let keys = pager.rows_stream::<K>().map_err(unavailable)?;
+        keys.map_err(unavailable)
+            .try_filter_map(|key| std::future::ready(Ok(select(key))))
+            .try_for_each_concurrent(AT_ONCE, |values| async move {
+                self.session.execute_unpaged(delete, values).await.map(drop).map_err(unavailable)
+            })
+            .await
+    }
+}
+
+/// The frames after `through`, which must follow it and each other in one shard.
+fn following(
+    shard: Shard,
+    through: u64,
+    frames: &[std::sync::Arc<DecidedFrame>],
+) -> Result<Vec<&DecidedFrame>, LogError> {
+    let (mut next, mut following) = (through + 1, Vec::with_capacity(frames.len()));
+    for frame in frames {
+        let slot = frame.header.slot;
+        if slot.shard != shard {
+            return Err(corrupt(slot, format!("it came with derived rows of shard {shard}")));
+        }
+        if slot.frame < next {
+            continue;
+        }
+        if slot.frame != next {
+            return Err(corrupt(slot, format!("derived rows end at frame {}: a hole", next - 1)));
+        }
+        following.push(&**frame);
+        next += 1;
+    }
+    Ok(following)
+}
+
+/// Puts rows together until they reach the size of a batch.
+fn batches<R>(rows: Vec<(usize, R)>) -> Vec<Vec<R>> {
+    let (mut batches, mut batch, mut size) = (Vec::new(), Vec::new(), 0);
+    for (bytes, row) in rows {
+        if !batch.is_empty() && (size + bytes > BATCH_BYTES || batch.len() >= BATCH_ROWS) {
+            batches.push(std::mem::take(&mut batch));
+            size = 0;
+        }
+        size += bytes;
+        batch.push(row);
+    }
+    if !batch.is_empty() {
+        batches.push(batch);
+    }
+    batches
+}
+
+fn metadata(event: &RecordedEvent) -> Result<String, LogError> {
+    let metadata = Metadata {
+        actor: event.actor.as_str().into(),
+        causation_id: event.causation_id,
+        correlation_id: event.correlation_id,
+        time: wire_time(event.time),
+    };
+    serde_json::to_string(&metadata).map_err(|e| corrupt(event.position, e))
+}
+
+/// The position of a command's last event; of a command that changed nothing, the frame's last position.
+fn answered_position(header: &FrameHeader, first_event: u64, events: u64) -> u64 {
+    match events {
+        0 => header.last_position(),
+        events => header.first_position.saturating_add(first_event).saturating_add(events - 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_keep_the_order_and_the_limits() {
+        let rows = |size: usize, count: usize| (0..count).map(|n| (size, n)).collect::<Vec<_>>();
+        assert_eq!(batches(rows(10, 0)), Vec::<Vec<usize>>::new());
+        assert_eq!(batches(rows(BATCH_BYTES * 2, 2)), [[0], [1]], "a large row goes alone");
+        let many = batches(rows(1, BATCH_ROWS * 2 + 1));
+        assert_eq!(many.iter().map(Vec::len).collect::<Vec<_>>(), [BATCH_ROWS, BATCH_ROWS, 1]);
+        assert!(many.concat().into_iter().eq(0..=BATCH_ROWS * 2));
+    }
+
+    #[test]
+    fn versions_fill_their_buckets() {
+        assert_eq!([1, STREAM_BUCKET, STREAM_BUCKET + 1].map(stream_bucket), [0, 0, 1]);
+    }
+}

@@ -1,0 +1,115 @@
+//! Reading derived rows.
+
+use domain::Timestamp;
+use domain::aggregate::SnapshotState;
+use domain::command::CommandId;
+use domain::event::RecordedEvent;
+use domain::frame::CommandRecord;
+use domain::ports::log::{CommandResult, LogError, StoredSnapshot};
+use domain::position::{Position, Shard};
+use domain::stream::StreamId;
+use uuid::Uuid;
+
+use super::Inner;
+use super::derived::{Metadata, stream_bucket};
+use super::statements::MAX_NUMBER;
+use crate::cassandra::connect::{corrupt, unavailable};
+
+type EventColumns<'a> = (i64, i64, Uuid, &'a str, i32, &'a str, &'a str);
+
+impl Inner {
+    pub(super) async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, LogError> {
+        let shard = stream.shard(self.store.shards);
+        let mut events = Vec::new();
+        while events.len() < limit && after + (events.len() as u64) < MAX_NUMBER {
+            let last = after + events.len() as u64;
+            let bucket = stream_bucket(last + 1);
+            let left = i32::try_from(limit - events.len()).unwrap_or(i32::MAX);
+            let values = (stream.tenant(), stream.kind(), stream.id(), bucket, last as i64, left);
+            let rows = self.session.execute_unpaged(&self.statements.select_events, values).await;
+            let rows = rows.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(stream, e))?;
+            for row in rows.rows::<EventColumns<'_>>().map_err(|e| corrupt(stream, e))? {
+                let row = row.map_err(|e| corrupt(stream, e))?;
+                let expected = after + events.len() as u64 + 1;
+                if row.0 as u64 != expected {
+                    return Err(corrupt(stream, format!("version {expected} has no row, but {} has", row.0)));
+                }
+                let event = event(shard, stream, row);
+                events.push(
+                    event.map_err(|reason| corrupt(format!("version {expected} of {stream}"), reason))?,
+                );
+            }
+            // Only a bucket that is full is followed by another one.
+            if stream_bucket(after + events.len() as u64 + 1) == bucket {
+                break;
+            }
+        }
+        Ok(events)
+    }
+
+    pub(super) async fn read_snapshot(&self, stream: &StreamId) -> Result<Option<StoredSnapshot>, LogError> {
+        type Columns<'a> = (&'a [u8], i64, i64, i64, &'a str);
+        let what = || format!("the snapshots of {stream}");
+        let values = (stream.tenant(), stream.kind(), stream.id());
+        let rows = self.session.execute_unpaged(&self.statements.select_snapshots, values).await;
+        let rows = rows.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(what(), e))?;
+        let mut latest: Option<StoredSnapshot> = None;
+        for row in rows.rows::<Columns<'_>>().map_err(|e| corrupt(what(), e))? {
+            let (fold, version, created_at, updated_at, state) = row.map_err(|e| corrupt(what(), e))?;
+            if latest.as_ref().is_none_or(|latest| latest.version < version as u64) {
+                let fold = fold.try_into().map_err(|e| corrupt(what(), e))?;
+                let contents = SnapshotState { state: state.to_owned(), fold };
+                latest = Some(StoredSnapshot { version: version as u64, created_at, updated_at, contents });
+            }
+        }
+        Ok(latest)
+    }
+
+    pub(super) async fn command_result(
+        &self,
+        shard: Shard,
+        id: CommandId,
+    ) -> Result<Option<CommandResult>, LogError> {
+        type Columns<'a> = (i64, i64, &'a [u8], i64, i64, Option<&'a [u8]>);
+        let what = || format!("the result of command {id}");
+        let values = (i32::from(shard.0), id.0);
+        let rows = self.session.execute_unpaged(&self.statements.select_command_result, values).await;
+        let rows = rows.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(what(), e))?;
+        let row = rows.maybe_first_row::<Columns<'_>>().map_err(|e| corrupt(what(), e))?;
+        let Some((frame, position, body_hash, first_event, events, answer)) = row else { return Ok(None) };
+        let record = CommandRecord {
+            id,
+            body_hash: body_hash.try_into().map_err(|e| corrupt(what(), e))?,
+            first_event: first_event as u64,
+            events: events as u64,
+            answer: answer.unwrap_or_default().to_vec(),
+        };
+        let position = Position { shard, n: position as u64 };
+        Ok(Some(CommandResult { frame: frame as u64, position, record }))
+    }
+}
+
+fn event(shard: Shard, stream: &StreamId, row: EventColumns<'_>) -> Result<RecordedEvent, String> {
+    let (version, position, id, event_type, schema_version, payload, metadata) = row;
+    let metadata: Metadata<'_> = serde_json::from_str(metadata).map_err(|e| format!("its metadata: {e}"))?;
+    let time: Timestamp = metadata.time.parse().map_err(|e| format!("its time: {e}"))?;
+    Ok(RecordedEvent {
+        id,
+        time,
+        stream: stream.clone(),
+        version: version as u64,
+        position: Position { shard, n: position as u64 },
+        event_type: event_type.to_owned(),
+        schema_version: u16::try_from(schema_version)
+            .map_err(|_| format!("schema version {schema_version}"))?,
+        correlation_id: metadata.correlation_id,
+        causation_id: metadata.causation_id,
+        actor: metadata.actor.into_owned(),
+        data: payload.to_owned(),
+    })
+}

@@ -1,0 +1,308 @@
+//! Making a store and its tables, and telling whether they are there.
+
+use domain::ports::log::StoreInfo;
+use domain::position::{Position, Shard};
+use futures::{StreamExt, TryStreamExt};
+use scylla::client::session::Session;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::statement::unprepared::Statement;
+use uuid::Uuid;
+
+use super::connect::{Connected, applied, connect, deciding, one_line};
+use super::url::CassandraUrl;
+use crate::sqlite::log::MAX_SHARDS;
+
+/// The files that make the tables: version, name, contents. Applied ones are never edited.
+const MIGRATIONS: [(i32, &str, &str); 1] = [(1, "tables", include_str!("cql/0001_tables.cql"))];
+/// Replicas of a new keyspace where there are enough nodes.
+const REPLICAS: usize = 3;
+/// Requests at a time while the rows of owners are made.
+const AT_ONCE: usize = 16;
+
+/// Why a store on Cassandra or ScyllaDB can't be opened or made.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// N is out of range.
+    #[error("a store has 1 to {MAX_SHARDS} shards, not {0}")]
+    Shards(u16),
+    /// No node answers, or it refuses the user.
+    #[error("the cluster can't be reached: {reason}")]
+    Unreachable {
+        /// What the driver said.
+        reason: String,
+    },
+    /// Which data centre is the local one is not clear.
+    #[error("the cluster's data centres: {0}")]
+    Datacenter(String),
+    /// The keyspace or its tables are not there.
+    #[error("keyspace {keyspace} holds no store: run `tillstream migrate` first")]
+    Missing {
+        /// The keyspace.
+        keyspace: String,
+    },
+    /// The tables are those of an older program.
+    #[error(
+        "keyspace {keyspace} has layout {found}, and this program needs {needed}: run `tillstream migrate` first"
+    )]
+    Older {
+        /// The keyspace.
+        keyspace: String,
+        /// Its layout.
+        found: i32,
+        /// The layout that is needed.
+        needed: i32,
+    },
+    /// A newer program made the tables.
+    #[error(
+        "keyspace {keyspace} has layout {found}, and this program knows up to {known}: use a newer tillstream"
+    )]
+    Newer {
+        /// The keyspace.
+        keyspace: String,
+        /// Its layout.
+        found: i32,
+        /// The newest layout known.
+        known: i32,
+    },
+    /// N was fixed when the store was made.
+    #[error(
+        "the store in keyspace {keyspace} was made with {stored} shards, which is fixed for ever, but the configuration says {asked}"
+    )]
+    OtherShards {
+        /// The keyspace.
+        keyspace: String,
+        /// N of the store.
+        stored: u16,
+        /// N of the configuration.
+        asked: u16,
+    },
+    /// The log ends before what derived rows were made from: it lost decided frames, or an older copy was put in its place.
+    #[error(
+        "{position}: the log lost this position: the table log ends at frame {tail} of shard {}, but derived rows were made of \
+         frame {known}; put the right rows back, or, when an older copy was restored on purpose, truncate the tables \
+         events_by_stream, snapshots, command_results and shard_progress",
+        position.shard
+    )]
+    TailLost {
+        /// The first position that is missing.
+        position: Position,
+        /// The last frame in the log.
+        tail: u64,
+        /// The last frame that derived rows know.
+        known: u64,
+    },
+    /// A statement failed.
+    #[error("{what}: {reason}")]
+    Storage {
+        /// What was tried.
+        what: &'static str,
+        /// What the driver or the server said.
+        reason: String,
+    },
+}
+
+/// Says what was tried when a statement failed.
+pub(super) fn failed<E: std::error::Error>(what: &'static str) -> impl Fn(E) -> OpenError {
+    move |error| OpenError::Storage { what, reason: one_line(&error) }
+}
+
+/// The layout of this program.
+fn newest() -> i32 {
+    MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or_default()
+}
+
+/// Makes keyspace, tables, the store's row and the rows of its owners, as far as they are missing.
+pub(super) async fn migrate(url: &CassandraUrl, shards: u16) -> Result<StoreInfo, OpenError> {
+    if !(1..=MAX_SHARDS).contains(&shards) {
+        return Err(OpenError::Shards(shards));
+    }
+    let Connected { session, datacenter } = connect(url, false).await?;
+    create_keyspace(&session, url, &datacenter).await?;
+    session.use_keyspace(url.keyspace(), true).await.map_err(failed("the new keyspace"))?;
+    let found = layout(&session, url.keyspace()).await?.unwrap_or(0);
+    if found > newest() {
+        return Err(OpenError::Newer { keyspace: url.keyspace().to_owned(), found, known: newest() });
+    }
+    for (version, name, cql) in MIGRATIONS.into_iter().filter(|(version, ..)| *version > found) {
+        for statement in statements(cql) {
+            session.query_unpaged(statement, &[]).await.map_err(failed(name))?;
+        }
+        let insert = include_str!("cql/insert_migration.cql");
+        session.query_unpaged(insert, (version, name)).await.map_err(failed("the table of migrations"))?;
+        tracing::info!(keyspace = url.keyspace(), version, name, "tables made");
+    }
+    let store = create_store(&session, url, &datacenter, shards).await?;
+    create_owners(&session, url, &datacenter, shards).await?;
+    Ok(store)
+}
+
+/// The statements of a file, without its comments.
+fn statements(cql: &str) -> impl Iterator<Item = String> + '_ {
+    cql.split(";\n")
+        .map(|part| {
+            part.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n")
+        })
+        .filter(|statement| !statement.trim().is_empty())
+}
+
+async fn create_keyspace(session: &Session, url: &CassandraUrl, datacenter: &str) -> Result<(), OpenError> {
+    let what = "the keyspace";
+    let select = include_str!("cql/select_keyspace.cql");
+    let found = session.query_unpaged(select, (url.keyspace(),)).await.map_err(failed(what))?;
+    if found.into_rows_result().map_err(failed(what))?.rows_num() > 0 {
+        return Ok(());
+    }
+    let state = session.get_cluster_state();
+    let nodes = state.get_nodes_info();
+    let near = nodes.iter().filter(|node| node.datacenter.as_deref() == Some(datacenter)).count();
+    let replicas = url.replication().map_or(near.clamp(1, REPLICAS), usize::from);
+    let fill = |template: &str| {
+        // The keyspace is checked by its URL; a data centre's name may hold anything.
+        template
+            .replace("{keyspace}", url.keyspace())
+            .replace("{datacenter}", &datacenter.replace('\'', "''"))
+            .replace("{replicas}", &replicas.to_string())
+    };
+    // ScyllaDB before 2025.4 has no conditional writes where tablets are on; servers that don't know the option or don't
+    // allow it off are asked without it.
+    if nodes.iter().any(|node| node.sharder().is_some()) {
+        match session.query_unpaged(fill(include_str!("cql/create_keyspace_without_tablets.cql")), &[]).await
+        {
+            Ok(_) => return Ok(()),
+            Err(ExecutionError::LastAttemptError(RequestAttemptError::DbError(
+                DbError::SyntaxError | DbError::Invalid | DbError::ConfigError,
+                reason,
+            ))) => tracing::warn!(reason, "the keyspace can't be made without tablets"),
+            Err(error) => return Err(failed(what)(error)),
+        }
+    }
+    session.query_unpaged(fill(include_str!("cql/create_keyspace.cql")), &[]).await.map_err(failed(what))?;
+    Ok(())
+}
+
+/// The version of the last migration; `None` when there are no tables.
+async fn layout(session: &Session, keyspace: &str) -> Result<Option<i32>, OpenError> {
+    let what = "the table of migrations";
+    let select = include_str!("cql/select_tables.cql");
+    let tables = session.query_unpaged(select, (keyspace,)).await.map_err(failed(what))?;
+    if tables.into_rows_result().map_err(failed(what))?.rows_num() < 2 {
+        return Ok(None);
+    }
+    let rows =
+        session.query_unpaged(include_str!("cql/select_migrations.cql"), &[]).await.map_err(failed(what))?;
+    let rows = rows.into_rows_result().map_err(failed(what))?;
+    let versions = rows.rows::<(i32,)>().map_err(failed(what))?.collect::<Result<Vec<_>, _>>();
+    Ok(versions.map_err(failed(what))?.into_iter().map(|(version,)| version).max())
+}
+
+async fn create_store(
+    session: &Session,
+    url: &CassandraUrl,
+    datacenter: &str,
+    asked: u16,
+) -> Result<StoreInfo, OpenError> {
+    let what = "the store's row";
+    let mut insert = Statement::new(include_str!("cql/insert_store.cql"));
+    insert.set_execution_profile_handle(Some(deciding(url, datacenter)));
+    let outcome =
+        session.query_unpaged(insert, (Uuid::new_v4(), i32::from(asked))).await.map_err(failed(what))?;
+    let made = applied(&outcome.into_rows_result().map_err(failed(what))?);
+    let store = select_store(session, true)
+        .await?
+        .ok_or(OpenError::Storage { what, reason: "it is missing".to_owned() })?;
+    if store.shards != asked {
+        let keyspace = url.keyspace().to_owned();
+        return Err(OpenError::OtherShards { keyspace, stored: store.shards, asked });
+    }
+    if made == Some(true) {
+        tracing::info!(keyspace = url.keyspace(), store = %store.id, shards = asked, "store made");
+    }
+    Ok(store)
+}
+
+async fn select_store(session: &Session, serial: bool) -> Result<Option<StoreInfo>, OpenError> {
+    let what = "the store's row";
+    let mut select = Statement::new(include_str!("cql/select_store.cql"));
+    if serial {
+        select.set_consistency(scylla::statement::Consistency::LocalSerial);
+    }
+    let rows = session.query_unpaged(select, &[]).await.map_err(failed(what))?;
+    let rows = rows.into_rows_result().map_err(failed(what))?;
+    let row = rows.maybe_first_row::<(Uuid, i32)>().map_err(failed(what))?;
+    Ok(row.map(|(id, shards)| StoreInfo { id, shards: u16::try_from(shards).unwrap_or_default() }))
+}
+
+async fn create_owners(
+    session: &Session,
+    url: &CassandraUrl,
+    datacenter: &str,
+    shards: u16,
+) -> Result<(), OpenError> {
+    let what = "the rows of owners";
+    let select = include_str!("cql/select_owned_shards.cql");
+    let rows = session
+        .query_unpaged(select, &[])
+        .await
+        .map_err(failed(what))?
+        .into_rows_result()
+        .map_err(failed(what))?;
+    let there =
+        rows.rows::<(i32,)>().map_err(failed(what))?.collect::<Result<Vec<_>, _>>().map_err(failed(what))?;
+    let mut insert = session.prepare(include_str!("cql/insert_owner.cql")).await.map_err(failed(what))?;
+    insert.set_execution_profile_handle(Some(deciding(url, datacenter)));
+    let missing = (0..i32::from(shards)).filter(|shard| !there.contains(&(*shard,)));
+    // Written already or not makes no difference.
+    futures::stream::iter(missing)
+        .map(|shard| session.execute_unpaged(&insert, (shard,)))
+        .buffer_unordered(AT_ONCE)
+        .try_for_each(|_| async { Ok(()) })
+        .await
+        .map_err(failed(what))
+}
+
+/// Whether this program can work on the store in the keyspace of the session.
+pub(super) async fn recognise(session: &Session, url: &CassandraUrl) -> Result<StoreInfo, OpenError> {
+    let keyspace = || url.keyspace().to_owned();
+    match layout(session, url.keyspace()).await? {
+        None => Err(OpenError::Missing { keyspace: keyspace() }),
+        Some(found) if found < newest() => {
+            Err(OpenError::Older { keyspace: keyspace(), found, needed: newest() })
+        }
+        Some(found) if found > newest() => {
+            Err(OpenError::Newer { keyspace: keyspace(), found, known: newest() })
+        }
+        Some(_) => {
+            select_store(session, false).await?.ok_or_else(|| OpenError::Missing { keyspace: keyspace() })
+        }
+    }
+}
+
+/// Whether the cluster has the keyspace.
+pub(super) async fn has_keyspace(session: &Session, url: &CassandraUrl) -> Result<bool, OpenError> {
+    let what = "the keyspace";
+    let select = include_str!("cql/select_keyspace.cql");
+    let found = session.query_unpaged(select, (url.keyspace(),)).await.map_err(failed(what))?;
+    Ok(found.into_rows_result().map_err(failed(what))?.rows_num() > 0)
+}
+
+/// Derived rows are made of decided frames only: rows of frames that the log doesn't have mean that it lost its tail. Going on
+/// would give the same positions to other events.
+pub(super) fn tail_lost(shard: Shard, tail: u64, last_position: u64, known: u64) -> OpenError {
+    OpenError::TailLost { position: Position { shard, n: last_position + 1 }, tail, known }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_in_order_and_hold_plain_statements() {
+        assert!(MIGRATIONS.iter().map(|(version, ..)| *version).eq(1..=newest()));
+        let all: Vec<String> = statements(MIGRATIONS[0].2).collect();
+        assert_eq!(all.len(), 9);
+        assert!(
+            all.iter().all(|s| s.starts_with("CREATE TABLE IF NOT EXISTS ") && !s.contains(';')),
+            "{all:?}"
+        );
+    }
+}
