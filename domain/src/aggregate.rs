@@ -6,8 +6,8 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -30,7 +30,7 @@ pub struct DecisionContext {
 }
 
 /// What the log knows of a stream besides its state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamMeta {
     /// The stream.
     pub stream: StreamId,
@@ -182,7 +182,7 @@ pub trait StreamState: Send + Sync {
 }
 
 /// A snapshot's contents: derived data, ignored when `fold` is not what today's code computes for `state`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotState {
     /// The state, JSON text.
     pub state: String,

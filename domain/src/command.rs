@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::aggregate::AnyCommand;
 use crate::merkle::Hash;
-use crate::position::{Position, SyncToken};
+use crate::position::{Position, Shard, SyncToken};
 use crate::refusal::Refusal;
 use crate::stream::StreamId;
 
@@ -123,7 +123,7 @@ impl CommandRequest {
 }
 
 /// An accepted command's outcome.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// The command's id.
     pub id: CommandId,
@@ -132,6 +132,7 @@ pub struct Accepted {
     /// How many events it produced.
     pub events: u64,
     /// The answer's JSON text; empty when it has none.
+    #[serde(with = "base64_bytes")]
     pub answer: Vec<u8>,
     /// The command had been accepted before; this is the stored answer.
     pub repeated: bool,
@@ -146,7 +147,8 @@ impl Accepted {
 }
 
 /// Why a command has no accepted outcome, by what the caller can do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum CommandError {
     /// The domain said no: nothing was appended.
     #[error("{0}")]
@@ -163,6 +165,14 @@ pub enum CommandError {
     /// The command can't be known to have been decided: repeat it under the same id.
     #[error("the outcome of command {0} is not known yet")]
     OutcomeUnknown(CommandId),
+    /// The process that was asked doesn't own the shard, and appended nothing: ask its owner.
+    #[error("this process doesn't own shard {shard}")]
+    NotOwner {
+        /// The command's shard.
+        shard: Shard,
+        /// `host:port` where its owner was last seen, if that is known.
+        owner: Option<String>,
+    },
     /// No owner can be reached, or storage refuses: nothing was appended, repeat later.
     #[error("unavailable: {0}")]
     Unavailable(String),
@@ -182,5 +192,54 @@ pub enum CommandError {
 impl From<Refusal> for CommandError {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+/// Bytes as base64 in JSON.
+mod base64_bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::RefusalKind;
+
+    #[test]
+    fn outcomes_cross_to_another_machine_without_loss() {
+        let accepted = Accepted {
+            id: CommandId::fresh(),
+            position: Position { shard: Shard(3), n: 17 },
+            events: 2,
+            answer: b"{\"id\":1}".to_vec(),
+            repeated: true,
+        };
+        let refusal =
+            Refusal { kind: RefusalKind::Conflict, code: "sold-out".into(), detail: "none left".into() };
+        let outcomes: Vec<Result<Accepted, CommandError>> = vec![
+            Ok(accepted),
+            Err(CommandError::Refused(refusal)),
+            Err(CommandError::BodyMismatch),
+            Err(CommandError::InFlight),
+            Err(CommandError::Overloaded),
+            Err(CommandError::OutcomeUnknown(CommandId::fresh())),
+            Err(CommandError::NotOwner { shard: Shard(2), owner: Some("10.0.0.1:80".into()) }),
+            Err(CommandError::Unavailable("disk full".into())),
+            Err(CommandError::TooLarge { size: 2, limit: 1 }),
+            Err(CommandError::Internal("bad".into())),
+        ];
+        let text = serde_json::to_string(&outcomes).unwrap();
+        assert_eq!(serde_json::from_str::<Vec<Result<Accepted, CommandError>>>(&text).unwrap(), outcomes);
     }
 }

@@ -14,6 +14,7 @@ pub mod http;
 pub mod kafka;
 pub mod key_files;
 mod keyset;
+pub mod peers;
 pub mod postgres;
 mod product_query;
 pub mod progress;

@@ -20,6 +20,7 @@ mod order_input;
 mod orders;
 pub mod passwords;
 mod payments;
+pub mod peers;
 pub mod problem;
 mod products;
 mod refresh;

@@ -144,7 +144,9 @@ impl From<CommandError> for Problem {
                 command_id: Some(id.to_string().into()),
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", detail)
             },
-            CommandError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail),
+            CommandError::NotOwner { .. } | CommandError::Unavailable(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+            }
             CommandError::TooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "command-too-large", detail)
             }

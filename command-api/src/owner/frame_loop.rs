@@ -407,7 +407,7 @@ impl FrameLoop {
     async fn deposed(&mut self, building: Building) {
         tracing::warn!(shard = %self.shard, epoch = self.epoch, "deposed: another owner has the next slot");
         let (winners, complete) = winners_results(&*self.shared.log, self.tail.slot).await;
-        let error = CommandError::Unavailable(format!("this process no longer owns shard {}", self.shard));
+        let error = CommandError::NotOwner { shard: self.shard, owner: None };
         building.answer_lost(&error, |lost| match winners.iter().find(|won| won.accepted.id == lost.id) {
             Some(won) if won.body_hash == lost.body_hash => Some(Ok(won.accepted.clone())),
             Some(_) => Some(Err(CommandError::BodyMismatch)),

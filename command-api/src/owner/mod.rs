@@ -7,7 +7,9 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `owners` | the gateway: finds the shard, waits for the answer; starts and stops the owners |
+//! | `owners` | the gateway: finds the shard, waits for the answer; acquires and releases shards |
+//! | `places` | which shards are owned here |
+//! | `owning` | the task of one owner, from takeover to end |
 //! | `takeover` | P4: finds the tail, puts the fence, reads what derived rows don't have yet |
 //! | `frame_loop` | the loop itself: what it waits for and what it does then |
 //! | `building` | a frame's contents: decisions in turn against tentative state |
@@ -24,6 +26,8 @@ mod job;
 mod loading;
 mod overlay;
 mod owners;
+mod owning;
+mod places;
 mod proposal;
 mod streams;
 mod takeover;
@@ -31,6 +35,7 @@ mod waiting;
 
 pub use config::{OnDeposed, OwnerConfig};
 pub use owners::Owners;
+pub(crate) use owners::{by_shard, in_order, shard_of};
 
 use std::sync::Arc;
 

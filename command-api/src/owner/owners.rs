@@ -1,10 +1,9 @@
-//! The owners of all shards of a store in one process, as the gateway that commands go through.
+//! The owners of a store's shards in one process, as the gateway that commands go through.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::Timestamp;
 use domain::aggregate::Registry;
 use domain::command::{Accepted, CommandError, CommandId, CommandRequest};
 use domain::merkle::Hash;
@@ -14,26 +13,22 @@ use domain::ports::gateway::{CommandGateway, StreamView};
 use domain::ports::log::EventLog;
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
-use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Shared;
-use super::config::{OnDeposed, OwnerConfig};
-use super::frame_loop::{Ended, FrameLoop};
+use super::config::OwnerConfig;
 use super::job::{Job, Reply};
+use super::owning::{Leaving, own};
+use super::places::{Places, Serving};
 use super::takeover::{Takeover, take_over};
 
-struct Queue {
-    jobs: mpsc::Sender<Job>,
-    head: watch::Receiver<u64>,
-}
-
-/// The owners of all shards. Dropping it without [`Owners::stop`] leaves what is in flight to its callers' time-outs.
+/// The owners that this process has: of all shards where no other process can own any, else of those that it acquired.
+/// Dropping it without [`Owners::stop`] leaves what is in flight to its callers' time-outs.
 pub struct Owners {
     shared: Arc<Shared>,
-    queues: Vec<Queue>,
+    places: Arc<Places>,
     stop: CancellationToken,
     give_up: CancellationToken,
     tasks: TaskTracker,
@@ -51,33 +46,121 @@ impl Owners {
         clock: Arc<dyn Clock>,
         config: OwnerConfig,
     ) -> Result<Self, CommandError> {
-        let store = log.store();
-        let shared = Arc::new(Shared { log, registry, fan_out, clock, config, store });
-        let takeovers = (0..store.shards).map(|n| take_over(&shared, Shard(n)));
+        let owners = Self::standby(log, registry, fan_out, clock, config);
+        let takeovers = owners.places.shards().map(|shard| take_over(&owners.shared, shard));
         let takeovers = futures::future::try_join_all(takeovers).await?;
-        let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
-        let tasks = TaskTracker::new();
-        let queues = (0..store.shards).zip(takeovers).map(|(n, takeover)| {
-            let (jobs, receiver) = mpsc::channel(shared.config.queue);
-            let (head, head_seen) = watch::channel(takeover.tail.head());
-            let shared = Arc::clone(&shared);
-            let owned = own(shared, Shard(n), takeover, receiver, head, stop.clone());
-            // Storage that doesn't answer is asked again for ever, but not after the end.
-            tasks.spawn(give_up.clone().run_until_cancelled_owned(owned));
-            Queue { jobs, head: head_seen }
-        });
-        let queues = queues.collect();
-        tasks.close();
-        Ok(Self { shared, queues, stop, give_up, tasks })
+        for (shard, takeover) in owners.places.shards().zip(takeovers) {
+            owners.serve(shard, takeover);
+        }
+        Ok(owners)
     }
 
-    /// The last decided position of every shard, in shard order.
+    /// Owns no shard until one is [acquired](Self::acquire).
+    #[must_use]
+    pub fn standby(
+        log: Arc<dyn EventLog>,
+        registry: Arc<Registry>,
+        fan_out: Arc<dyn FanOut>,
+        clock: Arc<dyn Clock>,
+        config: OwnerConfig,
+    ) -> Self {
+        let store = log.store();
+        let places = Places::new(store.shards);
+        let shared = Arc::new(Shared { log, registry, fan_out, clock, config, store });
+        let tasks = TaskTracker::new();
+        tasks.close();
+        Self { shared, places, stop: CancellationToken::new(), give_up: CancellationToken::new(), tasks }
+    }
+
+    /// Takes a shard over and starts its owner; answers the epoch of its fence. A shard owned already stays as it is.
+    ///
+    /// # Errors
+    /// When the shard can't be taken over: storage is unavailable, what the log holds doesn't verify, or this is stopping.
+    pub async fn acquire(&self, shard: Shard) -> Result<u64, CommandError> {
+        let _turn = self.places.taking(shard).await?;
+        if let Some(serving) = self.places.serving(shard)? {
+            if !serving.release.is_cancelled() {
+                return Ok(serving.epoch);
+            }
+            serving.ended.cancelled().await;
+        }
+        let takeover = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(stopping()),
+            takeover = take_over(&self.shared, shard) => takeover?,
+        };
+        Ok(self.serve(shard, takeover))
+    }
+
+    /// Gives a shard up: takes no more commands for it, answers what was accepted, writes what is outstanding behind, and ends
+    /// its owner: within twice [`OwnerConfig::stop_within`], after which callers still waiting learn that their outcome is
+    /// unknown. A shard that isn't owned stays so.
+    pub async fn release(&self, shard: Shard) {
+        let Ok(Some(serving)) = self.places.serving(shard) else { return };
+        serving.release.cancel();
+        let within = self.shared.config.stop_within * 2;
+        if tokio::time::timeout(within, serving.ended.cancelled()).await.is_err() {
+            tracing::error!(%shard, "an owner did not end in time; outcomes still open stay open");
+            serving.give_up.cancel();
+            serving.ended.cancelled().await;
+        }
+    }
+
+    /// Whether this process owns the shard and takes commands for it.
+    #[must_use]
+    pub fn owns(&self, shard: Shard) -> bool {
+        self.epoch(shard).is_some()
+    }
+
+    /// The epoch of the fence that the shard was acquired with, when this process owns it.
+    #[must_use]
+    pub fn epoch(&self, shard: Shard) -> Option<u64> {
+        let serving = self.places.serving(shard).ok().flatten()?;
+        (!serving.release.is_cancelled()).then_some(serving.epoch)
+    }
+
+    /// The shards that this process owns, in order.
+    #[must_use]
+    pub fn owned(&self) -> Vec<Shard> {
+        self.places.shards().filter(|shard| self.owns(*shard)).collect()
+    }
+
+    /// Grows whenever an owner ends: released, stopped, or deposed by a higher epoch. [`owned`](Self::owned) tells which are left.
+    #[must_use]
+    pub fn endings(&self) -> watch::Receiver<u64> {
+        self.places.endings()
+    }
+
+    /// The last decided position of every shard that this process owns, in shard order.
     #[must_use]
     pub fn heads(&self) -> Vec<Position> {
-        (0_u16..)
-            .zip(&self.queues)
-            .map(|(n, queue)| Position { shard: Shard(n), n: *queue.head.borrow() })
+        let serving = |shard| self.places.serving(shard).ok().flatten().map(|serving| (shard, serving));
+        self.places
+            .shards()
+            .filter_map(serving)
+            .map(|(shard, serving)| Position { shard, n: *serving.head.borrow() })
             .collect()
+    }
+
+    /// What the owners' clock says.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Remembers where a shard's owner was seen, for those who ask here in vain.
+    pub fn seen_elsewhere(&self, shard: Shard, address: Option<&str>) {
+        self.places.seen_elsewhere(shard, address);
+    }
+
+    /// Tells whoever hands shards out that a caller finds no owner of one.
+    pub fn want(&self) {
+        self.places.wanted.notify_one();
+    }
+
+    /// Waits until a caller found no owner.
+    pub async fn wanted(&self) {
+        self.places.wanted.notified().await;
     }
 
     /// Takes no more commands, answers what was accepted, writes what is outstanding behind, and ends: within twice
@@ -92,17 +175,35 @@ impl Owners {
         }
     }
 
-    fn enqueue(&self, shard: Shard, job: Job) {
-        let Some(queue) = self.queues.get(usize::from(shard.0)) else {
-            return job.fail(CommandError::Internal(format!("there is no shard {shard}")));
+    /// Starts the owner of a shard that was taken over; answers its epoch.
+    fn serve(&self, shard: Shard, takeover: Takeover) -> u64 {
+        let epoch = takeover.tail.epoch;
+        let (jobs, queue) = mpsc::channel(self.shared.config.queue);
+        let (head, head_seen) = watch::channel(takeover.tail.head());
+        let serving = Serving {
+            jobs,
+            head: head_seen,
+            epoch,
+            release: self.stop.child_token(),
+            give_up: self.give_up.child_token(),
+            ended: CancellationToken::new(),
         };
-        match queue.jobs.try_send(job) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(job)) => job.fail(CommandError::Overloaded),
-            Err(mpsc::error::TrySendError::Closed(job)) => {
-                job.fail(CommandError::Unavailable("the server is stopping".into()));
+        let leaving = Leaving::new(Arc::clone(&self.places), shard, serving.ended.clone());
+        let (release, give_up) = (serving.release.clone(), serving.give_up.clone());
+        self.places.install(shard, serving);
+        let owned = own(Arc::clone(&self.shared), leaving, takeover, queue, head, release);
+        // Storage that doesn't answer is asked again for ever, but not after the end.
+        self.tasks.spawn(give_up.run_until_cancelled_owned(owned));
+        epoch
+    }
+
+    fn enqueue(&self, shard: Shard, job: Job) {
+        self.places.enqueue(shard, job, |shard| {
+            if self.stop.is_cancelled() {
+                return stopping();
             }
-        }
+            CommandError::NotOwner { shard, owner: self.places.elsewhere(shard) }
+        });
     }
 
     async fn answer<T>(
@@ -116,22 +217,25 @@ impl Owners {
             Ok(Err(_)) | Err(_) => Err(too_late),
         }
     }
+}
 
-    /// The one shard of the command's streams.
-    fn shard_of(&self, request: &CommandRequest) -> Result<Shard, CommandError> {
-        let internal = |reason: &str| Err(CommandError::Internal(reason.to_owned()));
-        let mut shards = request.steps.iter().map(|step| step.stream.shard(self.shards()));
-        let Some(shard) = shards.next() else { return internal("a command without steps") };
-        if shards.any(|other| other != shard) {
-            return internal("a command's streams lie in different shards");
-        }
-        for (i, step) in request.steps.iter().enumerate() {
-            if request.steps[..i].iter().any(|other| other.stream == step.stream) {
-                return internal("a command with two steps on one stream");
-            }
-        }
-        Ok(shard)
+/// The one shard of the command's streams.
+///
+/// # Errors
+/// [`CommandError::Internal`] when the command is wrongly put together.
+pub(crate) fn shard_of(request: &CommandRequest, shards: u16) -> Result<Shard, CommandError> {
+    let internal = |reason: &str| Err(CommandError::Internal(reason.to_owned()));
+    let mut all = request.steps.iter().map(|step| step.stream.shard(shards));
+    let Some(shard) = all.next() else { return internal("a command without steps") };
+    if all.any(|other| other != shard) {
+        return internal("a command's streams lie in different shards");
     }
+    for (i, step) in request.steps.iter().enumerate() {
+        if request.steps[..i].iter().any(|other| other.stream == step.stream) {
+            return internal("a command with two steps on one stream");
+        }
+    }
+    Ok(shard)
 }
 
 #[async_trait]
@@ -141,7 +245,7 @@ impl CommandGateway for Owners {
     }
 
     async fn submit(&self, command: CommandRequest) -> Result<Accepted, CommandError> {
-        let shard = self.shard_of(&command)?;
+        let shard = shard_of(&command, self.shards())?;
         let id = command.id;
         let (reply, answer) = Reply::channel();
         self.enqueue(shard, Job::Command { request: command, reply, looked_up: false });
@@ -149,14 +253,7 @@ impl CommandGateway for Owners {
     }
 
     async fn read(&self, streams: &[StreamId]) -> Result<Vec<StreamView>, CommandError> {
-        let mut by_shard: Vec<(Shard, Vec<usize>)> = Vec::new();
-        for (i, stream) in streams.iter().enumerate() {
-            let shard = stream.shard(self.shards());
-            match by_shard.iter_mut().find(|(s, _)| *s == shard) {
-                Some((_, indices)) => indices.push(i),
-                None => by_shard.push((shard, vec![i])),
-            }
-        }
+        let by_shard = by_shard(streams, self.shards());
         let reads = by_shard.into_iter().map(|(shard, indices)| async move {
             let (reply, answer) = Reply::channel();
             let wanted = indices.iter().map(|i| streams[*i].clone()).collect();
@@ -166,13 +263,7 @@ impl CommandGateway for Owners {
             let views = self.answer(answer, too_late).await?;
             Ok::<_, CommandError>(indices.into_iter().zip(views).collect::<Vec<_>>())
         });
-        let mut views: Vec<(usize, StreamView)> =
-            futures::future::try_join_all(reads).await?.into_iter().flatten().collect();
-        views.sort_by_key(|(i, _)| *i);
-        if views.len() != streams.len() {
-            return Err(CommandError::Internal("a read without an answer for each stream".into()));
-        }
-        Ok(views.into_iter().map(|(_, view)| view).collect())
+        in_order(streams.len(), futures::future::try_join_all(reads).await?)
     }
 
     async fn answered(
@@ -189,71 +280,32 @@ impl CommandGateway for Owners {
     }
 }
 
-/// Between attempts to take a shard over again.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-
-/// Owns a shard until told to stop: runs its loop, and takes the shard over again where that is the policy.
-async fn own(
-    shared: Arc<Shared>,
-    shard: Shard,
-    takeover: Takeover,
-    mut queue: mpsc::Receiver<Job>,
-    head: watch::Sender<u64>,
-    stop: CancellationToken,
-) {
-    let mut start = Some(takeover);
-    let mut pause = FIRST_PAUSE;
-    while let Some(takeover) = start.take() {
-        let mut frames = FrameLoop::new(Arc::clone(&shared), shard, takeover, head.clone());
-        let ended = AssertUnwindSafe(frames.run(&mut queue, &stop)).catch_unwind().await;
-        drop(frames);
-        match ended {
-            Ok(Ended::Stopped) => return,
-            Ok(Ended::Deposed) if shared.config.on_deposed == OnDeposed::Stop => break,
-            Ok(Ended::Deposed) => {}
-            // Its callers learn that the outcome is unknown; the log tells the next takeover what was decided.
-            Err(_) => tracing::error!(%shard, "the frame loop panicked; taking the shard over again"),
-        }
-        while start.is_none() && !stop.is_cancelled() {
-            refuse_queued(&mut queue, shard);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => break,
-            }
-            let taken = tokio::select! {
-                taken = take_over(&shared, shard) => taken,
-                () = stop.cancelled() => break,
-            };
-            match taken {
-                Ok(takeover) => {
-                    start = Some(takeover);
-                    pause = FIRST_PAUSE;
-                }
-                Err(error) => {
-                    tracing::error!(%shard, %error, "the shard can't be taken over, trying again");
-                    pause = (pause * 2).min(Duration::from_secs(5));
-                }
-            }
-        }
-    }
-    // Not the owner any more: everybody is told, until the process stops.
-    loop {
-        tokio::select! {
-            job = queue.recv() => match job {
-                Some(job) => job.fail(not_owner(shard)),
-                None => return,
-            },
-            () = stop.cancelled(), if !queue.is_closed() => queue.close(),
-        }
-    }
+fn stopping() -> CommandError {
+    CommandError::Unavailable("the server is stopping".into())
 }
 
-fn not_owner(shard: Shard) -> CommandError {
-    CommandError::Unavailable(format!("this process doesn't own shard {shard}"))
+/// Indices of streams by the shard that they live in.
+pub(crate) fn by_shard(streams: &[StreamId], shards: u16) -> Vec<(Shard, Vec<usize>)> {
+    let mut by_shard: Vec<(Shard, Vec<usize>)> = Vec::new();
+    for (i, stream) in streams.iter().enumerate() {
+        let shard = stream.shard(shards);
+        match by_shard.iter_mut().find(|(s, _)| *s == shard) {
+            Some((_, indices)) => indices.push(i),
+            None => by_shard.push((shard, vec![i])),
+        }
+    }
+    by_shard
 }
 
-fn refuse_queued(queue: &mut mpsc::Receiver<Job>, shard: Shard) {
-    while let Ok(job) = queue.try_recv() {
-        job.fail(not_owner(shard));
+/// The shards' answers to a read, as one in the order that was asked for.
+pub(crate) fn in_order(
+    wanted: usize,
+    answers: Vec<Vec<(usize, StreamView)>>,
+) -> Result<Vec<StreamView>, CommandError> {
+    let mut views: Vec<(usize, StreamView)> = answers.into_iter().flatten().collect();
+    views.sort_by_key(|(i, _)| *i);
+    if views.len() != wanted {
+        return Err(CommandError::Internal("a read without an answer for each stream".into()));
     }
+    Ok(views.into_iter().map(|(_, view)| view).collect())
 }

@@ -46,6 +46,7 @@ impl From<CommandError> for Retry {
             CommandError::InFlight
             | CommandError::Overloaded
             | CommandError::OutcomeUnknown(_)
+            | CommandError::NotOwner { .. }
             | CommandError::Unavailable(_) => Self::later(error),
             CommandError::Refused(_)
             | CommandError::BodyMismatch

@@ -220,7 +220,7 @@ pub async fn a_panic_in_a_decision_costs_its_frame_only<B: FreshLog>() {
         loop {
             match owners.submit(write(4)).await {
                 Ok(accepted) => break accepted,
-                Err(error) => assert!(matches!(error, CommandError::Unavailable(_)), "{error:?}"),
+                Err(error) => assert!(matches!(error, CommandError::NotOwner { .. }), "{error:?}"),
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

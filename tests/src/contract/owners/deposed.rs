@@ -24,9 +24,9 @@ pub async fn a_deposed_owner_refuses_nothing_from_stale_state<B: FreshLog>() {
     let new = owners(world.log()).await;
     new.submit(command(set_stock(5))).await.unwrap();
     let stale = old.submit(command(reserve(2, 1))).await;
-    assert!(matches!(stale, Err(CommandError::Unavailable(_))), "{stale:?}");
+    assert!(matches!(stale, Err(CommandError::NotOwner { .. })), "{stale:?}");
     let later = old.submit(command(reserve(3, 1))).await;
-    assert!(matches!(later, Err(CommandError::Unavailable(_))), "it stays out: {later:?}");
+    assert!(matches!(later, Err(CommandError::NotOwner { .. })), "it stays out: {later:?}");
 }
 
 /// A read at a deposed owner is not answered from memory.
@@ -57,7 +57,7 @@ pub async fn a_paused_owner_loses_its_frame<B: FreshLog>() {
         gate.add_permits(1);
         new
     });
-    assert!(matches!(lost, Err(CommandError::Unavailable(_))), "{lost:?}");
+    assert!(matches!(lost, Err(CommandError::NotOwner { .. })), "{lost:?}");
     assert_eq!(level(&new).await, (1, 1, 2));
 }
 
@@ -76,7 +76,7 @@ pub async fn a_paused_owner_refuses_nothing<B: FreshLog>() {
         new.submit(command(set_stock(5))).await.unwrap();
         gate.add_permits(1);
     });
-    assert!(matches!(refusal, Err(CommandError::Unavailable(_))), "{refusal:?}");
+    assert!(matches!(refusal, Err(CommandError::NotOwner { .. })), "{refusal:?}");
 }
 
 /// One frame holds the last piece's reservation and, because of it, another's refusal. The frame is lost: neither counts.
@@ -106,7 +106,7 @@ pub async fn a_refusal_decided_on_a_lost_frame_is_no_answer<B: FreshLog>() {
     new.submit(command(set_stock(9))).await.unwrap();
     second_gate.add_permits(1);
     for lost in [second.await, third.await] {
-        assert!(matches!(lost, Err(CommandError::Unavailable(_))), "{lost:?}");
+        assert!(matches!(lost, Err(CommandError::NotOwner { .. })), "{lost:?}");
     }
     assert_eq!(level(&new).await, (9, 1, 3));
 }
@@ -125,7 +125,7 @@ pub async fn a_deposed_owner_takes_over_again_when_told<B: FreshLog>() {
         if outcome.is_ok() {
             break;
         }
-        assert!(matches!(outcome, Err(CommandError::Unavailable(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(CommandError::NotOwner { .. })), "{outcome:?}");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         outcome = old.submit(command(reserve(1, 7))).await;
     }
