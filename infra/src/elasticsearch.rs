@@ -14,6 +14,7 @@ mod bulk;
 mod checkpoints;
 mod client;
 mod document;
+mod follow;
 mod generations;
 mod health;
 mod hits;
@@ -24,6 +25,7 @@ mod search;
 mod store;
 mod url;
 
+pub use self::follow::ElasticsearchCheckpoints;
 pub use self::health::{Health, health, migrate, projections};
 pub use self::search::ElasticsearchSearch;
 pub use self::store::ElasticsearchStore;

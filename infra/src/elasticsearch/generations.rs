@@ -61,11 +61,24 @@ pub(super) struct Generation {
     pub(super) stamp: Option<Stamp>,
     pub(super) live: bool,
     pub(super) writable: bool,
+    /// Nobody may write to it until then, in seconds since 1970: it is about to be replaced.
+    pub(super) held: Option<i64>,
 }
+
+/// How long a generation is held at most, in seconds: if it isn't replaced by then, whoever held it has died.
+const HELD: i64 = 60;
 
 /// The alias that a generation is written through.
 pub(super) fn writes(generation: &str) -> String {
     format!("{generation}-writes")
+}
+
+fn held_alias(generation: &str, until: i64) -> String {
+    format!("{generation}-held-{until}")
+}
+
+fn now() -> domain::Timestamp {
+    std::time::SystemTime::now().into()
 }
 
 /// A cluster and one kind of index in it.
@@ -86,7 +99,9 @@ impl Place<'_> {
         for (name, index) in answer.as_object().into_iter().flatten() {
             let number = name.strip_prefix(&alias).and_then(|rest| rest.strip_prefix('-'));
             if number.is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())) {
+                let held = |alias: &String| alias.strip_prefix(&format!("{name}-held-"))?.parse().ok();
                 all.push(Generation {
+                    held: index["aliases"].as_object().and_then(|aliases| aliases.keys().find_map(held)),
                     name: name.clone(),
                     stamp: Stamp::from_meta(&index["mappings"]["_meta"]),
                     live: !index["aliases"][alias.as_str()].is_null(),
@@ -101,8 +116,7 @@ impl Place<'_> {
 
     /// Makes an empty generation, writable but not live.
     pub(super) async fn create(&self, stamp: &Stamp) -> Result<String, Failure> {
-        let micros = domain::Timestamp::from(std::time::SystemTime::now()).timestamp_micros();
-        let name = format!("{}-{micros:016}", self.kind.alias(self.url));
+        let name = format!("{}-{:016}", self.kind.alias(self.url), now().timestamp_micros());
         let mut body: Value = serde_json::from_str(self.kind.definition)
             .map_err(|e| Failure::Unavailable(format!("the definition of {}: {e}", self.kind.name)))?;
         match self.url.replicas() {
@@ -130,11 +144,29 @@ impl Place<'_> {
                 actions.push(json!({"remove": {"index": old.name, "alias": writes(&old.name)}}));
             }
         }
+        for held in all.iter().filter(|g| g.live || g.name == name) {
+            if let Some(until) = held.held {
+                // Whoever finds it gone has been taken for dead.
+                let alias = held_alias(&held.name, until);
+                actions.push(json!({"remove": {"index": held.name, "alias": alias, "must_exist": true}}));
+            }
+        }
         // Readers see documents, not checkpoints.
         let documents = json!({"bool": {"must_not": {"term": {"doc_type": CHECKPOINT}}}});
         actions.push(json!({"add": {"index": name, "alias": alias, "filter": documents}}));
         actions.push(json!({"add": {"index": name, "alias": writes(name)}}));
         self.client.post("/_aliases", json!({"actions": actions})).await.map(|_| ())
+    }
+
+    /// Has nobody write to a live generation for a while, so that another one can become its equal and replace it.
+    pub(super) async fn hold(&self, name: &str) -> Result<Generation, Failure> {
+        let until = now().timestamp() + HELD;
+        let actions = json!([
+            {"remove": {"index": name, "alias": writes(name), "must_exist": true}},
+            {"add": {"index": name, "alias": held_alias(name, until)}},
+        ]);
+        self.client.post("/_aliases", json!({"actions": actions})).await?;
+        Ok(Generation { name: name.to_owned(), stamp: None, live: true, writable: false, held: Some(until) })
     }
 
     /// Removes generations for good.
@@ -171,11 +203,14 @@ impl Place<'_> {
         let all = self.list().await?;
         let mut live = all.iter().filter(|generation| generation.live);
         let Some(first) = live.next() else { return Ok(None) };
+        if first.held.is_some_and(|until| until > now().timestamp()) {
+            return Err(Failure::Unavailable(format!("{} is about to be replaced", first.name)));
+        }
         let rivals: Vec<String> = live.map(|rival| rival.name.clone()).collect();
-        if !rivals.is_empty() || !first.writable {
+        if !rivals.is_empty() || !first.writable || first.held.is_some() {
             self.go_live(&first.name, &all).await?;
             self.remove(&rivals).await?;
         }
-        Ok(Some(Generation { writable: true, ..first.clone() }))
+        Ok(Some(Generation { writable: true, held: None, ..first.clone() }))
     }
 }

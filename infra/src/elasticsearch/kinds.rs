@@ -61,6 +61,11 @@ impl Kind {
         KINDS.iter().find(|kind| kind.projection == projection)
     }
 
+    /// All kinds.
+    pub(super) fn all() -> &'static [Self] {
+        &KINDS
+    }
+
     /// The products.
     pub(super) fn products() -> &'static Self {
         &KINDS[0]

@@ -40,6 +40,9 @@ impl Open {
 impl ElasticsearchStore {
     /// Finds the index of a projection, or makes one when there is none or one that doesn't fit.
     pub(super) async fn prepare_one(&self, kind: &'static Kind, stamp: Stamp) -> Result<(), StoreError> {
+        if self.beside && self.opened(kind.projection).is_ok() {
+            return Ok(());
+        }
         let generation = match self.fitting(kind, &stamp).await? {
             Some(name) => name,
             None => self.renew(kind, &stamp).await?,

@@ -1,0 +1,150 @@
+//! How far searches can see, for processes that don't write the indices.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::elasticsearch::http::Method;
+use async_trait::async_trait;
+use domain::position::Seen;
+use projections::follower::{Checkpoints, Pace, Parked};
+use projections::store::{DeadLetters, StoreError};
+use serde_json::json;
+
+use super::checkpoints;
+use super::client::{Answer, Client, Failure};
+use super::generations::{Place, writes};
+use super::kinds::{CHECKPOINT, Kind};
+use super::url::ElasticsearchUrl;
+
+/// How often it looks while a query waits: what was applied is visible within this time, a read and a refresh.
+const AWAITED: Duration = Duration::from_millis(40);
+/// How often it looks otherwise.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The checkpoints in the live indices. While a query waits, it refreshes an index as soon as more was applied than is visible;
+/// otherwise it tells what the last refresh made visible.
+pub struct ElasticsearchCheckpoints {
+    client: Client,
+    url: ElasticsearchUrl,
+    letters: Option<Arc<dyn DeadLetters>>,
+    shards: u16,
+    known: Mutex<BTreeMap<&'static str, Known>>,
+}
+
+/// What is known of one live index.
+#[derive(Debug, Clone)]
+struct Known {
+    /// What to read it by.
+    index: String,
+    visible: Seen,
+}
+
+impl ElasticsearchCheckpoints {
+    /// The checkpoints of all projections that Elasticsearch holds, in a log of so many shards.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when no client can be made for the URL.
+    pub fn new(url: &ElasticsearchUrl, shards: u16) -> Result<Self, StoreError> {
+        let client = Client::new(url)?;
+        Ok(Self { client, url: url.clone(), letters: None, shards, known: Mutex::default() })
+    }
+
+    /// Tells what is parked, too.
+    #[must_use]
+    pub fn with_letters(mut self, letters: Arc<dyn DeadLetters>) -> Self {
+        self.letters = Some(letters);
+        self
+    }
+
+    async fn read(&self, now: bool) -> Result<Vec<(String, Seen)>, StoreError> {
+        let mut all = Vec::new();
+        for kind in Kind::all() {
+            // Only searches of products wait; the others show what they show.
+            let now = now && kind == Kind::products();
+            let seen = match self.read_one(kind, now).await {
+                // Replaced, or gone: another look tells.
+                Err(Failure::Lost(_)) => {
+                    self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(kind.projection);
+                    self.read_one(kind, now).await
+                }
+                read => read,
+            };
+            all.push((kind.projection.to_owned(), seen?));
+        }
+        Ok(all)
+    }
+
+    async fn read_one(&self, kind: &'static Kind, now: bool) -> Result<Seen, Failure> {
+        let mut known = self.known(kind).await?;
+        if now {
+            let applied = checkpoints::applied(&self.client, &known.index, self.shards).await?;
+            // Read before the refresh begins: all of it is visible afterwards.
+            if applied != known.visible {
+                self.client
+                    .ask(Method::Post, &format!("/{}/_refresh", known.index))
+                    .await
+                    .and_then(Answer::ok)?;
+                known.visible = applied;
+            }
+        } else {
+            known.visible = self.refreshed(&known.index).await?;
+        }
+        let visible = known.visible.clone();
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(kind.projection, known);
+        Ok(visible)
+    }
+
+    async fn known(&self, kind: &'static Kind) -> Result<Known, Failure> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(kind.projection).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let place = Place { client: &self.client, url: &self.url, kind };
+        let live = place.list().await?.into_iter().find(|generation| generation.live);
+        let live = live.ok_or_else(|| Failure::Unavailable(format!("there is no index {}", kind.name)))?;
+        // A generation loses its own alias when it is replaced, which is how that is noticed here.
+        let index = if live.writable { writes(&live.name) } else { live.name };
+        Ok(Known { index, visible: Seen::none(self.shards) })
+    }
+
+    /// The checkpoints as the last refresh shows them.
+    async fn refreshed(&self, index: &str) -> Result<Seen, Failure> {
+        let body = json!({"size": self.shards, "query": {"term": {"doc_type": CHECKPOINT}}});
+        let answer = self.client.post(&format!("/{index}/_search"), body).await?;
+        let mut seen = Seen::none(self.shards);
+        let hits = answer["hits"]["hits"].as_array().into_iter().flatten();
+        hits.filter_map(|hit| checkpoints::position(&hit["_source"])).for_each(|at| seen.advance(at));
+        Ok(seen)
+    }
+}
+
+#[async_trait]
+impl Checkpoints for ElasticsearchCheckpoints {
+    async fn visible(&self) -> Result<Vec<(String, Seen)>, StoreError> {
+        self.read(false).await
+    }
+
+    async fn visible_now(&self) -> Result<Vec<(String, Seen)>, StoreError> {
+        self.read(true).await
+    }
+
+    async fn changed(&self) {
+        // Elasticsearch tells nobody.
+        std::future::pending().await
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { idle: IDLE, awaited: AWAITED }
+    }
+
+    async fn parked(&self) -> Result<Vec<(String, Parked)>, StoreError> {
+        let mut all = Vec::new();
+        let Some(letters) = &self.letters else { return Ok(all) };
+        for kind in Kind::all() {
+            let (streams, events) = letters.parked(kind.projection).await?;
+            all.push((kind.projection.to_owned(), Parked { streams: streams.len() as u64, events }));
+        }
+        Ok(all)
+    }
+}
