@@ -141,7 +141,11 @@ impl Names {
         Ok(())
     }
 
-    async fn drop_schemas(&self) -> anyhow::Result<()> {
+    /// Removes the schemas and the roles only.
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses or doesn't answer.
+    pub async fn drop_schemas(&self) -> anyhow::Result<()> {
         use sqlx::{Connection as _, Executor as _};
         let mut db = sqlx::PgConnection::connect(&self.engines.postgres).await?;
         let like = format!("{}%", self.name);

@@ -66,6 +66,3 @@ impl SagaWork for SqliteSagaWork {
         read.await.map_err(unavailable)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -120,9 +120,7 @@ pub async fn a_subject_gets_one_key_however_many_come_first(factory: &dyn KeysFa
 
 /// Any text survives, and no nonce is used twice.
 pub async fn any_values_survive_until_the_key_is_destroyed(factory: &dyn KeysFactory) {
-    let seed = rand::random();
-    println!("seed {seed}");
-    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut rng = SmallRng::seed_from_u64(7);
     let keys = factory.open().await;
     for round in 0..20 {
         let subject = subject(&format!("any-{round}"));

@@ -5,6 +5,8 @@ pub mod history;
 pub mod keys;
 pub mod log_port;
 pub mod owners;
+pub mod read_models;
 pub mod read_store;
 pub mod repository;
+pub mod saga_work;
 pub mod search;

@@ -1,5 +1,7 @@
 //! The key store over PostgreSQL passes the contract of the port, and what only it can show.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

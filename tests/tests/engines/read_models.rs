@@ -1,1 +1,125 @@
-//! The read models' questions over PostgreSQL.
+//! The read models' questions and the sagas' work queue over PostgreSQL, followed as in a process where no projection runs.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::ports::clock::SystemClock;
+use domain::ports::feed::Feed;
+use domain::ports::log::LogReader;
+use infra::postgres::checkpoints::PostgresCheckpoints;
+use infra::postgres::read_models::PostgresReadModels;
+use infra::postgres::saga_work::PostgresSagaWork;
+use infra::postgres::{Database, PostgresReadStore, PostgresUrl};
+use infra::read_side::row_projections;
+use infra::tantivy::TantivySearch;
+use projections::follower::Follower;
+use projections::read_models::ReadModels;
+use projections::runner::{Runner, RunnerConfig, RunnerParts};
+use projections::search::Search;
+use projections::store::RowStore;
+use sagas::work::SagaWork;
+use tempfile::TempDir;
+use tests::contract::read_models::ReadModelsFactory;
+use tests::contract::saga_work::SagaWorkFactory;
+use tests::engines::{Names, engines};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// Read models in a schema, with the embedded search beside.
+struct Postgres {
+    url: PostgresUrl,
+    names: Names,
+    dir: TempDir,
+    running: Mutex<Vec<Running>>,
+}
+
+struct Running {
+    runners: Vec<Runner>,
+    follower: Arc<Follower>,
+    databases: Vec<Database>,
+}
+
+impl Postgres {
+    fn new() -> Self {
+        let names = Names::fresh(engines());
+        let url: PostgresUrl = engines().postgres.parse().unwrap();
+        let url = url.with_schema(names.name()).unwrap();
+        Self { url, names, dir: tempfile::tempdir().unwrap(), running: Mutex::default() }
+    }
+
+    async fn database(&self) -> Database {
+        Database::connect(&self.url).await.unwrap()
+    }
+}
+
+#[async_trait]
+impl ReadModelsFactory for Postgres {
+    async fn start(
+        &self,
+        feed: Arc<dyn Feed>,
+        log: Arc<dyn LogReader>,
+        shutdown: CancellationToken,
+    ) -> Arc<dyn ReadModels> {
+        let (writing, reading) = (self.database().await, self.database().await);
+        let store = Arc::new(PostgresReadStore::new(writing.clone()));
+        let search = Arc::new(TantivySearch::new(self.dir.path(), store.clone()));
+        let parts = |group, store, projections| RunnerParts {
+            group,
+            store,
+            projections,
+            feed: Arc::clone(&feed),
+            log: Arc::clone(&log),
+            clock: Arc::new(SystemClock),
+            config: RunnerConfig::default(),
+            shutdown: shutdown.clone(),
+        };
+        let rows = Runner::start(parts("rows", store, row_projections())).await.unwrap();
+        let documents = parts("search", search.clone(), vec![Arc::new(Search)]);
+        let documents = Runner::start(documents).await.unwrap();
+        let source = Arc::new(PostgresCheckpoints::start(reading.clone(), shutdown.clone()));
+        let shards = log.store().shards;
+        let follower = Arc::new(Follower::start(source, &row_projections(), shards, shutdown));
+        let marks = follower.watermarks().chain(documents.watermarks().to_vec());
+        let models = PostgresReadModels::new(reading.clone(), search, marks.collect::<Vec<_>>());
+        let running = Running { runners: vec![rows, documents], follower, databases: vec![writing, reading] };
+        self.running.lock().await.push(running);
+        Arc::new(models)
+    }
+
+    async fn remove(&self) {
+        for running in self.running.lock().await.drain(..) {
+            for runner in &running.runners {
+                runner.stopped().await;
+            }
+            running.follower.stopped().await;
+            for database in &running.databases {
+                database.close().await;
+            }
+        }
+        self.names.drop_schemas().await.unwrap();
+    }
+}
+
+#[async_trait]
+impl SagaWorkFactory for Postgres {
+    async fn fresh(&self) -> (Arc<dyn RowStore>, Arc<dyn SagaWork>) {
+        let database = self.database().await;
+        (Arc::new(PostgresReadStore::new(database.clone())), Arc::new(PostgresSagaWork::new(database)))
+    }
+
+    async fn remove(&self) {
+        self.names.drop_schemas().await.unwrap();
+    }
+}
+
+mod questions {
+    use super::*;
+    tests::read_models_contract!(Postgres::new());
+}
+
+mod saga_work {
+    use super::*;
+    tests::saga_work_contract!(Postgres::new());
+}

@@ -1,4 +1,12 @@
+//! The contract of [`SagaWork`] over the rows that the sagas' projection makes. [`saga_work_contract!`](crate::saga_work_contract) makes a
+//! test of every case; the cases are generic over a [`SagaWorkFactory`], so that every backend passes the same ones.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use chrono::Duration;
+use domain::Timestamp;
 use domain::aggregate::EventSet;
 use domain::event::RecordedEvent;
 use domain::money::{Currency, Money};
@@ -8,16 +16,15 @@ use domain::shop::payment::{PaymentEvent, PaymentRefundSettled, PaymentRefunded,
 use domain::stream::StreamId;
 use projections::model::Projection;
 use projections::store::{Batch, Move, Part, RowStore};
-use sagas::fulfilment::action::{Action, Outcome};
+use sagas::fulfilment::action::{Action, Lane, Outcome};
 use sagas::fulfilment::events::{
     Compensating, DeadlineCleared, DeadlineSet, FulfilmentEvent, StepFinished, StepRequested, Waiting,
     WaitingFor,
 };
 use sagas::fulfilment::steps::StepName;
 use sagas::projection::SagaProjection;
+use sagas::work::{SagaWork, StuckSaga};
 use uuid::Uuid;
-
-use super::*;
 
 const ORDER: Uuid = Uuid::from_u128(0x0195_0000_0000_7000_8000_0000_0000_0001);
 const PAYMENT: Uuid = Uuid::from_u128(0x0195_0000_0000_7000_8000_0000_0000_0002);
@@ -26,22 +33,29 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_timestamp(1_735_689_600 + seconds, 0).unwrap()
 }
 
+/// Makes empty stores.
+#[async_trait]
+pub trait SagaWorkFactory: Send + Sync {
+    /// An empty store and the work queue in it.
+    async fn fresh(&self) -> (Arc<dyn RowStore>, Arc<dyn SagaWork>);
+
+    /// Removes what was made.
+    async fn remove(&self) {}
+}
+
 struct Bench {
-    work: SqliteSagaWork,
-    store: Arc<SqliteReadStore>,
+    work: Arc<dyn SagaWork>,
+    store: Arc<dyn RowStore>,
     applied: u64,
-    versions: std::collections::HashMap<StreamId, u64>,
-    _dir: tempfile::TempDir,
+    versions: HashMap<StreamId, u64>,
 }
 
 impl Bench {
-    async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteReadStore::open(dir.path()).unwrap());
+    async fn new(factory: &dyn SagaWorkFactory) -> Self {
+        let (store, work) = factory.fresh().await;
         let projection: Arc<dyn Projection> = Arc::new(SagaProjection);
         store.prepare(&[projection], 1).await.unwrap();
-        let work = SqliteSagaWork::new(Arc::clone(&store));
-        Self { work, store, applied: 0, versions: std::collections::HashMap::new(), _dir: dir }
+        Self { work, store, applied: 0, versions: HashMap::new() }
     }
 
     /// Applies an event, decided at a second.
@@ -83,7 +97,7 @@ impl Bench {
 }
 
 fn started() -> FulfilmentEvent {
-    let golden = include_str!("../../../../sagas/tests/golden/fulfilment.started.v1.json");
+    let golden = include_str!("../../../sagas/tests/golden/fulfilment.started.v1.json");
     FulfilmentEvent::decode("fulfilment.started", golden).unwrap()
 }
 
@@ -91,9 +105,9 @@ fn finished(step: StepName, attempt: u32) -> FulfilmentEvent {
     FulfilmentEvent::StepFinished(StepFinished { step, attempt, outcome: Outcome::Accepted })
 }
 
-#[tokio::test]
-async fn work_is_open_between_its_two_events_and_in_its_lane() {
-    let mut bench = Bench::new().await;
+/// Work is open from the event that opens it to the one that closes it, in its own lane.
+pub async fn work_is_open_between_its_two_events_and_in_its_lane(factory: &dyn SagaWorkFactory) {
+    let mut bench = Bench::new(factory).await;
     bench.saga(started(), 0).await;
     for (step, action) in [
         (StepName::Lookup, Action::Lookup { provider_key: "k".into() }),
@@ -109,9 +123,9 @@ async fn work_is_open_between_its_two_events_and_in_its_lane() {
     assert_eq!(bench.due(Lane::Commands, 2).await, [""; 0]);
 }
 
-#[tokio::test]
-async fn a_close_that_is_applied_before_its_open_counts() {
-    let mut bench = Bench::new().await;
+/// A close that is applied before its open counts.
+pub async fn a_close_that_is_applied_before_its_open_counts(factory: &dyn SagaWorkFactory) {
+    let mut bench = Bench::new(factory).await;
     let refund_id = Uuid::from_u128(9);
     let settled = PaymentRefundSettled { order_id: ORDER, refund_id, provider_reference: "r".into() };
     let amount = Money::new(1, Currency::Usd);
@@ -130,10 +144,9 @@ async fn a_close_that_is_applied_before_its_open_counts() {
     assert_eq!(bench.due(Lane::Commands, 5).await, [""; 0]);
 }
 
-// proves: SAG-3
-#[tokio::test]
-async fn deadlines_are_due_when_their_time_comes_and_not_when_cleared() {
-    let mut bench = Bench::new().await;
+/// Deadlines are due when their time comes, and not when they were cleared.
+pub async fn deadlines_are_due_when_their_time_comes_and_not_when_cleared(factory: &dyn SagaWorkFactory) {
+    let mut bench = Bench::new(factory).await;
     bench.saga(started(), 0).await;
     for (name, seconds) in [("a", 10), ("b", 20)] {
         let set = DeadlineSet { name: name.into(), due_at: at(seconds) };
@@ -148,10 +161,9 @@ async fn deadlines_are_due_when_their_time_comes_and_not_when_cleared() {
     assert_eq!(bench.due(Lane::Commands, 30).await, ["deadline/a"]);
 }
 
-// proves: SAG-4
-#[tokio::test]
-async fn a_saga_without_work_and_without_a_reason_is_stuck() {
-    let mut bench = Bench::new().await;
+/// A saga without open work and without a reason to wait is stuck.
+pub async fn a_saga_without_work_and_without_a_reason_is_stuck(factory: &dyn SagaWorkFactory) {
+    let mut bench = Bench::new(factory).await;
     bench.saga(started(), 0).await;
     let action = Action::ConfirmStock;
     bench
@@ -175,4 +187,28 @@ async fn a_saga_without_work_and_without_a_reason_is_stuck() {
     let due = at(4) + Duration::seconds(1);
     bench.saga(FulfilmentEvent::DeadlineSet(DeadlineSet { name: "x".into(), due_at: due }), 4).await;
     assert_eq!(bench.work.stuck(10).await, Ok(Vec::new()));
+}
+
+/// Makes a test of every case of the contract.
+#[macro_export]
+macro_rules! saga_work_contract {
+    ($factory:expr) => {
+        $crate::saga_work_contract!(@cases $factory;
+            work_is_open_between_its_two_events_and_in_its_lane,
+            a_close_that_is_applied_before_its_open_counts,
+            deadlines_are_due_when_their_time_comes_and_not_when_cleared,
+            a_saga_without_work_and_without_a_reason_is_stuck
+        );
+    };
+    (@cases $factory:expr; $($case:ident),+) => {
+        $(
+            // proves: SAG-3, SAG-4
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let factory = $factory;
+                $crate::contract::saga_work::$case(&factory).await;
+                $crate::contract::saga_work::SagaWorkFactory::remove(&factory).await;
+            }
+        )+
+    };
 }

@@ -1,0 +1,365 @@
+//! The contract of [`ReadModels`], together with the runners that fill them. [`read_models_contract!`](crate::read_models_contract) makes
+//! a test of every case; the cases are generic over a [`ReadModelsFactory`], so that every backend passes the same ones.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::ports::feed::{FanOut, Feed};
+use domain::ports::log::{EventLog, LogReader};
+use domain::position::{Position, Seen, Shard, SyncToken};
+use domain::shop::product::ProductCommand;
+use domain::stream::StreamId;
+use infra::feed::InProcessFeed;
+use infra::sqlite::log::SqliteLog;
+use projections::read_models::{
+    EventFilter, Model, OrderFilter, Page, ProductFilter, ProductSort, ReadError, ReadModels,
+};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::history::{History, Story, details, stream, usd};
+
+const SHARDS: u16 = 4;
+const WAIT: Duration = Duration::from_secs(20);
+
+const MODELS: [Model; 8] = [
+    Model::Products,
+    Model::Search,
+    Model::Inventory,
+    Model::Orders,
+    Model::Payments,
+    Model::Shipments,
+    Model::Users,
+    Model::Events,
+];
+
+const STORIES: [Story; 4] = [Story::Delivered, Story::Paid, Story::Declined, Story::OutOfStock];
+
+/// Starts empty read models.
+#[async_trait]
+pub trait ReadModelsFactory: Send + Sync {
+    /// Read models that follow the feed until the shutdown.
+    async fn start(
+        &self,
+        feed: Arc<dyn Feed>,
+        log: Arc<dyn LogReader>,
+        shutdown: CancellationToken,
+    ) -> Arc<dyn ReadModels>;
+
+    /// Waits until what was started has ended, and removes it.
+    async fn remove(&self);
+}
+
+/// A log, its feed and read models over it.
+struct World {
+    log: Arc<SqliteLog>,
+    history: History,
+    published: usize,
+    _dir: TempDir,
+}
+
+struct Running {
+    models: Arc<dyn ReadModels>,
+    feed: Arc<InProcessFeed>,
+    shutdown: CancellationToken,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Arc::new(SqliteLog::open(dir.path(), SHARDS).unwrap());
+        let history = History::new(log.clone() as Arc<dyn EventLog>);
+        Self { log, history, published: 0, _dir: dir }
+    }
+
+    async fn start(&mut self, factory: &dyn ReadModelsFactory) -> Running {
+        let feed = Arc::new(InProcessFeed::open(self.log.clone()).await.unwrap());
+        self.published = self.history.frames.len();
+        let shutdown = CancellationToken::new();
+        let models = factory.start(feed.clone(), self.log.clone(), shutdown.clone()).await;
+        Running { models, feed, shutdown }
+    }
+
+    /// Hands new frames to the feed, as an owner does right after deciding them.
+    fn publish(&mut self, running: &Running) {
+        for frame in &self.history.frames[self.published..] {
+            running.feed.publish(Arc::clone(frame));
+        }
+        self.published = self.history.frames.len();
+    }
+
+    /// A token of everything decided so far.
+    fn token(&self) -> SyncToken {
+        let mut token = SyncToken::default();
+        self.history.heads().into_iter().filter(|head| head.n > 0).for_each(|head| token.add(head));
+        token
+    }
+}
+
+impl Running {
+    async fn caught_up(&self, token: &SyncToken) {
+        for model in MODELS {
+            self.models.wait_for(model, token, WAIT).await.unwrap();
+        }
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// A query that waits for a command's position sees what the command did, in the rows and in the search.
+pub async fn a_query_with_a_token_sees_what_the_token_names(factory: &dyn ReadModelsFactory) {
+    let mut world = World::new();
+    let running = world.start(factory).await;
+    for n in 0..30 {
+        let id = world.history.product(details(n), 1_000).await;
+        world.publish(&running);
+        let token = SyncToken::of(world.history.events.last().unwrap().position);
+        running.models.wait_for(Model::Products, &token, WAIT).await.unwrap();
+        assert!(running.models.product("default", id).await.unwrap().is_some());
+        running.models.wait_for(Model::Search, &token, WAIT).await.unwrap();
+        let page = Page { after: None, limit: 100 };
+        let filter = ProductFilter::default();
+        let hits =
+            running.models.search("default", "thing", &filter, ProductSort::Created, &page).await.unwrap();
+        assert_eq!(hits.total, n as u64 + 1);
+        assert!(hits.page.items.iter().any(|product| product.id == id));
+    }
+    running.stop().await;
+}
+
+/// A query whose token nothing covers gives up.
+pub async fn a_token_beyond_the_head_is_stale(factory: &dyn ReadModelsFactory) {
+    let mut world = World::new();
+    let running = world.start(factory).await;
+    let token = SyncToken::of(Position { shard: Shard(1), n: 1_000 });
+    for model in MODELS {
+        let answer = running.models.wait_for(model, &token, Duration::from_millis(20)).await;
+        assert!(matches!(answer, Err(ReadError::Stale { .. })), "{model:?}");
+    }
+    running.stop().await;
+}
+
+/// Every question is answered from the rows of every projection.
+pub async fn questions_are_answered_from_rows(factory: &dyn ReadModelsFactory) {
+    let mut world = World::new();
+    let orders = world.history.shop(&STORIES).await;
+    let running = world.start(factory).await;
+    running.caught_up(&world.token()).await;
+    let models = &running.models;
+
+    let delivered = models.order("default", orders[0]).await.unwrap().unwrap();
+    assert_eq!((delivered.status.as_str(), delivered.total), ("completed", usd(3_000)));
+    assert_eq!(delivered.items.iter().map(|l| (l.line, l.quantity)).collect::<Vec<_>>(), [(1, 2), (2, 1)]);
+    let (paid, sent) = (delivered.payment.unwrap(), delivered.shipment.unwrap());
+    assert_eq!((paid.status.as_str(), sent.status.as_str()), ("partially_refunded", "delivered"));
+    let payment = models.payment("default", paid.id).await.unwrap().unwrap();
+    assert_eq!((payment.captured, payment.refunded, payment.order_id), (usd(3_000), usd(500), orders[0]));
+    assert!(payment.refunds.len() == 1 && payment.refunds[0].settled);
+    let shipment = models.shipment("default", sent.id).await.unwrap().unwrap();
+    assert_eq!(shipment.carrier_reference.as_deref(), Some("car_1"));
+    let declined = models.order("default", orders[2]).await.unwrap().unwrap();
+    assert_eq!(
+        (declined.status.as_str(), declined.reason.as_deref()),
+        ("cancelled", Some("payment_declined"))
+    );
+    assert_eq!(declined.payment.unwrap().status, "declined");
+    assert!(declined.shipment.is_none());
+    let sold_out = models.order("default", orders[3]).await.unwrap().unwrap();
+    assert!(sold_out.payment.is_none() && sold_out.reason.as_deref() == Some("out_of_stock"));
+    assert!(models.order("other", orders[0]).await.unwrap().is_none());
+    let user = models.user("default", delivered.customer_id).await.unwrap().unwrap();
+    assert_eq!((user.name.as_text(), user.version), ("v1.other", 2));
+
+    let (all, page) = (ProductFilter::default(), Page { after: None, limit: 9 });
+    let products = models.products("default", &all, ProductSort::Name, &page).await.unwrap();
+    assert_eq!(products.items.len(), 4);
+    assert_eq!(products.items[0].name, "Crème brûlée torch");
+    let stock = models.stock("default", &[products.items[0].id, products.items[1].id]).await.unwrap();
+    assert_eq!(stock.iter().filter(|s| s.warehouse == "main").count(), 2);
+
+    let mine = OrderFilter { customer_id: Some(delivered.customer_id), status: None };
+    let page = Page { after: None, limit: 10 };
+    let listed = models.orders("default", &mine, &page).await.unwrap();
+    assert_eq!(listed.items.iter().map(|o| o.id).collect::<Vec<_>>(), [orders[0]]);
+    running.stop().await;
+}
+
+/// Pages of any size, put together, are the whole list in every order; a foreign cursor is refused.
+pub async fn pages_of_rows_put_together_are_the_whole_list(factory: &dyn ReadModelsFactory) {
+    let mut world = World::new();
+    let orders = world.history.shop(&[STORIES, STORIES].concat()).await;
+    for n in 0..20 {
+        world.history.product(details(n), 100 * (n % 3) + 100).await;
+    }
+    let running = world.start(factory).await;
+    running.caught_up(&world.token()).await;
+    let models = &running.models;
+    for limit in [1, 3, 8] {
+        let mut page = Page { after: None, limit };
+        let mut found = Vec::new();
+        loop {
+            let listed = models.orders("default", &OrderFilter::default(), &page).await.unwrap();
+            assert!(listed.items.len() <= limit && listed.items.iter().all(|order| !order.items.is_empty()));
+            found.extend(listed.items.into_iter().map(|order| order.id));
+            page.after = listed.next;
+            if page.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, orders);
+    }
+    let sorts = [ProductSort::Created, ProductSort::PriceAsc, ProductSort::PriceDesc, ProductSort::Name];
+    for sort in sorts {
+        let filter = ProductFilter::default();
+        let whole =
+            models.products("default", &filter, sort, &Page { after: None, limit: 100 }).await.unwrap().items;
+        assert_eq!(whole.len(), 24);
+        let mut page = Page { after: None, limit: 5 };
+        let mut found = Vec::new();
+        loop {
+            let listed = models.products("default", &filter, sort, &page).await.unwrap();
+            found.extend(listed.items);
+            page.after = listed.next;
+            if page.after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, whole, "{sort:?}");
+        // The search, asked for everything in the same order, agrees.
+        let hits =
+            models.search("default", "", &filter, sort, &Page { after: None, limit: 100 }).await.unwrap();
+        assert_eq!(hits.page.items, whole, "{sort:?}");
+    }
+    let broken = Page { after: Some("x".into()), limit: 5 };
+    let orders = models.orders("default", &OrderFilter::default(), &broken).await;
+    assert_eq!(orders.unwrap_err(), ReadError::BadCursor);
+    let products = models.products("default", &ProductFilter::default(), ProductSort::Created, &broken).await;
+    assert_eq!(products.unwrap_err(), ReadError::BadCursor);
+    running.stop().await;
+}
+
+/// Auditors see the events up to the heads that they pinned, whatever is decided meanwhile.
+pub async fn auditors_page_through_pinned_heads(factory: &dyn ReadModelsFactory) {
+    let mut world = World::new();
+    world.history.shop(&STORIES).await;
+    let other = StreamId::new("other", "product", Uuid::now_v7());
+    world.history.decide(&other, ProductCommand::Create { details: details(1), price: usd(1) }).await;
+    let running = world.start(factory).await;
+    running.caught_up(&world.token()).await;
+    let models = &running.models;
+    let heads: Seen = models.seen(Model::Events);
+    let before = world.history.events.len();
+    world.history.shop(&STORIES).await;
+    world.publish(&running);
+    running.caught_up(&world.token()).await;
+
+    let mut expected: Vec<_> = world.history.events[..before].to_vec();
+    expected.retain(|event| event.stream.tenant() == "default");
+    expected.sort_by_key(|event| event.position);
+    let mut from = Position { shard: Shard(0), n: 0 };
+    let mut found = Vec::new();
+    loop {
+        let page = models.events("default", &EventFilter::default(), from, &heads, 7).await.unwrap();
+        let Some(last) = page.last() else { break };
+        from = Position { shard: last.position.shard, n: last.position.n + 1 };
+        found.extend(page);
+    }
+    assert_eq!(found, expected);
+
+    // Inclusive, and on through the later shards.
+    let middle = expected[expected.len() / 2].position;
+    let rest = models.events("default", &EventFilter::default(), middle, &heads, 1_000).await.unwrap();
+    assert_eq!(rest, expected[expected.len() / 2..]);
+    let paid = EventFilter { event_type: Some("order.paid".into()), ..EventFilter::default() };
+    assert_eq!(
+        models.events("default", &paid, Position { shard: Shard(0), n: 1 }, &heads, 100).await.unwrap().len(),
+        2
+    );
+    let one = EventFilter { correlation_id: Some(expected[5].correlation_id), ..EventFilter::default() };
+    let found =
+        models.events("default", &one, Position { shard: Shard(0), n: 1 }, &heads, 100).await.unwrap();
+    assert!(found.contains(&expected[5]));
+    let nobody = EventFilter { actor: Some("user:x".into()), ..EventFilter::default() };
+    assert!(
+        models
+            .events("default", &nobody, Position { shard: Shard(0), n: 1 }, &heads, 100)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    running.stop().await;
+}
+
+/// Values that no row can hold find nothing, and are no fault of the storage.
+pub async fn odd_values_find_nothing(factory: &dyn ReadModelsFactory) {
+    let mut world = World::new();
+    world.history.shop(&STORIES).await;
+    let running = world.start(factory).await;
+    running.caught_up(&world.token()).await;
+    let models = &running.models;
+    let page = Page { after: None, limit: 10 };
+    for odd in ["\0", "a\0b", "", "' OR true --", "\u{10ffff}", "%"] {
+        let filter = OrderFilter { customer_id: None, status: Some(odd.into()) };
+        assert!(models.orders("default", &filter, &page).await.unwrap().items.is_empty(), "{odd:?}");
+        let filter = ProductFilter { category: Some(odd.into()), ..ProductFilter::default() };
+        let found = models.products("default", &filter, ProductSort::Name, &page).await.unwrap();
+        assert!(found.items.is_empty(), "{odd:?}");
+        assert!(models.order(odd, Uuid::now_v7()).await.unwrap().is_none(), "{odd:?}");
+        let odd_stream = StreamId::new("default", "product", odd);
+        assert!(!models.is_parked(Model::Products, &odd_stream).await.unwrap(), "{odd:?}");
+        assert!(models.stream_events(&odd_stream, 0, 10).await.unwrap().is_empty(), "{odd:?}");
+    }
+    let whole =
+        ProductFilter { min_price: Some(i64::MIN), max_price: Some(i64::MAX), ..ProductFilter::default() };
+    assert_eq!(models.products("default", &whole, ProductSort::Name, &page).await.unwrap().items.len(), 4);
+    assert!(models.stock("default", &[]).await.unwrap().is_empty());
+    running.stop().await;
+}
+
+/// A stream with an event that can't be read is parked in what reads it, and nowhere else; auditors see its events.
+pub async fn a_parked_stream_is_told_of(factory: &dyn ReadModelsFactory) {
+    let mut world = World::new();
+    let poisoned = stream("product", Uuid::now_v7());
+    world.history.forge(&poisoned, "product.created", "{\"nonsense\":true}").await;
+    let sound = world.history.product(details(1), 100).await;
+    let running = world.start(factory).await;
+    running.caught_up(&world.token()).await;
+    for (model, parked) in [(Model::Products, true), (Model::Search, true), (Model::Events, false)] {
+        assert_eq!(running.models.is_parked(model, &poisoned).await.unwrap(), parked, "{model:?}");
+        assert!(!running.models.is_parked(model, &stream("product", sound)).await.unwrap());
+    }
+    let events = running.models.stream_events(&poisoned, 0, 10).await.unwrap();
+    assert_eq!(events.iter().map(|e| e.data.as_str()).collect::<Vec<_>>(), ["{\"nonsense\":true}"]);
+    running.stop().await;
+}
+
+/// Makes a test of every case of the contract.
+#[macro_export]
+macro_rules! read_models_contract {
+    ($factory:expr) => {
+        $crate::read_models_contract!(@cases $factory;
+            a_query_with_a_token_sees_what_the_token_names,
+            a_token_beyond_the_head_is_stale,
+            questions_are_answered_from_rows,
+            pages_of_rows_put_together_are_the_whole_list,
+            auditors_page_through_pinned_heads,
+            odd_values_find_nothing,
+            a_parked_stream_is_told_of
+        );
+    };
+    (@cases $factory:expr; $($case:ident),+) => {
+        $(
+            // proves: QRY-1, ORD-1, CAT-1, INV-3, AUD-1
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let factory = $factory;
+                $crate::contract::read_models::$case(&factory).await;
+                $crate::contract::read_models::ReadModelsFactory::remove(&factory).await;
+            }
+        )+
+    };
+}
