@@ -18,10 +18,10 @@ use projections::model::Projection;
 use projections::search::Search;
 use projections::store::{RowStore, StoreError};
 
-pub use self::report::{Hex, Phase, RebuildProgress, RebuildReport};
+pub use self::report::{Difference, Hex, Phase, RebuildProgress, RebuildReport, RowDifference};
 use crate::feed::find_heads;
 use crate::read_side::row_projections;
-use crate::sqlite::read_store::{OpenReadStoreError, SqliteReadStore, remove};
+use crate::sqlite::read_store::{OpenReadStoreError, SqliteReadStore, TableDifference, remove};
 use crate::tantivy::{SEARCH_DIR, TantivySearch};
 
 const FRESH_FILE: &str = "read.rebuild.db";
@@ -48,6 +48,12 @@ pub enum RebuildError {
     /// A projection fails on too many streams: it is at fault itself.
     #[error("the projection {0} {1}")]
     Stopped(&'static str, String),
+    /// Another rebuild of the same read models is running.
+    #[error("another rebuild is running")]
+    Busy,
+    /// There is nothing to go back to.
+    #[error("the projection {0} has no previous generation")]
+    NoPrevious(String),
     /// A file can't be moved or removed.
     #[error("can't move what was built into place: {0}")]
     Io(#[from] std::io::Error),
@@ -148,7 +154,10 @@ impl Work<'_> {
                 events: self.events(),
                 parked: lane.parked_events(),
                 rows: tables.iter().map(|t| t.rows).sum(),
-                differing_rows: tables.iter().map(|t| t.differing).sum(),
+                differing_rows: tables.iter().map(TableDifference::differing).sum(),
+                only_live: tables.iter().map(|t| t.only_live).sum(),
+                only_built: tables.iter().map(|t| t.only_built).sum(),
+                examples: tables.into_iter().flat_map(|t| t.examples).collect(),
                 digest_before: before,
                 digest_after: after,
             });
@@ -184,6 +193,9 @@ impl Work<'_> {
             parked: built.lanes().iter().map(|lane| lane.parked_events()).sum(),
             rows: after.len() as u64,
             differing_rows: (only_before + changed) as u64,
+            only_live: only_before as u64,
+            only_built: after.keys().filter(|key| !before.contains_key(*key)).count() as u64,
+            examples: Vec::new(),
             digest_before: live.digest(&projection).await?,
             digest_after: fresh.digest(&projection).await?,
         };

@@ -7,6 +7,7 @@ pub mod contract;
 pub mod elasticsearch;
 pub mod engines;
 pub mod faults;
+pub mod postgres;
 pub mod proxy;
 pub mod read_side;
 pub mod server;

@@ -43,7 +43,6 @@ impl Database {
     }
 
     /// The same database through connections whose commits wait for no disk: for rows that are built anew when they are lost.
-    #[expect(dead_code, reason = "for rebuilds")]
     pub(super) fn unsynced(&self) -> Result<Self, StoreError> {
         let options = options(&self.url)?.options([("synchronous_commit", "off")]);
         let writes = pool(WRITERS).connect_lazy_with(options);

@@ -6,6 +6,7 @@ mod database;
 pub mod keys;
 pub mod read_models;
 pub mod read_store;
+pub mod rebuild;
 pub mod saga_work;
 pub mod secrets;
 mod url;

@@ -69,7 +69,6 @@ impl PostgresReadStore {
     }
 
     /// The same for generations that are being filled.
-    #[expect(dead_code, reason = "for rebuilds")]
     pub(super) fn filling(database: Database, generations: HashMap<&'static str, i32>) -> Self {
         Self { database, target: Target::Filling(Arc::new(generations)), known: Arc::default() }
     }
@@ -134,7 +133,7 @@ impl PostgresReadStore {
     }
 
     /// Positions of a generation's checkpoints.
-    async fn seen(
+    pub(super) async fn seen(
         &self,
         conn: &mut PgConnection,
         projection: &str,

@@ -53,7 +53,13 @@ pub struct RebuildReport {
     pub rows: u64,
     /// Keys whose live row differed from the built one, or that only one side had.
     pub differing_rows: u64,
-    /// The digest of the live rows, SHA-256, lower-case hex in JSON.
+    /// Of these, keys that only the live rows had.
+    pub only_live: u64,
+    /// Of these, keys that only the built rows have.
+    pub only_built: u64,
+    /// Some of the differing rows.
+    pub examples: Vec<RowDifference>,
+    /// The digest of the live rows, SHA-256, lower-case hex in JSON; zeros when they couldn't be compared, being of another version.
     #[serde(serialize_with = "hex")]
     pub digest_before: Hash,
     /// The digest of the built rows.
@@ -61,8 +67,34 @@ pub struct RebuildReport {
     pub digest_after: Hash,
 }
 
+/// A row that differed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RowDifference {
+    /// The table, or index.
+    pub table: &'static str,
+    /// The values of its key, separated by `/`.
+    pub key: String,
+    /// How it differed.
+    pub difference: Difference,
+}
+
+/// How a row differed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    /// Only the live rows had it.
+    OnlyLive,
+    /// Only the built rows have it.
+    OnlyBuilt,
+    /// Both have it, with other contents.
+    Changed {
+        /// The columns that differ; empty when that isn't known.
+        columns: Vec<String>,
+    },
+}
+
 impl RebuildReport {
-    /// Whether the live rows were what the log says.
+    /// Whether the live rows were what the log says; `false` when there were none to compare with.
     #[must_use]
     pub fn equal(&self) -> bool {
         self.digest_before == self.digest_after

@@ -1,3 +1,4 @@
 //! The read store's contract over PostgreSQL and Elasticsearch.
 
 mod elasticsearch;
+mod postgres;

@@ -152,7 +152,11 @@ pub(super) async fn prepare(
 }
 
 /// Whether a generation was made for this version of the projection.
-async fn fits(conn: &mut PgConnection, projection: &dyn Projection, generation: i32) -> sqlx::Result<bool> {
+pub(in crate::postgres) async fn fits(
+    conn: &mut PgConnection,
+    projection: &dyn Projection,
+    generation: i32,
+) -> sqlx::Result<bool> {
     let made: Option<(i32, String)> =
         sqlx::query_as("SELECT version, shape FROM generations WHERE projection = $1 AND generation = $2")
             .bind(projection.name())
@@ -237,6 +241,20 @@ pub(in crate::postgres) async fn index(
         indexes(projection)
     );
     run(conn, &ddl).await?;
+    Ok(())
+}
+
+/// Tells the planner what is in a generation that was filled at one go.
+pub(in crate::postgres) async fn analyze(
+    conn: &mut PgConnection,
+    schema: &str,
+    projection: &dyn Projection,
+    generation: i32,
+) -> sqlx::Result<()> {
+    let physical = physical(schema, projection.name(), generation);
+    for table in projection.tables() {
+        run(conn, &format!("ANALYZE {physical}.\"{}\"", table.name)).await?;
+    }
     Ok(())
 }
 

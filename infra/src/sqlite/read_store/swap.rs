@@ -4,22 +4,39 @@ use std::path::Path;
 use std::sync::Arc;
 
 use projections::model::Projection;
+use projections::rows::ColumnKind;
 use projections::store::StoreError;
 use rusqlite::Connection;
 
 use super::digest::columns;
 use super::schema::key_list;
 use super::{SqliteReadStore, unavailable};
+use crate::rebuild::{Difference, RowDifference};
+
+/// Rows shown per table.
+const EXAMPLES: usize = 5;
 
 /// How a table differs from the one built beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableDifference {
-    /// The table.
-    pub table: &'static str,
     /// Rows of the one built beside it.
     pub rows: u64,
-    /// Keys whose rows differ, or that only one of the two has.
-    pub differing: u64,
+    /// Keys that only the live one has.
+    pub only_live: u64,
+    /// Keys that only the other one has.
+    pub only_built: u64,
+    /// Keys whose rows differ.
+    pub changed: u64,
+    /// Some of these.
+    pub examples: Vec<RowDifference>,
+}
+
+impl TableDifference {
+    /// All rows that differ.
+    #[must_use]
+    pub fn differing(&self) -> u64 {
+        self.only_live + self.only_built + self.changed
+    }
 }
 
 impl SqliteReadStore {
@@ -91,21 +108,51 @@ fn differences(conn: &Connection, projection: &dyn Projection) -> rusqlite::Resu
     for table in projection.tables() {
         let columns: Vec<String> = columns(table).iter().map(|(name, _)| format!("\"{name}\"")).collect();
         let (all, key, name) = (columns.join(", "), key_list(table), table.name);
-        let only = |a: &str, b: &str| {
-            format!(
-                "SELECT {key} FROM (SELECT {all} FROM {a}.\"{name}\" EXCEPT SELECT {all} FROM {b}.\"{name}\")"
-            )
+        let shown: Vec<String> = table.key.iter().map(|key| shown(key.name, key.kind)).collect();
+        let shown = shown.join(" || '/' || ");
+        let except = |list: &str, a: &str, b: &str| {
+            format!("SELECT {list} FROM {a}.\"{name}\" EXCEPT SELECT {list} FROM {b}.\"{name}\"")
         };
-        let differing =
-            format!("SELECT count(*) FROM ({} UNION {})", only("main", "fresh"), only("fresh", "main"));
-        let rows = format!("SELECT count(*) FROM fresh.\"{name}\"");
+        let (live, built) = (except(&key, "main", "fresh"), except(&key, "fresh", "main"));
+        // In both, and not the same.
+        let changed = format!(
+            "SELECT {key} FROM ({}) INTERSECT SELECT {key} FROM fresh.\"{name}\"",
+            except(&all, "main", "fresh")
+        );
+        let count = |sql: &str| -> rusqlite::Result<u64> {
+            conn.query_row(&format!("SELECT count(*) FROM ({sql})"), [], |row| row.get(0))
+        };
+        let mut examples = Vec::new();
+        for (sql, difference) in [
+            (&live, Difference::OnlyLive),
+            (&built, Difference::OnlyBuilt),
+            (&changed, Difference::Changed { columns: Vec::new() }),
+        ] {
+            let limit = EXAMPLES - examples.len();
+            let mut statement =
+                conn.prepare(&format!("SELECT {shown} FROM ({sql}) ORDER BY 1 LIMIT {limit}"))?;
+            for key in statement.query_map([], |row| row.get(0))? {
+                examples.push(RowDifference { table: name, key: key?, difference: difference.clone() });
+            }
+        }
         found.push(TableDifference {
-            table: name,
-            rows: conn.query_row(&rows, [], |row| row.get(0))?,
-            differing: conn.query_row(&differing, [], |row| row.get(0))?,
+            rows: count(&format!("SELECT 1 FROM fresh.\"{name}\""))?,
+            only_live: count(&live)?,
+            only_built: count(&built)?,
+            changed: count(&changed)?,
+            examples,
         });
     }
     Ok(found)
+}
+
+/// A key's column, for people.
+fn shown(name: &str, kind: ColumnKind) -> String {
+    if kind != ColumnKind::Uuid {
+        return format!("\"{name}\"");
+    }
+    let part = |from: u8, count: u8| format!("substr(lower(hex(\"{name}\")), {from}, {count})");
+    [part(1, 8), part(9, 4), part(13, 4), part(17, 4), part(21, 12)].join(" || '-' || ")
 }
 
 fn replace_rows(conn: &Connection, projection: &dyn Projection) -> rusqlite::Result<()> {

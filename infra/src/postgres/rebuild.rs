@@ -1,0 +1,331 @@
+//! Rebuild beside the live read models, while servers run.
+//!
+//! A new generation of a projection's tables is filled from the log, all shards in parallel, never past what the live one has seen.
+//! Then the live one is held for a moment, the new one is brought to exactly its positions, and a snapshot is taken in which both are
+//! compared, row by row, while the live one goes on. At last it is held again, the new one catches up, and the views are swapped in
+//! that transaction. The old generation stays for a [`rollback`]. Runners notice a swap by themselves and go on from the checkpoints of
+//! the generation that is live then. A crash leaves at most an unfinished generation, which the next rebuild removes.
+
+mod compare;
+mod fill;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::merkle::Hash;
+use domain::ports::log::LogReader;
+use domain::position::{Position, Seen};
+use projections::model::Projection;
+use projections::store::{DeadLetters as _, RowStore as _, StoreError};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+
+use self::compare::{Differences, differences};
+use self::fill::Fill;
+use super::Database;
+use super::read_store::schema::{self, Live, physical};
+use super::read_store::{PostgresReadStore, digest, snapshot, unavailable};
+use crate::feed::find_heads;
+use crate::read_side::row_projections;
+use crate::rebuild::{Phase, RebuildError, RebuildProgress, RebuildReport};
+
+/// The live one isn't held before this few events are missing.
+const CLOSE: u64 = 2_000;
+/// After so many rounds it is held anyway: it may be faster than the rebuild.
+const ROUNDS: usize = 10;
+/// How long the transaction that holds the live one may wait for the last events.
+const HELD: &str = "SET LOCAL idle_in_transaction_session_timeout = '60s'";
+
+/// Rebuilds the named row projections, or all when none is named, from the log.
+///
+/// # Errors
+/// [`RebuildError`]; the live projections are as they were, but for those already swapped.
+pub async fn rebuild(
+    database: &Database,
+    wanted: &[String],
+    log: Arc<dyn LogReader>,
+    progress: &mut (dyn FnMut(RebuildProgress) + Send),
+) -> Result<Vec<RebuildReport>, RebuildError> {
+    rebuild_with(database, row_projections(), wanted, log, progress).await
+}
+
+/// The same for other row projections than Tillstream's own.
+///
+/// # Errors
+/// [`RebuildError`].
+pub async fn rebuild_with(
+    database: &Database,
+    mut rows: Vec<Arc<dyn Projection>>,
+    wanted: &[String],
+    log: Arc<dyn LogReader>,
+    progress: &mut (dyn FnMut(RebuildProgress) + Send),
+) -> Result<Vec<RebuildReport>, RebuildError> {
+    check_names(&rows, wanted)?;
+    rows.retain(|p| wanted.is_empty() || wanted.iter().any(|w| w == p.name()));
+    PostgresReadStore::new(database.clone()).migrate().await?;
+    let only_one = OnlyOne::take(database).await?;
+    let work = Work { database: database.clone(), unsynced: database.unsynced()?, log };
+    let reports = work.run(&rows, progress).await;
+    work.unsynced.writes().close().await;
+    only_one.release().await;
+    reports
+}
+
+/// Lets the views show the previous generation again; runners then bring it up to date. Doing it twice undoes it.
+///
+/// # Errors
+/// [`RebuildError::NoPrevious`] when there is none.
+pub async fn rollback(database: &Database, projection: &str) -> Result<(), RebuildError> {
+    let rows = row_projections();
+    check_names(&rows, &[projection.to_owned()])?;
+    let mut tx = database.writes().begin().await.map_err(unavailable)?;
+    schema::lock(&mut tx, database.schema()).await.map_err(unavailable)?;
+    let live = schema::live(&mut tx, projection, true).await.map_err(unavailable)?;
+    let previous = live.and_then(|live| live.previous);
+    let previous = previous.ok_or_else(|| RebuildError::NoPrevious(projection.to_owned()))?;
+    schema::make_live(&mut tx, database.schema(), projection, previous).await.map_err(unavailable)?;
+    tx.commit().await.map_err(unavailable)?;
+    Ok(())
+}
+
+fn check_names(rows: &[Arc<dyn Projection>], wanted: &[String]) -> Result<(), RebuildError> {
+    let all: Vec<&str> = rows.iter().map(|p| p.name()).collect();
+    match wanted.iter().find(|name| !all.contains(&name.as_str())) {
+        Some(unknown) => Err(RebuildError::UnknownProjection(unknown.clone(), all.join(", "))),
+        None => Ok(()),
+    }
+}
+
+/// One rebuild at a time: a lock of a session, which ends with its connection.
+struct OnlyOne(PgConnection);
+
+impl OnlyOne {
+    async fn take(database: &Database) -> Result<Self, RebuildError> {
+        let conn = database.writes().acquire().await.map_err(unavailable)?;
+        let mut conn = conn.detach();
+        let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
+            .bind(format!("tillstream rebuild {}", database.schema()))
+            .fetch_one(&mut conn)
+            .await
+            .map_err(unavailable)?;
+        if taken { Ok(Self(conn)) } else { Err(RebuildError::Busy) }
+    }
+
+    async fn release(self) {
+        if let Err(error) = self.0.close().await {
+            tracing::debug!(%error, "the connection that held the rebuild's lock ended first");
+        }
+    }
+}
+
+struct Work {
+    database: Database,
+    /// For the generation that is lost after a crash anyway.
+    unsynced: Database,
+    log: Arc<dyn LogReader>,
+}
+
+/// A projection's new generation.
+struct Fresh {
+    projection: Arc<dyn Projection>,
+    generation: i32,
+    /// The live one is of the same version: it can be compared, and the new one must not get ahead of it.
+    comparable: bool,
+}
+
+impl Work {
+    async fn run(
+        &self,
+        rows: &[Arc<dyn Projection>],
+        progress: &mut (dyn FnMut(RebuildProgress) + Send),
+    ) -> Result<Vec<RebuildReport>, RebuildError> {
+        let heads = seen(&find_heads(self.log.as_ref()).await?);
+        let mut fresh = Vec::new();
+        for projection in rows {
+            self.remove_leftovers(projection.name()).await?;
+            fresh.push(self.create(projection).await?);
+        }
+        let live = PostgresReadStore::new(self.database.clone());
+        let comparable: Vec<_> =
+            fresh.iter().filter(|f| f.comparable).map(|f| Arc::clone(&f.projection)).collect();
+        Fill::new(Arc::new(live), &comparable, &self.log).run(&heads, Phase::CatchUp, progress).await?;
+        let store = self.store(&fresh);
+        Fill::new(store, rows, &self.log).run(&heads, Phase::Rows, progress).await?;
+        progress(RebuildProgress { phase: Phase::Swap, done: 0, total: rows.len() as u64 });
+        let mut reports = Vec::new();
+        for one in &fresh {
+            self.index(one).await?;
+            reports.push(self.finish(one).await?);
+            let done = reports.len() as u64;
+            progress(RebuildProgress { phase: Phase::Swap, done, total: rows.len() as u64 });
+        }
+        Ok(reports)
+    }
+
+    fn store(&self, fresh: &[Fresh]) -> Arc<PostgresReadStore> {
+        let generations: HashMap<_, _> = fresh.iter().map(|f| (f.projection.name(), f.generation)).collect();
+        Arc::new(PostgresReadStore::filling(self.unsynced.clone(), generations))
+    }
+
+    /// Removes generations that neither are live nor were so last.
+    async fn remove_leftovers(&self, projection: &str) -> Result<(), RebuildError> {
+        let mut tx = self.locked().await?;
+        let live = schema::live(&mut tx, projection, false).await.map_err(unavailable)?;
+        let kept = live.map_or([0, 0], |live| [live.generation, live.previous.unwrap_or(0)]);
+        let leftovers: Vec<i32> = sqlx::query_scalar(
+            "SELECT generation FROM generations WHERE projection = $1 AND generation <> ALL ($2)",
+        )
+        .bind(projection)
+        .bind(kept.to_vec())
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+        for generation in leftovers {
+            let schema = self.database.schema();
+            schema::remove(&mut tx, schema, projection, generation).await.map_err(unavailable)?;
+        }
+        tx.commit().await.map_err(unavailable)?;
+        Ok(())
+    }
+
+    async fn create(&self, projection: &Arc<dyn Projection>) -> Result<Fresh, RebuildError> {
+        let mut tx = self.locked().await?;
+        let (schema, shards) = (self.database.schema(), self.log.store().shards);
+        let live = schema::live(&mut tx, projection.name(), false).await.map_err(unavailable)?;
+        let comparable = match live {
+            Some(live) => {
+                schema::fits(&mut tx, projection.as_ref(), live.generation).await.map_err(unavailable)?
+            }
+            None => false,
+        };
+        let generation =
+            schema::create(&mut tx, schema, projection.as_ref(), shards).await.map_err(unavailable)?;
+        tx.commit().await.map_err(unavailable)?;
+        Ok(Fresh { projection: Arc::clone(projection), generation, comparable })
+    }
+
+    async fn locked(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let mut tx = self.database.writes().begin().await.map_err(unavailable)?;
+        schema::lock(&mut tx, self.database.schema()).await.map_err(unavailable)?;
+        Ok(tx)
+    }
+
+    /// Secondary indexes are made when the rows are there, which is faster.
+    async fn index(&self, fresh: &Fresh) -> Result<(), RebuildError> {
+        let mut tx = self.unsynced.writes().begin().await.map_err(unavailable)?;
+        let (schema, name) = (self.database.schema(), fresh.projection.name());
+        schema::index(&mut tx, schema, name, fresh.generation).await.map_err(unavailable)?;
+        schema::analyze(&mut tx, schema, fresh.projection.as_ref(), fresh.generation)
+            .await
+            .map_err(unavailable)?;
+        tx.commit().await.map_err(unavailable)?;
+        Ok(())
+    }
+
+    /// Compares with the live generation and swaps.
+    async fn finish(&self, fresh: &Fresh) -> Result<RebuildReport, RebuildError> {
+        let name = fresh.projection.name();
+        self.approach(fresh).await?;
+        let (held, live) = self.hold(fresh).await?;
+        let mut both = snapshot(self.database.reads()).await?;
+        // A snapshot is taken by the first statement.
+        let store = self.store(std::slice::from_ref(fresh));
+        let at = store.seen(&mut both, name, fresh.generation).await?;
+        held.rollback().await.map_err(unavailable)?;
+        let schema = self.database.schema();
+        let built = physical(schema, name, fresh.generation);
+        let built_digest: Hash =
+            digest::digest(&mut both, &built, fresh.projection.as_ref()).await.map_err(unavailable)?;
+        let mut live_digest = None;
+        let mut found = Differences::default();
+        if let Some(live) = live.filter(|_| fresh.comparable) {
+            let old = physical(schema, name, live.generation);
+            found =
+                differences(&mut both, fresh.projection.as_ref(), &old, &built).await.map_err(unavailable)?;
+            live_digest = Some(if found.count() == 0 {
+                built_digest
+            } else {
+                digest::digest(&mut both, &old, fresh.projection.as_ref()).await.map_err(unavailable)?
+            });
+        } else {
+            found.rows =
+                compare::rows(&mut both, fresh.projection.as_ref(), &built).await.map_err(unavailable)?;
+        }
+        both.rollback().await.map_err(unavailable)?;
+        let (_, parked) = store.parked(name).await?;
+        self.swap(fresh).await?;
+        Ok(RebuildReport {
+            projection: name,
+            events: at.positions().map(|p| p.n).sum(),
+            parked,
+            rows: found.rows,
+            differing_rows: found.count(),
+            only_live: found.only_live,
+            only_built: found.only_built,
+            examples: found.examples,
+            digest_before: live_digest.unwrap_or([0; 32]),
+            digest_after: built_digest,
+        })
+    }
+
+    async fn swap(&self, fresh: &Fresh) -> Result<(), RebuildError> {
+        let (schema, name) = (self.database.schema(), fresh.projection.name());
+        self.approach(fresh).await?;
+        let (mut held, live) = self.hold(fresh).await?;
+        schema::make_live(&mut held, schema, name, fresh.generation).await.map_err(unavailable)?;
+        held.commit().await.map_err(unavailable)?;
+        tracing::info!(projection = name, generation = fresh.generation, "swapped in what was rebuilt");
+        if live.is_some_and(|live| live.previous.is_some()) {
+            self.remove_leftovers(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings the new generation close to the live one, without holding that up.
+    async fn approach(&self, fresh: &Fresh) -> Result<(), RebuildError> {
+        let only = std::slice::from_ref(&fresh.projection);
+        let store = self.store(std::slice::from_ref(fresh));
+        for _ in 0..ROUNDS {
+            let target = self.target(fresh).await?;
+            let has = store.load(fresh.projection.name()).await?.seen;
+            let missing: u64 = target.positions().map(|p| p.n.saturating_sub(has.last(p.shard))).sum();
+            if missing <= CLOSE {
+                break;
+            }
+            Fill::new(store.clone(), only, &self.log).run(&target, Phase::CatchUp, &mut |_| {}).await?;
+        }
+        Ok(())
+    }
+
+    /// Where the new generation should come to for now.
+    async fn target(&self, fresh: &Fresh) -> Result<Seen, RebuildError> {
+        if !fresh.comparable {
+            return Ok(seen(&find_heads(self.log.as_ref()).await?));
+        }
+        Ok(PostgresReadStore::new(self.database.clone()).load(fresh.projection.name()).await?.seen)
+    }
+
+    /// Keeps the live generation where it is until the transaction ends, and brings the new one there (or further, if it already is).
+    async fn hold(
+        &self,
+        fresh: &Fresh,
+    ) -> Result<(Transaction<'static, Postgres>, Option<Live>), RebuildError> {
+        let name = fresh.projection.name();
+        let mut tx = self.locked().await?;
+        sqlx::query(HELD).execute(&mut *tx).await.map_err(unavailable)?;
+        let live =
+            schema::live(&mut tx, name, true).await.map_err(unavailable)?.filter(|l| l.generation != 0);
+        if let Some(live) = live {
+            let store = self.store(std::slice::from_ref(fresh));
+            let target = store.seen(&mut tx, name, live.generation).await?;
+            let only = std::slice::from_ref(&fresh.projection);
+            Fill::new(store, only, &self.log).run(&target, Phase::CatchUp, &mut |_| {}).await?;
+        }
+        Ok((tx, live))
+    }
+}
+
+fn seen(heads: &[Position]) -> Seen {
+    let mut seen = Seen::none(u16::try_from(heads.len()).unwrap_or(u16::MAX));
+    heads.iter().for_each(|head| seen.advance(*head));
+    seen
+}

@@ -1,0 +1,127 @@
+//! PostgreSQL passes the contract of the read store.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use infra::postgres::{Database, PostgresReadStore};
+use infra::sqlite::read_store::SqliteReadStore;
+use projections::model::Projection;
+use projections::store::RowStore;
+use tests::contract::read_store::{ReadStoreFactory, applier, digests, fixture};
+use tests::postgres::PostgresSchema;
+
+/// Each store has a schema of its own, dropped with the factory.
+pub(crate) struct Postgres {
+    schemas: Mutex<Vec<PostgresSchema>>,
+}
+
+impl Postgres {
+    pub(crate) fn new() -> Self {
+        Self { schemas: Mutex::default() }
+    }
+
+    async fn open(&self) -> Arc<dyn RowStore> {
+        let url = self.schemas.lock().unwrap().last().unwrap().url();
+        Arc::new(PostgresReadStore::new(Database::connect(&url).await.unwrap()))
+    }
+}
+
+#[async_trait]
+impl ReadStoreFactory for Postgres {
+    fn projections(&self) -> Vec<Arc<dyn Projection>> {
+        let mut projections = infra::read_side::row_projections();
+        projections.sort_by_key(|p| p.name() != "orders");
+        projections
+    }
+
+    fn kind(&self) -> &'static str {
+        "order"
+    }
+
+    async fn fresh(&self) -> Arc<dyn RowStore> {
+        self.schemas.lock().unwrap().push(PostgresSchema::fresh());
+        self.open().await
+    }
+
+    async fn reopen(&self, store: Arc<dyn RowStore>) -> Arc<dyn RowStore> {
+        drop(store);
+        self.open().await
+    }
+}
+
+tests::read_store_contract!(Postgres::new());
+
+/// The rows are the same, whichever database holds them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_digests_are_those_of_sqlite() {
+    let fixture = fixture().await;
+    let dir = tempfile::tempdir().unwrap();
+    let sqlite: Arc<dyn RowStore> = Arc::new(SqliteReadStore::open(dir.path()).unwrap());
+    let factory = Postgres::new();
+    let postgres = factory.fresh().await;
+    let mut found = Vec::new();
+    for store in [sqlite, postgres] {
+        let projections = factory.projections();
+        let mut applier = applier(&store, &projections).await;
+        applier.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
+        found.push(digests(&store, &projections).await);
+    }
+    assert_eq!(found[0], found[1]);
+}
+
+/// Several processes may start at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_processes_prepare_at_once() {
+    let schema = PostgresSchema::fresh();
+    let mut starting = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let url = schema.url();
+        starting.spawn(async move {
+            let store = PostgresReadStore::new(Database::connect(&url).await.unwrap());
+            store.prepare(&infra::read_side::row_projections(), 4).await.unwrap();
+            store.load("orders").await.unwrap()
+        });
+    }
+    while let Some(loaded) = starting.join_next().await {
+        assert_eq!(loaded.unwrap().seen.positions().count(), 4);
+    }
+}
+
+/// The views, not what is behind them; and every column of them is described.
+// proves: QRY-2
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_analyst_reads_the_views_only() {
+    let schema = PostgresSchema::fresh();
+    let name = schema.name();
+    let database = Database::connect(&schema.url()).await.unwrap();
+    let store = PostgresReadStore::new(database.clone());
+    store.prepare(&infra::read_side::row_projections(), 4).await.unwrap();
+    let mut conn = database.reads().acquire().await.unwrap();
+    sqlx::query(&format!("SET ROLE {name}_analyst")).execute(&mut *conn).await.unwrap();
+    for allowed in ["orders", "events", "stock", "progress"] {
+        sqlx::query(&format!("SELECT * FROM {name}.{allowed}")).fetch_all(&mut *conn).await.unwrap();
+    }
+    for refused in [
+        format!("SELECT * FROM {name}_orders_1.orders"),
+        format!("SELECT * FROM {name}.dead_letters"),
+        format!("SELECT * FROM {name}.checkpoints"),
+        format!("DELETE FROM {name}.orders"),
+        format!("CREATE TABLE {name}.mine (x integer)"),
+    ] {
+        let error = sqlx::query(&refused).execute(&mut *conn).await.unwrap_err();
+        assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some("42501"), "{refused}");
+    }
+    sqlx::query("RESET ROLE").execute(&mut *conn).await.unwrap();
+    let undescribed: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname || '.' || a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
+         WHERE c.relnamespace = $1::text::regnamespace AND c.relkind IN ('r', 'v')
+           AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)",
+    )
+    .bind(name)
+    .fetch_all(&mut *conn)
+    .await
+    .unwrap();
+    assert_eq!(undescribed, Vec::<String>::new());
+}
