@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{out, store};
 use crate::config::Config;
-use crate::rebuild::{Hex, Phase, RebuildReport, rebuild};
+use crate::rebuild::{Difference, Hex, Phase, RebuildReport, rebuild};
 
 pub(super) async fn run(
     config: &Config,
@@ -60,5 +60,18 @@ fn print(reports: &[RebuildReport]) {
             report.rows,
             Hex(&report.digest_after[..8]).to_string(),
         ));
+        for row in &report.examples {
+            let how = match &row.difference {
+                Difference::OnlyLive => "was there, but not by the log".to_owned(),
+                Difference::OnlyBuilt => "was missing".to_owned(),
+                Difference::Changed { columns } if columns.is_empty() => "had other contents".to_owned(),
+                Difference::Changed { columns } => format!("differed in {}", columns.join(", ")),
+            };
+            out::line(format!("  {} {}: {how}", row.table, row.key));
+        }
+        let hidden = report.differing_rows.saturating_sub(report.examples.len() as u64);
+        if hidden > 0 && !report.examples.is_empty() {
+            out::line(format!("  and {hidden} more"));
+        }
     }
 }

@@ -79,6 +79,12 @@ impl Database {
         format!("{}_checkpoints", self.schema())
     }
 
+    /// The name that this schema's connections show in `pg_stat_activity`.
+    #[must_use]
+    pub fn application_name(&self) -> String {
+        self.url.application_name()
+    }
+
     /// Closes all connections.
     pub async fn close(&self) {
         self.reads.close().await;

@@ -59,7 +59,9 @@ pub async fn rebuild_with(
     log: Arc<dyn LogReader>,
     progress: &mut (dyn FnMut(RebuildProgress) + Send),
 ) -> Result<Vec<RebuildReport>, RebuildError> {
-    check_names(&rows, wanted)?;
+    if let Some(name) = wanted.iter().find(|name| !rows.iter().any(|p| p.name() == name.as_str())) {
+        return Err(unknown(&rows, name));
+    }
     rows.retain(|p| wanted.is_empty() || wanted.iter().any(|w| w == p.name()));
     PostgresReadStore::new(database.clone()).migrate().await?;
     let only_one = OnlyOne::take(database).await?;
@@ -70,29 +72,33 @@ pub async fn rebuild_with(
     reports
 }
 
-/// Lets the views show the previous generation again; runners then bring it up to date. Doing it twice undoes it.
+/// Lets the views show the previous generation again, brought up to date before. Doing it twice undoes it.
+///
+/// A previous generation of another version than this program's is shown as it is: a program of that version brings it up to date, and
+/// this one's servers can't write it.
 ///
 /// # Errors
 /// [`RebuildError::NoPrevious`] when there is none.
-pub async fn rollback(database: &Database, projection: &str) -> Result<(), RebuildError> {
+pub async fn rollback(
+    database: &Database,
+    projection: &str,
+    log: Arc<dyn LogReader>,
+) -> Result<(), RebuildError> {
     let rows = row_projections();
-    check_names(&rows, &[projection.to_owned()])?;
-    let mut tx = database.writes().begin().await.map_err(unavailable)?;
-    schema::lock(&mut tx, database.schema()).await.map_err(unavailable)?;
-    let live = schema::live(&mut tx, projection, true).await.map_err(unavailable)?;
-    let previous = live.and_then(|live| live.previous);
-    let previous = previous.ok_or_else(|| RebuildError::NoPrevious(projection.to_owned()))?;
-    schema::make_live(&mut tx, database.schema(), projection, previous).await.map_err(unavailable)?;
-    tx.commit().await.map_err(unavailable)?;
-    Ok(())
+    let found = rows.iter().find(|p| p.name() == projection);
+    let wanted = found.ok_or_else(|| unknown(&rows, projection))?;
+    PostgresReadStore::new(database.clone()).migrate().await?;
+    let only_one = OnlyOne::take(database).await?;
+    let work = Work { database: database.clone(), unsynced: database.unsynced()?, log };
+    let done = work.roll_back(wanted).await;
+    work.unsynced.writes().close().await;
+    only_one.release().await;
+    done
 }
 
-fn check_names(rows: &[Arc<dyn Projection>], wanted: &[String]) -> Result<(), RebuildError> {
+fn unknown(rows: &[Arc<dyn Projection>], name: &str) -> RebuildError {
     let all: Vec<&str> = rows.iter().map(|p| p.name()).collect();
-    match wanted.iter().find(|name| !all.contains(&name.as_str())) {
-        Some(unknown) => Err(RebuildError::UnknownProjection(unknown.clone(), all.join(", "))),
-        None => Ok(()),
-    }
+    RebuildError::UnknownProjection(name.to_owned(), all.join(", "))
 }
 
 /// One rebuild at a time: a lock of a session, which ends with its connection.
@@ -277,6 +283,27 @@ impl Work {
         if live.is_some_and(|live| live.previous.is_some()) {
             self.remove_leftovers(name).await?;
         }
+        Ok(())
+    }
+
+    async fn roll_back(&self, projection: &Arc<dyn Projection>) -> Result<(), RebuildError> {
+        let (schema, name) = (self.database.schema(), projection.name());
+        let mut conn = self.database.reads().acquire().await.map_err(unavailable)?;
+        let live = schema::live(&mut conn, name, false).await.map_err(unavailable)?;
+        let previous = live.and_then(|live| live.previous);
+        let generation = previous.ok_or_else(|| RebuildError::NoPrevious(name.to_owned()))?;
+        let ours = schema::fits(&mut conn, projection.as_ref(), generation).await.map_err(unavailable)?;
+        drop(conn);
+        let fresh = Fresh { projection: Arc::clone(projection), generation, comparable: true };
+        let mut held = if ours {
+            self.approach(&fresh).await?;
+            self.hold(&fresh).await?.0
+        } else {
+            self.locked().await?
+        };
+        schema::make_live(&mut held, schema, name, generation).await.map_err(unavailable)?;
+        held.commit().await.map_err(unavailable)?;
+        tracing::info!(projection = name, generation, "swapped the previous generation in");
         Ok(())
     }
 

@@ -48,11 +48,18 @@ impl PostgresUrl {
         Ok(Self { schema: schema.to_owned(), ..self.clone() })
     }
 
+    /// The name that connections show in `pg_stat_activity`.
+    pub(super) fn application_name(&self) -> String {
+        format!("tillstream {}", self.schema)
+    }
+
     /// What the driver needs to connect. Its unqualified names mean this schema.
     pub(super) fn options(&self) -> Result<PgConnectOptions, MalformedPostgresUrl> {
         let options =
             PgConnectOptions::from_str(&self.base).map_err(|e| MalformedPostgresUrl(e.to_string()))?;
-        Ok(options.application_name("tillstream").options([("search_path", self.schema.as_str())]))
+        Ok(options
+            .application_name(&self.application_name())
+            .options([("search_path", self.schema.as_str())]))
     }
 }
 

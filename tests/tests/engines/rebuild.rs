@@ -1,1 +1,3 @@
 //! Rebuilds beside the live read models.
+
+mod postgres;
