@@ -15,7 +15,9 @@ pub fn start(config: &Logging) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.level)
         .map_err(|e| anyhow::anyhow!("logging.level `{}` is not a log filter: {e}", config.level))?
         // tantivy tells of every segment at info.
-        .add_directive("tantivy=warn".parse()?);
+        .add_directive("tantivy=warn".parse()?)
+        // And the driver of every connection.
+        .add_directive("scylla=warn".parse()?);
     let human = (config.format == LogFormat::Human)
         .then(|| fmt::layer().with_writer(std::io::stderr).with_target(false).compact());
     let json = (config.format == LogFormat::Json).then(|| {

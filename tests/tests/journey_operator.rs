@@ -138,7 +138,7 @@ fn what_can_t_be_configured_is_refused_in_one_line() {
     let cases: [(&[&str], &str); 6] = [
         (&["serve", "--role", "sagas"], "embedded"),
         (&["serve", "--role", "baker"], "baker"),
-        (&["serve", "--set", "log.url=cassandra://db1/shop"], "not supported by this build yet"),
+        (&["serve", "--set", "log.url=cassandra://db1/shop"], "don't work together"),
         (&["serve", "--set", "http.lisen=1"], "http.lisen"),
         (&["serve", "--set", "log.shards=0"], "log.shards"),
         (&["verify"], "store"),

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::disk_probe::DiskProbe;
 use super::{Backends, Group};
-use crate::config::Config;
+use crate::config::{Config, Embedded};
 use crate::data_dir::DataDir;
 use crate::feed::InProcessFeed;
 use crate::key_files;
@@ -56,10 +56,10 @@ impl EmbeddedBackends {
     ///
     /// # Errors
     /// When a part can't be opened; the reason names it.
-    pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let data_dir = config.data.dir.clone();
-        let directories = DataDir::open_all(&config.directories())?;
-        let log = Arc::new(SqliteLog::open(config.log.url.directory(&data_dir), config.log.shards)?);
+    pub async fn open(config: &Config, places: Embedded<'_>) -> anyhow::Result<Self> {
+        let data_dir = places.data.to_owned();
+        let directories = DataDir::open_all(&places.directories())?;
+        let log = Arc::new(SqliteLog::open(places.log, config.log.shards)?);
         let feed = Arc::new(InProcessFeed::open(Arc::clone(&log) as Arc<dyn LogReader>).await?);
         // A new store gets new keys; a log that has events refers to those that it was written with.
         let used = feed.heads().iter().any(|head| head.n > 0);
@@ -69,7 +69,7 @@ impl EmbeddedBackends {
             feed,
             keys: Arc::new(keys),
             read: OnceCell::new(),
-            read_dir: config.read.url.directory(&data_dir).to_owned(),
+            read_dir: places.read.to_owned(),
             disk: DiskProbe::new(&data_dir),
             data_dir,
             _directories: directories,

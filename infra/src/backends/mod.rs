@@ -4,14 +4,18 @@
 //! shards ([`Backends::cluster`]), and whether other processes' projections count ([`Backends::follow`]).
 
 mod disk_probe;
+mod distributed;
 mod embedded;
+mod log_heads;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use command_api::http::tokens::SigningKeys;
 use domain::ports::feed::{FanOut, Feed};
 use domain::ports::keys::SubjectKeys;
+use domain::ports::leases::Leases;
 use domain::ports::log::EventLog;
 use domain::position::Position;
 use projections::follower::Follower;
@@ -21,11 +25,13 @@ use projections::store::RowStore;
 use projections::watermark::Watermark;
 use query_api::CursorKey;
 use sagas::work::SagaWork;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+pub use distributed::DistributedBackends;
 pub use embedded::EmbeddedBackends;
 
-use crate::config::Config;
+use crate::config::{Config, Family};
 
 /// Projections that share a store, and so a runner.
 pub struct Group {
@@ -35,6 +41,26 @@ pub struct Group {
     pub store: Arc<dyn RowStore>,
     /// What is kept there.
     pub projections: Vec<Arc<dyn Projection>>,
+}
+
+/// What processes that share a log share besides.
+#[derive(Clone)]
+pub struct Cluster {
+    /// Who owns which shard.
+    pub leases: Arc<dyn Leases>,
+    /// What instances prove to each other that they belong together with.
+    pub secret: [u8; 32],
+}
+
+/// What the settings of the log's servers promise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Promises {
+    /// Name and version.
+    pub server: String,
+    /// Settings that bear on what an acknowledgement means.
+    pub facts: BTreeMap<String, String>,
+    /// What a production log should not stand on.
+    pub warnings: Vec<String>,
 }
 
 /// One family of backends. What a role doesn't ask for isn't opened.
@@ -49,10 +75,20 @@ pub trait Backends: Send + Sync + 'static {
     /// Why the log can't be read or written now.
     async fn fault(&self) -> Option<String>;
 
-    /// Where owners hand decided frames to.
+    /// What the log's servers promise, where there are any.
+    fn promises(&self) -> Option<Promises> {
+        None
+    }
+
+    /// The other processes that can own shards; `None` where there can be none.
     ///
     /// # Errors
     /// When a backend can't be opened, here and below: the reason names it.
+    async fn cluster(&self) -> anyhow::Result<Option<Cluster>> {
+        Ok(None)
+    }
+
+    /// Where owners hand decided frames to.
     async fn fan_out(&self) -> anyhow::Result<Arc<dyn FanOut>>;
 
     /// Where projections get their events from.
@@ -88,8 +124,10 @@ pub trait Backends: Send + Sync + 'static {
 /// # Errors
 /// When it can't be opened: the reason names the part.
 pub async fn open(config: &Config) -> anyhow::Result<Arc<dyn Backends>> {
-    config.check()?;
-    Ok(Arc::new(EmbeddedBackends::open(config).await?))
+    match config.family()? {
+        Family::Embedded(places) => Ok(Arc::new(EmbeddedBackends::open(config, places).await?)),
+        Family::Distributed(urls) => Ok(Arc::new(DistributedBackends::open(&urls).await?)),
+    }
 }
 
 /// What [`migrate`] made or found.
@@ -106,7 +144,11 @@ pub struct Prepared {
 /// # Errors
 /// When a part can't be made; the reason names it.
 pub async fn migrate(config: &Config) -> anyhow::Result<Prepared> {
-    let backends = EmbeddedBackends::open(config).await?;
+    let places = match config.family()? {
+        Family::Embedded(places) => places,
+        Family::Distributed(urls) => return distributed::migrate(&urls, config.log.shards).await,
+    };
+    let backends = EmbeddedBackends::open(config, places).await?;
     let shards = backends.log().store().shards;
     for group in backends.groups().await? {
         group.store.prepare(&group.projections, shards).await?;

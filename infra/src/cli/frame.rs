@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use domain::frame::{FrameView, Slot};
-use domain::ports::log::{EventLog as _, LogReader as _};
 use domain::position::Shard;
 
 use super::out;
@@ -12,7 +11,7 @@ use super::store::{Opened, for_reading};
 use crate::config::Config;
 
 pub(super) async fn run(config: &Config, shard: u16, frame: u64) -> anyhow::Result<ExitCode> {
-    let store = match for_reading(config)? {
+    let store = match for_reading(config).await? {
         Opened::Store(store) => store,
         Opened::Fault(_, reason) => bail!(reason),
     };

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use domain::event::RecordedEvent;
 use domain::frame::DecidedFrame;
-use domain::ports::log::{EventLog as _, LogReader as _};
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +22,7 @@ pub(super) async fn run(
     json: bool,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let store = match for_reading(config)? {
+    let store = match for_reading(config).await? {
         Opened::Store(store) => store,
         Opened::Fault(_, reason) => bail!(reason),
     };

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::{out, store};
-use crate::config::Config;
+use crate::config::{Config, Family};
 use crate::rebuild::{Difference, Hex, Phase, RebuildReport, rebuild};
 
 pub(super) async fn run(
@@ -14,7 +15,8 @@ pub(super) async fn run(
     names: &[String],
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let (_locks, log) = store::alone(config)?;
+    let Family::Embedded(places) = config.family()? else { bail!("not yet") };
+    let (_locks, log) = store::alone(places)?;
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{msg:<28} {wide_bar} {pos}/{len} events ({elapsed})")?);
     let mut phase: Option<Phase> = None;
@@ -26,9 +28,8 @@ pub(super) async fn run(
         bar.set_length(now.total);
         bar.set_position(now.done);
     };
-    let read_dir = config.read.url.directory(&config.data.dir);
     let rebuilt = tokio::select! {
-        rebuilt = rebuild(read_dir, names, &log, &mut progress) => rebuilt,
+        rebuilt = rebuild(places.read, names, &log, &mut progress) => rebuilt,
         () = shutdown.cancelled() => {
             bar.finish_and_clear();
             out::line("interrupted; run it again to rebuild");

@@ -13,6 +13,16 @@ pub(super) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::
     let listener = bind(config.http.listen).await?;
     let running = start(&config, listener, shutdown).await?;
     out::line(format!("tillstream serves http://{}", running.address));
+    let roles: Vec<String> = config.running().iter().map(ToString::to_string).collect();
+    for (what, value) in [
+        ("roles", roles.join(", ")),
+        ("log", config.log.url.to_string()),
+        ("feed", config.feed.url.to_string()),
+        ("read", config.read.url.to_string()),
+        ("search", config.search.url.to_string()),
+    ] {
+        out::line(format!("  {what:<7} {value}"));
+    }
     running.ended().await?;
     Ok(ExitCode::SUCCESS)
 }

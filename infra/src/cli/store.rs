@@ -1,17 +1,20 @@
 //! Opening a store for an operator's command.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use domain::ports::log::EventLog;
 use domain::position::Position;
 
-use crate::config::Config;
+use crate::cassandra::CassandraLog;
+use crate::config::{Config, Embedded, Family};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::sqlite::log::{OpenError, SqliteLog};
 
 /// An open log, and the directories' locks unless a running server holds them.
 pub(super) struct Store {
-    pub(super) log: SqliteLog,
+    pub(super) log: Arc<dyn EventLog>,
     _locks: Vec<DataDir>,
 }
 
@@ -22,10 +25,20 @@ pub(super) enum Opened {
     Fault(Position, String),
 }
 
-/// Opens the store for reading, also beside a running server.
-pub(super) fn for_reading(config: &Config) -> anyhow::Result<Opened> {
-    let dir = existing(config)?;
-    let locks = match DataDir::open_all(&config.directories()) {
+/// Opens the store for reading, also beside running servers.
+pub(super) async fn for_reading(config: &Config) -> anyhow::Result<Opened> {
+    match config.family()? {
+        Family::Embedded(places) => embedded(places),
+        Family::Distributed(urls) => {
+            let log = Arc::new(CassandraLog::open(urls.log).await?);
+            Ok(Opened::Store(Store { log, _locks: Vec::new() }))
+        }
+    }
+}
+
+fn embedded(places: Embedded<'_>) -> anyhow::Result<Opened> {
+    existing(places)?;
+    let locks = match DataDir::open_all(&places.directories()) {
         Ok(locks) => locks,
         Err(DataDirError::InUse { .. }) => Vec::new(),
         Err(error) => return Err(error.into()),
@@ -34,8 +47,8 @@ pub(super) fn for_reading(config: &Config) -> anyhow::Result<Opened> {
     let mut attempts = if locks.is_empty() { 5 } else { 1 };
     loop {
         attempts -= 1;
-        match SqliteLog::open_existing(dir) {
-            Ok(log) => return Ok(Opened::Store(Store { log, _locks: locks })),
+        match SqliteLog::open_existing(places.log) {
+            Ok(log) => return Ok(Opened::Store(Store { log: Arc::new(log), _locks: locks })),
             Err(OpenError::TailLost { .. }) if attempts > 0 => {}
             Err(error @ OpenError::TailLost { position, .. }) => {
                 return Ok(Opened::Fault(position, error.to_string()));
@@ -46,21 +59,20 @@ pub(super) fn for_reading(config: &Config) -> anyhow::Result<Opened> {
 }
 
 /// Opens the store for a command that must be alone.
-pub(super) fn alone(config: &Config) -> anyhow::Result<(Vec<DataDir>, SqliteLog)> {
-    let dir = existing(config)?;
-    let locks = DataDir::open_all(&config.directories())?;
-    Ok((locks, SqliteLog::open_existing(dir)?))
+pub(super) fn alone(places: Embedded<'_>) -> anyhow::Result<(Vec<DataDir>, SqliteLog)> {
+    existing(places)?;
+    let locks = DataDir::open_all(&places.directories())?;
+    Ok((locks, SqliteLog::open_existing(places.log)?))
 }
 
-/// The log's directory. It is not made: a typing error must not become an empty store.
-fn existing(config: &Config) -> anyhow::Result<&Path> {
-    let dir = config.log.url.directory(&config.data.dir);
-    for dir in [config.data.dir.as_path(), dir] {
-        match std::fs::metadata(dir) {
+/// The directories aren't made: a typing error must not become an empty store.
+fn existing(places: Embedded<'_>) -> anyhow::Result<()> {
+    for dir in [places.data, places.log] {
+        match std::fs::metadata::<&Path>(dir) {
             Ok(found) if found.is_dir() => {}
             Ok(_) => bail!("{} is not a directory", dir.display()),
             Err(error) => return Err(error).with_context(|| format!("no store in {}", dir.display())),
         }
     }
-    Ok(dir)
+    Ok(())
 }

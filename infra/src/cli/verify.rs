@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::verify::{VerifyReport, verify_store};
 
 pub(super) async fn run(config: &Config, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
-    let store = match for_reading(config)? {
+    let store = match for_reading(config).await? {
         Opened::Store(store) => store,
         Opened::Fault(position, reason) => return Ok(fault(position, &reason)),
     };
@@ -20,7 +20,7 @@ pub(super) async fn run(config: &Config, shutdown: CancellationToken) -> anyhow:
     progress.set_style(ProgressStyle::with_template("{spinner} {msg} ({elapsed})")?);
     let mut events = 0;
     let mut last = Position { shard: domain::position::Shard(0), n: 0 };
-    let verified = verify_store(&store.log, |shard, position| {
+    let verified = verify_store(&*store.log, |shard, position| {
         if last.shard != shard {
             events += last.n;
         }

@@ -1,5 +1,6 @@
 //! Which family of backends a configuration names, and whether a process can use it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{Config, ConfigError, FeedUrl, KeysUrl, LogUrl, ReadUrl, Role, SearchUrl};
@@ -61,7 +62,9 @@ impl Config {
         match (&self.log.url, &self.feed.url, &self.read.url, &self.search.url) {
             (LogUrl::Sqlite(log), FeedUrl::Memory(_), ReadUrl::Sqlite(read), SearchUrl::Tantivy(_)) => {
                 if let KeysUrl::Postgres(url) = &self.keys.url {
-                    return conflict(format!("keys.url = \"{url}\" is for distributed backends; leave it out"));
+                    return conflict(format!(
+                        "keys.url = \"{url}\" is for distributed backends; leave it out"
+                    ));
                 }
                 Ok(Family::Embedded(Embedded { data, log: log.or(data), read: read.or(data) }))
             }
@@ -87,6 +90,15 @@ impl Config {
                  together: either all are embedded (sqlite:, memory:, sqlite:, tantivy:) or none (cassandra://, kafka://, \
                  postgres://, http://)"
             )),
+        }
+    }
+
+    /// `host:port` by which other processes reach one that listens on `address`.
+    #[must_use]
+    pub fn advertised(&self, address: SocketAddr) -> String {
+        match self.http.advertise.as_str() {
+            "" => address.to_string(),
+            named => named.to_owned(),
         }
     }
 

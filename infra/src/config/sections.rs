@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::backend_urls::{CarrierUrl, FeedUrl, KeysUrl, LogUrl, PaymentsUrl, ReadUrl, SearchUrl};
 use super::reference::Key;
-use super::values::{CarrierUrl, FeedUrl, LogFormat, LogUrl, PaymentsUrl, ReadUrl, Role, SearchUrl, Span};
+use super::values::{LogFormat, Role, Span};
 
 /// Declares a section: the struct, its defaults, and its part of the reference.
 macro_rules! section {
@@ -41,8 +42,8 @@ macro_rules! section {
 section! {
     /// Where data is kept.
     Data in "data" {
-        /// The data directory. Signing keys, subjects' keys and the simulators are here; the embedded backends too,
-        /// unless their URLs name other directories.
+        /// The data directory. The embedded backends, with their keys, are here unless their URLs name other directories, and
+        /// so are the simulators' books. With distributed backends nothing else is.
         dir: PathBuf ["path"] = PathBuf::from("tillstream-data"),
     }
 }
@@ -52,6 +53,8 @@ section! {
     Http in "http" {
         /// The address that serves everything; port 0 takes a free one, and DIR/address says which.
         listen: SocketAddr ["address"] = SocketAddr::from(([127, 0, 0, 1], 8080)),
+        /// `host:port` by which other processes reach this one, with distributed backends; empty for the listener's address.
+        advertise: String ["text"] = String::new(),
         /// How long a query waits for the positions of its Sync-Token before it answers 503.
         sync_wait: Span ["duration"] = Span::seconds(5),
         /// How long a connection may take to send a request's head, and so also how long it may stay idle, before it is closed.
@@ -74,7 +77,8 @@ section! {
 section! {
     /// The event log.
     Log in "log" {
-        /// The log's backend: `sqlite:` keeps it in data.dir, `sqlite:<directory>` elsewhere.
+        /// The log's backend: `sqlite:` keeps it in data.dir, `sqlite:<directory>` elsewhere;
+        /// `cassandra://[user:password@]host:port[,host:port]/keyspace` shares it, `scylla://` too.
         url: LogUrl ["url"] = LogUrl::default(),
         /// N, the number of shards of a new store, 1 to 1024; it never changes afterwards.
         shards: u16 ["number"] = 16,
@@ -84,15 +88,17 @@ section! {
 section! {
     /// The fan-out of decided events.
     Feed in "feed" {
-        /// The feed's backend: `memory:` tails the log within the process.
-        url: FeedUrl ["url"] = FeedUrl,
+        /// The feed's backend: `memory:` tails the log within the process; `kafka://host:port[,host:port]/topic` goes with
+        /// a shared log.
+        url: FeedUrl ["url"] = FeedUrl::default(),
     }
 }
 
 section! {
     /// The read models.
     Read in "read" {
-        /// The read models' backend: `sqlite:` keeps them in data.dir, `sqlite:<directory>` elsewhere.
+        /// The read models' backend: `sqlite:` keeps them in data.dir, `sqlite:<directory>` elsewhere;
+        /// `postgres://user[:password]@host:port/database[?schema=name]` goes with a shared log.
         url: ReadUrl ["url"] = ReadUrl::default(),
         /// Readiness fails while a projection is further behind the log than this many events.
         max_lag: u64 ["number"] = 50_000,
@@ -102,8 +108,37 @@ section! {
 section! {
     /// The product search.
     Search in "search" {
-        /// The search index's backend: `tantivy:` keeps it beside the read models.
-        url: SearchUrl ["url"] = SearchUrl,
+        /// The search index's backend: `tantivy:` keeps it beside the read models; `http://host:port[/prefix]`, or https, of
+        /// an Elasticsearch goes with a shared log.
+        url: SearchUrl ["url"] = SearchUrl::default(),
+    }
+}
+
+section! {
+    /// The keys of data subjects.
+    Keys in "keys" {
+        /// Where the keys of data subjects are, outside the log's backups; with a shared log the instances' own keys too. Empty:
+        /// in data.dir, or with a shared log in read.url's database, in a schema of their own. Another database is named
+        /// as `postgres://user[:password]@host:port/database[?schema=name]`.
+        url: KeysUrl ["url"] = KeysUrl::default(),
+    }
+}
+
+section! {
+    /// The leases of owners, with a shared log.
+    Lease in "lease" {
+        /// How often an owner says that it is there.
+        beat: Span ["duration"] = Span::seconds(1),
+        /// How long an owner must have been silent before another process takes its shards over.
+        time: Span ["duration"] = Span::seconds(4),
+    }
+}
+
+section! {
+    /// The comparison of all copies of the events.
+    Conservation in "conservation" {
+        /// How often a process with the role projections compares them; 0s for never.
+        every: Span ["duration"] = Span::seconds(60),
     }
 }
 
@@ -174,6 +209,9 @@ pub(super) fn keys() -> Vec<Key> {
     Feed::keys(&mut out);
     Read::keys(&mut out);
     Search::keys(&mut out);
+    Keys::keys(&mut out);
+    Lease::keys(&mut out);
+    Conservation::keys(&mut out);
     Fulfilment::keys(&mut out);
     Payments::keys(&mut out);
     Carrier::keys(&mut out);

@@ -60,13 +60,79 @@ fn a_broken_or_missing_file_is_named() {
 }
 
 #[test]
-fn backends_that_this_build_lacks_are_refused_without_their_password() {
-    let url = [("log.url", "cassandra://shop:secret@db1/tillstream")];
-    let error = layers(&[], &url).load().unwrap_err().to_string();
-    assert!(error.contains("not supported by this build yet") && !error.contains("secret"), "{error}");
-    assert!(
-        layers(&[], &[("feed.url", "pigeon:")]).load().unwrap_err().to_string().contains("names no backend")
-    );
+fn wrong_urls_are_refused_without_their_password() {
+    let refused = |key, url| layers(&[], &[(key, url)]).load().unwrap_err().to_string();
+    for (key, url, reason) in [
+        ("log.url", "cassandra://shop:secret@db1", "keyspace"),
+        ("read.url", "postgres://shop:secret@db1/shop?color=red", "color"),
+        ("search.url", "http://shop:secret@db1/shop?color=red", "color"),
+        ("feed.url", "pigeon:", "names no backend"),
+        ("keys.url", "cassandra://db1/tillstream", "names no backend"),
+        ("payments.url", "stripe://secret", "not supported by this build yet"),
+    ] {
+        let error = refused(key, url);
+        assert!(error.contains(reason) && !error.contains("secret"), "{url}: {error}");
+    }
+}
+
+const SHARED: [(&str, &str); 4] = [
+    ("log.url", "cassandra://db1,db2:9043/tillstream"),
+    ("feed.url", "kafka://k1:9092/tillstream"),
+    ("read.url", "postgres://shop:secret@pg/shop?schema=shop"),
+    ("search.url", "https://es:9200/shop"),
+];
+
+fn shared(more: &[(&str, &str)]) -> Config {
+    layers(&[], &[&SHARED[..], more].concat()).load().unwrap()
+}
+
+// proves: OPS-2
+#[test]
+fn shared_backends_let_roles_run_apart() {
+    let config = shared(&[]);
+    assert_eq!(config.check(), Ok(()));
+    let Family::Distributed(urls) = config.family().unwrap() else { panic!("it is shared") };
+    assert_eq!(urls.keys.schema(), "shop_keys", "the keys are beside the read models");
+    assert!(!effective(&config).contains("secret"));
+    for role in ["command-api", "projections", "query-api"] {
+        assert_eq!(shared(&[("roles.run", role)]).check(), Ok(()), "{role}");
+    }
+    let keys = shared(&[("keys.url", "postgres://keys@elsewhere/keys?schema=k")]);
+    let Family::Distributed(urls) = keys.family().unwrap() else { panic!("it is shared") };
+    assert_eq!(urls.keys.to_string(), "postgres://keys@elsewhere/keys?schema=k");
+}
+
+#[test]
+fn a_provider_of_one_process_is_refused_to_several() {
+    let error = shared(&[("roles.run", "sagas")]).check().unwrap_err().to_string();
+    assert!(error.contains("payments.url") && error.contains("simulator:<directory>"), "{error}");
+    let half = [("roles.run", "sagas"), ("payments.url", "simulator:/srv/books")];
+    assert!(shared(&half).check().unwrap_err().to_string().contains("carrier.url"));
+    let whole = [&half[..], &[("carrier.url", "simulator:/srv/books")]].concat();
+    assert_eq!(shared(&whole).check(), Ok(()));
+}
+
+#[test]
+fn an_address_that_peers_can_t_reach_is_refused() {
+    let error = shared(&[("http.listen", "0.0.0.0:8080")]).check().unwrap_err().to_string();
+    assert!(error.contains("http.advertise"), "{error}");
+    let named = shared(&[("http.listen", "0.0.0.0:8080"), ("http.advertise", "shop-1:8080")]);
+    assert_eq!(named.check(), Ok(()));
+    assert_eq!(named.advertised(named.http.listen), "shop-1:8080");
+    assert_eq!(shared(&[("http.listen", "0.0.0.0:8080"), ("roles.run", "projections")]).check(), Ok(()));
+}
+
+#[test]
+fn families_of_backends_don_t_mix() {
+    for n in 0..SHARED.len() {
+        let config = layers(&[], &SHARED[n..=n]).load().unwrap();
+        let error = config.check().unwrap_err().to_string();
+        assert!(error.contains("don't work together") && error.contains(SHARED[n].0), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+    assert!(shared(&[("keys.url", "sqlite:")]).check().is_err());
+    assert!(layers(&[], &[("keys.url", "postgres://k@pg/shop")]).load().unwrap().check().is_err());
+    assert_eq!(layers(&[], &[("keys.url", "sqlite:")]).load().unwrap().check(), Ok(()));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The types of configuration values: each reads and writes one text.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::backend_urls::{CarrierUrl, FeedUrl, KeysUrl, LogUrl, PaymentsUrl, ReadUrl, SearchUrl};
 
 /// Serialises a type by its text form.
 macro_rules! as_text {
@@ -70,125 +71,6 @@ impl FromStr for Span {
     }
 }
 
-/// Why a backend's URL can't be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UnsupportedBackend {
-    /// Known to the design, absent here.
-    #[error("`{0}` is not supported by this build yet; use {1}")]
-    NotYet(String, &'static str),
-    /// Known to nobody.
-    #[error("`{0}` names no backend; use {1}")]
-    Unknown(String, &'static str),
-}
-
-fn scheme_of(text: &str) -> &str {
-    text.split_once(':').map_or("", |(scheme, _)| scheme)
-}
-
-fn unsupported(text: &str, planned: &[&str], instead: &'static str) -> UnsupportedBackend {
-    // The rest of a URL may hold a password, so only its scheme is repeated.
-    let scheme = scheme_of(text);
-    if planned.contains(&scheme) {
-        UnsupportedBackend::NotYet(format!("{scheme}:"), instead)
-    } else if scheme.is_empty() {
-        UnsupportedBackend::Unknown(text.to_owned(), instead)
-    } else {
-        UnsupportedBackend::Unknown(format!("{scheme}:"), instead)
-    }
-}
-
-/// Declares the URL of a backend that keeps its files in a directory.
-macro_rules! directory_url {
-    ($(#[$doc:meta])* $name:ident, $scheme:literal, $planned:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Default, PartialEq, Eq)]
-        pub struct $name(Option<PathBuf>);
-
-        impl $name {
-            /// The directory that the URL names.
-            #[must_use]
-            pub fn named(&self) -> Option<&Path> {
-                self.0.as_deref()
-            }
-
-            /// The backend's directory; `data_dir` when the URL names none.
-            #[must_use]
-            pub fn directory<'a>(&'a self, data_dir: &'a Path) -> &'a Path {
-                self.0.as_deref().unwrap_or(data_dir)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}:{}", $scheme, self.0.as_deref().unwrap_or(Path::new("")).display())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = UnsupportedBackend;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text.split_once(':') {
-                    Some(($scheme, "")) => Ok(Self(None)),
-                    Some(($scheme, path)) => Ok(Self(Some(PathBuf::from(path)))),
-                    _ => Err(unsupported(text, $planned, concat!("`", $scheme, ":` or `", $scheme, ":<directory>`"))),
-                }
-            }
-        }
-    };
-}
-
-/// Declares the URL of a backend that has nothing to say but its scheme.
-macro_rules! bare_url {
-    ($(#[$doc:meta])* $name:ident, $scheme:literal, $planned:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-        pub struct $name;
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(concat!($scheme, ":"))
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = UnsupportedBackend;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                if text == concat!($scheme, ":") {
-                    return Ok(Self);
-                }
-                Err(unsupported(text, $planned, concat!("`", $scheme, ":`")))
-            }
-        }
-    };
-}
-
-directory_url!(
-    /// Where the event log is.
-    LogUrl, "sqlite", &["cassandra", "scylla"]
-);
-directory_url!(
-    /// Where the read models are.
-    ReadUrl, "sqlite", &["postgres", "postgresql"]
-);
-bare_url!(
-    /// Where the search index is.
-    SearchUrl, "tantivy", &["elasticsearch", "http", "https"]
-);
-bare_url!(
-    /// How decided events reach their consumers.
-    FeedUrl, "memory", &["kafka"]
-);
-directory_url!(
-    /// Who takes payments.
-    PaymentsUrl, "simulator", &["stripe"]
-);
-directory_url!(
-    /// Who carries shipments.
-    CarrierUrl, "simulator", &[]
-);
-
 /// Declares an enum that is written in words.
 macro_rules! words {
     ($(#[$doc:meta])* pub enum $name:ident ($what:literal) { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
@@ -244,4 +126,4 @@ words! {
     }
 }
 
-as_text!(Span, LogUrl, ReadUrl, SearchUrl, FeedUrl, PaymentsUrl, CarrierUrl, Role, LogFormat);
+as_text!(Span, LogUrl, ReadUrl, SearchUrl, FeedUrl, KeysUrl, PaymentsUrl, CarrierUrl, Role, LogFormat);

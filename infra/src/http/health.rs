@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::backends::Backends;
+use crate::backends::{Backends, Promises};
 use crate::config::Role;
 use crate::progress::Progress;
 
@@ -59,9 +59,10 @@ impl Health {
         let sagas = self.sagas().await;
         let (status, version) = (Status::Up, env!("CARGO_PKG_VERSION"));
         let roles = parts.roles.iter().map(ToString::to_string).collect();
+        let promises = parts.backends.promises();
         let owners = parts.owners.as_ref().map(|owners| owners.heads()).unwrap_or_default();
         let mut report =
-            Report { status, version, roles, log, owners, projections, sagas, faults: Vec::new() };
+            Report { status, version, roles, log, owners, promises, projections, sagas, faults: Vec::new() };
         report.faults = self.faults(&report);
         if !report.faults.is_empty() {
             report.status = Status::Degraded;
@@ -107,6 +108,8 @@ pub(crate) struct Report {
     /// The shards that this process owns, each with its last decided position.
     #[schema(value_type = Vec<String>)]
     owners: Vec<Position>,
+    /// What the log's servers promise; null where there are none.
+    promises: Option<Promises>,
     /// Every projection: its positions, lag and parked streams.
     #[schema(value_type = Vec<Object>)]
     projections: Vec<ProjectionStatus>,

@@ -23,6 +23,8 @@ pub(crate) struct Served {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) commands: Option<CommandState>,
     pub(crate) queries: Option<QueryState>,
+    /// What other instances ask, outside the API.
+    pub(crate) peers: Router,
     pub(crate) simulator: Option<Simulator>,
     pub(crate) health: Health,
 }
@@ -48,6 +50,7 @@ pub(crate) fn router(served: Served) -> Router {
     }
     let (router, _) = router.split_for_parts();
     conventions::apply(router.merge(elsewhere).merge(docs::routes(&openapi())), &conventions)
+        .merge(served.peers)
 }
 
 /// The OpenAPI document, the same whatever roles a process runs.

@@ -1,17 +1,20 @@
 //! The roles of one process, opened in order and stopped in the opposite one.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use command_api::http::CommandState;
+use command_api::http::peers::PeerSecret;
 use command_api::http::tokens::Tokens;
+use domain::aggregate::Registry;
 use domain::ports::clock::{Clock, SystemClock};
 use domain::ports::gateway::CommandGateway;
 use tokio_util::sync::CancellationToken;
 
-use super::command_role::CommandRole;
+use super::command_role::{CommandRole, way_to_owners};
 use super::projection_role::ProjectionRole;
 use super::query_role;
 use super::saga_role::SagaRole;
@@ -40,18 +43,23 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the roles that the configuration names.
+    /// Opens the roles that the configuration names, in a process that listens on `address`.
     ///
     /// # Errors
     /// When a part can't be opened: the reason names it.
-    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+    pub async fn open(config: &Config, address: SocketAddr) -> anyhow::Result<Self> {
+        config.check()?;
         let backends = backends::open(config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let registry = Arc::new(sagas::registry());
         let runs = |role: Role| config.runs(role);
 
         let commands = match runs(Role::CommandApi) {
-            true => Some(CommandRole::start(&*backends, Arc::clone(&registry), Arc::clone(&clock)).await?),
+            true => {
+                let advertised = config.advertised(address);
+                let (registry, clock) = (Arc::clone(&registry), Arc::clone(&clock));
+                Some(CommandRole::start(config, &*backends, advertised, registry, clock).await?)
+            }
             false => None,
         };
         let projections = match runs(Role::Projections) {
@@ -66,10 +74,12 @@ impl App {
         let runners = projections.as_ref().map(|role| role.runners.clone()).unwrap_or_default();
         let progress = Progress::new(runners, followers);
         let marks = progress.watermarks();
-        let gateway = commands.as_ref().map(|role| Arc::clone(&role.gateway));
         let sagas = match runs(Role::Sagas) {
             true => {
-                let gateway: Arc<dyn CommandGateway> = gateway.clone().context("no way to the owners")?;
+                let gateway = match &commands {
+                    Some(role) => Arc::clone(&role.gateway),
+                    None => way_to_others(&*backends, Arc::clone(&registry)).await?,
+                };
                 Some(SagaRole::start(config, &*backends, gateway, &marks, Arc::clone(&clock)).await?)
             }
             false => None,
@@ -86,7 +96,7 @@ impl App {
             None => None,
         };
         let queries = match runs(Role::QueryApi) {
-            true => Some(query_role::open(config, &*backends, registry, marks).await?),
+            true => Some(query_role::open(config, &*backends, Arc::clone(&registry), marks).await?),
             false => None,
         };
         let health = Health::new(HealthParts {
@@ -104,10 +114,14 @@ impl App {
             tokens,
             commands: command_state.clone(),
             queries,
+            peers: peers(commands.as_ref(), registry),
             simulator: sagas.as_ref().map(|role| role.payments.clone()),
             health,
         };
         let router = router(served);
+        if let Some(role) = &commands {
+            role.claim().await;
+        }
         Ok(Self { router, backends, command_state, commands, projections, sagas, progress, stop_following })
     }
 
@@ -117,6 +131,13 @@ impl App {
     /// When this process doesn't take commands.
     pub fn command_state(&self) -> anyhow::Result<&CommandState> {
         self.command_state.as_ref().context("this process doesn't run the role command-api")
+    }
+
+    /// Gives this process's shards to others, and still takes commands for them: for a stop that takes long.
+    pub async fn hand_over(&self) {
+        if let Some(commands) = &self.commands {
+            commands.hand_over().await;
+        }
     }
 
     /// Ends every role, in order: sagas issue no more commands, owners answer what was accepted, projections see what was
@@ -137,5 +158,24 @@ impl App {
         self.stop_following.cancel();
         self.progress.stopped().await;
         self.backends.stop().await;
+    }
+}
+
+/// The way to the owners in other processes.
+async fn way_to_others(
+    backends: &dyn Backends,
+    registry: Arc<Registry>,
+) -> anyhow::Result<Arc<dyn CommandGateway>> {
+    let cluster = backends.cluster().await?.context("the owners can only be in this process")?;
+    way_to_owners(&cluster, None, backends.log().store().shards, registry)
+}
+
+/// What peers ask of the owners here.
+fn peers(commands: Option<&CommandRole>, registry: Arc<Registry>) -> Router {
+    match commands.and_then(|role| Some((role, role.peer_secret()?))) {
+        Some((role, secret)) => {
+            command_api::http::peers::router(Arc::clone(&role.owners), registry, PeerSecret::new(secret))
+        }
+        None => Router::new(),
     }
 }

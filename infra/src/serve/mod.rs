@@ -32,6 +32,9 @@ use crate::config::sections::Http;
 /// The file in the data directory that says where the server listens.
 pub const ADDRESS_FILE: &str = "address";
 
+/// A stop that hasn't answered all requests by then gives its shards away before it has.
+const SOON: Duration = Duration::from_secs(1);
+
 /// Takes the address.
 ///
 /// # Errors
@@ -64,9 +67,9 @@ pub async fn start(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Running> {
-    config.check()?;
     let address = listener.local_addr()?;
-    let app = Arc::new(App::open(config).await?);
+    let app = Arc::new(Box::pin(App::open(config, address)).await?);
+    std::fs::create_dir_all(&config.data.dir).with_context(|| config.data.dir.display().to_string())?;
     let file = config.data.dir.join(ADDRESS_FILE);
     std::fs::write(&file, format!("{address}\n")).with_context(|| file.display().to_string())?;
     tracing::info!(%address, "serving");
@@ -77,9 +80,16 @@ pub async fn start(
 /// Accepts until shutdown, finishes what was accepted, then stops the parts.
 async fn serve(app: Arc<App>, listener: TcpListener, shutdown: CancellationToken, config: Http) {
     let (drain, router) = (config.drain.0, app.router.clone());
+    let serving = connections::serve(listener, router, config.head_wait.0, &shutdown);
+    let cut_off = async {
+        cancelled_and(&shutdown, SOON.min(drain)).await;
+        // Requests that take long must not keep the shards from processes that still listen.
+        app.hand_over().await;
+        tokio::time::sleep(drain.saturating_sub(SOON)).await;
+    };
     tokio::select! {
-        () = connections::serve(listener, router, config.head_wait.0, &shutdown) => {}
-        () = cancelled_and(&shutdown, drain) => {
+        () = serving => {}
+        () = cut_off => {
             tracing::warn!(after = ?drain, "requests were still open and are cut off");
         }
     }

@@ -87,7 +87,7 @@ fn simulators(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Simula
     };
     let data_dir = config.data.dir.as_path();
     let (payments_dir, carrier_dir) =
-        (config.payments.url.directory(data_dir), config.carrier.url.directory(data_dir));
+        (config.payments.url.directory().or(data_dir), config.carrier.url.directory().or(data_dir));
     let open = |dir: &Path| -> anyhow::Result<Simulator> {
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
         Ok(Simulator::open(dir, Arc::clone(clock), simulated)?)

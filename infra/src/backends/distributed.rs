@@ -1,0 +1,204 @@
+//! The distributed family: Cassandra or ScyllaDB, Kafka, PostgreSQL and Elasticsearch, shared by many processes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use command_api::http::tokens::SigningKeys;
+use domain::ports::feed::{FanOut, Feed};
+use domain::ports::keys::SubjectKeys;
+use domain::ports::leases::Leases;
+use domain::ports::log::{EventLog, LogReader, StoreInfo};
+use domain::position::Position;
+use projections::follower::Follower;
+use projections::read_models::ReadModels;
+use projections::watermark::Watermark;
+use query_api::CursorKey;
+use sagas::work::SagaWork;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use super::log_heads::LogHeads;
+use super::{Backends, Cluster, Group, Prepared, Promises};
+use crate::cassandra::CassandraLog;
+use crate::config::Distributed;
+use crate::elasticsearch::{
+    self, ElasticsearchCheckpoints, ElasticsearchSearch, ElasticsearchStore, ElasticsearchUrl,
+};
+use crate::kafka::{self, KafkaFeed, KafkaPublisher, KafkaUrl};
+use crate::postgres::checkpoints::PostgresCheckpoints;
+use crate::postgres::keys::PostgresKeys;
+use crate::postgres::read_models::PostgresReadModels;
+use crate::postgres::saga_work::PostgresSagaWork;
+use crate::postgres::secrets::PostgresSecrets;
+use crate::postgres::{Database, PostgresReadStore, PostgresUrl};
+use crate::read_side::row_projections;
+
+/// The distributed backends as one process uses them.
+pub struct DistributedBackends {
+    log: Arc<CassandraLog>,
+    heads: Arc<LogHeads>,
+    keys: Arc<PostgresKeys>,
+    secrets: PostgresSecrets,
+    read: OnceCell<Database>,
+    read_url: PostgresUrl,
+    feed_url: KafkaUrl,
+    search_url: ElasticsearchUrl,
+    publisher: Mutex<Option<Arc<KafkaPublisher>>>,
+    feed: Mutex<Option<Arc<KafkaFeed>>>,
+    /// Ends what runs behind.
+    stop: CancellationToken,
+}
+
+impl DistributedBackends {
+    /// Opens the log and the keys, which every role needs.
+    ///
+    /// # Errors
+    /// When one can't be opened, most of all before [`migrate`]; the reason names it.
+    pub async fn open(urls: &Distributed<'_>) -> anyhow::Result<Self> {
+        let log = Arc::new(CassandraLog::open(urls.log).await?);
+        let keys = PostgresKeys::open_existing(&urls.keys).await;
+        let keys = Arc::new(keys.context("`tillstream migrate` makes the keys of a new store")?);
+        let stop = CancellationToken::new();
+        let reader = Arc::clone(&log) as Arc<dyn LogReader>;
+        Ok(Self {
+            heads: LogHeads::start(reader, stop.child_token()).await?,
+            log,
+            secrets: PostgresSecrets::beside(&keys),
+            keys,
+            read: OnceCell::new(),
+            read_url: urls.read.clone(),
+            feed_url: urls.feed.clone(),
+            search_url: urls.search.clone(),
+            publisher: Mutex::default(),
+            feed: Mutex::default(),
+            stop,
+        })
+    }
+
+    async fn database(&self) -> anyhow::Result<Database> {
+        let connect = || async { Ok::<_, anyhow::Error>(Database::connect(&self.read_url).await?) };
+        Ok(self.read.get_or_try_init(connect).await?.clone())
+    }
+
+    fn shards(&self) -> u16 {
+        self.log.store().shards
+    }
+}
+
+/// Makes whatever is missing on the servers.
+///
+/// # Errors
+/// When a part can't be made; the reason names it.
+pub(super) async fn migrate(urls: &Distributed<'_>, shards: u16) -> anyhow::Result<Prepared> {
+    let StoreInfo { shards, .. } = CassandraLog::migrate(urls.log, shards).await?;
+    kafka::migrate(urls.feed, shards).await?;
+    let database = Database::connect(urls.read).await?;
+    for group in groups(&database, urls.search)? {
+        group.store.prepare(&group.projections, shards).await?;
+    }
+    let keys = PostgresKeys::open(&urls.keys).await?;
+    let secrets = PostgresSecrets::beside(&keys);
+    secrets.signing_keys().await?;
+    secrets.cursor_key().await?;
+    secrets.peer_secret().await?;
+    Ok(Prepared { shards, notes: vec![format!("keys     {}", urls.keys)] })
+}
+
+fn groups(database: &Database, search: &ElasticsearchUrl) -> anyhow::Result<Vec<Group>> {
+    let rows = Arc::new(PostgresReadStore::new(database.clone()));
+    let documents = Arc::new(ElasticsearchStore::new(search, rows.clone())?);
+    Ok(vec![
+        Group { name: "rows", store: rows, projections: row_projections() },
+        Group { name: "search", store: documents, projections: elasticsearch::projections().to_vec() },
+    ])
+}
+
+#[async_trait]
+impl Backends for DistributedBackends {
+    fn log(&self) -> Arc<dyn EventLog> {
+        self.log.clone()
+    }
+
+    fn heads(&self) -> Vec<Position> {
+        self.heads.heads()
+    }
+
+    async fn fault(&self) -> Option<String> {
+        self.heads.fault()
+    }
+
+    fn promises(&self) -> Option<Promises> {
+        let told = self.log.promises();
+        let (server, facts, warnings) = (told.server.clone(), told.facts.clone(), told.warnings.clone());
+        Some(Promises { server, facts: facts.into_iter().collect(), warnings })
+    }
+
+    async fn cluster(&self) -> anyhow::Result<Option<Cluster>> {
+        let leases = Arc::clone(&self.log) as Arc<dyn Leases>;
+        Ok(Some(Cluster { leases, secret: self.secrets.peer_secret().await? }))
+    }
+
+    async fn fan_out(&self) -> anyhow::Result<Arc<dyn FanOut>> {
+        let log = Arc::clone(&self.log) as Arc<dyn EventLog>;
+        let publisher = KafkaPublisher::start(&self.feed_url, log, self.stop.child_token())?;
+        *self.publisher.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&publisher));
+        Ok(publisher)
+    }
+
+    async fn feed(&self) -> anyhow::Result<Arc<dyn Feed>> {
+        let feed = Arc::new(KafkaFeed::open(&self.feed_url, self.log.clone()).await?);
+        *self.feed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&feed));
+        Ok(feed)
+    }
+
+    async fn keys(&self) -> anyhow::Result<Arc<dyn SubjectKeys>> {
+        Ok(self.keys.clone())
+    }
+
+    async fn signing_keys(&self) -> anyhow::Result<SigningKeys> {
+        self.secrets.signing_keys().await
+    }
+
+    async fn cursor_key(&self) -> anyhow::Result<CursorKey> {
+        self.secrets.cursor_key().await
+    }
+
+    async fn groups(&self) -> anyhow::Result<Vec<Group>> {
+        groups(&self.database().await?, &self.search_url)
+    }
+
+    async fn follow(&self, shutdown: &CancellationToken) -> anyhow::Result<Vec<Arc<Follower>>> {
+        let rows = PostgresCheckpoints::start(self.database().await?, shutdown.clone());
+        let documents = ElasticsearchCheckpoints::new(&self.search_url, self.shards())?;
+        let (shards, shutdown) = (self.shards(), shutdown.clone());
+        Ok(vec![
+            Arc::new(Follower::start(Arc::new(rows), &row_projections(), shards, shutdown.clone())),
+            Arc::new(Follower::start(Arc::new(documents), &elasticsearch::projections(), shards, shutdown)),
+        ])
+    }
+
+    async fn read_models(&self, marks: Vec<Watermark>) -> anyhow::Result<Arc<dyn ReadModels>> {
+        let search = Arc::new(ElasticsearchSearch::new(&self.search_url)?);
+        Ok(Arc::new(PostgresReadModels::new(self.database().await?, search, marks)))
+    }
+
+    async fn saga_work(&self) -> anyhow::Result<Arc<dyn SagaWork>> {
+        Ok(Arc::new(PostgresSagaWork::new(self.database().await?)))
+    }
+
+    async fn stop(&self) {
+        self.stop.cancel();
+        let publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(publisher) = publisher {
+            publisher.stopped().await;
+        }
+        let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(feed) = feed {
+            feed.close().await;
+        }
+        if let Some(database) = self.read.get() {
+            database.close().await;
+        }
+    }
+}
