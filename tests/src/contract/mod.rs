@@ -1,6 +1,7 @@
 //! Contract suites: what every backend of a port must pass.
 
 pub mod chain;
+pub mod feed;
 pub mod history;
 pub mod keys;
 pub mod log_port;

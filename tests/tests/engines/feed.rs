@@ -1,1 +1,41 @@
-//! The feed contract over Kafka.
+//! The feed contract over Kafka, and what only Kafka can do to it.
+
+mod consumers;
+mod publishers;
+mod topic;
+mod world;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::ports::feed::{FanOut, Feed};
+use domain::ports::log::EventLog;
+use tests::contract::feed::{FeedBackend, FeedFactory};
+
+use self::world::World;
+
+#[async_trait]
+impl FeedBackend for World {
+    fn fan_out(&self) -> Arc<dyn FanOut> {
+        self.publisher.clone()
+    }
+
+    fn feed(&self) -> Arc<dyn Feed> {
+        self.feed.clone()
+    }
+
+    async fn stop(self: Box<Self>) {
+        self.end().await;
+    }
+}
+
+struct Factory;
+
+#[async_trait]
+impl FeedFactory for Factory {
+    async fn start(&self, log: Arc<dyn EventLog>) -> Box<dyn FeedBackend> {
+        Box::new(World::start(log).await)
+    }
+}
+
+tests::feed_contract!(Factory);

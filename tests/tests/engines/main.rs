@@ -1,5 +1,7 @@
 //! The contract suites over Cassandra, Kafka, PostgreSQL and Elasticsearch.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod cassandra_log;
 mod elasticsearch_search;
 mod feed;

@@ -149,6 +149,12 @@ impl Place {
         Ok(())
     }
 
+    /// Drops a page: the shard isn't this reader's any more.
+    pub(super) fn discard(&mut self) {
+        self.reading = false;
+        self.next_frame = None;
+    }
+
     /// Whether Kafka has told of events that the log has not yet shown.
     pub(super) fn is_behind(&self) -> bool {
         self.known > self.last

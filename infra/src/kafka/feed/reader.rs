@@ -141,14 +141,11 @@ impl KafkaReader {
 
     fn take(&mut self, page: Page) {
         let Some(place) = self.places.get_mut(usize::from(page.shard.0)) else { return };
-        let before = self.ready.len();
-        let taken = place.take(page.read, self.now_assigned.is_alone(), &mut self.ready);
         if !self.now_assigned.has(place.shard) {
-            // The shard went to another consumer meanwhile: these events are that one's. Should the shard come back, they are
-            // missing here and come from the log.
-            place.last -= (self.ready.len() - before) as u64;
-            self.ready.truncate(before);
+            // The shard went to another consumer meanwhile: these events are that one's.
+            return place.discard();
         }
+        let taken = place.take(page.read, self.now_assigned.is_alone(), &mut self.ready);
         self.shared.decided(Position { shard: place.shard, n: place.last });
         if let Err(error) = taken {
             let tell =

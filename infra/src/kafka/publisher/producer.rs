@@ -84,6 +84,7 @@ impl Generation {
             .set("acks", "all")
             // Records wait for Kafka as long as it takes.
             .set("message.timeout.ms", "0")
+            // Measured, of 0, 1 and 5: as quick as 0 for one event at a time, and twice as fast for many.
             .set("linger.ms", "1")
             .set("compression.type", "lz4")
             .set("message.max.bytes", MAX_RECORD.to_string())

@@ -1,0 +1,192 @@
+//! What Kafka loses, consumers read from the log; what a group shares is neither lost nor held up.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::position::{Position, Seen, Shard};
+use infra::kafka::KafkaFeed;
+use tests::contract::feed::{Consumer, SHARDS, Store};
+
+use super::world::{WAIT, World, delete};
+
+// proves: P7
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_deleted_in_the_middle_costs_consumers_nothing() {
+    let mut store = Store::new();
+    let world = World::start(store.log.clone()).await;
+    let mut consumer = Consumer::open(&*world.feed, "test", Seen::none(SHARDS)).await;
+    for round in 0..12 {
+        let frames = store.decide_everywhere(5).await;
+        world.publish(frames);
+        if round % 4 == 2 {
+            // Half read, and nothing of what follows.
+            consumer.next().await;
+            world.published(&store.heads()).await;
+            delete(&world.url).await;
+        }
+        if round % 4 != 2 {
+            consumer.read_to(&store.heads()).await;
+        }
+    }
+    consumer.read_to(&store.heads()).await;
+    drop(consumer);
+    world.published(&store.heads()).await;
+    world.end().await;
+}
+
+/// Nobody publishes: the consumers see it all the same, soon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_that_stalls_stalls_no_consumer() {
+    let mut store = Store::new();
+    let world = World::start(store.log.clone()).await;
+    let mut consumer = Consumer::open(&*world.feed, "test", Seen::none(SHARDS)).await;
+    let frames = store.decide_everywhere(2).await;
+    world.publish(frames);
+    consumer.read_to(&store.heads()).await;
+    for _ in 0..3 {
+        store.decide_everywhere(3).await;
+        let began = Instant::now();
+        consumer.read_to(&store.heads()).await;
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+    drop(consumer);
+    world.end().await;
+}
+
+/// Kafka was never there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_kafka_the_log_is_read() {
+    let mut store = Store::new();
+    let url = "kafka://127.0.0.1:9/nowhere".parse().unwrap();
+    let feed = KafkaFeed::open(&url, store.log.clone()).await.unwrap();
+    store.decide_everywhere(3).await;
+    let mut consumer = Consumer::open(&feed, "test", Seen::none(SHARDS)).await;
+    consumer.read_to(&store.heads()).await;
+    store.decide_everywhere(3).await;
+    let began = Instant::now();
+    consumer.read_to(&store.heads()).await;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+/// The events that a pair of consumers of one group has, together.
+async fn read_together(pair: &mut [Consumer; 2], heads: &Seen) {
+    let reached = async {
+        loop {
+            let [one, two] = &*pair;
+            let best = |shard| one.seen.last(shard).max(two.seen.last(shard));
+            if heads.positions().all(|head| best(head.shard) == head.n) {
+                return;
+            }
+            for consumer in pair.iter_mut() {
+                consumer.glance(Duration::from_millis(20)).await;
+            }
+        }
+    };
+    tokio::time::timeout(WAIT, reached).await.expect("the group gets everything");
+}
+
+fn shares(pair: &[Consumer; 2], before: &[Seen; 2]) -> [usize; 2] {
+    let moved = |n: usize| {
+        let shards = (0..SHARDS).map(Shard);
+        shards.filter(|shard| pair[n].seen.last(*shard) > before[n].last(*shard)).count()
+    };
+    [moved(0), moved(1)]
+}
+
+/// What the checkpoints of the two would say, to both.
+fn share_checkpoints(pair: &mut [Consumer; 2]) {
+    let mut both = Seen::none(SHARDS);
+    for shard in (0..SHARDS).map(Shard) {
+        let n = pair[0].seen.last(shard).max(pair[1].seen.last(shard));
+        both.advance(Position { shard, n });
+    }
+    pair.iter_mut().for_each(|consumer| consumer.seen = both.clone());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_consumers_of_a_group_share_the_shards_and_one_that_leaves_is_replaced() {
+    let mut store = Store::new();
+    let world = World::start(store.log.clone()).await;
+    let other = Arc::new(KafkaFeed::open(&world.url, store.log.clone()).await.unwrap());
+    let mut pair = [
+        Consumer::open(&*world.feed, "test", Seen::none(SHARDS)).await,
+        Consumer::open(&*other, "test", Seen::none(SHARDS)).await,
+    ];
+    // Until both have their part.
+    let shared = async {
+        loop {
+            let before = [pair[0].seen.clone(), pair[1].seen.clone()];
+            let frames = store.decide_everywhere(1).await;
+            world.publish(frames);
+            read_together(&mut pair, &store.heads()).await;
+            if shares(&pair, &before) == [2, 2] {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(WAIT, shared).await.expect("each gets half");
+
+    // One leaves; the other brings everything, without a gap: what it hasn't seen of the other's shards comes from the log.
+    let [mut stays, leaves] = pair;
+    drop(leaves);
+    other.close().await;
+    let began = Instant::now();
+    for _ in 0..10 {
+        let frames = store.decide_everywhere(2).await;
+        world.publish(frames);
+        stays.read_to(&store.heads()).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+
+    // A third one comes, and the work goes on.
+    let mut pair = [stays, Consumer::open(&*other, "test", store.heads()).await];
+    for _ in 0..20 {
+        let frames = store.decide_everywhere(1).await;
+        world.publish(frames);
+        read_together(&mut pair, &store.heads()).await;
+    }
+    share_checkpoints(&mut pair);
+    drop(pair);
+    other.close().await;
+    world.end().await;
+}
+
+/// A consumer with no partition of its own waits; it doesn't read what another has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_too_many_reads_nothing() {
+    let mut store = Store::new();
+    let world = World::start(store.log.clone()).await;
+    let mut feeds = Vec::new();
+    let mut consumers = Vec::new();
+    for _ in 0..=SHARDS {
+        let feed = KafkaFeed::open(&world.url, store.log.clone()).await.unwrap();
+        consumers.push(Consumer::open(&feed, "test", Seen::none(SHARDS)).await);
+        feeds.push(feed);
+    }
+    // Long enough for a consumer without a partition to take the group for broken, if it did.
+    let until = Instant::now() + Duration::from_secs(9);
+    while Instant::now() < until {
+        for consumer in &mut consumers {
+            consumer.glance(Duration::from_millis(20)).await;
+        }
+    }
+    let before: Vec<Seen> = consumers.iter().map(|consumer| consumer.seen.clone()).collect();
+    let frames = store.decide_everywhere(5).await;
+    world.publish(frames);
+    let until = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < until {
+        for consumer in &mut consumers {
+            consumer.glance(Duration::from_millis(20)).await;
+        }
+    }
+    let idle = consumers.iter().zip(before).filter(|(consumer, before)| consumer.seen == *before).count();
+    assert_eq!(idle, 1, "one has no shard");
+    let all =
+        store.heads().positions().all(|head| consumers.iter().any(|c| c.seen.last(head.shard) == head.n));
+    assert!(all, "the others have one each");
+    drop(consumers);
+    for feed in &feeds {
+        feed.close().await;
+    }
+    world.end().await;
+}
