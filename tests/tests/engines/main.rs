@@ -5,6 +5,7 @@
 mod cassandra_log;
 mod elasticsearch_search;
 mod feed;
+mod follower;
 mod keys;
 mod leases;
 mod owners;

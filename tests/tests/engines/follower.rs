@@ -1,0 +1,209 @@
+//! Following the projections of another process through their checkpoints in PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use domain::ports::clock::SystemClock;
+use domain::ports::feed::FanOut;
+use domain::ports::log::EventLog;
+use domain::position::SyncToken;
+use infra::feed::InProcessFeed;
+use infra::postgres::checkpoints::PostgresCheckpoints;
+use infra::postgres::read_models::PostgresReadModels;
+use infra::postgres::{Database, PostgresReadStore, PostgresUrl};
+use infra::read_side::row_projections;
+use infra::sqlite::log::SqliteLog;
+use projections::follower::Follower;
+use projections::read_models::{
+    Model, Page, ProductFilter, ProductSearch, ProductSort, ReadError, ReadModels, SearchHits,
+};
+use projections::runner::{Runner, RunnerConfig, RunnerParts};
+use projections::status::State;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use tempfile::TempDir;
+use tests::contract::history::{History, details};
+use tests::engines::{engines, fresh_name};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const SHARDS: u16 = 4;
+const WAIT: Duration = Duration::from_secs(20);
+
+/// No search: it isn't asked here.
+struct NoSearch;
+
+#[async_trait]
+impl ProductSearch for NoSearch {
+    async fn search(
+        &self,
+        _: &str,
+        _: &str,
+        _: &ProductFilter,
+        _: ProductSort,
+        _: &Page,
+    ) -> Result<SearchHits, ReadError> {
+        Err(ReadError::Unavailable("there is no search here".into()))
+    }
+}
+
+/// A process that runs the projections, and the parts of another one that only follows them.
+struct World {
+    history: History,
+    feed: Arc<InProcessFeed>,
+    runner: Runner,
+    follower: Follower,
+    reading: Database,
+    models: PostgresReadModels,
+    schema: String,
+    shutdown: CancellationToken,
+    _dir: TempDir,
+}
+
+impl World {
+    async fn start() -> Self {
+        let schema = fresh_name();
+        let url: PostgresUrl = engines().postgres.parse().unwrap();
+        let url = url.with_schema(&schema).unwrap();
+        let (writing, reading) =
+            (Database::connect(&url).await.unwrap(), Database::connect(&url).await.unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let log = Arc::new(SqliteLog::open(dir.path(), SHARDS).unwrap());
+        let history = History::new(log.clone() as Arc<dyn EventLog>);
+        let feed = Arc::new(InProcessFeed::open(log.clone()).await.unwrap());
+        let shutdown = CancellationToken::new();
+        // The follower first, as when its process is started first: there is no schema to ask yet.
+        let source = Arc::new(PostgresCheckpoints::start(reading.clone(), shutdown.clone()));
+        let follower = Follower::start(source, &row_projections(), SHARDS, shutdown.clone());
+        let runner = Runner::start(RunnerParts {
+            group: "rows",
+            store: Arc::new(PostgresReadStore::new(writing)),
+            projections: row_projections(),
+            feed: feed.clone(),
+            log,
+            clock: Arc::new(SystemClock),
+            config: RunnerConfig::default(),
+            shutdown: shutdown.clone(),
+        });
+        let runner = runner.await.unwrap();
+        let models = PostgresReadModels::new(reading.clone(), Arc::new(NoSearch), follower.watermarks());
+        Self { history, feed, runner, follower, reading, models, schema, shutdown, _dir: dir }
+    }
+
+    /// Makes a product and hands its frame to the feed, as an owner does; its id and its token.
+    async fn product(&mut self, n: i64) -> (Uuid, SyncToken) {
+        let id = self.history.product(details(n), 100 + n).await;
+        self.feed.publish(Arc::clone(self.history.frames.last().unwrap()));
+        (id, SyncToken::of(self.history.events.last().unwrap().position))
+    }
+
+    async fn sql(&self) -> PgConnection {
+        let mut sql = PgConnection::connect(&engines().postgres).await.unwrap();
+        sql.execute(format!("SET search_path = {}", self.schema).as_str()).await.unwrap();
+        sql
+    }
+
+    /// Ends the connection that listens; how many there were.
+    async fn deafen(&self) -> i64 {
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE $1";
+        let listen = format!("LISTEN \"{}_checkpoints\"%", self.schema);
+        sqlx::query_scalar(end).bind(listen).fetch_one(&mut self.sql().await).await.unwrap()
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.runner.stopped().await;
+        self.follower.stopped().await;
+        let mut sql = self.sql().await;
+        let schemas = "SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname, $1)";
+        let schemas: Vec<String> =
+            sqlx::query_scalar(schemas).bind(&self.schema).fetch_all(&mut sql).await.unwrap();
+        for schema in schemas {
+            sql.execute(format!("DROP SCHEMA {schema} CASCADE").as_str()).await.unwrap();
+        }
+        sql.execute(format!("DROP ROLE IF EXISTS {}_analyst", self.schema).as_str()).await.unwrap();
+    }
+}
+
+// proves: QRY-1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_soon_visible_in_another_process() {
+    let mut world = World::start().await;
+    let mut waiting = Vec::new();
+    for n in 0..400 {
+        let (_, token) = world.product(n).await;
+        let acknowledged = Instant::now();
+        let mark = world.follower.watermark("products").unwrap();
+        waiting.push(tokio::spawn(async move {
+            mark.wait_for(&token, WAIT).await.unwrap();
+            acknowledged.elapsed()
+        }));
+    }
+    let mut took = Vec::new();
+    for one in waiting {
+        took.push(one.await.unwrap());
+    }
+    took.sort();
+    let (p50, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
+    tell(&format!("visible after {p50:?} (p50), {p99:?} (p99)"));
+    // No interval of polling is in it. The bench measures it on a quiet machine; this one may be busy.
+    assert!(p50 < Duration::from_millis(500), "{p50:?}");
+    let heads = world.history.heads();
+    let status = world.follower.status(&heads).await;
+    assert_eq!(status.len(), row_projections().len());
+    let products = status.iter().find(|status| status.name == "products").unwrap();
+    assert_eq!((products.lag_events, &products.state), (0, &State::Running));
+    world.stop().await;
+}
+
+// proves: QRY-1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_listener_is_replaced_and_loses_nothing() {
+    let mut world = World::start().await;
+    let mut deafened = 0;
+    for n in 0..40 {
+        if n % 10 == 5 {
+            deafened += world.deafen().await;
+        }
+        let (id, token) = world.product(n).await;
+        world.models.wait_for(Model::Products, &token, WAIT).await.unwrap();
+        assert!(world.models.product("default", id).await.unwrap().is_some());
+    }
+    assert!(deafened >= 1, "nobody listened");
+    world.stop().await;
+}
+
+// proves: QRY-1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_of_another_shape_is_read_after_one_refusal_per_connection() {
+    let mut world = World::start().await;
+    let (id, token) = world.product(1).await;
+    world.models.wait_for(Model::Products, &token, WAIT).await.unwrap();
+    let before = world.models.product("default", id).await.unwrap().unwrap();
+    let mut sql = world.sql().await;
+    let text: String =
+        sqlx::query_scalar("SELECT pg_get_viewdef('products'::regclass)").fetch_one(&mut sql).await.unwrap();
+    let other = text.replacen("sku", "sku::varchar AS sku", 1);
+    assert_ne!(text, other);
+    sql.execute(format!("BEGIN; DROP VIEW products; CREATE VIEW products AS {other} COMMIT").as_str())
+        .await
+        .unwrap();
+    let mut refused = 0;
+    let after = loop {
+        match world.models.product("default", id).await {
+            Ok(found) => break found,
+            Err(ReadError::Unavailable(_)) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(refused <= world.reading.url().connections(), "it is refused for ever");
+    };
+    assert_eq!(after, Some(before));
+    world.stop().await;
+}
+
+#[expect(clippy::print_stderr, reason = "the output of a test")]
+fn tell(what: &str) {
+    eprintln!("{what}");
+}
