@@ -1,8 +1,8 @@
 //! The keys of data subjects on PostgreSQL, for many processes: in a schema of their own, best in a cluster of their own, which the
 //! log's backups leave out.
 //!
-//! Destroying a key leaves a row without one and writes the table anew in the same transaction. From its commit on, no file of
-//! the table holds the key. What this can't reach: the server's write-ahead log holds the key until its segments are recycled and
+//! Destroying a key leaves a row without one and writes the row's table, one of 64, anew in the same transaction; whoever needs a key
+//! of that table waits meanwhile (0.2 s with a million subjects). From its commit on, no table holds the key. What this can't reach: the server's write-ahead log holds the key until its segments are recycled and
 //! overwritten (`max_wal_size`, `checkpoint_timeout`), a standby and an archive of the write-ahead log until they expire, and the
 //! disk's free blocks until they are reused. So: no archive and no base backups that outlive the promised time of an erasure.
 //!

@@ -1,1 +1,1 @@
-INSERT INTO subject_keys (subject, key) VALUES ($1, NULL) ON CONFLICT (subject) DO UPDATE SET key = NULL
+INSERT INTO {table} (subject, key) VALUES ($1, NULL) ON CONFLICT (subject) DO UPDATE SET key = NULL

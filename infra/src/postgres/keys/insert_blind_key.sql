@@ -1,1 +1,1 @@
-INSERT INTO blind_key (only_row, key) VALUES (1, $1) ON CONFLICT DO NOTHING
+INSERT INTO blind_key (only_row, key) VALUES (1, $1)

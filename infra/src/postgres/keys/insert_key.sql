@@ -1,1 +1,1 @@
-INSERT INTO subject_keys (subject, key) VALUES ($1, $2) ON CONFLICT (subject) DO NOTHING
+INSERT INTO {table} (subject, key) VALUES ($1, $2) ON CONFLICT (subject) DO NOTHING

@@ -1,1 +1,1 @@
-SELECT key FROM subject_keys WHERE subject = $1
+SELECT key FROM {table} WHERE subject = $1
