@@ -141,11 +141,7 @@ impl Names {
         Ok(())
     }
 
-    /// Removes the schemas and the roles only.
-    ///
-    /// # Errors
-    /// When PostgreSQL refuses or doesn't answer.
-    pub async fn drop_schemas(&self) -> anyhow::Result<()> {
+    async fn drop_schemas(&self) -> anyhow::Result<()> {
         use sqlx::{Connection as _, Executor as _};
         let mut db = sqlx::PgConnection::connect(&self.engines.postgres).await?;
         let like = format!("{}%", self.name);
@@ -192,7 +188,9 @@ impl Drop for Names {
         let removed = std::thread::scope(|scope| {
             let remove = || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                let bounded = runtime.block_on(tokio::time::timeout(Duration::from_secs(60), self.remove()));
+                // Within the runtime, whose timer the bound needs.
+                let bounded = async { tokio::time::timeout(Duration::from_secs(60), self.remove()).await };
+                let bounded = runtime.block_on(bounded);
                 bounded.unwrap_or_else(|_| Err(anyhow::anyhow!("it takes too long")))
             };
             scope.spawn(remove).join()

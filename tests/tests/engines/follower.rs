@@ -13,7 +13,7 @@ use domain::position::SyncToken;
 use infra::feed::InProcessFeed;
 use infra::postgres::checkpoints::PostgresCheckpoints;
 use infra::postgres::read_models::PostgresReadModels;
-use infra::postgres::{Database, PostgresReadStore, PostgresUrl};
+use infra::postgres::{Database, PostgresReadStore};
 use infra::read_side::row_projections;
 use infra::sqlite::log::SqliteLog;
 use projections::follower::Follower;
@@ -25,7 +25,8 @@ use projections::status::State;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tests::contract::history::{History, details};
-use tests::engines::{engines, fresh_name};
+use tests::engines::engines;
+use tests::postgres::PostgresSchema;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -57,16 +58,15 @@ struct World {
     follower: Follower,
     reading: Database,
     models: PostgresReadModels,
-    schema: String,
+    schema: PostgresSchema,
     shutdown: CancellationToken,
     _dir: TempDir,
 }
 
 impl World {
     async fn start() -> Self {
-        let schema = fresh_name();
-        let url: PostgresUrl = engines().postgres.parse().unwrap();
-        let url = url.with_schema(&schema).unwrap();
+        let schema = PostgresSchema::fresh();
+        let url = schema.url();
         let (writing, reading) =
             (Database::connect(&url).await.unwrap(), Database::connect(&url).await.unwrap());
         let dir = tempfile::tempdir().unwrap();
@@ -101,14 +101,14 @@ impl World {
 
     async fn sql(&self) -> PgConnection {
         let mut sql = PgConnection::connect(&engines().postgres).await.unwrap();
-        sql.execute(format!("SET search_path = {}", self.schema).as_str()).await.unwrap();
+        sql.execute(format!("SET search_path = {}", self.schema.name()).as_str()).await.unwrap();
         sql
     }
 
     /// Ends the connection that listens; how many there were.
     async fn deafen(&self) -> i64 {
         let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE $1";
-        let listen = format!("LISTEN \"{}_checkpoints\"%", self.schema);
+        let listen = format!("LISTEN \"{}_checkpoints\"%", self.schema.name());
         sqlx::query_scalar(end).bind(listen).fetch_one(&mut self.sql().await).await.unwrap()
     }
 
@@ -116,14 +116,6 @@ impl World {
         self.shutdown.cancel();
         self.runner.stopped().await;
         self.follower.stopped().await;
-        let mut sql = self.sql().await;
-        let schemas = "SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname, $1)";
-        let schemas: Vec<String> =
-            sqlx::query_scalar(schemas).bind(&self.schema).fetch_all(&mut sql).await.unwrap();
-        for schema in schemas {
-            sql.execute(format!("DROP SCHEMA {schema} CASCADE").as_str()).await.unwrap();
-        }
-        sql.execute(format!("DROP ROLE IF EXISTS {}_analyst", self.schema).as_str()).await.unwrap();
     }
 }
 

@@ -11,7 +11,7 @@ use domain::ports::log::LogReader;
 use infra::postgres::checkpoints::PostgresCheckpoints;
 use infra::postgres::read_models::PostgresReadModels;
 use infra::postgres::saga_work::PostgresSagaWork;
-use infra::postgres::{Database, PostgresReadStore, PostgresUrl};
+use infra::postgres::{Database, PostgresReadStore};
 use infra::read_side::row_projections;
 use infra::tantivy::TantivySearch;
 use projections::follower::Follower;
@@ -23,14 +23,13 @@ use sagas::work::SagaWork;
 use tempfile::TempDir;
 use tests::contract::read_models::ReadModelsFactory;
 use tests::contract::saga_work::SagaWorkFactory;
-use tests::engines::{Names, engines};
+use tests::postgres::PostgresSchema;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// Read models in a schema, with the embedded search beside.
 struct Postgres {
-    url: PostgresUrl,
-    names: Names,
+    schema: PostgresSchema,
     dir: TempDir,
     running: Mutex<Vec<Running>>,
 }
@@ -43,14 +42,12 @@ struct Running {
 
 impl Postgres {
     fn new() -> Self {
-        let names = Names::fresh(engines());
-        let url: PostgresUrl = engines().postgres.parse().unwrap();
-        let url = url.with_schema(names.name()).unwrap();
-        Self { url, names, dir: tempfile::tempdir().unwrap(), running: Mutex::default() }
+        let dir = tempfile::tempdir().unwrap();
+        Self { schema: PostgresSchema::fresh(), dir, running: Mutex::default() }
     }
 
     async fn database(&self) -> Database {
-        Database::connect(&self.url).await.unwrap()
+        Database::connect(&self.schema.url()).await.unwrap()
     }
 }
 
@@ -98,7 +95,6 @@ impl ReadModelsFactory for Postgres {
                 database.close().await;
             }
         }
-        self.names.drop_schemas().await.unwrap();
     }
 }
 
@@ -107,10 +103,6 @@ impl SagaWorkFactory for Postgres {
     async fn fresh(&self) -> (Arc<dyn RowStore>, Arc<dyn SagaWork>) {
         let database = self.database().await;
         (Arc::new(PostgresReadStore::new(database.clone())), Arc::new(PostgresSagaWork::new(database)))
-    }
-
-    async fn remove(&self) {
-        self.names.drop_schemas().await.unwrap();
     }
 }
 
