@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "this crate is tests: a panic is a failed one")]
 
 pub mod cassandra;
+pub mod bench;
 pub mod client;
 pub mod contract;
 pub mod elasticsearch;
