@@ -163,7 +163,7 @@ impl PostgresEs {
              sequence bigint CHECK (sequence >= 0) NOT NULL, event_type text NOT NULL, event_version text NOT NULL, \
              payload json NOT NULL, metadata json NOT NULL, PRIMARY KEY (aggregate_type, aggregate_id, sequence))"
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(ddl)).execute(&pool).await.unwrap();
+        sqlx::raw_sql(&ddl).execute(&pool).await.unwrap();
         let repository = PostgresEventRepository::new(pool.clone());
         let store = cqrs_es::persist::PersistedEventStore::new_event_store(repository);
         let framework = Arc::new(CqrsFramework::new(store, Vec::new(), ()));
@@ -187,6 +187,6 @@ impl PostgresEs {
 
     pub async fn drop(self) {
         let ddl = format!("DROP SCHEMA {} CASCADE", self.schema);
-        sqlx::raw_sql(sqlx::AssertSqlSafe(ddl)).execute(&self.pool).await.unwrap();
+        sqlx::raw_sql(&ddl).execute(&self.pool).await.unwrap();
     }
 }
