@@ -1,8 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![expect(clippy::unwrap_used, reason = "this crate is tests: a panic is a failed one")]
 
-pub mod cassandra;
 pub mod bench;
+pub mod cassandra;
 pub mod client;
 pub mod contract;
 pub mod elasticsearch;

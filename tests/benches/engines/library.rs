@@ -19,24 +19,24 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// A store of its own on the engines, with owners of every shard in this process.
-pub struct Store {
-    pub names: Names,
-    pub log: CassandraLog,
-    pub owners: Arc<Owners>,
+pub(crate) struct Store {
+    pub(crate) names: Names,
+    pub(crate) log: CassandraLog,
+    pub(crate) owners: Arc<Owners>,
     publisher: Arc<KafkaPublisher>,
     stop: CancellationToken,
 }
 
-pub fn cassandra(name: &str) -> CassandraUrl {
+pub(crate) fn cassandra(name: &str) -> CassandraUrl {
     format!("cassandra://{}/{name}", engines().cassandra).parse().unwrap()
 }
 
-pub fn kafka(name: &str) -> KafkaUrl {
+pub(crate) fn kafka(name: &str) -> KafkaUrl {
     format!("kafka://{}/{name}", engines().kafka).parse().unwrap()
 }
 
 impl Store {
-    pub async fn make() -> Self {
+    pub(crate) async fn make() -> Self {
         let names = Names::fresh(engines());
         let name = names.name();
         CassandraLog::migrate(&cassandra(name), SHARDS).await.unwrap();
@@ -55,7 +55,7 @@ impl Store {
         Self { names, log, owners, publisher, stop }
     }
 
-    pub async fn run(&self, count: usize, command: fn() -> CommandRequest) -> Line {
+    pub(crate) async fn run(&self, count: usize, command: fn() -> CommandRequest) -> Line {
         self.owners.submit(fill_hot()).await.unwrap();
         let owners = Arc::clone(&self.owners);
         callers(count, move |_| {
@@ -68,13 +68,13 @@ impl Store {
     }
 
     /// Ends the owners, waits until Kafka has everything, and leaves the store as it is.
-    pub async fn rest(&self) {
+    pub(crate) async fn rest(&self) {
         self.owners.stop().await;
         self.stop.cancel();
         self.publisher.stopped().await;
     }
 
-    pub async fn drop(self) {
+    pub(crate) async fn drop(self) {
         self.rest().await;
         self.names.remove().await.unwrap();
     }
@@ -82,7 +82,7 @@ impl Store {
 
 /// The port alone: frames of 200 events of 640 bytes, one after another in each of `shards` shards; events per second, and the
 /// time of a frame.
-pub async fn raw(shards: u16) -> Line {
+pub(crate) async fn raw(shards: u16) -> Line {
     const EVENTS: usize = 200;
     let names = Names::fresh(engines());
     CassandraLog::migrate(&cassandra(names.name()), shards).await.unwrap();
@@ -116,7 +116,7 @@ pub async fn raw(shards: u16) -> Line {
 }
 
 /// The whole log read and decoded: events, and how long it took. Shards are read beside each other.
-pub async fn read_all(log: &CassandraLog) -> (u64, Duration) {
+pub(crate) async fn read_all(log: &CassandraLog) -> (u64, Duration) {
     let start = Instant::now();
     let readers = (0..log.store().shards).map(|n| {
         let log = log.clone();

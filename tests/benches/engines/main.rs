@@ -86,9 +86,16 @@ fn main() {
         println!();
         for (at, count) in CALLERS.into_iter().enumerate() {
             let [ours, lwt, peer] = [&ours[at], &peers.lwt[at], &peers.postgres_es[at]].map(|l| l.per_second);
-            println!("{count} callers: {:.1}× one LWT per event, {:.1}× postgres-es", ours / lwt, ours / peer);
+            println!(
+                "{count} callers: {:.1}× one LWT per event, {:.1}× postgres-es",
+                ours / lwt,
+                ours / peer
+            );
         }
-        println!("one caller: {:.2}× the time of one LWT (p50)", ours[0].p50.as_secs_f64() / peers.lwt[0].p50.as_secs_f64());
+        println!(
+            "one caller: {:.2}× the time of one LWT (p50)",
+            ours[0].p50.as_secs_f64() / peers.lwt[0].p50.as_secs_f64()
+        );
         let best = peers.hot.iter().map(|line| line.per_second).fold(0.0, f64::max);
         println!(
             "hot stream: {:.1}× the best of them, {:.2}× spread streams",
@@ -96,7 +103,10 @@ fn main() {
             hot.per_second / ours[1].per_second
         );
         let ((events, took), rebuilt) = reading;
-        println!("\nread from the log and decoded: {:.0} of {events} events/s", events as f64 / took.as_secs_f64());
+        println!(
+            "\nread from the log and decoded: {:.0} of {events} events/s",
+            events as f64 / took.as_secs_f64()
+        );
         rebuilt.iter().for_each(|line| println!("{line}"));
         tokio::spawn(readers::visible()).await.unwrap();
     });

@@ -21,7 +21,7 @@ use uuid::Uuid;
 const PAYLOAD: usize = 640;
 
 /// A keyspace with one table of events.
-pub struct Rows {
+pub(crate) struct Rows {
     session: Arc<Session>,
     keyspace: String,
     conditional: PreparedStatement,
@@ -30,14 +30,15 @@ pub struct Rows {
 }
 
 impl Rows {
-    pub async fn make() -> Self {
+    pub(crate) async fn make() -> Self {
         let session = SessionBuilder::new().known_node(&engines().cassandra).build().await.unwrap();
         let keyspace = fresh_name();
         let class = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}";
         let ddl = |text: String| async { session.query_unpaged(text, ()).await.unwrap() };
         ddl(format!("CREATE KEYSPACE {keyspace} WITH replication = {class}")).await;
         let columns = "stream text, version bigint, payload text, PRIMARY KEY (stream, version)";
-        ddl(format!("CREATE TABLE {keyspace}.events ({columns}) WITH CLUSTERING ORDER BY (version DESC)")).await;
+        ddl(format!("CREATE TABLE {keyspace}.events ({columns}) WITH CLUSTERING ORDER BY (version DESC)"))
+            .await;
         let insert = format!("INSERT INTO {keyspace}.events (stream, version, payload) VALUES (?, ?, ?)");
         let mut conditional = session.prepare(format!("{insert} IF NOT EXISTS")).await.unwrap();
         conditional.set_serial_consistency(Some(SerialConsistency::LocalSerial));
@@ -51,7 +52,7 @@ impl Rows {
     }
 
     /// Events of streams of their own.
-    pub async fn spread(&self, count: usize, conditional: bool) -> Line {
+    pub(crate) async fn spread(&self, count: usize, conditional: bool) -> Line {
         let session = Arc::clone(&self.session);
         let statement = if conditional { self.conditional.clone() } else { self.plain.clone() };
         let payload: Arc<str> = "x".repeat(PAYLOAD).into();
@@ -66,7 +67,7 @@ impl Rows {
     }
 
     /// Events of one stream: everybody reads its last version and tries the next one until it wins.
-    pub async fn hot(&self, count: usize) -> Line {
+    pub(crate) async fn hot(&self, count: usize) -> Line {
         let session = Arc::clone(&self.session);
         let (insert, last) = (self.conditional.clone(), self.last.clone());
         let payload: Arc<str> = "x".repeat(PAYLOAD).into();
@@ -85,7 +86,9 @@ impl Rows {
                     let rows = answer.into_rows_result().unwrap();
                     let applied = rows.column_specs().get_by_name("[applied]").unwrap().0;
                     let first: scylla::value::Row = rows.first_row().unwrap();
-                    if first.columns[applied].as_ref().and_then(scylla::value::CqlValue::as_boolean) == Some(true) {
+                    if first.columns[applied].as_ref().and_then(scylla::value::CqlValue::as_boolean)
+                        == Some(true)
+                    {
                         return;
                     }
                 }
@@ -94,7 +97,7 @@ impl Rows {
         .await
     }
 
-    pub async fn drop(self) {
+    pub(crate) async fn drop(self) {
         self.session.query_unpaged(format!("DROP KEYSPACE {}", self.keyspace), ()).await.unwrap();
     }
 }
@@ -142,14 +145,14 @@ impl Aggregate for Peer {
 }
 
 /// cqrs-es with postgres-es over a schema of its own.
-pub struct PostgresEs {
+pub(crate) struct PostgresEs {
     pool: PgPool,
     schema: String,
     framework: Arc<PostgresCqrs<Peer>>,
 }
 
 impl PostgresEs {
-    pub async fn make() -> Self {
+    pub(crate) async fn make() -> Self {
         let schema = fresh_name();
         let path = format!("SET search_path TO {schema}");
         let pool = PgPoolOptions::new().max_connections(32).after_connect(move |connection, _| {
@@ -171,7 +174,7 @@ impl PostgresEs {
     }
 
     /// Commands on aggregates of their own, or all on one; a conflict is tried again.
-    pub async fn run(&self, count: usize, hot: bool) -> Line {
+    pub(crate) async fn run(&self, count: usize, hot: bool) -> Line {
         let framework = Arc::clone(&self.framework);
         let payload: Arc<str> = "x".repeat(PAYLOAD).into();
         let one: Arc<str> = Uuid::now_v7().to_string().into();
@@ -185,7 +188,7 @@ impl PostgresEs {
         .await
     }
 
-    pub async fn drop(self) {
+    pub(crate) async fn drop(self) {
         let ddl = format!("DROP SCHEMA {} CASCADE", self.schema);
         sqlx::raw_sql(&ddl).execute(&self.pool).await.unwrap();
     }

@@ -42,7 +42,7 @@ async fn database(store: &Store) -> Database {
 
 /// The read models in PostgreSQL: filled for the first time by a runner that follows the log (Elasticsearch is filled beside), then
 /// all of them rebuilt beside the live ones, compared and swapped. What to print.
-pub async fn rebuild(store: &Store) -> Vec<String> {
+pub(crate) async fn rebuild(store: &Store) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let mut events = 0;
     for shard in (0..SHARDS).map(Shard) {
@@ -73,12 +73,16 @@ pub async fn rebuild(store: &Store) -> Vec<String> {
     let rate = |took: Duration| events as f64 / took.as_secs_f64();
     vec![
         format!("PostgreSQL filled by a runner, Elasticsearch beside it: {:.0} events/s", rate(filled)),
-        format!("PostgreSQL rebuilt, all {} projections, compared: {:.0} events/s", reports.len(), rate(rebuilt)),
+        format!(
+            "PostgreSQL rebuilt, all {} projections, compared: {:.0} events/s",
+            reports.len(),
+            rate(rebuilt)
+        ),
     ]
 }
 
 /// The projections in a process of their own, and a reader in this one.
-pub async fn visible() {
+pub(crate) async fn visible() {
     let store = Store::make().await;
     let dir = tempfile::tempdir().unwrap();
     let server = projections(&store, &dir.path().join("data"));
@@ -107,17 +111,14 @@ pub async fn visible() {
 }
 
 /// Looks at the checkpoints of the orders again and again, until all that was acknowledged is covered.
-async fn watch(
-    schema: String,
-    mut acks: mpsc::UnboundedReceiver<(Position, Instant)>,
-) -> Vec<Duration> {
+async fn watch(schema: String, mut acks: mpsc::UnboundedReceiver<(Position, Instant)>) -> Vec<Duration> {
     let mut db = PgConnection::connect(&engines().postgres).await.unwrap();
-    let question = format!("SELECT shard::int4, position::int8 FROM {schema}.progress WHERE projection = 'orders'");
+    let question =
+        format!("SELECT shard::int4, position::int8 FROM {schema}.progress WHERE projection = 'orders'");
     let mut open: VecDeque<(Position, Instant)> = VecDeque::new();
     let (mut waits, mut more) = (Vec::new(), true);
     while more || !open.is_empty() {
-        let rows: Vec<(i32, i64)> =
-            sqlx::query_as(&question).fetch_all(&mut db).await.unwrap();
+        let rows: Vec<(i32, i64)> = sqlx::query_as(&question).fetch_all(&mut db).await.unwrap();
         let now = Instant::now();
         // What was acknowledged after the look began says nothing yet.
         open.retain(|(position, acked)| {
