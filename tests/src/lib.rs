@@ -8,6 +8,7 @@ pub mod contract;
 pub mod elasticsearch;
 pub mod engines;
 pub mod faults;
+pub mod leases;
 pub mod postgres;
 pub mod proxy;
 pub mod read_side;

@@ -4,6 +4,7 @@ pub mod chain;
 pub mod feed;
 pub mod history;
 pub mod keys;
+pub mod leases;
 pub mod log_port;
 pub mod owners;
 pub mod read_models;
