@@ -176,8 +176,8 @@ pub enum CommandError {
     /// No owner can be reached, or storage refuses: nothing was appended, repeat later.
     #[error("unavailable: {0}")]
     Unavailable(String),
-    /// The command is larger than a frame may be.
-    #[error("the command's events take {size} bytes, more than the {limit} that a frame may have")]
+    /// The command is larger than a frame may be, or than what one instance may send to another.
+    #[error("the command takes {size} bytes, more than the {limit} that it may")]
     TooLarge {
         /// Bytes.
         size: usize,

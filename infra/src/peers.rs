@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use command_api::http::peers::MAX_BODY;
 use command_api::peers::{PEER_HEADER, PeerError, PeerSecret, Peers, WireAnswered, WireCommand, WireView};
 use domain::aggregate::Registry;
 use domain::command::{Accepted, CommandError, CommandId, CommandRequest};
@@ -61,6 +62,9 @@ impl HttpPeers {
         operation: &str,
         body: Vec<u8>,
     ) -> Result<T, PeerError> {
+        if body.len() > MAX_BODY {
+            return Err(CommandError::TooLarge { size: body.len(), limit: MAX_BODY }.into());
+        }
         let _place = self.room.acquire().await.map_err(|e| PeerError::NotReached(e.to_string()))?;
         let path = format!("/internal/v1/owner/{shard}/{operation}");
         let signature = self.secret.sign("POST", &path, SystemClock.now(), &body);

@@ -29,6 +29,8 @@ use super::takeover::{Takeover, take_over};
 pub struct Owners {
     shared: Arc<Shared>,
     places: Arc<Places>,
+    /// No other process can own a shard of this store.
+    alone: bool,
     stop: CancellationToken,
     give_up: CancellationToken,
     tasks: TaskTracker,
@@ -46,7 +48,8 @@ impl Owners {
         clock: Arc<dyn Clock>,
         config: OwnerConfig,
     ) -> Result<Self, CommandError> {
-        let owners = Self::standby(log, registry, fan_out, clock, config);
+        let mut owners = Self::standby(log, registry, fan_out, clock, config);
+        owners.alone = true;
         let takeovers = owners.places.shards().map(|shard| take_over(&owners.shared, shard));
         let takeovers = futures::future::try_join_all(takeovers).await?;
         for (shard, takeover) in owners.places.shards().zip(takeovers) {
@@ -69,7 +72,8 @@ impl Owners {
         let shared = Arc::new(Shared { log, registry, fan_out, clock, config, store });
         let tasks = TaskTracker::new();
         tasks.close();
-        Self { shared, places, stop: CancellationToken::new(), give_up: CancellationToken::new(), tasks }
+        let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
+        Self { shared, places, alone: false, stop, give_up, tasks }
     }
 
     /// Takes a shard over and starts its owner; answers the epoch of its fence. A shard owned already stays as it is.
@@ -199,7 +203,8 @@ impl Owners {
 
     fn enqueue(&self, shard: Shard, job: Job) {
         self.places.enqueue(shard, job, |shard| {
-            if self.stop.is_cancelled() {
+            // Where others can own shards, one of them has it soon.
+            if self.alone && self.stop.is_cancelled() {
                 return stopping();
             }
             CommandError::NotOwner { shard, owner: self.places.elsewhere(shard) }

@@ -196,5 +196,8 @@ pub async fn a_dead_owners_shards_go_to_the_others<B: FreshLeases>() {
         outcome.unwrap();
     }
     assert_eq!(left.owners.owned().len(), 4);
+    for member in members {
+        member.stop().await;
+    }
     once_each(&cluster, wanted.iter().map(|request| request.causation_id).collect()).await;
 }
