@@ -14,6 +14,7 @@ mod bulk;
 mod checkpoints;
 mod client;
 mod document;
+mod events_copy;
 mod follow;
 mod generations;
 mod health;
@@ -25,6 +26,7 @@ mod search;
 mod store;
 mod url;
 
+pub use self::events_copy::ElasticsearchEvents;
 pub use self::follow::ElasticsearchCheckpoints;
 pub use self::health::{Health, health, migrate, projections};
 pub use self::search::ElasticsearchSearch;

@@ -5,6 +5,7 @@ pub mod backends;
 pub mod cassandra;
 pub mod cli;
 pub mod config;
+pub mod conservation;
 pub mod data_dir;
 pub mod demo;
 mod derived_digest;

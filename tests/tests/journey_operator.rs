@@ -63,6 +63,10 @@ async fn verify_history_frame_and_rebuild_work_on_a_stopped_shop() {
     }
     assert_ne!(tillstream(&["rebuild", "horoscopes", "--data-dir", dir]).code, 0);
 
+    let conserved = tillstream(&["conservation", "--data-dir", dir]);
+    assert_eq!(conserved.code, 0, "{}{}", conserved.out, conserved.err);
+    assert!(conserved.out.contains("in every copy"), "{}", conserved.out);
+
     // And the shop goes on with what was rebuilt.
     shop.restart();
     let order = shop.settled(&order, &["paid"]).await;

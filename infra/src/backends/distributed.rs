@@ -22,11 +22,14 @@ use super::log_heads::LogHeads;
 use super::{Backends, Cluster, Group, Prepared, Promises};
 use crate::cassandra::CassandraLog;
 use crate::config::Distributed;
+use crate::conservation::EventCopy;
 use crate::elasticsearch::{
-    self, ElasticsearchCheckpoints, ElasticsearchSearch, ElasticsearchStore, ElasticsearchUrl,
+    self, ElasticsearchCheckpoints, ElasticsearchEvents, ElasticsearchSearch, ElasticsearchStore,
+    ElasticsearchUrl,
 };
-use crate::kafka::{self, KafkaFeed, KafkaPublisher, KafkaUrl};
+use crate::kafka::{self, KafkaEvents, KafkaFeed, KafkaPublisher, KafkaUrl};
 use crate::postgres::checkpoints::PostgresCheckpoints;
+use crate::postgres::events_copy::PostgresEvents;
 use crate::postgres::keys::PostgresKeys;
 use crate::postgres::read_models::PostgresReadModels;
 use crate::postgres::saga_work::PostgresSagaWork;
@@ -170,7 +173,8 @@ impl Backends for DistributedBackends {
 
     async fn follow(&self, shutdown: &CancellationToken) -> anyhow::Result<Vec<Arc<Follower>>> {
         let rows = PostgresCheckpoints::start(self.database().await?, shutdown.clone());
-        let documents = ElasticsearchCheckpoints::new(&self.search_url, self.shards())?;
+        let documents = ElasticsearchCheckpoints::new(&self.search_url, self.shards())?
+            .with_letters(Arc::new(PostgresReadStore::new(self.database().await?)));
         let (shards, shutdown) = (self.shards(), shutdown.clone());
         Ok(vec![
             Arc::new(Follower::start(Arc::new(rows), &row_projections(), shards, shutdown.clone())),
@@ -185,6 +189,14 @@ impl Backends for DistributedBackends {
 
     async fn saga_work(&self) -> anyhow::Result<Arc<dyn SagaWork>> {
         Ok(Arc::new(PostgresSagaWork::new(self.database().await?)))
+    }
+
+    async fn copies(&self) -> anyhow::Result<Vec<Arc<dyn EventCopy>>> {
+        Ok(vec![
+            Arc::new(KafkaEvents::new(&self.feed_url, self.log.store())),
+            Arc::new(PostgresEvents::new(self.database().await?)),
+            Arc::new(ElasticsearchEvents::new(&self.search_url)?),
+        ])
     }
 
     async fn stop(&self) {

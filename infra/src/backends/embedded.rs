@@ -22,10 +22,12 @@ use tokio_util::sync::CancellationToken;
 use super::disk_probe::DiskProbe;
 use super::{Backends, Group};
 use crate::config::{Config, Embedded};
+use crate::conservation::EventCopy;
 use crate::data_dir::DataDir;
 use crate::feed::InProcessFeed;
 use crate::key_files;
 use crate::read_side::row_projections;
+use crate::sqlite::events_copy::SqliteEvents;
 use crate::sqlite::keys::SqliteKeys;
 use crate::sqlite::log::SqliteLog;
 use crate::sqlite::read_models::EmbeddedReadModels;
@@ -140,6 +142,10 @@ impl Backends for EmbeddedBackends {
 
     async fn saga_work(&self) -> anyhow::Result<Arc<dyn SagaWork>> {
         Ok(Arc::new(SqliteSagaWork::new(self.read().await?.rows.clone())))
+    }
+
+    async fn copies(&self) -> anyhow::Result<Vec<Arc<dyn EventCopy>>> {
+        Ok(vec![Arc::new(SqliteEvents::new(self.read().await?.rows.clone()))])
     }
 
     async fn stop(&self) {}

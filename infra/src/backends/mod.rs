@@ -32,8 +32,10 @@ pub use distributed::DistributedBackends;
 pub use embedded::EmbeddedBackends;
 
 use crate::config::{Config, Family};
+use crate::conservation::EventCopy;
 
 /// Projections that share a store, and so a runner.
+#[derive(Clone)]
 pub struct Group {
     /// Names the runner to the feed.
     pub name: &'static str,
@@ -114,6 +116,9 @@ pub trait Backends: Send + Sync + 'static {
 
     /// The sagas' open work.
     async fn saga_work(&self) -> anyhow::Result<Arc<dyn SagaWork>>;
+
+    /// The copies of the log's events, to be compared with it.
+    async fn copies(&self) -> anyhow::Result<Vec<Arc<dyn EventCopy>>>;
 
     /// Ends what runs behind: hands over what owners decided last. Owners and projections have ended before.
     async fn stop(&self);

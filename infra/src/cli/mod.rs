@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod config;
+mod conservation;
 mod demo;
 mod frame;
 mod history;
@@ -87,10 +88,15 @@ enum Command {
     },
     /// Checks the hash chain of the whole log, then the derived rows against it; exit status 1 at a fault
     Verify,
+    /// Compares every copy of the events with the log; exit status 1 at the first difference
+    Conservation,
     /// Rebuilds projections from the log beside the live ones, compares digests, and swaps
     Rebuild {
         /// Projections to rebuild [default: all]
         names: Vec<String>,
+        /// Puts the rows back that were live before the last rebuild, which are then brought up to date; names must be given
+        #[arg(long, requires = "names")]
+        rollback: bool,
     },
     /// Applies the events that a projection parked, in order, after the cause was fixed
     Redrive {
@@ -188,7 +194,11 @@ async fn dispatch(command: Command, config: Config, shutdown: CancellationToken)
         Command::Migrate => Box::pin(migrate::run(&config)).await,
         Command::Bootstrap { credentials } => Box::pin(bootstrap::run(config, &credentials, shutdown)).await,
         Command::Verify => Box::pin(verify::run(&config, shutdown)).await,
-        Command::Rebuild { names } => Box::pin(rebuild::run(&config, &names, shutdown)).await,
+        Command::Conservation => Box::pin(conservation::run(&config, shutdown)).await,
+        Command::Rebuild { names, rollback: false } => {
+            Box::pin(rebuild::run(&config, &names, shutdown)).await
+        }
+        Command::Rebuild { names, rollback: true } => Box::pin(rebuild::rollback(&config, &names)).await,
         Command::Redrive { projection } => Box::pin(redrive::run(&config, &projection, shutdown)).await,
         Command::History { kind, id, json } => {
             Box::pin(history::run(&config, &kind, &id, json, shutdown)).await

@@ -1,26 +1,29 @@
 //! `tillstream rebuild [names…]`: projections from the log, beside the live ones, compared and swapped.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::{out, store};
-use crate::config::{Config, Family};
-use crate::rebuild::{Difference, Hex, Phase, RebuildReport, rebuild};
+use crate::cassandra::CassandraLog;
+use crate::config::{Config, Distributed, Family};
+use crate::elasticsearch;
+use crate::postgres::{self, Database};
+use crate::read_side::row_projections;
+use crate::rebuild::{Difference, Hex, Phase, RebuildProgress, RebuildReport, rebuild};
 
 pub(super) async fn run(
     config: &Config,
     names: &[String],
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let Family::Embedded(places) = config.family()? else { bail!("not yet") };
-    let (_locks, log) = store::alone(places)?;
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{msg:<28} {wide_bar} {pos}/{len} events ({elapsed})")?);
     let mut phase: Option<Phase> = None;
-    let mut progress = |now: crate::rebuild::RebuildProgress| {
+    let mut progress = |now: RebuildProgress| {
         if phase != Some(now.phase) {
             phase = Some(now.phase);
             bar.set_message(now.phase.title());
@@ -28,8 +31,17 @@ pub(super) async fn run(
         bar.set_length(now.total);
         bar.set_position(now.done);
     };
-    let rebuilt = tokio::select! {
-        rebuilt = rebuild(places.read, names, &log, &mut progress) => rebuilt,
+    let rebuilding = async {
+        match config.family()? {
+            Family::Embedded(places) => {
+                let (_locks, log) = store::alone(places)?;
+                Ok(rebuild(places.read, names, &log, &mut progress).await?)
+            }
+            Family::Distributed(urls) => beside_servers(&urls, names, &mut progress).await,
+        }
+    };
+    let rebuilt: anyhow::Result<Vec<RebuildReport>> = tokio::select! {
+        rebuilt = rebuilding => rebuilt,
         () = shutdown.cancelled() => {
             bar.finish_and_clear();
             out::line("interrupted; run it again to rebuild");
@@ -38,6 +50,53 @@ pub(super) async fn run(
     };
     bar.finish_and_clear();
     print(&rebuilt?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Rows and documents while servers go on.
+async fn beside_servers(
+    urls: &Distributed<'_>,
+    names: &[String],
+    progress: &mut (dyn FnMut(RebuildProgress) + Send),
+) -> anyhow::Result<Vec<RebuildReport>> {
+    let (rows, documents) = by_store(names)?;
+    let log = Arc::new(CassandraLog::open(urls.log).await?);
+    let database = Database::connect(urls.read).await?;
+    let mut reports = Vec::new();
+    if names.is_empty() || !rows.is_empty() {
+        reports.extend(postgres::rebuild::rebuild(&database, &rows, log.clone(), progress).await?);
+    }
+    if !documents.is_empty() {
+        bail!("search indices are rebuilt by removing them: they are made anew while servers run");
+    }
+    Ok(reports)
+}
+
+/// The names of projections in the database, and of those in the search indices.
+fn by_store(names: &[String]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let rows: Vec<&str> = row_projections().iter().map(|p| p.name()).collect();
+    let documents: Vec<&str> = elasticsearch::projections().iter().map(|p| p.name()).collect();
+    if let Some(unknown) = names.iter().find(|name| !rows.iter().chain(&documents).any(|one| one == name)) {
+        bail!("there is no projection {unknown}; there are {}", [rows, documents].concat().join(", "));
+    }
+    Ok(names.iter().cloned().partition(|name| rows.iter().any(|one| one == name)))
+}
+
+/// `--rollback`: the generation before becomes the live one again.
+pub(super) async fn rollback(config: &Config, names: &[String]) -> anyhow::Result<ExitCode> {
+    let Family::Distributed(urls) = config.family()? else {
+        bail!("embedded projections keep no earlier rows; `tillstream rebuild` makes them from the log");
+    };
+    let (rows, documents) = by_store(names)?;
+    let log = Arc::new(CassandraLog::open(urls.log).await?);
+    let database = Database::connect(urls.read).await?;
+    for name in &rows {
+        postgres::rebuild::rollback(&database, name, log.clone()).await?;
+        out::line(format!("{name}: the rows of before are live again"));
+    }
+    if !documents.is_empty() {
+        bail!("search indices keep no generation before");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

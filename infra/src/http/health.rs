@@ -1,6 +1,7 @@
 //! Health: is the process alive, can it do its work, and how is each part.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -8,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use command_api::http::problem::{FieldError, Problem};
 use command_api::owner::Owners;
+use domain::ports::leases::Lease;
 use domain::position::Position;
 use projections::status::{ProjectionStatus, State as Running};
 use sagas::work::SagaWork;
@@ -19,10 +21,14 @@ use uuid::Uuid;
 
 use crate::backends::{Backends, Promises};
 use crate::config::Role;
+use crate::conservation::{Watch, Watched};
 use crate::progress::Progress;
 
 /// How many stuck sagas are named.
 const MAX_STUCK: usize = 20;
+
+/// How long the leases may take to be read.
+const LEASES_WITHIN: Duration = Duration::from_secs(2);
 
 /// What health is asked of.
 #[derive(Clone)]
@@ -40,6 +46,8 @@ pub struct HealthParts {
     pub progress: Progress,
     /// The sagas' work, where they run.
     pub sagas: Option<Arc<dyn SagaWork>>,
+    /// The comparison of the copies, where projections run.
+    pub conservation: Option<Watch>,
     /// A process is not ready while a projection is more than this many events behind.
     pub max_lag: u64,
 }
@@ -51,6 +59,10 @@ impl Health {
         Self(Arc::new(parts))
     }
 
+    pub(super) fn parts(&self) -> &HealthParts {
+        &self.0
+    }
+
     async fn report(&self) -> Report {
         let parts = &self.0;
         let heads = parts.backends.heads();
@@ -58,11 +70,23 @@ impl Health {
         let log = LogHealth { heads, fault: parts.backends.fault().await };
         let sagas = self.sagas().await;
         let (status, version) = (Status::Up, env!("CARGO_PKG_VERSION"));
+        let conservation = parts.conservation.as_ref().and_then(Watch::last);
         let roles = parts.roles.iter().map(ToString::to_string).collect();
         let promises = parts.backends.promises();
         let owners = parts.owners.as_ref().map(|owners| owners.heads()).unwrap_or_default();
-        let mut report =
-            Report { status, version, roles, log, owners, promises, projections, sagas, faults: Vec::new() };
+        let mut report = Report {
+            status,
+            version,
+            roles,
+            log,
+            owners,
+            promises,
+            projections,
+            sagas,
+            conservation,
+            owned_by: None,
+            faults: Vec::new(),
+        };
         report.faults = self.faults(&report);
         if !report.faults.is_empty() {
             report.status = Status::Degraded;
@@ -76,6 +100,18 @@ impl Health {
             Ok(stuck) => SagaHealth { stuck: stuck.iter().map(|saga| saga.order_id).collect(), fault: None },
             Err(error) => SagaHealth { stuck: Vec::new(), fault: Some(error.to_string()) },
         }
+    }
+
+    /// The leases; none when they can't be read soon.
+    async fn owned_by(&self) -> Option<Vec<ShardOwner>> {
+        let leases = async { self.0.backends.cluster().await.ok()??.leases.leases().await.ok() };
+        let leases = tokio::time::timeout(LEASES_WITHIN, leases).await.ok()??;
+        let owner = |lease: Lease| ShardOwner {
+            shard: lease.shard.0,
+            address: lease.owner.map(|owner| owner.address),
+            epoch: lease.epoch,
+        };
+        Some(leases.into_iter().map(owner).collect())
     }
 
     fn faults(&self, report: &Report) -> Vec<FieldError> {
@@ -115,6 +151,11 @@ pub(crate) struct Report {
     projections: Vec<ProjectionStatus>,
     /// The sagas.
     sagas: SagaHealth,
+    /// What the last comparison of all copies of the events found; null before it, and where no projections run.
+    #[schema(value_type = Option<Object>)]
+    conservation: Option<Watched>,
+    /// Who owns which shard, where several processes can; null where only this one can.
+    owned_by: Option<Vec<ShardOwner>>,
     /// What is wrong, by part.
     faults: Vec<FieldError>,
 }
@@ -124,6 +165,17 @@ pub(crate) struct Report {
 enum Status {
     Up,
     Degraded,
+}
+
+/// Who owns a shard.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct ShardOwner {
+    /// The shard.
+    shard: u16,
+    /// Where its owner listens; null when it has none.
+    address: Option<String>,
+    /// The epoch of the owner's first frame.
+    epoch: u64,
 }
 
 /// The event log's health.
@@ -215,5 +267,7 @@ async fn ready(State(health): State<Health>) -> Response {
     responses((status = 200, description = "the parts", body = Report))
 )]
 async fn detail(State(health): State<Health>) -> Json<Report> {
-    Json(health.report().await)
+    let mut report = health.report().await;
+    report.owned_by = health.owned_by().await;
+    Json(report)
 }

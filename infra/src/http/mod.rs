@@ -2,6 +2,7 @@
 
 pub mod docs;
 pub mod health;
+mod metrics;
 mod other_roles;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub(crate) struct Served {
 /// Every route of the API, under the conventions and the access table; those of roles that don't run here say who has them.
 pub(crate) fn router(served: Served) -> Router {
     let conventions = Conventions::new(served.tokens);
+    let outside = served.peers.merge(metrics::router(served.health.clone()));
     let mut router = OpenApiRouter::new().merge(health::router(served.health));
     let mut elsewhere = Router::new();
     match served.commands {
@@ -49,8 +51,7 @@ pub(crate) fn router(served: Served) -> Router {
         None => elsewhere = elsewhere.merge(other_roles::routes(&simulator::http::openapi(), Role::Sagas)),
     }
     let (router, _) = router.split_for_parts();
-    conventions::apply(router.merge(elsewhere).merge(docs::routes(&openapi())), &conventions)
-        .merge(served.peers)
+    conventions::apply(router.merge(elsewhere).merge(docs::routes(&openapi())), &conventions).merge(outside)
 }
 
 /// The OpenAPI document, the same whatever roles a process runs.

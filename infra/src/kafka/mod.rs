@@ -5,6 +5,7 @@
 //! event iff its stream version is the last one it applied plus one.
 
 mod client;
+mod events_copy;
 mod feed;
 mod publisher;
 mod record;
@@ -12,6 +13,7 @@ mod scan;
 mod topic;
 mod url;
 
+pub use self::events_copy::KafkaEvents;
 pub use self::feed::KafkaFeed;
 pub use self::publisher::KafkaPublisher;
 pub use self::scan::{PartitionHeads, Scanned, heads, scan};

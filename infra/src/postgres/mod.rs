@@ -3,6 +3,7 @@
 
 pub mod checkpoints;
 mod database;
+pub mod events_copy;
 pub mod keys;
 pub mod read_models;
 pub mod read_store;

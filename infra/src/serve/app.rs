@@ -63,7 +63,7 @@ impl App {
             false => None,
         };
         let projections = match runs(Role::Projections) {
-            true => Some(ProjectionRole::start(&*backends, Arc::clone(&clock)).await?),
+            true => Some(ProjectionRole::start(config, &*backends, Arc::clone(&clock)).await?),
             false => None,
         };
         let stop_following = CancellationToken::new();
@@ -108,6 +108,7 @@ impl App {
                 true => Some(backends.saga_work().await?),
                 false => None,
             },
+            conservation: projections.as_ref().and_then(|role| role.conservation.clone()),
             max_lag: config.read.max_lag,
         });
         let served = Served {

@@ -10,11 +10,15 @@ use projections::runner::{Runner, RunnerConfig, RunnerParts};
 use tokio_util::sync::CancellationToken;
 
 use crate::backends::Backends;
+use crate::config::Config;
+use crate::conservation::{Conservation, Watch};
 
 /// The running projections of this process.
 pub struct ProjectionRole {
     /// One for each store.
     pub runners: Vec<Arc<Runner>>,
+    /// The comparison of the copies, unless it is turned off.
+    pub conservation: Option<Watch>,
     stop: CancellationToken,
 }
 
@@ -23,11 +27,16 @@ impl ProjectionRole {
     ///
     /// # Errors
     /// When a store can't be opened or prepared.
-    pub async fn start(backends: &dyn Backends, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: &Config,
+        backends: &dyn Backends,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
         let feed = backends.feed().await?;
         let stop = CancellationToken::new();
         let mut runners = Vec::new();
-        for group in backends.groups().await? {
+        let groups = backends.groups().await?;
+        for group in groups.clone() {
             let runner = Runner::start(RunnerParts {
                 group: group.name,
                 store: group.store,
@@ -43,7 +52,15 @@ impl ProjectionRole {
                 runner.await.with_context(|| format!("the projections of {name} can't be started"))?,
             ));
         }
-        Ok(Self { runners, stop })
+        let every = config.conservation.every.0;
+        let conservation = match every.is_zero() {
+            true => None,
+            false => {
+                let conservation = Conservation::open(backends, groups).await?;
+                Some(Watch::start(conservation, every, clock, stop.clone()))
+            }
+        };
+        Ok(Self { runners, conservation, stop })
     }
 
     /// Waits until these heads are seen, at most for `within`: a projection that fails must not hold up the end.

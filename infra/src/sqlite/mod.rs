@@ -2,6 +2,7 @@
 
 mod checkpointer;
 mod connection;
+pub mod events_copy;
 pub mod keys;
 pub mod log;
 pub mod read_models;

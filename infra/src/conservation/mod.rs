@@ -1,0 +1,295 @@
+//! Conservation: every copy of the events holds what the log holds, position by position and id by id.
+//!
+//! A copy may be behind, and may have let old events go (Kafka's retention); between that it must have every event of the log once
+//! at its position, or the event is parked. Every projection's checkpoint must come to the log's head.
+
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::frame::DecidedFrame;
+use domain::ports::log::{LogError, LogReader};
+use domain::position::{Position, Seen, Shard};
+use domain::stream::StreamId;
+use futures::stream::{BoxStream, StreamExt as _};
+use projections::store::StoreError;
+use serde::Serialize;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+pub use watch::{Watch, Watched};
+
+use crate::backends::{Backends, Group};
+use crate::feed::find_heads;
+
+const PAGE_FRAMES: usize = 256;
+const PAGE_BYTES: usize = 4 << 20;
+/// How often copies that are behind are looked at again.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What a copy yields: positions within the shard with the ids of their events, in order.
+pub type Events = BoxStream<'static, Result<(u64, Uuid), StoreError>>;
+
+/// A copy of the log's events, one entry for each.
+#[async_trait]
+pub trait EventCopy: Send + Sync + 'static {
+    /// For people: `kafka`, `postgresql`, …
+    fn name(&self) -> &'static str;
+
+    /// The projection that fills it: its dead letters stand for events that the copy lacks. `None` for a transport.
+    fn projection(&self) -> Option<&'static str>;
+
+    /// For a transport: of every shard the first and the last position that it has; none for a shard of which it has none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn spans(&self) -> Result<HashMap<Shard, (u64, u64)>, StoreError> {
+        Ok(HashMap::new())
+    }
+
+    /// What it holds of a shard's positions `after + 1` to `through`. A transport may repeat events.
+    fn events(&self, shard: Shard, after: u64, through: u64) -> Events;
+}
+
+/// Why nothing can be said.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConservationError {
+    /// The log can't be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A copy can't be read.
+    #[error("{0}: {1}")]
+    Copy(String, StoreError),
+}
+
+/// Where a copy differs from the log first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Where.
+    pub position: Position,
+    /// Which copy or projection.
+    pub copy: String,
+    /// How.
+    pub reason: String,
+}
+
+/// What a comparison found of a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShardReport {
+    /// The log's last position when the comparison began.
+    pub head: Position,
+    /// The first difference.
+    pub difference: Option<Difference>,
+}
+
+/// How much is compared.
+#[derive(Debug, Clone, Copy)]
+pub enum Depth<'a> {
+    /// Every event.
+    Everything,
+    /// Events after these positions; of a transport only how far it has come.
+    Since(&'a Seen),
+}
+
+/// The log and all copies.
+pub struct Conservation {
+    log: Arc<dyn LogReader>,
+    groups: Vec<Group>,
+    copies: Vec<Arc<dyn EventCopy>>,
+}
+
+impl Conservation {
+    /// Of these backends; `groups` are prepared.
+    ///
+    /// # Errors
+    /// When a copy can't be opened.
+    pub async fn open(backends: &dyn Backends, groups: Vec<Group>) -> anyhow::Result<Self> {
+        Ok(Self { log: backends.log(), groups, copies: backends.copies().await? })
+    }
+
+    /// Compares shard by shard. Waits for copies that are behind, at most `within`; one that still is then differs where it stands.
+    ///
+    /// # Errors
+    /// [`ConservationError`].
+    pub async fn check(
+        &self,
+        depth: Depth<'_>,
+        within: Duration,
+    ) -> Result<Vec<ShardReport>, ConservationError> {
+        let heads = find_heads(&*self.log).await?;
+        let mut behind = self.behind(&heads, within).await?;
+        let mut reports = Vec::new();
+        for head in heads {
+            let difference = match behind.remove(&head.shard) {
+                Some(difference) => Some(difference),
+                None => self.compare(head, depth).await?,
+            };
+            reports.push(ShardReport { head, difference });
+        }
+        Ok(reports)
+    }
+
+    /// The positions `events` before each head.
+    async fn recent(&self, events: u64) -> Result<Seen, LogError> {
+        let mut seen = Seen::none(self.log.store().shards);
+        for head in find_heads(&*self.log).await? {
+            seen.advance(Position { n: head.n.saturating_sub(events), ..head });
+        }
+        Ok(seen)
+    }
+
+    /// The copies that don't come to the heads in time, one for each shard.
+    async fn behind(
+        &self,
+        heads: &[Position],
+        within: Duration,
+    ) -> Result<HashMap<Shard, Difference>, ConservationError> {
+        let deadline = Instant::now() + within;
+        loop {
+            let behind = self.behind_now(heads).await?;
+            if behind.is_empty() || Instant::now() >= deadline {
+                return Ok(behind);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn behind_now(&self, heads: &[Position]) -> Result<HashMap<Shard, Difference>, ConservationError> {
+        let mut behind = HashMap::new();
+        let mut note = |head: &Position, copy: &str, last: u64| {
+            if last < head.n {
+                let position = Position { shard: head.shard, n: last + 1 };
+                let reason = format!("it has come to {}:{last} only, and the log to {head}", head.shard);
+                behind.entry(head.shard).or_insert(Difference { position, copy: copy.to_owned(), reason });
+            }
+        };
+        for copy in &self.copies {
+            if copy.projection().is_none() {
+                let spans = copy.spans().await.map_err(failed(copy.name()))?;
+                // A partition that was wiped holds nothing, and nothing of it is missing.
+                heads.iter().for_each(|head| {
+                    if let Some((_, last)) = spans.get(&head.shard) {
+                        note(head, copy.name(), *last);
+                    }
+                });
+            }
+        }
+        for group in &self.groups {
+            for projection in &group.projections {
+                let name = projection.name();
+                let seen = group.store.load(name).await.map_err(failed(name))?.seen;
+                heads.iter().for_each(|head| note(head, name, seen.last(head.shard)));
+            }
+        }
+        Ok(behind)
+    }
+
+    async fn compare(
+        &self,
+        head: Position,
+        depth: Depth<'_>,
+    ) -> Result<Option<Difference>, ConservationError> {
+        let after = match depth {
+            Depth::Everything => 0,
+            Depth::Since(seen) => seen.last(head.shard),
+        };
+        for copy in &self.copies {
+            let (mut after, mut parked) = (after, HashMap::new());
+            match (copy.projection(), depth) {
+                (Some(projection), _) => parked = self.parked(projection).await?,
+                (None, Depth::Since(_)) => continue,
+                (None, Depth::Everything) => {
+                    let spans = copy.spans().await.map_err(failed(copy.name()))?;
+                    let Some((first, _)) = spans.get(&head.shard) else { continue };
+                    after = first - 1;
+                }
+            }
+            if let Some(difference) = self.compare_copy(&**copy, head, after, &parked).await? {
+                return Ok(Some(difference));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The streams that a projection has parked, with the version from which on.
+    async fn parked(&self, projection: &'static str) -> Result<HashMap<StreamId, u64>, ConservationError> {
+        let group = self.groups.iter().find(|group| group.projections.iter().any(|p| p.name() == projection));
+        match group {
+            Some(group) => {
+                let loaded = group.store.load(projection).await.map_err(failed(projection))?;
+                Ok(loaded.parked.into_iter().collect())
+            }
+            None => Ok(HashMap::new()),
+        }
+    }
+
+    async fn compare_copy(
+        &self,
+        copy: &dyn EventCopy,
+        head: Position,
+        after: u64,
+        parked: &HashMap<StreamId, u64>,
+    ) -> Result<Option<Difference>, ConservationError> {
+        let shard = head.shard;
+        let mut held = copy.events(shard, after, head.n);
+        let mut next: Option<(u64, Uuid)> = None;
+        let mut frame = self.log.frame_of_position(Position { shard, n: after + 1 }).await?;
+        loop {
+            let page = self.log.read_frames(shard, frame, PAGE_FRAMES, PAGE_BYTES).await?;
+            if page.is_empty() {
+                return Ok(None);
+            }
+            frame += page.len() as u64;
+            for bytes in &page {
+                let decided = DecidedFrame::decode(bytes)
+                    .map_err(|e| LogError::Corrupt(format!("a frame of shard {shard}"), e.to_string()))?;
+                for event in decided.events.iter().filter(|event| event.position.n > after) {
+                    if event.position.n > head.n {
+                        return Ok(None);
+                    }
+                    while next.is_none_or(|(n, _)| n < event.position.n) {
+                        match held.next().await {
+                            Some(held) => next = Some(held.map_err(failed(copy.name()))?),
+                            None => break,
+                        }
+                    }
+                    let reason = match next.filter(|(n, _)| *n == event.position.n) {
+                        Some((_, id)) if id == event.id => continue,
+                        Some((_, id)) => format!("it has the event {id} there, and the log {}", event.id),
+                        None if parked.get(&event.stream).is_some_and(|from| event.version >= *from) => {
+                            continue;
+                        }
+                        None => format!("it lacks the event {} ({})", event.id, event.event_type),
+                    };
+                    let copy = copy.name().to_owned();
+                    return Ok(Some(Difference { position: event.position, copy, reason }));
+                }
+            }
+        }
+    }
+}
+
+fn failed(name: &str) -> impl FnOnce(StoreError) -> ConservationError {
+    let name = name.to_owned();
+    move |error| ConservationError::Copy(name, error)
+}
+
+/// Events page by page: `page` answers those after a position, in order, at most as many as it likes; none at the end.
+pub(crate) fn paged<F>(after: u64, page: impl Fn(u64) -> F + Send + 'static) -> Events
+where
+    F: Future<Output = Result<Vec<(u64, Uuid)>, StoreError>> + Send + 'static,
+{
+    let pages = futures::stream::try_unfold((after, page), |(after, page)| async move {
+        let events = page(after).await?;
+        Ok(events.last().copied().map(|(last, _)| (events, (last, page))))
+    });
+    pages
+        .flat_map(|page: Result<Vec<(u64, Uuid)>, StoreError>| match page {
+            Ok(events) => futures::stream::iter(events.into_iter().map(Ok).collect::<Vec<_>>()),
+            Err(error) => futures::stream::iter(vec![Err(error)]),
+        })
+        .boxed()
+}
