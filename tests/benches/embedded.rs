@@ -11,101 +11,32 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use command_api::owner::{OwnerConfig, Owners};
-use domain::command::{CommandId, CommandRequest, Step};
+use domain::command::CommandRequest;
 use domain::frame::DecidedFrame;
-use domain::money::{Currency, Money};
-use domain::personal::Sealed;
-use domain::ports::clock::{Clock, SystemClock};
+use domain::ports::clock::SystemClock;
 use domain::ports::feed::FanOut;
 use domain::ports::gateway::CommandGateway;
 use domain::ports::log::{EventLog, LogReader};
 use domain::position::Shard;
-use domain::shop::inventory::{InventoryCommand, MAIN_WAREHOUSE};
-use domain::shop::order::{OrderCommand, RequestedLine, ShippingAddress};
-use domain::stream::{DEFAULT_TENANT, StreamId, draw_id_in_shard};
 use infra::sqlite::log::SqliteLog;
+use tests::bench::{
+    Line, SHARDS, callers as measure, fill_hot, measured, place_order, print_head, print_line, reserve_hot,
+    summary,
+};
 use uuid::Uuid;
 
 /// The same allocator as the binary.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const SHARDS: u16 = 16;
-
 struct Nobody;
 
 impl FanOut for Nobody {
     fn publish(&self, _frame: Arc<DecidedFrame>) {}
-}
-
-fn place_order() -> CommandRequest {
-    let shard = Shard(rand::random_range(0..SHARDS));
-    let id = draw_id_in_shard(DEFAULT_TENANT, "order", shard, SHARDS);
-    let sealed = || Sealed::from_text(format!("v1.{}", "A".repeat(54)));
-    let line = RequestedLine {
-        product_id: Uuid::from_u128(1),
-        product_version: 1,
-        sku: "MUG-1".into(),
-        name: "Enamel mug".into(),
-        quantity: 2,
-        unit_price: Money::new(1_999, Currency::Usd),
-    };
-    let command = OrderCommand::Place {
-        customer_id: Uuid::from_u128(2),
-        lines: vec![line],
-        payment_method: "tok_visa".into(),
-        shipping_address: ShippingAddress {
-            name: sealed(),
-            line1: sealed(),
-            city: sealed(),
-            postal_code: sealed(),
-            country: "DE".into(),
-        },
-    };
-    let stream = StreamId::new(DEFAULT_TENANT, "order", id);
-    CommandRequest::new(CommandId::fresh(), "user:0193", vec![Step::create(stream, command)])
-}
-
-fn reserve_hot() -> CommandRequest {
-    let stream = StreamId::new(DEFAULT_TENANT, "inventory", Uuid::from_u128(1));
-    let command = InventoryCommand::Reserve {
-        order_id: Uuid::now_v7(),
-        line: 1,
-        quantity: 1,
-        expires_at: SystemClock.now() + Duration::from_secs(900),
-    };
-    CommandRequest::new(CommandId::fresh(), "saga:fulfilment", vec![Step::new(stream, command)])
-}
-
-struct Line {
-    per_second: f64,
-    p50: Duration,
-    p99: Duration,
-}
-
-fn print_line(what: &str, callers: usize, line: &Line) {
-    let ms = |d: Duration| d.as_secs_f64() * 1e3;
-    println!(
-        "| {what:<44} | {callers:>7} | {:>9.0} | {:>8.3} | {:>8.3} |",
-        line.per_second,
-        ms(line.p50),
-        ms(line.p99)
-    );
-}
-
-fn summary(mut latencies: Vec<Duration>, elapsed: Duration) -> Line {
-    latencies.sort_unstable();
-    let at = |q: f64| latencies.get((latencies.len() as f64 * q) as usize).copied().unwrap_or_default();
-    Line { per_second: latencies.len() as f64 / elapsed.as_secs_f64(), p50: at(0.5), p99: at(0.99) }
-}
-
-fn measured() -> Duration {
-    let seconds = std::env::var("SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3);
-    Duration::from_secs(seconds)
 }
 
 async fn library(dir: &Path, callers: usize, command: fn() -> CommandRequest) -> Line {
@@ -115,34 +46,15 @@ async fn library(dir: &Path, callers: usize, command: fn() -> CommandRequest) ->
     let owners = Arc::new(
         Owners::start(log, registry, Arc::new(Nobody), Arc::new(SystemClock), config).await.unwrap(),
     );
-    let stock = StreamId::new(DEFAULT_TENANT, "inventory", Uuid::from_u128(1));
-    let plenty = InventoryCommand::SetStock { warehouse: MAIN_WAREHOUSE.into(), on_hand: 1_000_000_000 };
-    let set = CommandRequest::new(CommandId::fresh(), "system:bench", vec![Step::new(stock, plenty)]);
-    owners.submit(set).await.unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let start = Instant::now();
-    let tasks: Vec<_> = (0..callers)
-        .map(|_| {
-            let (owners, stop) = (Arc::clone(&owners), Arc::clone(&stop));
-            tokio::spawn(async move {
-                let mut latencies = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let request = command();
-                    let sent = Instant::now();
-                    owners.submit(request).await.unwrap();
-                    latencies.push(sent.elapsed());
-                }
-                latencies
-            })
-        })
-        .collect();
-    tokio::time::sleep(measured()).await;
-    stop.store(true, Ordering::Relaxed);
-    let mut latencies = Vec::new();
-    for task in tasks {
-        latencies.extend(task.await.unwrap());
-    }
-    let line = summary(latencies, start.elapsed());
+    owners.submit(fill_hot()).await.unwrap();
+    let calling = Arc::clone(&owners);
+    let line = measure(callers, move |_| {
+        let owners = Arc::clone(&calling);
+        async move {
+            owners.submit(command()).await.unwrap();
+        }
+    });
+    let line = line.await;
     owners.stop().await;
     line
 }
@@ -236,8 +148,7 @@ fn write_path() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dir = directory();
     println!("\nfsync takes {:.2} ms here (p50)\n", fsync_time(dir.path()).as_secs_f64() * 1e3);
-    println!("| {:<44} | callers | per second | p50 ms   | p99 ms   |", "durable commands");
-    println!("| {:-<44} | ------: | ---------: | -------: | -------: |", "");
+    print_head("durable commands");
     let baseline = one_transaction_per_command(directory().path());
     print_line("one SQLite transaction per command", 1, &baseline);
     let line =

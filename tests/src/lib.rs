@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![expect(clippy::unwrap_used, reason = "this crate is tests: a panic is a failed one")]
 
+pub mod bench;
 pub mod cassandra;
 pub mod client;
 pub mod contract;

@@ -1,0 +1,113 @@
+//! The distributed write path, measured beside its peers on the same engines in the same run:
+//! `infra/local/engines up`, `export $(infra/local/engines env)`, `cargo bench -p tests --features engines --bench engines`.
+//!
+//! Durable commands through the library at 1, 64 and 256 callers on many streams, and 64 callers on one hot stream; beside them one
+//! lightweight transaction per event, one plain insert per event, and cqrs-es with postgres-es, all fsynced before the
+//! acknowledgement. Then frames through the port alone, and reading the log back.
+//!
+//! `SECONDS=n` sets how long each line is measured (default 3). Through HTTP: `--bench http` with
+//! `TILLSTREAM_TESTS_BACKENDS=engines`.
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark run by hand prints its table")]
+
+mod library;
+mod peers;
+mod readers;
+
+use tests::bench::{Line, place_order, print_head, print_line, reserve_hot};
+
+/// The same allocator as the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const CALLERS: [usize; 3] = [1, 64, 256];
+
+/// What the ratios are taken of: the peers' lines at 1, 64, 256 callers, and on one hot stream.
+struct Peers {
+    lwt: Vec<Line>,
+    postgres_es: Vec<Line>,
+    hot: [Line; 2],
+}
+
+async fn peers() -> Peers {
+    let rows = peers::Rows::make().await;
+    let (mut lwt, mut postgres_es) = (Vec::new(), Vec::new());
+    for count in CALLERS {
+        let line = rows.spread(count, true).await;
+        print_line("one lightweight transaction per event", count, &line);
+        lwt.push(line);
+    }
+    for count in CALLERS {
+        print_line("one plain insert per event", count, &rows.spread(count, false).await);
+    }
+    let hot_lwt = rows.hot(64).await;
+    print_line("one lightweight transaction, one hot stream", 64, &hot_lwt);
+    rows.drop().await;
+    let peer = peers::PostgresEs::make().await;
+    for count in CALLERS {
+        let line = peer.run(count, false).await;
+        print_line("cqrs-es + postgres-es", count, &line);
+        postgres_es.push(line);
+    }
+    let hot_postgres_es = peer.run(64, true).await;
+    print_line("cqrs-es + postgres-es, one hot stream", 64, &hot_postgres_es);
+    peer.drop().await;
+    Peers { lwt, postgres_es, hot: [hot_lwt, hot_postgres_es] }
+}
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        print_head("durable commands");
+        let peers = tokio::spawn(peers()).await.unwrap();
+        let (ours, hot, reading) = tokio::spawn(async {
+            let store = library::Store::make().await;
+            let mut ours = Vec::new();
+            for count in CALLERS {
+                let line = store.run(count, place_order).await;
+                print_line("Tillstream's library, orders on many streams", count, &line);
+                ours.push(line);
+            }
+            let hot = store.run(64, reserve_hot).await;
+            print_line("Tillstream's library, one hot stock", 64, &hot);
+            store.rest().await;
+            let read = library::read_all(&store.log).await;
+            let rebuilt = readers::rebuild(&store).await;
+            store.drop().await;
+            (ours, hot, (read, rebuilt))
+        })
+        .await
+        .unwrap();
+        for shards in [1, tests::bench::SHARDS] {
+            let line = library::raw(shards).await;
+            let what = format!("events in frames of 200, the port alone, {shards} shards");
+            print_line(&what, usize::from(shards), &line);
+        }
+        println!();
+        for (at, count) in CALLERS.into_iter().enumerate() {
+            let [ours, lwt, peer] = [&ours[at], &peers.lwt[at], &peers.postgres_es[at]].map(|l| l.per_second);
+            println!(
+                "{count} callers: {:.1}× one LWT per event, {:.1}× postgres-es",
+                ours / lwt,
+                ours / peer
+            );
+        }
+        println!(
+            "one caller: {:.2}× the time of one LWT (p50)",
+            ours[0].p50.as_secs_f64() / peers.lwt[0].p50.as_secs_f64()
+        );
+        let best = peers.hot.iter().map(|line| line.per_second).fold(0.0, f64::max);
+        println!(
+            "hot stream: {:.1}× the best of them, {:.2}× spread streams",
+            hot.per_second / best,
+            hot.per_second / ours[1].per_second
+        );
+        let ((events, took), rebuilt) = reading;
+        println!(
+            "\nread from the log and decoded: {:.0} of {events} events/s",
+            events as f64 / took.as_secs_f64()
+        );
+        rebuilt.iter().for_each(|line| println!("{line}"));
+        tokio::spawn(readers::visible()).await.unwrap();
+    });
+}

@@ -1,0 +1,146 @@
+//! What readers see: how soon a decided command is visible in PostgreSQL from another process, and how fast read models are
+//! built from the log.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::ports::gateway::CommandGateway;
+use domain::ports::log::LogReader;
+use domain::position::{Position, Shard};
+use infra::postgres::Database;
+use sqlx::{Connection as _, PgConnection};
+use tests::bench::{SHARDS, measured, place_order, summary};
+use tests::engines::engines;
+use tests::server::{Server, Start, tillstream};
+use tokio::sync::mpsc;
+
+use super::library::Store;
+
+/// Commands per second while visibility is measured.
+const RATE: u32 = 1_000;
+
+/// The projections of a store in a process of their own.
+fn projections(store: &Store, data: &Path) -> Server {
+    let mut migrate = vec!["migrate".to_owned(), "--data-dir".to_owned(), data.display().to_string()];
+    let mut start = Start::serve(data).role("projections").set("logging.level", "warn");
+    for (key, value) in store.names.settings() {
+        migrate.extend(["--set".to_owned(), format!("{key}={value}")]);
+        start = start.set(key, &value);
+    }
+    let migrate: Vec<&str> = migrate.iter().map(String::as_str).collect();
+    let migrated = tillstream(&migrate);
+    assert_eq!(migrated.code, 0, "{}", migrated.err);
+    start.start().unwrap()
+}
+
+async fn database(store: &Store) -> Database {
+    let url = format!("{}?schema={}", engines().postgres, store.names.name());
+    Database::connect(&url.parse().unwrap()).await.unwrap()
+}
+
+/// The read models in PostgreSQL: filled for the first time by a runner that follows the log (Elasticsearch is filled beside), then
+/// all of them rebuilt beside the live ones, compared and swapped. What to print.
+pub(crate) async fn rebuild(store: &Store) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut events = 0;
+    for shard in (0..SHARDS).map(Shard) {
+        events += store.log.head(shard).await.unwrap().n;
+    }
+    let server = projections(store, &dir.path().join("data"));
+    let start = Instant::now();
+    let question = format!(
+        "SELECT count(*) FROM (SELECT projection FROM {}.progress GROUP BY projection HAVING sum(position) < {events}) behind",
+        store.names.name()
+    );
+    let mut db = PgConnection::connect(&engines().postgres).await.unwrap();
+    loop {
+        let behind: i64 = sqlx::query_scalar(&question).fetch_one(&mut db).await.unwrap();
+        if behind == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let filled = start.elapsed();
+    drop(server);
+    let database = database(store).await;
+    let log = Arc::new(store.log.clone());
+    let start = Instant::now();
+    let reports = infra::postgres::rebuild::rebuild(&database, &[], log, &mut |_| {}).await.unwrap();
+    let rebuilt = start.elapsed();
+    assert!(reports.iter().all(|report| report.equal()), "{reports:?}");
+    let rate = |took: Duration| events as f64 / took.as_secs_f64();
+    vec![
+        format!("PostgreSQL filled by a runner, Elasticsearch beside it: {:.0} events/s", rate(filled)),
+        format!(
+            "PostgreSQL rebuilt, all {} projections, compared: {:.0} events/s",
+            reports.len(),
+            rate(rebuilt)
+        ),
+    ]
+}
+
+/// The projections in a process of their own, and a reader in this one.
+pub(crate) async fn visible() {
+    let store = Store::make().await;
+    let dir = tempfile::tempdir().unwrap();
+    let server = projections(&store, &dir.path().join("data"));
+    let (acked, acks) = mpsc::unbounded_channel();
+    let reader = tokio::spawn(watch(store.names.name().to_owned(), acks));
+    let until = Instant::now() + 3 * measured();
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / RATE);
+    while Instant::now() < until {
+        pace.tick().await;
+        let (owners, acked) = (Arc::clone(&store.owners), acked.clone());
+        tokio::spawn(async move {
+            let accepted = owners.submit(place_order()).await.unwrap();
+            acked.send((accepted.position, Instant::now())).unwrap();
+        });
+    }
+    drop(acked);
+    let waits = reader.await.unwrap();
+    let seen = summary(waits, 3 * measured());
+    println!(
+        "\nacknowledged to visible in PostgreSQL from another process, {RATE} commands/s: p50 {:.1} ms, p99 {:.1} ms",
+        seen.p50.as_secs_f64() * 1e3,
+        seen.p99.as_secs_f64() * 1e3
+    );
+    drop(server);
+    store.drop().await;
+}
+
+/// Looks at the checkpoints of the orders again and again, until all that was acknowledged is covered.
+async fn watch(schema: String, mut acks: mpsc::UnboundedReceiver<(Position, Instant)>) -> Vec<Duration> {
+    let mut db = PgConnection::connect(&engines().postgres).await.unwrap();
+    let question =
+        format!("SELECT shard::int4, position::int8 FROM {schema}.progress WHERE projection = 'orders'");
+    let mut open: VecDeque<(Position, Instant)> = VecDeque::new();
+    let (mut waits, mut more) = (Vec::new(), true);
+    while more || !open.is_empty() {
+        let rows: Vec<(i32, i64)> = sqlx::query_as(&question).fetch_all(&mut db).await.unwrap();
+        let now = Instant::now();
+        // What was acknowledged after the look began says nothing yet.
+        open.retain(|(position, acked)| {
+            let seen = rows.iter().any(|(shard, n)| {
+                i32::from(position.shard.0) == *shard && u64::try_from(*n).unwrap() >= position.n
+            });
+            if seen {
+                waits.push(now.saturating_duration_since(*acked));
+            }
+            !seen
+        });
+        loop {
+            match acks.try_recv() {
+                Ok(ack) => open.push_back(ack),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => {
+                    more = false;
+                    break;
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_micros(500)).await;
+    }
+    waits
+}
