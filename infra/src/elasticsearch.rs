@@ -21,6 +21,7 @@ mod health;
 mod hits;
 mod kinds;
 mod query;
+pub mod rebuild;
 mod scan;
 mod search;
 mod store;

@@ -4,6 +4,7 @@
 //! database file and taken over in one transaction; the search index is built in a second directory, which is then renamed. A crash
 //! at any point leaves the old rows, the new rows, or (for search) no index, which the next start fills from the log.
 
+pub(crate) mod fill;
 mod report;
 
 use std::path::Path;

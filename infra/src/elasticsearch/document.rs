@@ -120,7 +120,7 @@ fn fits(kind: ColumnKind, value: &Value) -> bool {
     )
 }
 
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::Text(text) | Value::Json(text) => text.clone(),

@@ -65,6 +65,13 @@ pub(super) struct Generation {
     pub(super) held: Option<i64>,
 }
 
+impl Generation {
+    /// The alias that it can be written through now, by whoever holds it.
+    pub(super) fn write_alias(&self) -> String {
+        self.held.map_or_else(|| writes(&self.name), |until| held_alias(&self.name, until))
+    }
+}
+
 /// How long a generation is held at most, in seconds: if it isn't replaced by then, whoever held it has died.
 const HELD: i64 = 60;
 
@@ -185,16 +192,16 @@ impl Place<'_> {
         let name = self.create(stamp).await?;
         let all = self.list().await?;
         self.go_live(&name, &all).await?;
-        self.retire(&name).await?;
+        let last = all.iter().find(|generation| generation.live).map(|last| last.name.as_str());
+        self.retire(&name, last).await?;
         Ok(name)
     }
 
-    /// Keeps only the newest of the replaced generations. One that is writable but not live is being built: it stays.
-    pub(super) async fn retire(&self, live: &str) -> Result<(), Failure> {
-        let mut replaced: Vec<String> =
-            self.list().await?.into_iter().filter(|g| !g.live && !g.writable).map(|g| g.name).collect();
-        replaced.retain(|name| name != live);
-        replaced.pop();
+    /// Removes the replaced generations but the last one. One that is writable but not live is being built: it stays.
+    pub(super) async fn retire(&self, live: &str, last: Option<&str>) -> Result<(), Failure> {
+        let all = self.list().await?.into_iter().filter(|generation| !generation.live && !generation.writable);
+        let mut replaced: Vec<String> = all.map(|generation| generation.name).collect();
+        replaced.retain(|name| name != live && Some(name.as_str()) != last);
         self.remove(&replaced).await
     }
 

@@ -7,7 +7,6 @@
 //! the generation that is live then. A crash leaves at most an unfinished generation, which the next rebuild removes.
 
 mod compare;
-mod fill;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use projections::store::{DeadLetters as _, RowStore as _, StoreError};
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 use self::compare::{Differences, differences};
-use self::fill::Fill;
+use crate::rebuild::fill::Fill;
 use super::Database;
 use super::read_store::schema::{self, Live, physical};
 use super::read_store::{PostgresReadStore, digest, snapshot, unavailable};

@@ -75,6 +75,11 @@ impl ElasticsearchStore {
         Ok(made)
     }
 
+    /// The generation that a prepared projection writes to.
+    pub(in crate::elasticsearch) fn generation(&self, projection: &str) -> Result<String, StoreError> {
+        Ok(self.opened(projection)?.generation)
+    }
+
     /// A prepared projection as it is known here.
     pub(super) fn opened(&self, projection: &str) -> Result<Open, StoreError> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,7 +147,6 @@ impl ElasticsearchStore {
             return Err(StoreError::Moved(open.kind.projection.to_owned()));
         }
         place.go_live(&open.generation, &place.list().await?).await?;
-        place.retire(&open.generation).await?;
         tracing::info!(index = open.generation, "the search index is whole again");
         self.update(open.kind, |open| open.filling = None);
         Ok(())

@@ -15,7 +15,7 @@ use projections::store::{RowStore, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::rebuild::{Phase, RebuildError, RebuildProgress};
+use super::{Phase, RebuildError, RebuildProgress};
 
 /// Shards at a time.
 const WORKERS: usize = 4;
@@ -27,14 +27,14 @@ const PAGE_BYTES: usize = 4 << 20;
 const ATTEMPTS: u32 = 8;
 
 /// A store that is to be filled.
-pub(super) struct Fill<'a> {
+pub(crate) struct Fill<'a> {
     store: Arc<dyn RowStore>,
     projections: &'a [Arc<dyn Projection>],
     log: &'a Arc<dyn LogReader>,
 }
 
 impl<'a> Fill<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         store: Arc<dyn RowStore>,
         projections: &'a [Arc<dyn Projection>],
         log: &'a Arc<dyn LogReader>,
@@ -43,7 +43,7 @@ impl<'a> Fill<'a> {
     }
 
     /// Applies what is missing up to the target; nothing after it.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         &self,
         target: &Seen,
         phase: Phase,

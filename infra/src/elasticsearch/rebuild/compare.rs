@@ -1,0 +1,97 @@
+//! The differences between two generations, found by reading both in order of the key.
+
+use std::cmp::Ordering;
+
+use domain::merkle::Hash;
+use projections::digest::RowDigest;
+use projections::store::StoreError;
+
+use crate::elasticsearch::client::Client;
+use crate::elasticsearch::document::{self, Document};
+use crate::elasticsearch::kinds::Kind;
+use crate::elasticsearch::scan::Scan;
+
+/// What a comparison found.
+#[derive(Debug, Default)]
+pub(super) struct Comparison {
+    /// Documents built.
+    pub(super) rows: u64,
+    /// Keys whose documents differ, or that only one side has.
+    pub(super) differing: u64,
+    /// Zeros when there was nothing to compare with.
+    pub(super) digest_before: Hash,
+    pub(super) digest_after: Hash,
+}
+
+/// Compares the live generation, if there is one, with the one that was built. A live document of a later version has seen
+/// events since: it counts as equal.
+pub(super) async fn compare(
+    client: &Client,
+    kind: &'static Kind,
+    live: Option<&str>,
+    built: &str,
+) -> Result<Comparison, StoreError> {
+    let mut live = match live {
+        Some(index) => Some(Scan::open(client, kind, index).await?),
+        None => None,
+    };
+    let mut built = Scan::open(client, kind, built).await?;
+    let mut found = Comparison::default();
+    let (mut before, mut after) = (RowDigest::default(), RowDigest::default());
+    before.table(kind.table.name);
+    after.table(kind.table.name);
+    let mut old = next(&mut live).await?;
+    let mut new = built.next().await?;
+    while old.is_some() || new.is_some() {
+        let order = match (&old, &new) {
+            (Some(old), Some(new)) => key(kind, old).cmp(&key(kind, new)),
+            (Some(_), None) => Ordering::Less,
+            _ => Ordering::Greater,
+        };
+        let (left, right) = (old.as_ref().filter(|_| order.is_le()), new.as_ref().filter(|_| order.is_ge()));
+        if let Some(right) = right {
+            found.rows += 1;
+            right.add_to(kind, &mut after);
+        }
+        let advanced = left.zip(right).filter(|(left, right)| left.version > right.version);
+        if let Some(shown) = advanced.map(|(_, right)| right).or(left) {
+            shown.add_to(kind, &mut before);
+        }
+        let equal = left.zip(right).is_some_and(|(l, r)| digest(kind, l) == digest(kind, r));
+        if !equal && advanced.is_none() && live.is_some() {
+            found.differing += 1;
+        }
+        if order.is_le() {
+            old = next(&mut live).await?;
+        }
+        if order.is_ge() {
+            new = built.next().await?;
+        }
+    }
+    found.digest_after = after.finish();
+    built.close().await?;
+    if let Some(live) = live {
+        found.digest_before = before.finish();
+        live.close().await?;
+    }
+    Ok(found)
+}
+
+async fn next(scan: &mut Option<Scan<'_>>) -> Result<Option<Document>, StoreError> {
+    match scan {
+        Some(scan) => scan.next().await,
+        None => Ok(None),
+    }
+}
+
+/// The key's parts as the index sorts them.
+fn key(kind: &Kind, document: &Document) -> Vec<String> {
+    debug_assert_eq!(kind.table.key.len(), document.key().len());
+    document.key().iter().map(document::plain).collect()
+}
+
+fn digest(kind: &Kind, document: &Document) -> Hash {
+    let mut digest = RowDigest::default();
+    document.add_to(kind, &mut digest);
+    digest.finish()
+}
