@@ -165,6 +165,12 @@ impl Place<'_> {
         self.client.post("/_aliases", json!({"actions": actions})).await.map(|_| ())
     }
 
+    /// Lets a replaced generation be written again, beside the live one.
+    pub(super) async fn make_writable(&self, name: &str) -> Result<(), Failure> {
+        let actions = json!([{"add": {"index": name, "alias": writes(name)}}]);
+        self.client.post("/_aliases", json!({"actions": actions})).await.map(|_| ())
+    }
+
     /// Has nobody write to a live generation for a while, so that another one can become its equal and replace it.
     pub(super) async fn hold(&self, name: &str) -> Result<Generation, Failure> {
         let until = now().timestamp() + HELD;
@@ -199,7 +205,8 @@ impl Place<'_> {
 
     /// Removes the replaced generations but the last one. One that is writable but not live is being built: it stays.
     pub(super) async fn retire(&self, live: &str, last: Option<&str>) -> Result<(), Failure> {
-        let all = self.list().await?.into_iter().filter(|generation| !generation.live && !generation.writable);
+        let all =
+            self.list().await?.into_iter().filter(|generation| !generation.live && !generation.writable);
         let mut replaced: Vec<String> = all.map(|generation| generation.name).collect();
         replaced.retain(|name| name != live && Some(name.as_str()) != last);
         self.remove(&replaced).await

@@ -8,6 +8,7 @@
 
 mod compare;
 mod scratch;
+mod swap;
 
 use std::sync::Arc;
 
@@ -19,23 +20,15 @@ use projections::store::{DeadLetters, RowStore as _, StoreError};
 
 use self::compare::{Comparison, compare};
 use self::scratch::ScratchLetters;
-use super::bulk::{self, Written};
 use super::client::{Answer, Client, Failure};
 use super::generations::{Generation, Place, Stamp};
 use super::kinds::Kind;
+use super::projections;
 use super::store::ElasticsearchStore;
 use super::url::ElasticsearchUrl;
-use super::{checkpoints, projections};
 use crate::feed::find_heads;
 use crate::rebuild::fill::Fill;
 use crate::rebuild::{Phase, RebuildError, RebuildProgress, RebuildReport};
-
-/// The live generation isn't held before this few events are missing.
-const CLOSE: u64 = 2_000;
-/// After so many rounds it is held anyway: it may be faster than the rebuild.
-const ROUNDS: usize = 10;
-/// Letters of a stream that are looked at and settled at once.
-const LETTERS: usize = 500;
 
 /// Rebuilds the named search projections, or all when none is named, from the log. `letters` are the live dead letters.
 ///
@@ -59,31 +52,26 @@ pub async fn rebuild(
     Ok(reports)
 }
 
-/// Has readers find the previous generation again. It is as old as its checkpoints until the runner has brought it up to date;
-/// events that were parked since stay parked until redriven. Doing it twice undoes it.
+/// Has readers find the previous generation again, brought up to date before. Events that were parked since stay parked until
+/// redriven. Doing it twice undoes it.
+///
+/// A previous generation of another version than this program's is shown as it is: a program of that version brings it up to date,
+/// and this one's servers can't write it.
 ///
 /// # Errors
-/// [`RebuildError::NoPrevious`] when there is none that this program could go on writing.
+/// [`RebuildError::NoPrevious`] when there is none.
 pub async fn rollback(
     url: &ElasticsearchUrl,
     letters: Arc<dyn DeadLetters>,
     projection: &str,
+    log: Arc<dyn LogReader>,
 ) -> Result<(), RebuildError> {
     check_names(&[projection.to_owned()])?;
-    let client = Client::new(url)?;
     let none = || RebuildError::NoPrevious(projection.to_owned());
-    let of_name = projections().into_iter().find(|p| p.name() == projection).ok_or_else(none)?;
+    let found = projections().into_iter().find(|p| p.name() == projection).ok_or_else(none)?;
     let kind = Kind::of(projection).ok_or_else(none)?;
-    let place = Place { client: &client, url, kind };
-    let all = place.list().await?;
-    let live = all.iter().find(|generation| generation.live).and_then(|live| live.stamp.as_ref());
-    let shards = live.ok_or_else(none)?.shards;
-    let stamp = Stamp::new(kind, of_name.version(), letters.id().await?, shards);
-    let kept = all.iter().rfind(|g| !g.live && !g.writable && g.stamp.as_ref() == Some(&stamp));
-    let kept = kept.ok_or_else(none)?;
-    place.go_live(&kept.name, &all).await?;
-    tracing::info!(index = kept.name, "went back to the search index before");
-    Ok(())
+    let work = Work { client: Client::new(url)?, url: url.clone(), letters, log };
+    work.roll_back(kind, found).await
 }
 
 fn check_names(wanted: &[String]) -> Result<(), RebuildError> {
@@ -105,7 +93,8 @@ struct Work {
 struct Fresh {
     projection: Arc<dyn Projection>,
     store: Arc<ElasticsearchStore>,
-    letters: Arc<ScratchLetters>,
+    /// What takes the place of the live dead letters; `None` when it goes by those.
+    letters: Option<Arc<ScratchLetters>>,
     name: String,
 }
 
@@ -137,7 +126,7 @@ impl Work {
         Fill::new(fresh.store.clone(), only, &self.log).run(&heads, Phase::Search, progress).await?;
         fresh.store.publish().await?;
         let found = self.compare(kind, comparable, &fresh).await?;
-        let parked = fresh.letters.count(name);
+        let parked = fresh.letters.as_ref().map_or(0, |letters| letters.count(name));
 
         progress(RebuildProgress { phase: Phase::Swap, done: 0, total: 1 });
         self.approach(comparable, &fresh).await?;
@@ -152,9 +141,39 @@ impl Work {
             parked,
             rows: found.rows,
             differing_rows: found.differing,
+            only_live: found.only_live,
+            only_built: found.only_built,
+            examples: found.examples,
             digest_before: found.digest_before,
             digest_after: found.digest_after,
         })
+    }
+
+    async fn roll_back(
+        &self,
+        kind: &'static Kind,
+        projection: Arc<dyn Projection>,
+    ) -> Result<(), RebuildError> {
+        let name = projection.name();
+        let place = Place { client: &self.client, url: &self.url, kind };
+        let live = place.live().await?;
+        let all = place.list().await?;
+        let shards = self.log.store().shards;
+        let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, shards);
+        let mut kept = all.iter().filter(|g| !g.live && !g.writable);
+        let kept = kept.rfind(|kept| kept.stamp.as_ref().is_some_and(|s| s.letters == stamp.letters));
+        let kept = kept.ok_or_else(|| RebuildError::NoPrevious(name.to_owned()))?;
+        if kept.stamp.as_ref() != Some(&stamp) {
+            return Ok(place.go_live(&kept.name, &all).await?);
+        }
+        place.make_writable(&kept.name).await?;
+        let store =
+            ElasticsearchStore::at(&self.url, Arc::clone(&self.letters), kind, stamp, kept.name.clone())?;
+        let fresh = Fresh { projection, store: Arc::new(store), letters: None, name: kept.name.clone() };
+        self.approach(live.as_ref(), &fresh).await?;
+        self.swap(place, live.as_ref(), &fresh, shards).await?;
+        tracing::info!(index = fresh.name, "went back to the search index before");
+        Ok(())
     }
 
     async fn fresh(&self, projection: &Arc<dyn Projection>, shards: u16) -> Result<Fresh, RebuildError> {
@@ -162,7 +181,7 @@ impl Work {
         let store = Arc::new(ElasticsearchStore::beside(&self.url, letters.clone())?);
         store.prepare(std::slice::from_ref(projection), shards).await?;
         let name = store.generation(projection.name())?;
-        Ok(Fresh { projection: Arc::clone(projection), store, letters, name })
+        Ok(Fresh { projection: Arc::clone(projection), store, letters: Some(letters), name })
     }
 
     /// Compares with the live generation, as far as both have come.
@@ -178,139 +197,6 @@ impl Work {
             refreshed?;
         }
         Ok(compare(&self.client, kind, live.map(|live| live.name.as_str()), &fresh.name).await?)
-    }
-
-    /// Brings the new generation close to the live one, without holding that up.
-    async fn approach(&self, live: Option<&Generation>, fresh: &Fresh) -> Result<(), RebuildError> {
-        for _ in 0..ROUNDS {
-            let target = self.target(live).await?;
-            let has = fresh.store.load(fresh.projection.name()).await?.seen;
-            let missing: u64 = target.positions().map(|p| p.n.saturating_sub(has.last(p.shard))).sum();
-            if missing <= CLOSE {
-                break;
-            }
-            self.catch_up(fresh, &target).await?;
-        }
-        Ok(())
-    }
-
-    async fn catch_up(&self, fresh: &Fresh, target: &Seen) -> Result<(), RebuildError> {
-        let only = std::slice::from_ref(&fresh.projection);
-        Fill::new(fresh.store.clone(), only, &self.log).run(target, Phase::CatchUp, &mut |_| {}).await
-    }
-
-    /// Where the new generation should come to for now.
-    async fn target(&self, live: Option<&Generation>) -> Result<Seen, RebuildError> {
-        let Some(live) = live else { return Ok(seen(&find_heads(self.log.as_ref()).await?)) };
-        let applied = checkpoints::applied(&self.client, &live.name, self.log.store().shards).await;
-        Ok(applied?)
-    }
-
-    /// Holds the live generation, brings the new one to where it is, and replaces it.
-    async fn swap(
-        &self,
-        place: Place<'_>,
-        live: Option<&Generation>,
-        fresh: &Fresh,
-        shards: u16,
-    ) -> Result<(), RebuildError> {
-        let Some(live) = live else {
-            return self.replace(place, None, fresh, shards).await;
-        };
-        let held = place.hold(&live.name).await?;
-        let replaced = self.replace(place, Some(&held), fresh, shards).await;
-        if replaced.is_err() {
-            // Whoever writes to it shall not wait until the hold ends by itself, which it does if this fails.
-            let all = std::slice::from_ref(&held);
-            if let Err(error) = place.go_live(&held.name, all).await {
-                tracing::warn!(index = held.name, ?error, "the index takes no writes for a while");
-            }
-        }
-        replaced
-    }
-
-    async fn replace(
-        &self,
-        place: Place<'_>,
-        held: Option<&Generation>,
-        fresh: &Fresh,
-        shards: u16,
-    ) -> Result<(), RebuildError> {
-        let target = self.target(held).await?;
-        self.catch_up(fresh, &target).await?;
-        fresh.store.publish().await?;
-        if let Some(held) = held {
-            self.lower(place, held, fresh, shards).await?;
-        }
-        let name = fresh.projection.name();
-        self.letters.park(name, fresh.letters.all(name)).await?;
-        place.go_live(&fresh.name, held.map_or(&[], std::slice::from_ref)).await?;
-        Ok(())
-    }
-
-    /// Has the replaced generation, should it come back, apply the events again whose letters go with the swap.
-    async fn lower(
-        &self,
-        place: Place<'_>,
-        held: &Generation,
-        fresh: &Fresh,
-        shards: u16,
-    ) -> Result<(), RebuildError> {
-        let name = fresh.projection.name();
-        let mut low = checkpoints::applied(&self.client, &held.name, shards).await?;
-        let before = low.clone();
-        for (stream, first) in self.letters.parked(name).await?.0 {
-            if fresh.letters.first(name, &stream) == Some(first) {
-                continue;
-            }
-            // The oldest letter of a stream has its lowest position.
-            for letter in self.letters.oldest(name, &stream, 1).await? {
-                let at = letter.event.position;
-                if at.n <= low.last(at.shard) {
-                    low.advance(Position { shard: at.shard, n: at.n.saturating_sub(1) });
-                }
-            }
-        }
-        let lowered: Vec<Position> = low.positions().filter(|p| p.n != before.last(p.shard)).collect();
-        let ids: Vec<String> = lowered.iter().map(|p| checkpoints::id(p.shard)).collect();
-        if lowered.is_empty() {
-            return Ok(());
-        }
-        let stored = checkpoints::read(&self.client, &held.name, &ids).await?;
-        let writes: Vec<_> = lowered
-            .iter()
-            .map(|to| {
-                checkpoints::moved(place.kind, stored.iter().find(|s| s.id == checkpoints::id(to.shard)), *to)
-            })
-            .collect();
-        let alias = held.write_alias();
-        let written = bulk::write(&self.client, &alias, &writes).await?;
-        if written.contains(&Written::Conflict) {
-            return Err(StoreError::Moved(name.to_owned()).into());
-        }
-        Ok(())
-    }
-
-    /// Settles the letters that the new generation has no need of.
-    async fn settle(&self, fresh: &Fresh) -> Result<(), RebuildError> {
-        let name = fresh.projection.name();
-        for (stream, _) in self.letters.parked(name).await?.0 {
-            let first = fresh.letters.first(name, &stream);
-            loop {
-                let mut letters = self.letters.oldest(name, &stream, LETTERS).await?;
-                letters.retain(|letter| first.is_none_or(|first| letter.event.version < first));
-                if letters.is_empty() {
-                    break;
-                }
-                let positions = letters.iter().map(|letter| letter.event.position).collect();
-                match self.letters.settle(name, positions).await {
-                    // A runner has been quicker to redrive, or another one parked more: look again.
-                    Ok(()) | Err(StoreError::Moved(_)) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -54,6 +54,19 @@ impl ElasticsearchStore {
         Ok(Self { beside: true, ..Self::new(url, letters)? })
     }
 
+    /// A store of a generation that is there and writable but not live.
+    pub(super) fn at(
+        url: &ElasticsearchUrl,
+        letters: Arc<dyn DeadLetters>,
+        kind: &'static Kind,
+        stamp: Stamp,
+        generation: String,
+    ) -> Result<Self, StoreError> {
+        let store = Self::beside(url, letters)?;
+        store.set_open(kind, stamp, generation);
+        Ok(store)
+    }
+
     fn place(&self, kind: &'static Kind) -> Place<'_> {
         Place { client: &self.client, url: &self.url, kind }
     }

@@ -19,12 +19,12 @@ use projections::store::{DeadLetters as _, RowStore as _, StoreError};
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 use self::compare::{Differences, differences};
-use crate::rebuild::fill::Fill;
 use super::Database;
 use super::read_store::schema::{self, Live, physical};
 use super::read_store::{PostgresReadStore, digest, snapshot, unavailable};
 use crate::feed::find_heads;
 use crate::read_side::row_projections;
+use crate::rebuild::fill::Fill;
 use crate::rebuild::{Phase, RebuildError, RebuildProgress, RebuildReport};
 
 /// The live one isn't held before this few events are missing.

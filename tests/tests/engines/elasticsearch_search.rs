@@ -1,5 +1,7 @@
 //! Elasticsearch passes the contract of the search.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cassandra_log;
+mod elasticsearch_indices;
+mod elasticsearch_rebuild;
 mod elasticsearch_search;
 mod feed;
 mod follower;

@@ -10,6 +10,10 @@ use crate::elasticsearch::client::Client;
 use crate::elasticsearch::document::{self, Document};
 use crate::elasticsearch::kinds::Kind;
 use crate::elasticsearch::scan::Scan;
+use crate::rebuild::{Difference, RowDifference};
+
+/// How many differing documents are told of.
+const EXAMPLES: usize = 5;
 
 /// What a comparison found.
 #[derive(Debug, Default)]
@@ -18,9 +22,39 @@ pub(super) struct Comparison {
     pub(super) rows: u64,
     /// Keys whose documents differ, or that only one side has.
     pub(super) differing: u64,
+    /// Of these, keys that only the live generation has.
+    pub(super) only_live: u64,
+    /// Of these, keys that only the built one has.
+    pub(super) only_built: u64,
+    /// The first of them.
+    pub(super) examples: Vec<RowDifference>,
     /// Zeros when there was nothing to compare with.
     pub(super) digest_before: Hash,
     pub(super) digest_after: Hash,
+}
+
+impl Comparison {
+    fn note(&mut self, kind: &Kind, live: Option<&Document>, built: Option<&Document>) {
+        self.differing += 1;
+        let difference = match (live, built) {
+            (Some(_), None) => {
+                self.only_live += 1;
+                Difference::OnlyLive
+            }
+            (Some(live), Some(built)) => {
+                let differ = kind.columns().filter(|c| live.get(c.name) != built.get(c.name));
+                Difference::Changed { columns: differ.map(|c| c.name.to_owned()).collect() }
+            }
+            _ => {
+                self.only_built += 1;
+                Difference::OnlyBuilt
+            }
+        };
+        if let Some(document) = live.or(built).filter(|_| self.examples.len() < EXAMPLES) {
+            let key = key(kind, document).join("/");
+            self.examples.push(RowDifference { table: kind.table.name, key, difference });
+        }
+    }
 }
 
 /// Compares the live generation, if there is one, with the one that was built. A live document of a later version has seen
@@ -59,7 +93,7 @@ pub(super) async fn compare(
         }
         let equal = left.zip(right).is_some_and(|(l, r)| digest(kind, l) == digest(kind, r));
         if !equal && advanced.is_none() && live.is_some() {
-            found.differing += 1;
+            found.note(kind, left, right);
         }
         if order.is_le() {
             old = next(&mut live).await?;

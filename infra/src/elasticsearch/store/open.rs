@@ -47,11 +47,16 @@ impl ElasticsearchStore {
             Some(name) => name,
             None => self.renew(kind, &stamp).await?,
         };
+        self.set_open(kind, stamp, generation);
+        Ok(())
+    }
+
+    /// Has a projection write to a generation.
+    pub(super) fn set_open(&self, kind: &'static Kind, stamp: Stamp, generation: String) {
         // What a crash left unrefreshed is shown by the first refresh.
         let applied = Seen::none(stamp.shards);
         let open = Open { kind, stamp, generation, applied, filling: None, pending: true };
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(kind.projection, open);
-        Ok(())
     }
 
     async fn fitting(&self, kind: &'static Kind, stamp: &Stamp) -> Result<Option<String>, StoreError> {

@@ -1,5 +1,7 @@
 //! Elasticsearch passes the contract of the read store, with all three of its indices.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
