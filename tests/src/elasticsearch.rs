@@ -99,7 +99,7 @@ impl Drop for Indices {
             })
         });
         if !matches!(dropping.join(), Ok(Ok(()))) {
-            eprintln!("the indices {}-* are left behind", self.url.prefix());
+            tracing::warn!("the indices {}-* are left behind", self.url.prefix());
         }
     }
 }
