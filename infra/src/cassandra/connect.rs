@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::ports::log::LogError;
 use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
@@ -17,26 +18,27 @@ use scylla::statement::{Consistency, SerialConsistency};
 use super::migrate::OpenError;
 use super::url::CassandraUrl;
 
+/// How often the nodes are asked whether they agree on a new table.
+const SCHEMA_AGREEMENT: Duration = Duration::from_millis(20);
+
 /// A session, and the data centre whose quorums count.
 pub(super) struct Connected {
     pub(super) session: Session,
     pub(super) datacenter: String,
 }
 
-/// Connects to the cluster, with or without the keyspace as the default.
-pub(super) async fn connect(url: &CassandraUrl, in_keyspace: bool) -> Result<Connected, OpenError> {
+/// Connects to the cluster, without a keyspace as the default yet.
+pub(super) async fn connect(url: &CassandraUrl) -> Result<Connected, OpenError> {
     let unreachable = |e: &dyn std::error::Error| OpenError::Unreachable { reason: one_line(e) };
     let mut builder = SessionBuilder::new()
         .known_nodes(url.hosts())
         .connection_timeout(url.timeout())
+        .schema_agreement_interval(SCHEMA_AGREEMENT)
         // Other keyspaces of the cluster are none of our business, and there may be many.
         .keyspaces_to_fetch([url.keyspace()])
         .default_execution_profile_handle(reading(url, None));
     if let Some((user, password)) = url.login() {
         builder = builder.user(user, password);
-    }
-    if in_keyspace {
-        builder = builder.use_keyspace(url.keyspace(), true);
     }
     let session = builder.build().await.map_err(|e| unreachable(&e))?;
     let datacenter = local_datacenter(url, session.get_cluster_state().get_nodes_info())?;
@@ -150,8 +152,6 @@ pub(super) fn applied(rows: &QueryRowsResult) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use scylla::errors::WriteType;
 
     use super::*;

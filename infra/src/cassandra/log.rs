@@ -103,13 +103,11 @@ impl CassandraLog {
 }
 
 async fn open(url: &CassandraUrl) -> Result<CassandraLog, OpenError> {
-    // A session can't be made in a keyspace that is missing, and doesn't say that this was the reason.
-    let Connected { session, .. } = connect(url, false).await?;
+    let Connected { session, datacenter } = connect(url).await?;
     if !migrate::has_keyspace(&session, url).await? {
         return Err(OpenError::Missing { keyspace: url.keyspace().to_owned() });
     }
-    drop(session);
-    let Connected { session, datacenter } = connect(url, true).await?;
+    session.use_keyspace(url.keyspace(), true).await.map_err(migrate::failed("the keyspace"))?;
     let store = migrate::recognise(&session, url).await?;
     let promises = promises::look(&session, url, &datacenter).await?;
     promises.log();

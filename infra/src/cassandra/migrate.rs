@@ -116,7 +116,7 @@ pub(super) async fn migrate(url: &CassandraUrl, shards: u16) -> Result<StoreInfo
     if !(1..=MAX_SHARDS).contains(&shards) {
         return Err(OpenError::Shards(shards));
     }
-    let Connected { session, datacenter } = connect(url, false).await?;
+    let Connected { session, datacenter } = connect(url).await?;
     create_keyspace(&session, url, &datacenter).await?;
     session.use_keyspace(url.keyspace(), true).await.map_err(failed("the new keyspace"))?;
     let found = layout(&session, url.keyspace()).await?.unwrap_or(0);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod cassandra_leases;
 mod cassandra_log;
 mod elasticsearch_indices;
 mod elasticsearch_rebuild;
