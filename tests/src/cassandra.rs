@@ -1,26 +1,40 @@
-//! Stores on Cassandra for tests, each in a keyspace of its own that goes with it.
+//! Stores on Cassandra for tests.
+//!
+//! Making a keyspace costs seconds of fsyncs on a busy disk, so used ones are emptied and used again, also by the next run. Each has
+//! a file beside it that is locked by the process that uses it.
+
+use std::fs::File;
+use std::path::PathBuf;
 
 use infra::cassandra::{CassandraLog, CassandraUrl};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use uuid::Uuid;
 
 use crate::engines::{engines, fresh_name};
 
-/// A new, empty store; its keyspace is dropped with the value.
+/// The tables that make the name of a used keyspace: others lead to another one.
+const TABLES: &str = include_str!("../../infra/src/cassandra/cql/0001_tables.cql");
+/// What a test may have left in a keyspace.
+const FILLED: [&str; 6] =
+    ["log", "shard_progress", "events_by_stream", "snapshots", "command_results", "instances"];
+
+/// A new, empty store.
 pub struct Keyspace {
     /// Its URL.
     pub url: CassandraUrl,
+    /// Held for as long as it is used; `None` for a keyspace that is dropped with the value.
+    lock: Option<File>,
 }
 
 impl Keyspace {
-    /// A name of its own, without a keyspace yet.
+    /// A name of its own, without a keyspace yet. A keyspace made there is dropped with the value.
     ///
     /// # Panics
     /// When the environment names no engines.
     #[must_use]
     pub fn unmade() -> Self {
-        let url = format!("cassandra://{}/{}", engines().cassandra, fresh_name());
-        Self { url: url.parse().expect("a URL") }
+        Self { url: url(&fresh_name()), lock: None }
     }
 
     /// A store of so many shards.
@@ -28,8 +42,10 @@ impl Keyspace {
     /// # Panics
     /// When it can't be made.
     pub async fn new(shards: u16) -> Self {
-        let keyspace = Self::unmade();
-        CassandraLog::migrate(&keyspace.url, shards).await.expect("a new store");
+        let (name, lock) = claim(shards);
+        let keyspace = Self { url: url(&name), lock: Some(lock) };
+        CassandraLog::migrate(&keyspace.url, shards).await.expect("a store");
+        empty(&keyspace.session().await, shards).await;
         keyspace
     }
 
@@ -52,13 +68,59 @@ impl Keyspace {
     }
 }
 
+fn url(keyspace: &str) -> CassandraUrl {
+    format!("cassandra://{}/{keyspace}?timeout=30s", engines().cassandra).parse().expect("a URL")
+}
+
 async fn connect(url: &CassandraUrl) -> Session {
     let builder = SessionBuilder::new().known_nodes(url.hosts()).keyspaces_to_fetch([url.keyspace()]);
     builder.build().await.expect("a session")
 }
 
+/// The first keyspace for so many shards that no process uses.
+fn claim(shards: u16) -> (String, File) {
+    let tables = TABLES.bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    // Locks of other engines are others.
+    let server: String =
+        engines().cassandra.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
+    for n in 0.. {
+        let name = format!("used_{tables:08x}_{shards}_{n}");
+        let path: PathBuf = std::env::temp_dir().join(format!("tillstream-{server}-{name}.lock"));
+        let lock = File::options().create(true).append(true).open(path).expect("a lock file");
+        if lock.try_lock().is_ok() {
+            return (name, lock);
+        }
+    }
+    unreachable!("there are more numbers than processes")
+}
+
+/// Makes a used store a new one, with an id of its own.
+async fn empty(session: &Session, shards: u16) {
+    for table in FILLED {
+        let first =
+            session.query_unpaged(format!("SELECT * FROM {table} LIMIT 1"), &[]).await.expect("a read");
+        if first.into_rows_result().expect("rows").rows_num() > 0 {
+            session.query_unpaged(format!("TRUNCATE {table}"), &[]).await.expect("an empty table");
+        }
+    }
+    let rows = "SELECT shard, beat FROM shard_owners";
+    let rows = session.query_unpaged(rows, &[]).await.expect("owners").into_rows_result().expect("rows");
+    let owners: Vec<(i32, i64)> = rows.rows().expect("owners").collect::<Result<_, _>>().expect("owners");
+    assert_eq!(owners.len(), usize::from(shards));
+    for (shard, _) in owners.into_iter().filter(|(_, beat)| *beat > 0) {
+        let reset = "UPDATE shard_owners SET owner = null, address = null, epoch = 0, beat = 0 WHERE shard = ? IF EXISTS";
+        session.query_unpaged(reset, (shard,)).await.expect("a free shard");
+    }
+    // Through the same Paxos as the row was made by.
+    let id = "UPDATE store SET id = ? WHERE only_row = 1 IF EXISTS";
+    session.query_unpaged(id, (Uuid::new_v4(),)).await.expect("a new id");
+}
+
 impl Drop for Keyspace {
     fn drop(&mut self) {
+        if self.lock.is_some() {
+            return;
+        }
         let url = self.url.clone();
         // The test's own runtime may be of one thread, which is busy here.
         let drop = std::thread::spawn(move || {

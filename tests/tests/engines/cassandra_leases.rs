@@ -1,7 +1,5 @@
 //! The rows of leases on Cassandra, below what the contract sees of them.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::time::{Duration, Instant};
 
 use domain::ports::leases::{Instance, InstanceId, Lease, Leases};
