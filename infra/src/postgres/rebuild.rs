@@ -280,7 +280,10 @@ impl Work {
         held.commit().await.map_err(unavailable)?;
         tracing::info!(projection = name, generation = fresh.generation, "swapped in what was rebuilt");
         if live.is_some_and(|live| live.previous.is_some()) {
-            self.remove_leftovers(name).await?;
+            // A long query may still read them; the next rebuild removes them then.
+            if let Err(error) = self.remove_leftovers(name).await {
+                tracing::warn!(projection = name, %error, "can't remove the tables of an older generation yet");
+            }
         }
         Ok(())
     }

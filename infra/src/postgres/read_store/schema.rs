@@ -1,6 +1,7 @@
 //! The schemas: what all projections share, and the tables of each one's generations.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use projections::model::Projection;
 use projections::rows::{Column, ColumnKind, Table};
@@ -11,8 +12,14 @@ use super::{analysts, documented};
 
 /// The layout that `schema.sql` makes.
 const LAYOUT: i32 = 1;
-/// How long a swap waits for queries that run: new ones wait behind it.
-const SWAP_WAIT: &str = "10s";
+/// How long a swap waits for a view that queries use: new ones wait behind it. Shorter than the server's `deadlock_timeout` (1 s), so that
+/// it is the swap, not a query, that gives way when a query uses one view and wants another.
+const SWAP_WAIT: &str = "300ms";
+/// How often, and after which pause, it tries again.
+const SWAP_ATTEMPTS: u32 = 30;
+const SWAP_PAUSE: Duration = Duration::from_millis(50);
+/// How long removing old tables waits for transactions that have read them.
+const REMOVE_WAIT: &str = "10s";
 
 /// The generation of a projection that readers see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,7 +272,6 @@ pub(in crate::postgres) async fn make_live(
     projection: &str,
     generation: i32,
 ) -> sqlx::Result<()> {
-    run(conn, &format!("SET LOCAL lock_timeout = '{SWAP_WAIT}'")).await?;
     let stored = live(conn, projection, true).await?;
     let before = stored.map(|live| live.generation).filter(|before| *before != 0);
     let shape = "SELECT shape FROM generations WHERE projection = $1 AND generation = $2";
@@ -286,22 +292,48 @@ pub(in crate::postgres) async fn make_live(
     .bind(before)
     .execute(&mut *conn)
     .await?;
-    if let Some(before) = before.filter(|_| !same_shape) {
-        for table in tables(conn, &physical(schema, projection, before)).await? {
+    let old = before.filter(|_| !same_shape).map(|before| physical(schema, projection, before));
+    let new = physical(schema, projection, generation);
+    for attempt in 1.. {
+        run(conn, "SAVEPOINT views").await?;
+        match define_views(conn, schema, old.as_deref(), &new, !same_shape).await {
+            Err(error) if attempt < SWAP_ATTEMPTS && is_lock_timeout(&error) => {
+                run(conn, "ROLLBACK TO SAVEPOINT views").await?;
+                tokio::time::sleep(SWAP_PAUSE).await;
+            }
+            defined => return defined,
+        }
+    }
+    Ok(())
+}
+
+/// Lets the views show the tables of a schema.
+async fn define_views(
+    conn: &mut PgConnection,
+    schema: &str,
+    old: Option<&str>,
+    new: &str,
+    described: bool,
+) -> sqlx::Result<()> {
+    run(conn, &format!("SET LOCAL lock_timeout = '{SWAP_WAIT}'")).await?;
+    if let Some(old) = old {
+        for table in tables(conn, old).await? {
             run(conn, &format!("DROP VIEW IF EXISTS {schema}.\"{table}\"")).await?;
         }
     }
-    let physical = physical(schema, projection, generation);
-    for table in tables(conn, &physical).await? {
-        let view =
-            format!("CREATE OR REPLACE VIEW {schema}.\"{table}\" AS SELECT * FROM {physical}.\"{table}\"");
+    for table in tables(conn, new).await? {
+        let view = format!("CREATE OR REPLACE VIEW {schema}.\"{table}\" AS SELECT * FROM {new}.\"{table}\"");
         run(conn, &view).await?;
-        if !same_shape {
+        if described {
             run(conn, &documented::comments(schema, "VIEW", &table)).await?;
             analysts::grant(conn, schema, &table).await?;
         }
     }
-    Ok(())
+    run(conn, "SET LOCAL lock_timeout = 0").await
+}
+
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
 }
 
 async fn tables(conn: &mut PgConnection, physical: &str) -> sqlx::Result<Vec<String>> {
@@ -319,6 +351,7 @@ pub(in crate::postgres) async fn remove(
     generation: i32,
 ) -> sqlx::Result<()> {
     let physical = physical(schema, projection, generation);
+    run(conn, &format!("SET LOCAL lock_timeout = '{REMOVE_WAIT}'")).await?;
     run(conn, &format!("DROP SCHEMA IF EXISTS {physical} CASCADE")).await?;
     for table in ["checkpoints", "dead_letters", "generations"] {
         sqlx::query(&format!("DELETE FROM {table} WHERE projection = $1 AND generation = $2"))

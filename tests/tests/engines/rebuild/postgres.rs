@@ -16,7 +16,7 @@ use infra::feed::InProcessFeed;
 use infra::postgres::rebuild::{rebuild, rebuild_with, rollback};
 use infra::postgres::{Database, PostgresReadStore};
 use infra::read_side::row_projections;
-use infra::rebuild::{Difference, RebuildError, RebuildReport};
+use infra::rebuild::{Difference, RebuildError, RebuildProgress, RebuildReport};
 use infra::sqlite::log::SqliteLog;
 use infra::sqlite::read_store::SqliteReadStore;
 use projections::model::Projection;
@@ -309,4 +309,40 @@ async fn broken_connections_lose_nothing() {
     assert_eq!(world.found().await, world.expected().await);
     assert!(world.rebuild(&[]).await.unwrap().iter().all(RebuildReport::equal));
     world.stop().await;
+}
+
+/// Prints how fast a rebuild is. `EVENTS=n` says of how many events.
+#[ignore = "a measurement"]
+#[expect(clippy::print_stdout, reason = "a measurement run by hand")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_fast_a_rebuild_is() {
+    let wanted = std::env::var("EVENTS").map_or(50_000, |n| n.parse().unwrap());
+    // In memory where there is such a place: the log is not what is measured.
+    let dir = TempDir::new_in("/dev/shm").unwrap_or_else(|_| TempDir::new().unwrap());
+    let log = Arc::new(SqliteLog::open(dir.path(), 16).unwrap());
+    let mut history = History::new(log.clone() as Arc<dyn EventLog>);
+    while history.events.len() < wanted {
+        history.shop(&STORIES.repeat(20)).await;
+    }
+    let events = history.events.len() as f64;
+    let schema = PostgresSchema::fresh();
+    let database = Database::connect(&schema.url()).await.unwrap();
+    for round in ["into nothing", "beside the live ones"] {
+        let start = Instant::now();
+        let mut last = None;
+        let mut phases = Vec::new();
+        let mut progress = |now: RebuildProgress| {
+            if last != Some(now.phase) {
+                last = Some(now.phase);
+                phases.push((now.phase.title(), start.elapsed()));
+            }
+        };
+        rebuild(&database, &[], log.clone(), &mut progress).await.unwrap();
+        let took = start.elapsed();
+        println!(
+            "{events} events {round}: {:.0} events/s, {took:.1?}; {phases:.1?}",
+            events / took.as_secs_f64()
+        );
+    }
+    database.close().await;
 }
