@@ -11,7 +11,7 @@ use super::{out, store};
 use crate::cassandra::CassandraLog;
 use crate::config::{Config, Distributed, Family};
 use crate::elasticsearch;
-use crate::postgres::{self, Database};
+use crate::postgres::{self, Database, PostgresReadStore};
 use crate::read_side::row_projections;
 use crate::rebuild::{Difference, Hex, Phase, RebuildProgress, RebuildReport, rebuild};
 
@@ -66,8 +66,10 @@ async fn beside_servers(
     if names.is_empty() || !rows.is_empty() {
         reports.extend(postgres::rebuild::rebuild(&database, &rows, log.clone(), progress).await?);
     }
-    if !documents.is_empty() {
-        bail!("search indices are rebuilt by removing them: they are made anew while servers run");
+    if names.is_empty() || !documents.is_empty() {
+        let letters = Arc::new(PostgresReadStore::new(database));
+        let rebuilding = elasticsearch::rebuild::rebuild(urls.search, letters, &documents, log, progress);
+        reports.extend(rebuilding.await?);
     }
     Ok(reports)
 }
@@ -94,8 +96,10 @@ pub(super) async fn rollback(config: &Config, names: &[String]) -> anyhow::Resul
         postgres::rebuild::rollback(&database, name, log.clone()).await?;
         out::line(format!("{name}: the rows of before are live again"));
     }
-    if !documents.is_empty() {
-        bail!("search indices keep no generation before");
+    let letters = Arc::new(PostgresReadStore::new(database));
+    for name in &documents {
+        elasticsearch::rebuild::rollback(urls.search, letters.clone(), name, log.clone()).await?;
+        out::line(format!("{name}: the documents of before are live again"));
     }
     Ok(ExitCode::SUCCESS)
 }
