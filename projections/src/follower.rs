@@ -21,6 +21,8 @@ use crate::status::{ProjectionStatus, State};
 use crate::store::StoreError;
 use crate::watermark::Watermark;
 
+/// A read that takes longer is given up: a lost connection may say nothing for a long time.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The longest pause between retries of failing storage.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
@@ -192,7 +194,9 @@ impl Work {
         loop {
             let read = tokio::select! {
                 () = shutdown.cancelled() => return,
-                read = self.read() => read,
+                read = tokio::time::timeout(ANSWER_WITHIN, self.read()) => read.unwrap_or_else(|_| {
+                    Err(StoreError::Unavailable(format!("no answer within {ANSWER_WITHIN:?}")))
+                }),
             };
             match read {
                 Ok(()) => {

@@ -88,11 +88,12 @@ fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
+/// On the connections of the writers, which queries can't take: a reader's wait must not grow with the load of queries.
 #[async_trait]
 impl Checkpoints for PostgresCheckpoints {
     async fn visible(&self) -> Result<Vec<(String, Seen)>, StoreError> {
         let select = sqlx::query(include_str!("checkpoints/select_visible.sql"));
-        let rows = select.fetch_all(self.database.reads()).await.map_err(unavailable)?;
+        let rows = select.fetch_all(self.database.writes()).await.map_err(unavailable)?;
         rows.iter().map(|row| visible(row).map_err(unavailable)).collect()
     }
 
@@ -102,7 +103,7 @@ impl Checkpoints for PostgresCheckpoints {
 
     async fn parked(&self) -> Result<Vec<(String, Parked)>, StoreError> {
         let select = sqlx::query(include_str!("checkpoints/select_parked.sql"));
-        let rows = select.fetch_all(self.database.reads()).await.map_err(unavailable)?;
+        let rows = select.fetch_all(self.database.writes()).await.map_err(unavailable)?;
         rows.iter().map(|row| parked(row).map_err(unavailable)).collect()
     }
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::backends::Backends;
-use crate::config::Config;
+use crate::config::{Config, Family};
 use crate::feed::find_heads;
 use crate::simulator::{Simulator, SimulatorConfig};
 
@@ -39,6 +39,14 @@ impl SagaRole {
         marks: &[Watermark],
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
+        if matches!(config.family(), Ok(Family::Distributed(_)))
+            && config.payments.url.directory().named().is_none()
+        {
+            tracing::warn!(
+                "the simulated provider keeps its books in data.dir: before a second process with the role sagas starts, name a \
+                 directory that both share in payments.url and carrier.url, or it may charge again"
+            );
+        }
         let (payments, carrier) = simulators(config, &clock)?;
         let worker = Worker {
             gateway,

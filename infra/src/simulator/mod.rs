@@ -159,7 +159,10 @@ fn open(file: &Path) -> rusqlite::Result<(Connection, i64)> {
     let version = |conn: &Connection| conn.query_row("PRAGMA user_version", [], |row| row.get(0));
     if version(&conn)? == 0 {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        tx.execute_batch(include_str!("sql/schema.sql"))?;
+        // Another process that shares the books may have made them meanwhile.
+        if version(&tx)? == 0 {
+            tx.execute_batch(include_str!("sql/schema.sql"))?;
+        }
         tx.commit()?;
     }
     let found = version(&conn)?;
