@@ -148,7 +148,7 @@ pub async fn errors_cross_as_they_are<B: FreshLeases>() {
     assert_eq!(outcome, member.gateway.submit(stale).await);
     let large = receiver.submit(write_to(note(1), 2 << 20)).await;
     assert!(matches!(large, Err(CommandError::TooLarge { .. })), "{large:?}");
-    let scattered = vec![write_to(note(0), 1).steps, write_to(note(1), 1).steps, write_to(note(2), 1).steps];
+    let scattered = [write_to(note(0), 1).steps, write_to(note(1), 1).steps, write_to(note(2), 1).steps];
     let scattered: Vec<Step> = scattered.concat();
     let outcome = receiver.submit(CommandRequest::new(CommandId::fresh(), "system:test", scattered)).await;
     assert!(matches!(outcome, Err(CommandError::Internal(_))), "{outcome:?}");
