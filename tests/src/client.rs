@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -76,6 +76,32 @@ impl Way for String {
     }
 }
 
+/// The address of one server that may move.
+#[derive(Debug)]
+pub struct Address(Mutex<String>);
+
+impl Address {
+    /// At first it is `http://address`.
+    #[must_use]
+    pub fn new(base: &str) -> Self {
+        Self(Mutex::new(base.to_owned()))
+    }
+
+    /// It has moved.
+    ///
+    /// # Panics
+    /// Never.
+    pub fn set(&self, base: &str) {
+        base.clone_into(&mut self.0.lock().expect("no panic"));
+    }
+}
+
+impl Way for Address {
+    fn base(&self, _: &Method, _: &str) -> String {
+        self.0.lock().expect("no panic").clone()
+    }
+}
+
 /// A client of one server or several, signed in or not.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -90,8 +116,8 @@ pub struct Call {
     builder: reqwest::RequestBuilder,
 }
 
-fn http(idle: usize) -> reqwest::Client {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).pool_max_idle_per_host(idle);
+fn http(patience: Duration, idle: usize) -> reqwest::Client {
+    let client = reqwest::Client::builder().timeout(patience).pool_max_idle_per_host(idle);
     client.build().expect("an HTTP client")
 }
 
@@ -102,17 +128,27 @@ impl Client {
     /// When no client can be made.
     #[must_use]
     pub fn new(base: &str) -> Self {
-        Self { http: http(256), way: Arc::new(base.to_owned()), token: None }
+        Self::via(Arc::new(base.to_owned()))
+    }
+
+    /// A client of whichever server is named when it asks, not signed in.
+    ///
+    /// # Panics
+    /// When no client can be made.
+    #[must_use]
+    pub fn via(way: Arc<dyn Way>) -> Self {
+        Self { http: http(Duration::from_secs(60), 256), way, token: None }
     }
 
     /// A client of several servers, not signed in. Every request has a connection of its own: one that is kept open may be
-    /// closed by a server that stops just when a request is sent on it, and then nobody knows what became of the request.
+    /// closed by a server that stops just when a request is sent on it, and then nobody knows what became of the request. And
+    /// patience ends after 15 s, since another server may answer what a paused one doesn't.
     ///
     /// # Panics
     /// When no client can be made.
     #[must_use]
     pub fn of_many(way: Arc<dyn Way>) -> Self {
-        Self { http: http(0), way, token: None }
+        Self { http: http(Duration::from_secs(15), 0), way, token: None }
     }
 
     /// The same client for a server that has moved to another address.

@@ -33,24 +33,34 @@ pub struct Engines {
 pub fn engines() -> &'static Engines {
     static ENGINES: OnceLock<Engines> = OnceLock::new();
     ENGINES.get_or_init(|| {
-        let url = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| {
-                panic!(
+        let named = Engines::of(|name| {
+            std::env::var(name).map_err(|_| {
+                anyhow::anyhow!(
                     "{name} is not set: start the engines with `infra/local/engines up`, then `export $(infra/local/engines env)`"
                 )
             })
-        };
+        });
+        named.unwrap_or_else(|error| panic!("{error}"))
+    })
+}
+
+impl Engines {
+    /// Those that these settings name.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn of(setting: impl Fn(&str) -> anyhow::Result<String>) -> anyhow::Result<Self> {
         let host = |url: String| {
             let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
             rest.split('/').next().unwrap_or_default().to_owned()
         };
-        Engines {
-            cassandra: host(url("TILLSTREAM_LOG_URL")),
-            kafka: host(url("TILLSTREAM_FEED_URL")),
-            postgres: url("TILLSTREAM_READ_URL"),
-            elasticsearch: url("TILLSTREAM_SEARCH_URL"),
-        }
-    })
+        Ok(Self {
+            cassandra: host(setting("TILLSTREAM_LOG_URL")?),
+            kafka: host(setting("TILLSTREAM_FEED_URL")?),
+            postgres: setting("TILLSTREAM_READ_URL")?,
+            elasticsearch: setting("TILLSTREAM_SEARCH_URL")?,
+        })
+    }
 }
 
 /// A name that no other test has: for a keyspace, a topic, a schema, an index prefix.
@@ -127,7 +137,11 @@ impl Names {
         Ok(())
     }
 
-    async fn delete_topic(&self) -> anyhow::Result<()> {
+    /// Deletes the topic, if it is there.
+    ///
+    /// # Errors
+    /// When Kafka refuses or doesn't answer.
+    pub async fn delete_topic(&self) -> anyhow::Result<()> {
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", &self.engines.kafka).create()?;
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
@@ -165,7 +179,11 @@ impl Names {
         Ok(())
     }
 
-    async fn delete_indices(&self) -> anyhow::Result<()> {
+    /// Deletes the indices that are there.
+    ///
+    /// # Errors
+    /// When Elasticsearch refuses or doesn't answer.
+    pub async fn delete_indices(&self) -> anyhow::Result<()> {
         let http = reqwest::Client::new();
         let base = &self.engines.elasticsearch;
         let found = http.get(format!("{base}/{}-*/_alias", self.name)).send().await?.error_for_status()?;

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
-use crate::engines::{Names, engines};
+use crate::engines::{Engines, Names, engines};
 use anyhow::{Context as _, bail};
 
 /// The binary `tillstream`, built from today's sources.
@@ -291,21 +291,36 @@ impl Place {
     /// When it can't be made, or the environment asks for unknown backends.
     #[must_use]
     pub fn new() -> Self {
-        let temp = tempfile::tempdir().expect("a temporary directory");
         let backends = std::env::var("TILLSTREAM_TESTS_BACKENDS").unwrap_or_default();
-        let names = match backends.as_str() {
-            "" | "embedded" => None,
-            "engines" => Some(Names::fresh(engines())),
+        match backends.as_str() {
+            "" | "embedded" => {
+                Self { names: None, temp: tempfile::tempdir().expect("a temporary directory") }
+            }
+            "engines" => Self::on(engines()),
             other => panic!("TILLSTREAM_TESTS_BACKENDS is `embedded` or `engines`, not `{other}`"),
-        };
-        let place = Self { names, temp };
-        if let Some(names) = &place.names {
-            let data = place.data();
-            names.write(&data.with_extension("toml"));
-            let done = tillstream(&["migrate", "--data-dir", text(&data)]);
-            assert_eq!(done.code, 0, "{}", done.err);
         }
+    }
+
+    /// A new one on these engines, whatever the environment asks for.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    #[must_use]
+    pub fn on(engines: &Engines) -> Self {
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        let names = Names::fresh(engines);
+        let data = temp.path().join("data");
+        names.write(&data.with_extension("toml"));
+        let place = Self { names: Some(names), temp };
+        let done = tillstream(&["migrate", "--data-dir", text(&data)]);
+        assert_eq!(done.code, 0, "{}", done.err);
         place
+    }
+
+    /// Its names on the engines, when it has some.
+    #[must_use]
+    pub fn names(&self) -> Option<&Names> {
+        self.names.as_ref()
     }
 
     /// The directory.

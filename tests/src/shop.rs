@@ -2,12 +2,13 @@
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Reply};
+use crate::client::{Address, Client, Reply, Way};
 use crate::server::{Place, Server, Start, eventually, shop};
 
 /// So long at most an order takes to settle, by api.md; and some more for a machine that is busy with other tests.
@@ -38,6 +39,7 @@ pub struct Shop {
     pub credentials: PathBuf,
     /// Its clients.
     pub front: Front,
+    address: Arc<Address>,
     place: Place,
 }
 
@@ -79,8 +81,9 @@ impl Shop {
         let (place, dir, credentials) = shop();
         let start = how(Start::serve(&dir));
         let server = start.start().expect("the server starts");
-        let front = Front::sign_in(server.client(), &credentials).await;
-        Self { server, start, credentials, front, place }
+        let address = Arc::new(Address::new(&server.base));
+        let front = Front::sign_in(Client::via(Arc::clone(&address) as Arc<dyn Way>), &credentials).await;
+        Self { server, start, credentials, front, address, place }
     }
 
     /// A place beside the data directory that goes with the shop.
@@ -89,16 +92,13 @@ impl Shop {
         self.place.path().join(name)
     }
 
-    /// Starts the server again after it ended; signed-in clients stay signed in.
+    /// Starts the server again after it ended; its clients find it, and stay signed in.
     ///
     /// # Panics
     /// When it doesn't start.
     pub fn restart(&mut self) {
         self.server = self.start.start().expect("the server starts again");
-        let Front { stranger, admin, warehouse, auditor, customer } = &mut self.front;
-        for client in [stranger, admin, warehouse, auditor, customer] {
-            *client = client.at(&self.server.base);
-        }
+        self.address.set(&self.server.base);
     }
 }
 

@@ -1,0 +1,33 @@
+//! Two owners and two publishers at once, by force: processes that take every shard from each other all the time.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use crate::world::play_with;
+
+// proves: P1, P2, P4, P7
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_owners_and_two_publishers_at_once_lose_and_double_nothing() {
+    // An owner beats far too seldom for the patience of the other, which therefore takes its shards while it is well.
+    let impatient = |role, start: tests::server::Start| match role {
+        "command-api" => start.set("lease.beat", "700ms").set("lease.time", "800ms"),
+        _ => start,
+    };
+    play_with("two owners by force", 2, impatient, async |world| {
+        world
+            .survives("owners that take shards from each other", async |world, workload| {
+                for _ in 0..6 {
+                    let n = world.dice.random_range(0..2);
+                    world.cluster.signal("command-api", n, "STOP");
+                    // Long enough for the lease to pass, short enough for the work at hand to go on afterwards.
+                    let pause = Duration::from_millis(world.dice.random_range(700..2_500));
+                    tokio::time::sleep(pause).await;
+                    world.cluster.signal("command-api", n, "CONT");
+                    workload.more(5).await;
+                }
+            })
+            .await;
+    })
+    .await;
+}
