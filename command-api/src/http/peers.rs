@@ -80,9 +80,8 @@ impl PeerState {
         let (parts, body) = request.into_parts();
         let unsigned = || Problem::unauthorized("the request is not signed by a peer of this store");
         let signature = text(&parts.headers, PEER_HEADER).ok_or_else(unsigned)?;
-        if !PeerSecret::may_be_signed(signature, self.owners.now()) {
-            return Err(unsigned());
-        }
+        let (method, path) = (parts.method.as_str(), parts.uri.path());
+        let signed = self.secret.signed(signature, method, path, self.owners.now()).ok_or_else(unsigned)?;
         let too_large = || {
             let detail = format!("the body is larger than {MAX_BODY} bytes");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
@@ -111,8 +110,7 @@ impl PeerState {
                 ));
             }
         };
-        let (method, path) = (parts.method.as_str(), parts.uri.path());
-        if !self.secret.verify(signature, method, path, self.owners.now(), &body) {
+        if !signed.is(&body) {
             return Err(unsigned());
         }
         Ok(Admitted { body, _permits: (request, room) })

@@ -267,6 +267,8 @@ impl FrameLoop {
                 }
             }
         };
+        // While they waited aside, a state that they need may have left memory.
+        self.left |= !free.is_empty();
         self.ready.extend(free);
     }
 

@@ -32,17 +32,23 @@ pub(super) fn judge(error: PeerError, open: bool) -> Failed {
             }
             CommandError::OutcomeUnknown(_) => Failed::MayBeDone { reason: error.to_string() },
             // The attempt before is being decided, or its answer can't be had just now.
-            CommandError::InFlight | CommandError::Overloaded | CommandError::Unavailable(_) if open => {
+            // A fault may come up before the id is looked up.
+            CommandError::InFlight
+            | CommandError::Overloaded
+            | CommandError::Unavailable(_)
+            | CommandError::Internal(_)
+                if open =>
+            {
                 not_done(error.to_string())
             }
             CommandError::InFlight
             | CommandError::Overloaded
             | CommandError::Unavailable(_)
+            | CommandError::Internal(_)
             // Judged after the id was looked up, so no attempt before was accepted.
             | CommandError::Refused(_)
             | CommandError::BodyMismatch
-            | CommandError::TooLarge { .. }
-            | CommandError::Internal(_) => Failed::Final(error),
+            | CommandError::TooLarge { .. } => Failed::Final(error),
         },
     }
 }
@@ -56,9 +62,12 @@ mod tests {
 
     #[test]
     fn nothing_is_said_to_be_not_done_while_an_attempt_is_open() {
-        for error in
-            [CommandError::InFlight, CommandError::Overloaded, CommandError::Unavailable("disk full".into())]
-        {
+        for error in [
+            CommandError::InFlight,
+            CommandError::Overloaded,
+            CommandError::Unavailable("disk full".into()),
+            CommandError::Internal("broken".into()),
+        ] {
             assert_eq!(judge(error.clone().into(), false), Failed::Final(error.clone()));
             assert!(matches!(judge(error.into(), true), Failed::NotDone { .. }));
         }

@@ -82,9 +82,14 @@ impl RoutedGateway {
         let mut pause = self.config.first_pause;
         // An attempt may have been done without an answer; a peer was asked at all.
         let (mut open, mut asked) = (false, false);
-        self.table.refresh_unless_busy(self.config.refresh).await;
+        let is_here = |owners: &Arc<Owners>| owners.owns(shard);
+        // A command for a shard of this process doesn't wait for the table.
+        if !self.local.as_ref().is_some_and(is_here) {
+            self.table.refresh_unless_busy(self.config.refresh).await;
+        }
+        let mut hinted = false;
         loop {
-            let here = self.local.as_ref().filter(|owners| owners.owns(shard));
+            let here = self.local.as_ref().filter(|owners| is_here(owners));
             let failed = match (here, self.table.owner(shard)) {
                 (Some(owners), _) => match local(Arc::clone(owners), asked).await {
                     // It waited as long as a caller may.
@@ -124,8 +129,15 @@ impl RoutedGateway {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(self.config.longest_pause);
             match hint {
-                Some(address) => self.table.hint(shard, address),
-                None => self.table.refresh(JUST_LOOKED).await,
+                // Two hints in a row may send in circles.
+                Some(address) if !hinted => {
+                    hinted = true;
+                    self.table.hint(shard, address);
+                }
+                _ => {
+                    hinted = false;
+                    self.table.refresh(JUST_LOOKED).await;
+                }
             }
         }
     }

@@ -4,7 +4,8 @@ use domain::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-/// The header of a signed request: `v1 <seconds since 1970> <mac, lower-case hex>`.
+/// The header of a signed request: `v1 <seconds since 1970> <SHA-256 of the body> <mac>`, both in lower-case hex. The digest travels
+/// with it so that the signature is checked before anything of the body is read or room is made for it.
 pub const PEER_HEADER: &str = "tillstream-peer";
 
 /// How far the clocks of two instances may be apart, and how long a signature is good for, in seconds.
@@ -32,43 +33,51 @@ impl PeerSecret {
     /// The value of [`PEER_HEADER`] for a request.
     #[must_use]
     pub fn sign(&self, method: &str, path: &str, now: Timestamp, body: &[u8]) -> String {
-        let seconds = now.timestamp();
-        format!("v1 {seconds} {}", hex(&self.mac(method, path, seconds, body).finalize().into_bytes()))
+        let (seconds, digest) = (now.timestamp(), Sha256::digest(body).into());
+        let mac = self.mac(method, path, seconds, &digest).finalize().into_bytes();
+        format!("v1 {seconds} {} {}", hex(&digest), hex(&mac))
     }
 
-    /// Whether a request's header has the form that it must have, and a time within the window; to be asked before the body is
-    /// read.
+    /// The body that was signed with this secret for this request, within the window; `None` when none was. To be asked before the
+    /// body is read, and then to be compared with it.
     #[must_use]
-    pub fn may_be_signed(header: &str, now: Timestamp) -> bool {
-        parse(header).is_some_and(|(seconds, _)| seconds.abs_diff(now.timestamp()) <= WINDOW.unsigned_abs())
+    pub fn signed(&self, header: &str, method: &str, path: &str, now: Timestamp) -> Option<SignedBody> {
+        let (seconds, digest, mac) = parse(header)?;
+        let timely = seconds.abs_diff(now.timestamp()) <= WINDOW.unsigned_abs();
+        // Compares in constant time.
+        let genuine = self.mac(method, path, seconds, &digest).verify_slice(&mac).is_ok();
+        (timely && genuine).then_some(SignedBody(digest))
     }
 
-    /// Whether the request was signed with this secret, within the window.
-    #[must_use]
-    pub fn verify(&self, header: &str, method: &str, path: &str, now: Timestamp, body: &[u8]) -> bool {
-        let Some((seconds, mac)) = parse(header) else { return false };
-        Self::may_be_signed(header, now)
-            // Compares in constant time.
-            && self.mac(method, path, seconds, body).verify_slice(&mac).is_ok()
-    }
-
-    fn mac(&self, method: &str, path: &str, seconds: i64, body: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, method: &str, path: &str, seconds: i64, digest: &[u8; 32]) -> Hmac<Sha256> {
         let mut mac = self.keyed.clone();
         // None of the first three can hold a line break.
         mac.update(format!("{method}\n{path}\n{seconds}\n").as_bytes());
-        mac.update(&Sha256::digest(body));
+        mac.update(digest);
         mac
     }
 }
 
-fn parse(header: &str) -> Option<(i64, [u8; 32])> {
+/// The digest of a body that a peer signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedBody([u8; 32]);
+
+impl SignedBody {
+    /// Whether these bytes are that body.
+    #[must_use]
+    pub fn is(&self, body: &[u8]) -> bool {
+        self.0 == <[u8; 32]>::from(Sha256::digest(body))
+    }
+}
+
+fn parse(header: &str) -> Option<(i64, [u8; 32], [u8; 32])> {
     let mut parts = header.split(' ');
-    let (Some("v1"), Some(seconds), Some(mac), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some("v1"), Some(seconds), Some(digest), Some(mac), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return None;
     };
-    Some((seconds.parse().ok()?, unhex(mac)?))
+    Some((seconds.parse().ok()?, unhex(digest)?, unhex(mac)?))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -102,7 +111,7 @@ mod tests {
         let now = at(1_700_000_000);
         let header = secret.sign("POST", "/internal/v1/owner/3/submit", now, b"{}");
         let passes = |secret: &PeerSecret, method, path, now, body: &[u8]| {
-            secret.verify(&header, method, path, now, body)
+            secret.signed(&header, method, path, now).is_some_and(|signed| signed.is(body))
         };
         let path = "/internal/v1/owner/3/submit";
         assert!(passes(&secret, "POST", path, now, b"{}"));
@@ -123,18 +132,15 @@ mod tests {
         for header in [
             String::new(),
             "v1".into(),
-            format!("v2 0 {mac}"),
-            format!("v1 0 {mac} x"),
-            format!("v1 x {mac}"),
-            format!("v1 0 {}", "é".repeat(32)),
-            format!("v1 -9223372036854775808 {mac}"),
+            format!("v2 0 {mac} {mac}"),
             format!("v1 0 {mac}"),
+            format!("v1 0 {mac} {mac} x"),
+            format!("v1 x {mac} {mac}"),
+            format!("v1 0 {} {mac}", "é".repeat(32)),
+            format!("v1 -9223372036854775808 {mac} {mac}"),
+            format!("v1 0 {mac} {mac}"),
         ] {
-            assert!(!secret.verify(&header, "POST", "/", at(0), b""), "{header}");
+            assert_eq!(secret.signed(&header, "POST", "/", at(0)), None, "{header}");
         }
-        assert!(!PeerSecret::may_be_signed(
-            &format!("v1 -9223372036854775808 {mac}"),
-            at(i64::from(u32::MAX))
-        ));
     }
 }

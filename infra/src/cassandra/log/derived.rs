@@ -106,6 +106,12 @@ impl Inner {
         self.write_rows(progress.generation, shard, &frames, &batch.snapshots).await?;
         if let Some(last) = frames.last() {
             self.advance(progress.generation, last.header.slot).await?;
+            // Rows that were dropped meanwhile hide these: nobody may forget what they held.
+            let now = self.progress(shard).await?;
+            if now.generation != progress.generation || now.derived_through < last.header.slot.frame {
+                let reason = "derived rows were dropped while they were written";
+                return Err(LogError::Unavailable(reason.to_owned()));
+            }
         }
         let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
         for (stream, version) in ends {

@@ -15,9 +15,24 @@ use super::derived::{Metadata, stream_bucket};
 use super::statements::MAX_NUMBER;
 use crate::cassandra::connect::{corrupt, unavailable};
 
-type EventColumns<'a> = (i64, i64, Uuid, &'a str, i32, &'a str, &'a str);
+type EventColumns<'a> = (i64, i64, Uuid, &'a str, i32, &'a str, &'a str, i64);
+
+/// Rows of a stream that follow each other, and the first one after them that doesn't.
+struct Rows {
+    events: Vec<RecordedEvent>,
+    hole: Option<Hole>,
+}
+
+/// A row whose predecessor is missing.
+struct Hole {
+    expected: u64,
+    found: u64,
+    frame: u64,
+}
 
 impl Inner {
+    /// The rows of a batch may arrive in any order, so above the checkpoint there may be holes for a while: then the answer ends
+    /// before the first one. Below it a hole is damage.
     pub(super) async fn read_stream(
         &self,
         stream: &StreamId,
@@ -25,31 +40,60 @@ impl Inner {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, LogError> {
         let shard = stream.shard(self.store.shards);
-        let mut events = Vec::new();
+        let mut events: Vec<RecordedEvent> = Vec::new();
+        let mut derived_through = None;
         while events.len() < limit && after + (events.len() as u64) < MAX_NUMBER {
             let last = after + events.len() as u64;
-            let bucket = stream_bucket(last + 1);
-            let left = i32::try_from(limit - events.len()).unwrap_or(i32::MAX);
-            let values = (stream.tenant(), stream.kind(), stream.id(), bucket, last as i64, left);
-            let rows = self.session.execute_unpaged(&self.statements.select_events, values).await;
-            let rows = rows.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(stream, e))?;
-            for row in rows.rows::<EventColumns<'_>>().map_err(|e| corrupt(stream, e))? {
-                let row = row.map_err(|e| corrupt(stream, e))?;
-                let expected = after + events.len() as u64 + 1;
-                if row.0 as u64 != expected {
-                    return Err(corrupt(stream, format!("version {expected} has no row, but {} has", row.0)));
+            let page = self.read_rows(shard, stream, last, limit - events.len()).await?;
+            if let Some(Hole { expected, found, frame }) = page.hole {
+                match derived_through {
+                    Some(through) if frame <= through => {
+                        let reason = format!("version {expected} has no row, but {found} has");
+                        return Err(corrupt(stream, reason));
+                    }
+                    Some(_) => {
+                        events.extend(page.events);
+                        break;
+                    }
+                    // What the checkpoint covers by now was perhaps written since: look again.
+                    None => derived_through = Some(self.progress(shard).await?.derived_through),
                 }
-                let event = event(shard, stream, row);
-                events.push(
-                    event.map_err(|reason| corrupt(format!("version {expected} of {stream}"), reason))?,
-                );
+                continue;
             }
+            events.extend(page.events);
             // Only a bucket that is full is followed by another one.
-            if stream_bucket(after + events.len() as u64 + 1) == bucket {
+            if stream_bucket(after + events.len() as u64 + 1) == stream_bucket(last + 1) {
                 break;
             }
         }
         Ok(events)
+    }
+
+    /// The rows after version `last` in the bucket of the next version, at most `limit`.
+    async fn read_rows(
+        &self,
+        shard: Shard,
+        stream: &StreamId,
+        last: u64,
+        limit: usize,
+    ) -> Result<Rows, LogError> {
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let bucket = stream_bucket(last + 1);
+        let values = (stream.tenant(), stream.kind(), stream.id(), bucket, last as i64, limit);
+        let rows = self.session.execute_unpaged(&self.statements.select_events, values).await;
+        let rows = rows.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(stream, e))?;
+        let mut events = Vec::new();
+        for row in rows.rows::<EventColumns<'_>>().map_err(|e| corrupt(stream, e))? {
+            let row = row.map_err(|e| corrupt(stream, e))?;
+            let expected = last + events.len() as u64 + 1;
+            if row.0 as u64 != expected {
+                let hole = Hole { expected, found: row.0 as u64, frame: row.7 as u64 };
+                return Ok(Rows { events, hole: Some(hole) });
+            }
+            let event = event(shard, stream, row);
+            events.push(event.map_err(|reason| corrupt(format!("version {expected} of {stream}"), reason))?);
+        }
+        Ok(Rows { events, hole: None })
     }
 
     pub(super) async fn read_snapshot(&self, stream: &StreamId) -> Result<Option<StoredSnapshot>, LogError> {
@@ -95,7 +139,7 @@ impl Inner {
 }
 
 fn event(shard: Shard, stream: &StreamId, row: EventColumns<'_>) -> Result<RecordedEvent, String> {
-    let (version, position, id, event_type, schema_version, payload, metadata) = row;
+    let (version, position, id, event_type, schema_version, payload, metadata, _frame) = row;
     let metadata: Metadata<'_> = serde_json::from_str(metadata).map_err(|e| format!("its metadata: {e}"))?;
     let time: Timestamp = metadata.time.parse().map_err(|e| format!("its time: {e}"))?;
     Ok(RecordedEvent {
