@@ -313,7 +313,6 @@ async fn broken_connections_lose_nothing() {
 
 /// Prints how fast a rebuild is. `EVENTS=n` says of how many events.
 #[ignore = "a measurement"]
-#[expect(clippy::print_stdout, reason = "a measurement run by hand")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn how_fast_a_rebuild_is() {
     let wanted = std::env::var("EVENTS").map_or(50_000, |n| n.parse().unwrap());
