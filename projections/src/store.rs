@@ -122,6 +122,15 @@ pub trait RowStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`].
     async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError>;
 
+    /// The same for one who doesn't apply anything: a consumer of the same store goes on as if it hadn't been asked, and nothing is
+    /// made or mended. Needs no [`prepare`](Self::prepare) where the store is there already.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn peek(&self, projection: &'static str) -> Result<Loaded, StoreError> {
+        self.load(projection).await
+    }
+
     /// Applies a batch: rows, letters and checkpoints together or not at all. A letter that is there already stays as it is.
     ///
     /// # Errors

@@ -30,11 +30,8 @@ pub(super) async fn run(config: &Config, shutdown: CancellationToken) -> anyhow:
 }
 
 async fn check(backends: &dyn Backends) -> anyhow::Result<Vec<ShardReport>> {
-    let (groups, shards) = (backends.groups().await?, backends.log().store().shards);
-    for group in &groups {
-        group.store.prepare(&group.projections, shards).await?;
-    }
-    let conservation = Conservation::open(backends, groups).await?;
+    // Nothing is prepared: what is missing or of another version shall be told, not made anew.
+    let conservation = Conservation::open(backends, backends.groups().await?).await?;
     Ok(conservation.check(Depth::Everything, WITHIN).await?)
 }
 

@@ -102,7 +102,7 @@ pub struct Conservation {
 }
 
 impl Conservation {
-    /// Of these backends; `groups` are prepared.
+    /// Of these backends; nothing is prepared, and their consumers aren't disturbed.
     ///
     /// # Errors
     /// When a copy can't be opened.
@@ -180,7 +180,7 @@ impl Conservation {
         for group in &self.groups {
             for projection in &group.projections {
                 let name = projection.name();
-                let seen = group.store.load(name).await.map_err(failed(name))?.seen;
+                let seen = group.store.peek(name).await.map_err(failed(name))?.seen;
                 heads.iter().for_each(|head| note(head, name, seen.last(head.shard)));
             }
         }
@@ -219,7 +219,7 @@ impl Conservation {
         let group = self.groups.iter().find(|group| group.projections.iter().any(|p| p.name() == projection));
         match group {
             Some(group) => {
-                let loaded = group.store.load(projection).await.map_err(failed(projection))?;
+                let loaded = group.store.peek(projection).await.map_err(failed(projection))?;
                 Ok(loaded.parked.into_iter().collect())
             }
             None => Ok(HashMap::new()),

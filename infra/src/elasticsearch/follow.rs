@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::checkpoints;
 use super::client::{Answer, Client, Failure};
-use super::generations::{Place, writes};
+use super::generations::Place;
 use super::kinds::{CHECKPOINT, Kind};
 use super::url::ElasticsearchUrl;
 
@@ -58,7 +58,7 @@ impl ElasticsearchCheckpoints {
     }
 
     async fn read(&self, now: bool) -> Result<Vec<(String, Seen)>, StoreError> {
-        let mut all = Vec::new();
+        let (mut all, mut failed) = (Vec::new(), None);
         for kind in Kind::all() {
             // Only searches of products wait; the others show what they show.
             let now = now && kind == Kind::products();
@@ -70,9 +70,19 @@ impl ElasticsearchCheckpoints {
                 }
                 read => read,
             };
-            all.push((kind.projection.to_owned(), seen?));
+            match seen {
+                Ok(seen) => all.push((kind.projection.to_owned(), seen)),
+                // What can be told of the others is told.
+                Err(failure) => {
+                    tracing::debug!(index = kind.name, ?failure, "can't tell how far a search index is");
+                    failed = Some(failure);
+                }
+            }
         }
-        Ok(all)
+        match failed {
+            Some(failure) if all.is_empty() => Err(failure.into()),
+            _ => Ok(all),
+        }
     }
 
     async fn read_one(&self, kind: &'static Kind, now: bool) -> Result<Seen, Failure> {
@@ -103,8 +113,12 @@ impl ElasticsearchCheckpoints {
         let place = Place { client: &self.client, url: &self.url, kind };
         let live = place.list().await?.into_iter().find(|generation| generation.live);
         let live = live.ok_or_else(|| Failure::Unavailable(format!("there is no index {}", kind.name)))?;
-        // A generation loses its own alias when it is replaced, which is how that is noticed here.
-        let index = if live.writable { writes(&live.name) } else { live.name };
+        if !live.writable && live.held.is_none() {
+            return Err(Failure::Unavailable(format!("{} can't be written now", live.name)));
+        }
+        // A generation loses the alias that it is written through when it is replaced, which is how that is noticed here. Its name
+        // stays: by that, the checkpoints of the replaced one would be read for ever.
+        let index = live.write_alias();
         Ok(Known { index, visible: Seen::none(self.shards) })
     }
 

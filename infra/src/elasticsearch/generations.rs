@@ -2,9 +2,15 @@
 //!
 //! A generation is *live* when the readers' alias names it, *writable* when its own alias does. Replacing one takes both aliases
 //! from the old one in the step that gives the readers' alias to the new one, so whoever still writes to the old one is stopped.
+//!
+//! A generation in place of a lost one is *filling*, which an alias of its own tells: all processes write to the same one, and it
+//! goes live when it holds what the lost one held.
+
+use std::time::Duration;
 
 use ::elasticsearch::http::Method;
 use ::elasticsearch::http::request::JsonBody;
+use domain::position::{Position, Seen, Shard};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -63,6 +69,8 @@ pub(super) struct Generation {
     pub(super) writable: bool,
     /// Nobody may write to it until then, in seconds since 1970: it is about to be replaced.
     pub(super) held: Option<i64>,
+    /// It takes the place of a lost one that held so much.
+    pub(super) filling: Option<Seen>,
 }
 
 impl Generation {
@@ -70,10 +78,19 @@ impl Generation {
     pub(super) fn write_alias(&self) -> String {
         self.held.map_or_else(|| writes(&self.name), |until| held_alias(&self.name, until))
     }
+
+    /// Whether whoever made it to be filled has died before it could be.
+    fn is_abandoned(&self) -> bool {
+        let made = self.name.rsplit('-').next().and_then(|number| number.parse::<i64>().ok()).unwrap_or(0);
+        let age = now().timestamp_micros().saturating_sub(made);
+        !self.writable && age > i64::try_from(MAKING.as_micros()).unwrap_or(i64::MAX)
+    }
 }
 
 /// How long a generation is held at most, in seconds: if it isn't replaced by then, whoever held it has died.
 const HELD: i64 = 60;
+/// How long making a generation to be filled takes at most.
+const MAKING: Duration = Duration::from_secs(60);
 
 /// The alias that a generation is written through.
 pub(super) fn writes(generation: &str) -> String {
@@ -82,6 +99,10 @@ pub(super) fn writes(generation: &str) -> String {
 
 fn held_alias(generation: &str, until: i64) -> String {
     format!("{generation}-held-{until}")
+}
+
+fn filling_alias(generation: &str) -> String {
+    format!("{generation}-filling")
 }
 
 fn now() -> domain::Timestamp {
@@ -107,7 +128,9 @@ impl Place<'_> {
             let number = name.strip_prefix(&alias).and_then(|rest| rest.strip_prefix('-'));
             if number.is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())) {
                 let held = |alias: &String| alias.strip_prefix(&format!("{name}-held-"))?.parse().ok();
+                let filling = !index["aliases"][filling_alias(name).as_str()].is_null();
                 all.push(Generation {
+                    filling: filling.then(|| filled_from(&index["mappings"]["_meta"])),
                     held: index["aliases"].as_object().and_then(|aliases| aliases.keys().find_map(held)),
                     name: name.clone(),
                     stamp: Stamp::from_meta(&index["mappings"]["_meta"]),
@@ -123,6 +146,29 @@ impl Place<'_> {
 
     /// Makes an empty generation, writable but not live.
     pub(super) async fn create(&self, stamp: &Stamp) -> Result<String, Failure> {
+        self.make(stamp, None).await
+    }
+
+    /// Makes an empty generation in place of a lost one that held so much; [`make_writable`](Self::make_writable) it then.
+    pub(super) async fn create_filling(&self, stamp: &Stamp, lost: &Seen) -> Result<String, Failure> {
+        self.make(stamp, Some(lost)).await
+    }
+
+    /// The generation to be filled in place of a lost one, if there is one that fits.
+    pub(super) async fn filling(&self, stamp: &Stamp) -> Result<Option<Generation>, Failure> {
+        let mut all = self.list().await?;
+        if all.iter().any(|generation| generation.live) {
+            return Ok(None);
+        }
+        all.retain(|g| g.filling.is_some() && g.stamp.as_ref() == Some(stamp));
+        let (abandoned, mut all): (Vec<_>, Vec<_>) = all.into_iter().partition(Generation::is_abandoned);
+        self.remove(&abandoned.into_iter().map(|g| g.name).collect::<Vec<_>>()).await?;
+        // The oldest one, as everybody else takes; but one that others may be writing to already.
+        all.sort_by_key(|g| !g.writable);
+        Ok(all.into_iter().next())
+    }
+
+    async fn make(&self, stamp: &Stamp, fills: Option<&Seen>) -> Result<String, Failure> {
         let name = format!("{}-{:016}", self.kind.alias(self.url), now().timestamp_micros());
         let mut body: Value = serde_json::from_str(self.kind.definition)
             .map_err(|e| Failure::Unavailable(format!("the definition of {}: {e}", self.kind.name)))?;
@@ -131,7 +177,14 @@ impl Place<'_> {
             None => body["settings"]["auto_expand_replicas"] = "0-1".into(),
         }
         body["mappings"]["_meta"] = stamp.to_meta();
-        body["aliases"][writes(&name)] = json!({});
+        match fills {
+            Some(lost) => {
+                let lost: Vec<u64> = (0..stamp.shards).map(|shard| lost.last(Shard(shard))).collect();
+                body["mappings"]["_meta"]["tillstream"]["fills"] = lost.into();
+                body["aliases"][filling_alias(&name)] = json!({});
+            }
+            None => body["aliases"][writes(&name)] = json!({}),
+        }
         let made = self.client.send(Method::Put, &format!("/{name}"), Some(JsonBody::new(body))).await?.ok();
         made.map_err(|failure| match failure {
             // Somebody made the same at the same microsecond, or the cluster may hold no more: nothing of a row.
@@ -157,6 +210,10 @@ impl Place<'_> {
                 let alias = held_alias(&held.name, until);
                 actions.push(json!({"remove": {"index": held.name, "alias": alias, "must_exist": true}}));
             }
+            if held.filling.is_some() {
+                let alias = filling_alias(&held.name);
+                actions.push(json!({"remove": {"index": held.name, "alias": alias, "must_exist": false}}));
+            }
         }
         // Readers see documents, not checkpoints.
         let documents = json!({"bool": {"must_not": {"term": {"doc_type": CHECKPOINT}}}});
@@ -165,7 +222,7 @@ impl Place<'_> {
         self.client.post("/_aliases", json!({"actions": actions})).await.map(|_| ())
     }
 
-    /// Lets a replaced generation be written again, beside the live one.
+    /// Lets a generation be written that isn't live: a replaced one again, or one to be filled.
     pub(super) async fn make_writable(&self, name: &str) -> Result<(), Failure> {
         let actions = json!([{"add": {"index": name, "alias": writes(name)}}]);
         self.client.post("/_aliases", json!({"actions": actions})).await.map(|_| ())
@@ -179,7 +236,14 @@ impl Place<'_> {
             {"add": {"index": name, "alias": held_alias(name, until)}},
         ]);
         self.client.post("/_aliases", json!({"actions": actions})).await?;
-        Ok(Generation { name: name.to_owned(), stamp: None, live: true, writable: false, held: Some(until) })
+        Ok(Generation {
+            name: name.to_owned(),
+            stamp: None,
+            live: true,
+            writable: false,
+            held: Some(until),
+            filling: None,
+        })
     }
 
     /// Removes generations for good.
@@ -203,10 +267,9 @@ impl Place<'_> {
         Ok(name)
     }
 
-    /// Removes the replaced generations but the last one. One that is writable but not live is being built: it stays.
+    /// Removes the replaced generations but the last one, and those to be filled in place of it. Another one that is writable but not live is being built: it stays.
     pub(super) async fn retire(&self, live: &str, last: Option<&str>) -> Result<(), Failure> {
-        let all =
-            self.list().await?.into_iter().filter(|generation| !generation.live && !generation.writable);
+        let all = self.list().await?.into_iter().filter(|g| !g.live && (!g.writable || g.filling.is_some()));
         let mut replaced: Vec<String> = all.map(|generation| generation.name).collect();
         replaced.retain(|name| name != live && Some(name.as_str()) != last);
         self.remove(&replaced).await
@@ -225,6 +288,19 @@ impl Place<'_> {
             self.go_live(&first.name, &all).await?;
             self.remove(&rivals).await?;
         }
-        Ok(Some(Generation { writable: true, held: None, ..first.clone() }))
+        // There is nothing to be filled in place of any more.
+        let filling = all.iter().filter(|g| !g.live && g.filling.is_some());
+        self.remove(&filling.map(|g| g.name.clone()).collect::<Vec<_>>()).await?;
+        Ok(Some(Generation { writable: true, held: None, filling: None, ..first.clone() }))
     }
+}
+
+/// What the lost generation held that one is filled in place of.
+fn filled_from(meta: &Value) -> Seen {
+    let fills = meta["tillstream"]["fills"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut seen = Seen::none(u16::try_from(fills.len()).unwrap_or(u16::MAX));
+    for (shard, n) in (0..).zip(fills) {
+        seen.advance(Position { shard: Shard(shard), n: n.as_u64().unwrap_or(0) });
+    }
+    seen
 }

@@ -108,8 +108,11 @@ impl Work {
         let kind = Kind::of(name).ok_or_else(|| StoreError::Unavailable(format!("no index of {name}")))?;
         let place = Place { client: &self.client, url: &self.url, kind };
         let all = place.list().await?;
-        let leftovers: Vec<String> =
-            all.into_iter().filter(|g| !g.live && g.writable).map(|g| g.name).collect();
+        let leftovers: Vec<String> = all
+            .into_iter()
+            .filter(|g| !g.live && g.writable && g.filling.is_none())
+            .map(|g| g.name)
+            .collect();
         place.remove(&leftovers).await?;
 
         let heads = seen(&find_heads(self.log.as_ref()).await?);
@@ -160,7 +163,7 @@ impl Work {
         let all = place.list().await?;
         let shards = self.log.store().shards;
         let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, shards);
-        let mut kept = all.iter().filter(|g| !g.live && !g.writable);
+        let mut kept = all.iter().filter(|g| !g.live && !g.writable && g.filling.is_none());
         let kept = kept.rfind(|kept| kept.stamp.as_ref().is_some_and(|s| s.letters == stamp.letters));
         let kept = kept.ok_or_else(|| RebuildError::NoPrevious(name.to_owned()))?;
         if kept.stamp.as_ref() != Some(&stamp) {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use ::elasticsearch::http::Method;
 use async_trait::async_trait;
 use domain::merkle::Hash;
+use domain::position::Seen;
 use domain::stream::StreamId;
 use futures::future::try_join_all;
 use projections::model::Projection;
@@ -77,7 +78,7 @@ impl ElasticsearchStore {
         let refreshed = due.iter().map(|open| async move {
             let path = format!("/{}/_refresh", open.alias());
             self.client.ask(Method::Post, &path).await.and_then(Answer::ok)?;
-            if open.is_full() { self.show_filled(open).await } else { Ok(()) }
+            if self.is_full(open).await? { self.show_filled(open).await } else { Ok(()) }
         });
         let refreshed = try_join_all(refreshed).await;
         if refreshed.is_err() {
@@ -104,6 +105,25 @@ impl RowStore for ElasticsearchStore {
         let open = self.reopen(projection).await?;
         let seen = checkpoints::applied(&self.client, &open.alias(), open.stamp.shards).await?;
         self.update(open.kind, |open| open.applied = seen.clone());
+        let (parked, letters) = self.letters.parked(projection).await?;
+        Ok(Loaded { seen, parked, letters })
+    }
+
+    async fn peek(&self, projection: &'static str) -> Result<Loaded, StoreError> {
+        let kind = Kind::of(projection)
+            .ok_or_else(|| StoreError::Unavailable(format!("there is no search index for {projection}")))?;
+        let all = self.place(kind).list().await?;
+        let seen = match all.iter().find(|generation| generation.live) {
+            Some(live) => {
+                let shards = live.stamp.as_ref().map_or(0, |stamp| stamp.shards);
+                checkpoints::applied(&self.client, &live.name, shards).await?
+            }
+            None if all.iter().any(|generation| generation.filling.is_some()) => {
+                let reason = format!("the search index of {projection} is being built anew");
+                return Err(StoreError::Unavailable(reason));
+            }
+            None => Seen::none(0),
+        };
         let (parked, letters) = self.letters.parked(projection).await?;
         Ok(Loaded { seen, parked, letters })
     }

@@ -132,6 +132,17 @@ impl PostgresReadStore {
         Ok(Letters { projection, generation: self.generation(conn, projection).await? })
     }
 
+    async fn loaded(
+        &self,
+        conn: &mut PgConnection,
+        projection: &'static str,
+        generation: i32,
+    ) -> Result<Loaded, StoreError> {
+        let seen = self.seen(&mut *conn, projection, generation).await?;
+        let (parked, letters) = Letters { projection, generation }.parked(conn).await?;
+        Ok(Loaded { seen, parked, letters })
+    }
+
     /// Positions of a generation's checkpoints.
     pub(super) async fn seen(
         &self,
@@ -232,9 +243,13 @@ impl RowStore for PostgresReadStore {
                 live.generation
             }
         };
-        let seen = self.seen(&mut tx, projection, generation).await?;
-        let (parked, letters) = Letters { projection, generation }.parked(&mut tx).await?;
-        Ok(Loaded { seen, parked, letters })
+        self.loaded(&mut tx, projection, generation).await
+    }
+
+    async fn peek(&self, projection: &'static str) -> Result<Loaded, StoreError> {
+        let mut tx = snapshot(self.database.reads()).await?;
+        let generation = self.generation(&mut tx, projection).await?;
+        self.loaded(&mut tx, projection, generation).await
     }
 
     async fn apply(&self, batch: Batch) -> Result<Visibility, StoreError> {

@@ -7,6 +7,7 @@ mod cassandra_log;
 mod elasticsearch_indices;
 mod elasticsearch_rebuild;
 mod elasticsearch_search;
+mod elasticsearch_shared;
 mod feed;
 mod follower;
 mod keys;

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use projections::store::StoreError;
+
 use super::ElasticsearchStore;
-use crate::elasticsearch::client::Failure;
+use super::open::raise;
+use crate::elasticsearch::checkpoints;
 
 /// How often it looks: one small request.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -21,12 +24,12 @@ impl ElasticsearchStore {
                 Ok(true) => return,
                 Ok(false) => {}
                 // Not reachable: nothing is known, and the next write tells.
-                Err(failure) => tracing::debug!(?failure, "can't look after the search indices"),
+                Err(error) => tracing::debug!(%error, "can't look after the search indices"),
             }
         }
     }
 
-    async fn is_lost(&self) -> Result<bool, Failure> {
+    async fn is_lost(&self) -> Result<bool, StoreError> {
         for open in self.all_opened() {
             let all = self.place(open.kind).list().await?;
             let mine = all.iter().find(|generation| generation.name == open.generation);
@@ -34,6 +37,16 @@ impl ElasticsearchStore {
             let fits = mine.is_some_and(|mine| mine.writable && (mine.live || open.filling.is_some()));
             if !fits {
                 return Ok(true);
+            }
+            if open.filling.is_some() {
+                // Others may have filled the rest, or shown it.
+                if self.is_full(&open).await? {
+                    self.refresh(false).await?;
+                }
+            } else {
+                // What other processes have applied must be there again, too, should this index be lost.
+                let applied = checkpoints::applied(&self.client, &open.alias(), open.stamp.shards).await?;
+                self.update(open.kind, |open| raise(&mut open.applied, &applied));
             }
         }
         Ok(false)

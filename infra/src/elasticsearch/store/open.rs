@@ -6,7 +6,8 @@ use domain::position::Seen;
 use projections::store::StoreError;
 
 use super::ElasticsearchStore;
-use crate::elasticsearch::generations::{Stamp, writes};
+use crate::elasticsearch::checkpoints;
+use crate::elasticsearch::generations::{Generation, Place, Stamp, writes};
 use crate::elasticsearch::kinds::Kind;
 
 /// A prepared projection.
@@ -29,12 +30,6 @@ impl Open {
     pub(super) fn alias(&self) -> String {
         writes(&self.generation)
     }
-
-    /// Whether it holds what the lost generation held.
-    pub(super) fn is_full(&self) -> bool {
-        let covers = |lost: &Seen| lost.positions().all(|p| self.applied.last(p.shard) >= p.n);
-        self.filling.as_ref().is_some_and(covers)
-    }
 }
 
 impl ElasticsearchStore {
@@ -43,11 +38,15 @@ impl ElasticsearchStore {
         if self.beside && self.opened(kind.projection).is_ok() {
             return Ok(());
         }
-        let generation = match self.fitting(kind, &stamp).await? {
-            Some(name) => name,
-            None => self.renew(kind, &stamp).await?,
+        let prepared = match self.fitting(kind, &stamp).await? {
+            Some(name) => (name, None),
+            None => match self.filling(kind, &stamp).await? {
+                Some(filling) => filling,
+                None => (self.renew(kind, &stamp).await?, None),
+            },
         };
-        self.set_open(kind, stamp, generation);
+        self.set_open(kind, stamp, prepared.0);
+        self.update(kind, |open| open.filling = prepared.1);
         Ok(())
     }
 
@@ -104,7 +103,7 @@ impl ElasticsearchStore {
                 let reason = format!("{} belongs to another version of {projection}", live.name);
                 return Err(StoreError::Unavailable(reason));
             }
-            Some(live) if live.name == open.generation => {}
+            Some(live) if live.name == open.generation => open.filling = None,
             Some(live) => (open.generation, open.filling) = (live.name, None),
             None => self.recover(&mut open).await?,
         }
@@ -118,41 +117,74 @@ impl ElasticsearchStore {
     async fn recover(&self, open: &mut Open) -> Result<(), StoreError> {
         let place = self.place(open.kind);
         let all = place.list().await?;
-        let mine = all.iter().any(|generation| generation.name == open.generation && generation.writable);
-        match (mine, &open.filling) {
-            (true, Some(_)) => {}
-            (true, None) => {
-                tracing::warn!(
-                    index = open.generation,
-                    "the alias of the search index was gone; it is there again"
-                );
-                place.go_live(&open.generation, &all).await?;
-            }
-            (false, _) => {
+        let mine = all.iter().find(|generation| generation.name == open.generation && generation.writable);
+        if mine.is_some_and(|mine| mine.filling.is_none()) {
+            tracing::warn!(
+                index = open.generation,
+                "the alias of the search index was gone; it is there again"
+            );
+            return Ok(place.go_live(&open.generation, &all).await?);
+        }
+        let lost = open.filling.take().unwrap_or_else(|| open.applied.clone());
+        let filled = match place.filling(&open.stamp).await? {
+            Some(filled) => filled,
+            None => {
                 tracing::warn!(
                     index = open.generation,
                     "the search index is gone; building it anew from the log"
                 );
-                // Letters first: were they left behind by a crash, they would stand for events of the index before.
-                self.letters.clear(open.kind.projection).await?;
-                open.generation = place.create(&open.stamp).await?;
-                let lost = open.filling.take().unwrap_or_else(|| open.applied.clone());
-                open.filling = Some(lost);
+                self.fill(place, &open.stamp, &lost).await?
             }
-        }
+        };
+        (open.generation, open.filling) = adopted(filled, lost)?;
         Ok(())
+    }
+
+    /// Makes a generation in place of the lost one, unless another process does.
+    async fn fill(&self, place: Place<'_>, stamp: &Stamp, lost: &Seen) -> Result<Generation, StoreError> {
+        let made = place.create_filling(stamp, lost).await?;
+        let gone = || StoreError::Unavailable(format!("{made} is not needed any more"));
+        let filled = place.filling(stamp).await?.ok_or_else(gone)?;
+        if filled.name != made {
+            place.remove(std::slice::from_ref(&made)).await?;
+            return Ok(filled);
+        }
+        // Before anybody can write to it: letters left from the lost index would stand for events that this one has to have, and
+        // those parked from here on must stay.
+        self.letters.clear(place.kind.projection).await?;
+        place.make_writable(&made).await?;
+        Ok(Generation { writable: true, ..filled })
+    }
+
+    /// A generation that is being filled, and what it must hold, when no other one is live.
+    async fn filling(&self, kind: &'static Kind, stamp: &Stamp) -> Result<Option<Prepared>, StoreError> {
+        if self.beside {
+            return Ok(None);
+        }
+        let filled = self.place(kind).filling(stamp).await?;
+        filled.map(|filled| adopted(filled, Seen::none(stamp.shards))).transpose()
+    }
+
+    /// Whether a generation holds what the lost one held; other processes fill it too.
+    pub(super) async fn is_full(&self, open: &Open) -> Result<bool, StoreError> {
+        let Some(lost) = &open.filling else { return Ok(false) };
+        let applied = checkpoints::applied(&self.client, &open.alias(), open.stamp.shards).await?;
+        Ok(lost.positions().all(|p| applied.last(p.shard) >= p.n))
     }
 
     /// Has readers find a generation that holds again what was lost.
     pub(super) async fn show_filled(&self, open: &Open) -> Result<(), StoreError> {
         let place = self.place(open.kind);
-        if place.live().await?.is_some() {
-            // Another process was faster: its index is the one from now on.
-            place.remove(std::slice::from_ref(&open.generation)).await?;
-            return Err(StoreError::Moved(open.kind.projection.to_owned()));
+        match place.live().await? {
+            // Another process that fills the same was faster.
+            Some(live) if live.name == open.generation => {}
+            // Its index is the one from now on.
+            Some(_) => return Err(StoreError::Moved(open.kind.projection.to_owned())),
+            None => {
+                place.go_live(&open.generation, &place.list().await?).await?;
+                tracing::info!(index = open.generation, "the search index is whole again");
+            }
         }
-        place.go_live(&open.generation, &place.list().await?).await?;
-        tracing::info!(index = open.generation, "the search index is whole again");
         self.update(open.kind, |open| open.filling = None);
         Ok(())
     }
@@ -173,7 +205,7 @@ impl ElasticsearchStore {
     /// The projections with something to refresh, or all; they count as refreshed from here on.
     pub(super) fn take_pending(&self, everything: bool) -> Vec<Open> {
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = all.values_mut().filter(|open| everything || open.pending || open.is_full());
+        let due = all.values_mut().filter(|open| everything || open.pending || open.filling.is_some());
         due.map(|open| {
             open.pending = false;
             open.clone()
@@ -185,4 +217,24 @@ impl ElasticsearchStore {
     pub(super) fn all_opened(&self) -> Vec<Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
+}
+
+/// What a prepared projection writes to, and what that must hold before anybody reads it.
+type Prepared = (String, Option<Seen>);
+
+/// Goes on with a generation that any process made in place of the lost one.
+fn adopted(filled: Generation, lost: Seen) -> Result<Prepared, StoreError> {
+    if !filled.writable {
+        // Soon; or whoever made it has died, and it is made again.
+        return Err(StoreError::Unavailable(format!("{} is being made", filled.name)));
+    }
+    let mut target = lost;
+    filled.filling.iter().for_each(|held| raise(&mut target, held));
+    Ok((filled.name, Some(target)))
+}
+
+/// Takes the later of both positions, shard by shard.
+pub(super) fn raise(seen: &mut Seen, other: &Seen) {
+    let later: Vec<_> = other.positions().filter(|p| p.n > seen.last(p.shard)).collect();
+    later.into_iter().for_each(|position| seen.advance(position));
 }

@@ -1,0 +1,130 @@
+//! Indices that several processes write and follow: loss, replacement, and looking without disturbing.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::position::{Seen, Shard};
+use infra::elasticsearch::{self, ElasticsearchCheckpoints, ElasticsearchStore, rebuild::rebuild};
+use projections::follower::Checkpoints as _;
+use projections::model::Projection;
+use projections::search::Search;
+use projections::store::{Batch, Loaded, Move, Part, RowStore as _, StoreError};
+use reqwest::Method;
+use serde_json::json;
+use tests::contract::read_store::{SHARDS, fixture};
+use tests::elasticsearch::Indices;
+
+/// Moves a checkpoint of the products' index, without any document.
+async fn move_one(store: &ElasticsearchStore, shard: u16, from: u64, to: u64) {
+    let moves = vec![Move { shard: Shard(shard), from, to }];
+    let part = Part { projection: "search", moves, changes: Vec::new(), letters: Vec::new() };
+    store.apply(Batch { parts: vec![part] }).await.unwrap();
+}
+
+async fn prepared(indices: &Indices, projections: &[Arc<dyn Projection>]) -> Arc<ElasticsearchStore> {
+    let store = indices.store();
+    store.prepare(projections, SHARDS).await.unwrap();
+    store
+}
+
+fn of(all: &[(String, Seen)], name: &str) -> Seen {
+    all.iter().find(|(of, _)| of == name).unwrap().1.clone()
+}
+
+/// Two processes with different shards: they fill one new index, which is searched when it holds the shards of both.
+// proves: P6
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_index_is_filled_by_all_that_write_to_it() {
+    let indices = Indices::default();
+    let search: Vec<Arc<dyn Projection>> = vec![Arc::new(Search)];
+    let (one, other) = (prepared(&indices, &search).await, prepared(&indices, &search).await);
+    move_one(&one, 0, 0, 7).await;
+    move_one(&other, 1, 0, 9).await;
+    let stored = one.load("search").await.unwrap();
+    assert_eq!(other.load("search").await.unwrap(), stored);
+
+    for name in indices.all().await {
+        indices.ask(Method::DELETE, &format!("/{name}"), None).await;
+    }
+    let (a, b) = tokio::join!(one.load("search"), other.load("search"));
+    for (store, loaded) in [(&one, a), (&other, b)] {
+        let mut loaded = loaded;
+        // Whoever comes while the other one is making it comes again.
+        while matches!(&loaded, Err(StoreError::Unavailable(_))) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            loaded = store.load("search").await;
+        }
+        assert_eq!(loaded.unwrap().seen, Seen::none(SHARDS));
+    }
+    assert_eq!(indices.all().await.len(), 1, "one index, whoever fills it");
+    assert!(matches!(one.peek("search").await, Err(StoreError::Unavailable(_))));
+
+    move_one(&one, 0, 0, 7).await;
+    one.publish().await.unwrap();
+    assert!(indices.behind("products").await.is_empty(), "the other one's shards are missing");
+    // One that starts now goes on with it.
+    let third = prepared(&indices, &search).await;
+    move_one(&third, 1, 0, 9).await;
+    third.publish().await.unwrap();
+    assert_eq!(indices.behind("products").await, indices.all().await);
+    for store in [&one, &other, &third] {
+        assert_eq!(store.load("search").await.unwrap(), stored);
+        store.publish().await.unwrap();
+    }
+    assert_eq!(indices.behind("products").await, indices.all().await);
+}
+
+/// The checkpoints of the index that is live are told, also to one who looked while it was being replaced.
+// proves: QRY-1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_looks_during_a_swap_goes_on_with_the_new_index() {
+    let (fixture, indices) = (fixture().await, Indices::default());
+    let store = prepared(&indices, &elasticsearch::projections()).await;
+    let follower = ElasticsearchCheckpoints::new(&indices.url, SHARDS).unwrap();
+    let live = indices.behind("products").await.remove(0);
+    let (writes, held) = (format!("{live}-writes"), format!("{live}-held-99999999999"));
+    let swap = |from: &str, to: &str| {
+        let remove = json!({"remove": {"index": live, "alias": from}});
+        let body = json!({"actions": [remove, {"add": {"index": live, "alias": to}}]});
+        let indices = &indices;
+        async move { assert_eq!(indices.ask(Method::POST, "/_aliases", Some(body)).await.0, 200) }
+    };
+    swap(&writes, &held).await;
+    let seen = of(&follower.visible_now().await.unwrap(), "search");
+    assert_eq!(seen, Seen::none(SHARDS));
+    swap(&held, &writes).await;
+    rebuild(&indices.url, indices.letters(), &["search".to_owned()], fixture.log.clone(), &mut |_| {})
+        .await
+        .unwrap();
+    assert_ne!(indices.behind("products").await, [live.clone()]);
+    let now = store.load("search").await.unwrap().seen;
+    assert_ne!(now, seen, "the rebuild has come to the log's heads");
+    assert_eq!(of(&follower.visible_now().await.unwrap(), "search"), now);
+
+    // One index that is missing doesn't hide the others.
+    let events = indices.behind("events").await.remove(0);
+    indices.ask(Method::DELETE, &format!("/{events}"), None).await;
+    let all = follower.visible_now().await.unwrap();
+    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["search", "search-orders"]);
+}
+
+/// Who only looks makes nothing and mends nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peeking_leaves_everything_as_it_is() {
+    let indices = Indices::default();
+    let nothing = Loaded { seen: Seen::none(0), parked: Vec::new(), letters: 0 };
+    assert_eq!(indices.store().peek("search").await.unwrap(), nothing);
+    assert!(indices.all().await.is_empty());
+    let store = prepared(&indices, &elasticsearch::projections()).await;
+    move_one(&store, 1, 0, 3).await;
+    let loaded = store.load("search").await.unwrap();
+    assert_eq!(indices.store().peek("search").await.unwrap(), loaded, "nothing was prepared");
+    for name in indices.behind("products").await {
+        indices.ask(Method::DELETE, &format!("/{name}"), None).await;
+    }
+    assert_eq!(store.peek("search").await.unwrap(), nothing);
+    assert_eq!(indices.all().await.len(), 2, "the other two");
+}
