@@ -8,7 +8,7 @@ use infra::cassandra::CassandraLog;
 use tests::cassandra::Keyspace;
 use tests::contract::owners::FreshLog;
 
-struct Cassandra {
+pub(crate) struct Cassandra {
     log: CassandraLog,
     _keyspace: Keyspace,
 }
