@@ -90,6 +90,7 @@ impl Cluster {
                 place.names().expect("on engines").write(&dir.with_extension("toml"));
                 let start = Start::serve(&dir).role(role);
                 let start = start.set("payments.url", &simulator).set("carrier.url", &simulator);
+                let start = start.set("logging.level", "warn");
                 nodes.push(Node { role, n, start: how(role, &place, start), server: None });
             }
         }
@@ -187,7 +188,7 @@ impl Cluster {
     ///
     /// # Panics
     /// When they don't.
-    pub async fn holds_together(&self) {
+    pub async fn holds_together(&mut self) {
         for args in [&["verify"][..], &["conservation"], &["rebuild"]] {
             // A read model may be a moment behind the log.
             eventually(
@@ -203,9 +204,10 @@ impl Cluster {
             )
             .await;
         }
-        let health = self.front.stranger.get("/health").await.expect("an answer");
-        let stuck = health.body.pointer("/sagas/stuck").map(ToString::to_string).unwrap_or_default();
-        assert!(matches!(stuck.as_str(), "" | "[]" | "0" | "null"), "stuck sagas: {stuck}");
+        let health = self.client("sagas", 0).get("/health").await.expect("an answer");
+        let sagas = &health.body["sagas"];
+        assert!(sagas["stuck"].as_array().is_some_and(Vec::is_empty), "stuck sagas: {sagas}");
+        assert!(sagas["fault"].is_null(), "{sagas}");
     }
 
     fn node(&mut self, role: &'static str, n: usize) -> &mut Node {
