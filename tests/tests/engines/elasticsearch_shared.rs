@@ -98,7 +98,7 @@ async fn a_follower_that_looks_during_a_swap_goes_on_with_the_new_index() {
     rebuild(&indices.url, indices.letters(), &["search".to_owned()], fixture.log.clone(), &mut |_| {})
         .await
         .unwrap();
-    assert_ne!(indices.behind("products").await, [live.clone()]);
+    assert_ne!(indices.behind("products").await, std::slice::from_ref(&live));
     let now = store.load("search").await.unwrap().seen;
     assert_ne!(now, seen, "the rebuild has come to the log's heads");
     assert_eq!(of(&follower.visible_now().await.unwrap(), "search"), now);
