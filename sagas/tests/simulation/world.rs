@@ -230,7 +230,7 @@ impl Inner {
                 stream: step.stream.clone(),
                 version: view.meta.version,
                 position: Position { shard, n },
-                event_type: event.event_type.to_owned(),
+                event_type: event.event_type.to_string(),
                 schema_version: event.schema_version,
                 correlation_id: request.correlation_id,
                 causation_id: request.causation_id,
