@@ -57,7 +57,7 @@ impl DistributedBackends {
     /// Opens the log and the keys, which every role needs.
     ///
     /// # Errors
-    /// When one can't be opened, most of all before [`migrate`]; the reason names it.
+    /// When one can't be opened, most of all before the migration; the reason names it.
     pub async fn open(urls: &Distributed<'_>) -> anyhow::Result<Self> {
         let log = Arc::new(CassandraLog::open(urls.log).await?);
         let keys = PostgresKeys::open_existing(&urls.keys).await;

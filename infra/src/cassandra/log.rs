@@ -2,7 +2,7 @@
 //!
 //! A frame is decided by one conditional write, whose outcome is told as it is (P3). Derived rows and checkpoints are plain
 //! writes that may arrive in any order and more than once: their timestamps are not clocks but say which value is newer, see
-//! [`stamp`](self::statements::stamp).
+//! `statements::stamp`.
 
 mod derived;
 mod digest;
