@@ -142,7 +142,8 @@ fn statements(cql: &str) -> impl Iterator<Item = String> + '_ {
         .map(|part| {
             part.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n")
         })
-        .filter(|statement| !statement.trim().is_empty())
+        .map(|statement| statement.trim().to_owned())
+        .filter(|statement| !statement.is_empty())
 }
 
 async fn create_keyspace(session: &Session, url: &CassandraUrl, datacenter: &str) -> Result<(), OpenError> {

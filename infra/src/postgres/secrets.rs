@@ -86,7 +86,8 @@ impl PostgresSecrets {
 
 fn signing_keys(text: &str) -> anyhow::Result<SigningKeys> {
     const BEGIN: &str = "-----BEGIN";
-    let mut pems: Vec<String> = text.split(BEGIN).skip(1).map(|rest| format!("{BEGIN}{rest}")).collect();
+    let mut pems: Vec<String> =
+        text.split(BEGIN).skip(1).map(|rest| format!("{BEGIN}{}\n", rest.trim_end())).collect();
     let newest = pems.pop().context("holds no key")?;
     let newest = SigningKeys::from_pkcs8_pem(&newest)?;
     pems.iter().try_fold(newest, |keys, pem| Ok(keys.also_accepting(&SigningKeys::from_pkcs8_pem(pem)?)))
