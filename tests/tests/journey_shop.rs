@@ -187,8 +187,11 @@ async fn refunds_never_exceed_the_capture_even_when_concurrent() {
     let statuses = futures::future::join_all(refunds).await;
     assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 3, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 422).count(), 5, "{statuses:?}");
-    let payment = shop.payment(&paid, "partially_refunded").await;
-    assert_eq!(payment.number_at("/refunded/amount"), 900);
+    tests::server::eventually("every refund to be read", tests::shop::SETTLES_WITHIN, || async {
+        let payment = shop.payment(&paid, "partially_refunded").await;
+        (payment.number_at("/refunded/amount") == 900).then_some(())
+    })
+    .await;
     tests::server::eventually("the provider to have paid back", tests::shop::SETTLES_WITHIN, || async {
         let charges = shop.charges_of(&placed.id()).await;
         (charges[0]["refunded"]["amount"] == 900).then_some(())
