@@ -1,8 +1,9 @@
 //! How far the projections have come, as one process knows it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use domain::position::Position;
+use domain::position::{Position, SyncToken};
 use projections::follower::Follower;
 use projections::runner::Runner;
 use projections::status::{ProjectionStatus, State};
@@ -30,6 +31,17 @@ impl Progress {
             return self.runners.iter().flat_map(|runner| runner.watermarks().to_vec()).collect();
         }
         self.followers.iter().flat_map(|follower| follower.watermarks()).collect()
+    }
+
+    /// Waits until queries see these heads, at most for `within`: a projection that fails must not hold up who waits.
+    pub async fn catch_up(&self, heads: Vec<Position>, within: Duration) {
+        let mut token = SyncToken::default();
+        heads.into_iter().filter(|head| head.n > 0).for_each(|head| token.add(head));
+        let marks = self.watermarks();
+        let waits = futures::future::join_all(marks.iter().map(|mark| mark.wait_for(&token, within)));
+        for behind in waits.await.into_iter().filter_map(Result::err) {
+            tracing::info!(%behind, "a projection goes on after the next start");
+        }
     }
 
     /// The status of every projection against the log's heads. One that fails here says so, however far the others are.

@@ -41,7 +41,7 @@ impl Default for RunnerConfig {
             limits: Limits::default(),
             publish_every: Duration::from_millis(250),
             checkpoint_every: Duration::from_secs(5),
-            max_backoff: Duration::from_secs(5),
+            max_backoff: Duration::from_secs(1),
         }
     }
 }

@@ -12,6 +12,7 @@ use command_api::http::tokens::Tokens;
 use domain::aggregate::Registry;
 use domain::ports::clock::{Clock, SystemClock};
 use domain::ports::gateway::CommandGateway;
+use domain::position::Position;
 use tokio_util::sync::CancellationToken;
 
 use super::command_role::{CommandRole, way_to_owners};
@@ -20,6 +21,7 @@ use super::query_role;
 use super::saga_role::SagaRole;
 use crate::backends::{self, Backends};
 use crate::config::{Config, Role};
+use crate::feed::find_heads;
 use crate::http::health::{Health, HealthParts};
 use crate::http::{Served, router};
 use crate::progress::Progress;
@@ -152,13 +154,21 @@ impl App {
         }
         if let Some(projections) = &self.projections {
             if self.commands.is_some() {
-                projections.catch_up(self.backends.heads(), CATCH_UP).await;
+                self.progress.catch_up(self.decided().await, CATCH_UP).await;
             }
             projections.stop().await;
         }
         self.stop_following.cancel();
         self.progress.stopped().await;
         self.backends.stop().await;
+    }
+
+    /// The log's heads now, or as they were last known when it can't be read.
+    async fn decided(&self) -> Vec<Position> {
+        find_heads(&*self.backends.log()).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the log's heads can't be looked up");
+            self.backends.heads()
+        })
     }
 }
 

@@ -1,11 +1,9 @@
 //! The role `projections`: keeps read models and search in step with the feed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::ports::clock::Clock;
-use domain::position::{Position, SyncToken};
 use projections::runner::{Runner, RunnerConfig, RunnerParts};
 use tokio_util::sync::CancellationToken;
 
@@ -61,17 +59,6 @@ impl ProjectionRole {
             }
         };
         Ok(Self { runners, conservation, stop })
-    }
-
-    /// Waits until these heads are seen, at most for `within`: a projection that fails must not hold up the end.
-    pub async fn catch_up(&self, heads: Vec<Position>, within: Duration) {
-        let mut token = SyncToken::default();
-        heads.into_iter().filter(|head| head.n > 0).for_each(|head| token.add(head));
-        let marks = self.runners.iter().flat_map(|runner| runner.watermarks());
-        let waits = futures::future::join_all(marks.map(|mark| mark.wait_for(&token, within)));
-        for behind in waits.await.into_iter().filter_map(Result::err) {
-            tracing::info!(%behind, "a projection goes on after the next start");
-        }
     }
 
     /// Ends the runners; what they applied is published.

@@ -155,7 +155,7 @@ async fn one_process_runs_every_role_and_operators_look_into_it() {
     place.done(&["redrive", "orders"]);
     let rebuilt = place.done(&["rebuild", "orders", "search"]).out;
     assert_eq!(rebuilt.matches("equal").count(), 2, "{rebuilt}");
-    place.done(&["rebuild", "--rollback", "orders"]);
+    place.done(&["rebuild", "--rollback", "orders", "search"]);
     let conserved = place.done(&["conservation"]).out;
     assert!(conserved.contains("ok"), "{conserved}");
     let again = place.operate(&["bootstrap", "--credentials", text(&place.temp.path().join("other.json"))]);
