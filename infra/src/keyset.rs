@@ -59,6 +59,18 @@ impl Keyset {
     }
 }
 
+/// Cuts what was read with one row more than the page may have; answers the cursor of the page after it, when there is one.
+pub(crate) fn cut<T>(
+    rows: &mut Vec<T>,
+    limit: usize,
+    order: &str,
+    end: impl FnOnce(&T) -> Keyset,
+) -> Option<String> {
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().filter(|_| more).map(|last| end(last).to_text(order))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -92,42 +92,54 @@ impl Projection for Orders {
 
 fn order(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
     let id = stream_uuid(event)?;
-    let status = |status: OrderStatus| Ok::<_, DecodeError>(("status", wire_name(event, &status)?));
+    let happened = decode::<OrderEvent>(event)?;
     let mut rows = Vec::new();
-    let mut set = match decode::<OrderEvent>(event)? {
+    let mut set = status_and_reason(event, &happened)?;
+    match happened {
         OrderEvent::Placed(placed) => {
             rows = lines(event, id, &placed);
-            vec![
+            set.extend([
                 ("customer_id", Value::Uuid(placed.customer_id)),
-                status(OrderStatus::Pending)?,
                 ("currency", text(placed.total.currency.code())),
                 ("total_amount", Value::Int(placed.total.amount)),
                 ("payment_method", text(placed.payment_method)),
                 ("created_at", Value::Time(event.time)),
-            ]
+            ]);
         }
-        OrderEvent::StockReserved(_) => vec![status(OrderStatus::StockReserved)?],
-        OrderEvent::PaymentUnknown(_) => vec![status(OrderStatus::PaymentUnknown)?],
-        OrderEvent::Paid(paid) => vec![
-            status(OrderStatus::Paid)?,
+        OrderEvent::Paid(paid) => set.extend([
             ("paid_payment_id", Value::Uuid(paid.payment_id)),
             ("paid_shipment_id", Value::Uuid(paid.shipment_id)),
-        ],
-        OrderEvent::Shipped(_) => vec![status(OrderStatus::Shipped)?],
-        OrderEvent::Delivered(_) => vec![status(OrderStatus::Delivered)?],
-        OrderEvent::Completed(_) => vec![status(OrderStatus::Completed)?],
-        OrderEvent::Rejected(rejected) => {
-            vec![status(OrderStatus::Rejected)?, ("reason", wire_name(event, &rejected.reason)?)]
-        }
-        OrderEvent::Cancelled(cancelled) => {
-            vec![status(OrderStatus::Cancelled)?, ("reason", wire_name(event, &cancelled.reason)?)]
-        }
-        // Whether somebody wants it cancelled doesn't change the status.
-        OrderEvent::CancellationRequested(_) | OrderEvent::CancellationRefused(_) => vec![],
-    };
+        ]),
+        _ => {}
+    }
     set.push(("updated_at", Value::Time(event.time)));
     rows.push(change(event, id, "order", set));
     Ok(rows)
+}
+
+/// The columns `status` and `reason`, as far as an event changes them.
+pub(crate) fn status_and_reason(
+    event: &RecordedEvent,
+    happened: &OrderEvent,
+) -> Result<Vec<(&'static str, Value)>, DecodeError> {
+    let (status, reason) = match happened {
+        OrderEvent::Placed(_) => (OrderStatus::Pending, None),
+        OrderEvent::StockReserved(_) => (OrderStatus::StockReserved, None),
+        OrderEvent::PaymentUnknown(_) => (OrderStatus::PaymentUnknown, None),
+        OrderEvent::Paid(_) => (OrderStatus::Paid, None),
+        OrderEvent::Shipped(_) => (OrderStatus::Shipped, None),
+        OrderEvent::Delivered(_) => (OrderStatus::Delivered, None),
+        OrderEvent::Completed(_) => (OrderStatus::Completed, None),
+        OrderEvent::Rejected(rejected) => (OrderStatus::Rejected, Some(wire_name(event, &rejected.reason)?)),
+        OrderEvent::Cancelled(cancelled) => {
+            (OrderStatus::Cancelled, Some(wire_name(event, &cancelled.reason)?))
+        }
+        // Whether somebody wants it cancelled doesn't change the status.
+        OrderEvent::CancellationRequested(_) | OrderEvent::CancellationRefused(_) => return Ok(vec![]),
+    };
+    let mut set = vec![("status", wire_name(event, &status)?)];
+    set.extend(reason.map(|reason| ("reason", reason)));
+    Ok(set)
 }
 
 fn lines(event: &RecordedEvent, order: Uuid, placed: &OrderPlaced) -> Vec<RowChange> {

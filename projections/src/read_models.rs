@@ -55,6 +55,18 @@ pub enum Model {
 }
 
 impl Model {
+    /// Every one.
+    pub const ALL: [Self; 8] = [
+        Self::Products,
+        Self::Search,
+        Self::Inventory,
+        Self::Orders,
+        Self::Payments,
+        Self::Shipments,
+        Self::Users,
+        Self::Events,
+    ];
+
     /// The name of its projection.
     #[must_use]
     pub fn projection(self) -> &'static str {

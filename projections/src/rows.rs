@@ -53,6 +53,23 @@ pub enum ColumnKind {
     Json,
 }
 
+impl ColumnKind {
+    /// Whether a column of this kind can hold the value.
+    #[must_use]
+    pub fn fits(self, value: &Value) -> bool {
+        matches!(
+            (self, value),
+            (_, Value::Null)
+                | (Self::Text, Value::Text(_))
+                | (Self::Json, Value::Json(_))
+                | (Self::Int, Value::Int(_))
+                | (Self::Bool, Value::Bool(_))
+                | (Self::Uuid, Value::Uuid(_))
+                | (Self::Time, Value::Time(_))
+        )
+    }
+}
+
 /// A value of a column.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {

@@ -25,17 +25,6 @@ use uuid::Uuid;
 const SHARDS: u16 = 4;
 const WAIT: Duration = Duration::from_secs(20);
 
-const MODELS: [Model; 8] = [
-    Model::Products,
-    Model::Search,
-    Model::Inventory,
-    Model::Orders,
-    Model::Payments,
-    Model::Shipments,
-    Model::Users,
-    Model::Events,
-];
-
 /// A log, its feed and a read side over it.
 struct World {
     dir: TempDir,
@@ -84,7 +73,7 @@ impl World {
 
 impl Running {
     async fn caught_up(&self, token: &SyncToken) {
-        for model in MODELS {
+        for model in Model::ALL {
             self.side.models.wait_for(model, token, WAIT).await.unwrap();
         }
     }

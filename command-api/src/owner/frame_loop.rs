@@ -268,7 +268,7 @@ impl FrameLoop {
             }
         };
         // While they waited aside, a state that they need may have left memory.
-        self.left |= !free.is_empty();
+        self.left |= free.iter().any(|job| !job.streams().iter().all(|stream| self.streams.contains(stream)));
         self.ready.extend(free);
     }
 

@@ -28,11 +28,11 @@ pub(super) fn check(kind: &Kind, change: &RowChange) -> Result<(), StoreError> {
         return refused(format!("the index {} has no documents of {}", kind.name, change.table.name));
     }
     let key = kind.table.key;
-    if key.len() != change.key.len() || !key.iter().zip(&change.key).all(|(c, v)| fits(c.kind, v)) {
+    if key.len() != change.key.len() || !key.iter().zip(&change.key).all(|(c, v)| c.kind.fits(v)) {
         return refused(format!("no key of {}", change.table.name));
     }
     for (name, value) in &change.set {
-        if !kind.columns().any(|column| column.name == *name && fits(column.kind, value)) {
+        if !kind.columns().any(|column| column.name == *name && column.kind.fits(value)) {
             return refused(format!("a document has no such field or not of this kind: {name}"));
         }
     }
@@ -105,19 +105,6 @@ impl Document {
         let columns = kind.columns().map(|column| self.get(column.name));
         digest.row(self.key.iter().chain([&version]).chain(columns));
     }
-}
-
-fn fits(kind: ColumnKind, value: &Value) -> bool {
-    matches!(
-        (kind, value),
-        (_, Value::Null)
-            | (ColumnKind::Text, Value::Text(_))
-            | (ColumnKind::Json, Value::Json(_))
-            | (ColumnKind::Int, Value::Int(_))
-            | (ColumnKind::Bool, Value::Bool(_))
-            | (ColumnKind::Uuid, Value::Uuid(_))
-            | (ColumnKind::Time, Value::Time(_))
-    )
 }
 
 pub(super) fn plain(value: &Value) -> String {

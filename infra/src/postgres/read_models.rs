@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 use self::sql::Query;
 use super::Database;
+use crate::product_list;
 
 /// A transaction that reads, and sees the same all the time.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -115,7 +116,7 @@ impl ReadModels for PostgresReadModels {
         page: &Page,
     ) -> Result<Listed<ProductRow>, ReadError> {
         let rows = self.rows(products::query(tenant, filter, sort, page)?, products::sorted_row).await?;
-        Ok(products::page(rows, sort, page.limit))
+        Ok(product_list::page(rows, sort, page.limit))
     }
 
     async fn search(

@@ -45,7 +45,7 @@ impl SearchRow {
     /// Merges a change, unless the row is at its version already. Whether it changed.
     pub(super) fn merge(&mut self, change: &RowChange) -> Result<bool, StoreError> {
         for (name, value) in &change.set {
-            if !column(name).is_some_and(|column| fits(column.kind, value)) {
+            if !column(name).is_some_and(|column| column.kind.fits(value)) {
                 return Err(StoreError::Refused(format!(
                     "a document has no such field or not of this kind: {name}"
                 )));
@@ -119,19 +119,6 @@ impl SearchRow {
         };
         value.unwrap_or(Value::Null)
     }
-}
-
-fn fits(kind: ColumnKind, value: &Value) -> bool {
-    matches!(
-        (kind, value),
-        (_, Value::Null)
-            | (ColumnKind::Text, Value::Text(_))
-            | (ColumnKind::Json, Value::Json(_))
-            | (ColumnKind::Int, Value::Int(_))
-            | (ColumnKind::Bool, Value::Bool(_))
-            | (ColumnKind::Uuid, Value::Uuid(_))
-            | (ColumnKind::Time, Value::Time(_))
-    )
 }
 
 fn to_json(value: &Value) -> serde_json::Value {

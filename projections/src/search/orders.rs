@@ -2,14 +2,13 @@
 //! order itself names them.
 
 use domain::event::RecordedEvent;
-use domain::shop::order::{OrderEvent, OrderLine, OrderStatus};
+use domain::shop::order::{OrderEvent, OrderLine};
 use domain::upcast::DecodeError;
 use serde_json::json;
 
-use crate::mapping::{
-    CREATED_AT, TENANT, UPDATED_AT, col, decode, json, stream_uuid, tenant, text, wire_name,
-};
+use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, decode, json, stream_uuid, tenant, text};
 use crate::model::Projection;
+use crate::orders::status_and_reason;
 use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
 
 /// One document per order. The shipping address stays out: it is nothing to analyse.
@@ -68,37 +67,24 @@ impl Projection for SearchOrders {
 }
 
 fn columns(event: &RecordedEvent) -> Result<Vec<(&'static str, Value)>, DecodeError> {
-    let status = |status: OrderStatus| Ok::<_, DecodeError>(("status", wire_name(event, &status)?));
-    Ok(match decode::<OrderEvent>(event)? {
-        OrderEvent::Placed(placed) => vec![
+    let happened = decode::<OrderEvent>(event)?;
+    let mut set = status_and_reason(event, &happened)?;
+    match happened {
+        OrderEvent::Placed(placed) => set.extend([
             ("customer_id", Value::Uuid(placed.customer_id)),
-            status(OrderStatus::Pending)?,
             ("currency", text(placed.total.currency.code())),
             ("total_amount", Value::Int(placed.total.amount)),
             ("created_at", Value::Time(event.time)),
             ("lines", json(event, &placed.lines.iter().map(line).collect::<Vec<_>>())?),
-        ],
-        OrderEvent::StockReserved(_) => vec![status(OrderStatus::StockReserved)?],
-        OrderEvent::PaymentUnknown(unknown) => {
-            vec![status(OrderStatus::PaymentUnknown)?, ("payment_id", Value::Uuid(unknown.payment_id))]
-        }
-        OrderEvent::Paid(paid) => vec![
-            status(OrderStatus::Paid)?,
+        ]),
+        OrderEvent::PaymentUnknown(unknown) => set.push(("payment_id", Value::Uuid(unknown.payment_id))),
+        OrderEvent::Paid(paid) => set.extend([
             ("payment_id", Value::Uuid(paid.payment_id)),
             ("shipment_id", Value::Uuid(paid.shipment_id)),
-        ],
-        OrderEvent::Shipped(_) => vec![status(OrderStatus::Shipped)?],
-        OrderEvent::Delivered(_) => vec![status(OrderStatus::Delivered)?],
-        OrderEvent::Completed(_) => vec![status(OrderStatus::Completed)?],
-        OrderEvent::Rejected(rejected) => {
-            vec![status(OrderStatus::Rejected)?, ("reason", wire_name(event, &rejected.reason)?)]
-        }
-        OrderEvent::Cancelled(cancelled) => {
-            vec![status(OrderStatus::Cancelled)?, ("reason", wire_name(event, &cancelled.reason)?)]
-        }
-        // Whether somebody wants it cancelled doesn't change the status.
-        OrderEvent::CancellationRequested(_) | OrderEvent::CancellationRefused(_) => vec![],
-    })
+        ]),
+        _ => {}
+    }
+    Ok(set)
 }
 
 fn line(line: &OrderLine) -> serde_json::Value {

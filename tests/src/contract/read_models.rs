@@ -24,17 +24,6 @@ use super::history::{History, Story, details, stream, usd};
 const SHARDS: u16 = 4;
 const WAIT: Duration = Duration::from_secs(20);
 
-const MODELS: [Model; 8] = [
-    Model::Products,
-    Model::Search,
-    Model::Inventory,
-    Model::Orders,
-    Model::Payments,
-    Model::Shipments,
-    Model::Users,
-    Model::Events,
-];
-
 const STORIES: [Story; 4] = [Story::Delivered, Story::Paid, Story::Declined, Story::OutOfStock];
 
 /// Starts empty read models.
@@ -100,7 +89,7 @@ impl World {
 
 impl Running {
     async fn caught_up(&self, token: &SyncToken) {
-        for model in MODELS {
+        for model in Model::ALL {
             self.models.wait_for(model, token, WAIT).await.unwrap();
         }
     }
@@ -136,7 +125,7 @@ pub async fn a_token_beyond_the_head_is_stale(factory: &dyn ReadModelsFactory) {
     let mut world = World::new();
     let running = world.start(factory).await;
     let token = SyncToken::of(Position { shard: Shard(1), n: 1_000 });
-    for model in MODELS {
+    for model in Model::ALL {
         let answer = running.models.wait_for(model, &token, Duration::from_millis(20)).await;
         assert!(matches!(answer, Err(ReadError::Stale { .. })), "{model:?}");
     }

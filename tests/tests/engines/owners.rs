@@ -9,7 +9,7 @@ use tests::cassandra::Keyspace;
 use tests::contract::owners::FreshLog;
 
 pub(crate) struct Cassandra {
-    log: CassandraLog,
+    pub(crate) log: CassandraLog,
     _keyspace: Keyspace,
 }
 

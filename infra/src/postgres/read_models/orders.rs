@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::columns::{list, money, number};
 use super::sql::Query;
-use crate::keyset::{Keyset, SortValue};
+use crate::keyset::{Keyset, SortValue, cut};
 
 const ORDER: &str = "orders-created";
 
@@ -42,9 +42,7 @@ pub(super) fn query(tenant: &str, filter: &OrderFilter, page: &Page) -> Result<Q
 
 /// The page of one row more than it may have.
 pub(super) fn page(mut items: Vec<OrderRow>, limit: usize) -> Listed<OrderRow> {
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(|o| Keyset::created(o.created_at, o.id).to_text(ORDER));
+    let next = cut(&mut items, limit, ORDER, |o| Keyset::created(o.created_at, o.id));
     Listed { items, next }
 }
 

@@ -1,6 +1,6 @@
 //! Products, by id and as a list.
 
-use projections::read_models::{Listed, Page, ProductFilter, ProductRow, ProductSort, ReadError};
+use projections::read_models::{Page, ProductFilter, ProductRow, ProductSort, ReadError};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::columns::{json, money, number};
 use super::sql::Query;
 use crate::keyset::{Keyset, SortValue};
+use crate::product_list::order_name;
 
 pub(super) fn one(tenant: &str, id: Uuid) -> Query {
     let mut query = Query::of_tenant(include_str!("select_product.sql"), tenant);
@@ -34,16 +35,6 @@ pub(super) fn row(row: &PgRow) -> sqlx::Result<ProductRow> {
 /// A product and what it is sorted by as a name.
 pub(super) fn sorted_row(found: &PgRow) -> sqlx::Result<(ProductRow, String)> {
     Ok((row(found)?, found.try_get("sort_name")?))
-}
-
-/// What a cursor of this order is bound to. There is no best match in a list: it is as by creation.
-fn order_name(sort: ProductSort) -> &'static str {
-    match sort {
-        ProductSort::Created | ProductSort::Relevance => "products-created",
-        ProductSort::PriceAsc => "products-price",
-        ProductSort::PriceDesc => "products-price-desc",
-        ProductSort::Name => "products-name",
-    }
 }
 
 pub(super) fn query(
@@ -102,24 +93,4 @@ pub(super) fn query(
     };
     query.ordered(order, page.limit + 1);
     Ok(query)
-}
-
-/// The page of one row more than it may have.
-pub(super) fn page(
-    mut rows: Vec<(ProductRow, String)>,
-    sort: ProductSort,
-    limit: usize,
-) -> Listed<ProductRow> {
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|(product, sort_name)| {
-        let value = match sort {
-            ProductSort::Created | ProductSort::Relevance => SortValue::None,
-            ProductSort::PriceAsc | ProductSort::PriceDesc => SortValue::Number(product.price.amount),
-            ProductSort::Name => SortValue::Text(sort_name.clone()),
-        };
-        let end = Keyset { value, created: product.created_at.timestamp_micros(), id: product.id };
-        end.to_text(order_name(sort))
-    });
-    Listed { items: rows.into_iter().map(|(product, _)| product).collect(), next }
 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 use super::sql::Query;
-use crate::keyset::{Keyset, SortValue};
+use crate::keyset::{Keyset, SortValue, cut};
 use crate::sqlite::read_store::columns::{optional_uuid, parsed, time, uuid};
 
 const ORDER: &str = "orders-created";
@@ -45,9 +45,7 @@ pub(super) fn query(tenant: &str, filter: &OrderFilter, page: &Page) -> Result<L
 
 pub(super) fn list(conn: &Connection, list: List) -> rusqlite::Result<Listed<OrderRow>> {
     let mut items = list.query.rows(conn, row)?;
-    let more = items.len() > list.limit;
-    items.truncate(list.limit);
-    let next = items.last().filter(|_| more).map(|o| Keyset::created(o.created_at, o.id).to_text(ORDER));
+    let next = cut(&mut items, list.limit, ORDER, |o| Keyset::created(o.created_at, o.id));
     add_lines(conn, &list.tenant, &mut items)?;
     Ok(Listed { items, next })
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::sql::Query;
 use crate::keyset::{Keyset, SortValue};
+use crate::product_list::{self, order_name};
 use crate::sqlite::read_store::columns::{json, parsed, time, uuid};
 
 pub(super) fn product(conn: &Connection, tenant: &str, id: Uuid) -> rusqlite::Result<Option<ProductRow>> {
@@ -36,16 +37,6 @@ pub(super) struct List {
     query: Query,
     sort: ProductSort,
     limit: usize,
-}
-
-/// What a cursor of this order is bound to. There is no best match in a list: it is as by creation.
-fn order_name(sort: ProductSort) -> &'static str {
-    match sort {
-        ProductSort::Created | ProductSort::Relevance => "products-created",
-        ProductSort::PriceAsc => "products-price",
-        ProductSort::PriceDesc => "products-price-desc",
-        ProductSort::Name => "products-name",
-    }
 }
 
 pub(super) fn query(
@@ -97,17 +88,6 @@ pub(super) fn query(
 }
 
 pub(super) fn list(conn: &Connection, list: List) -> rusqlite::Result<Listed<ProductRow>> {
-    let mut rows = list.query.rows(conn, |found| Ok((row(found)?, found.get::<_, String>(12)?)))?;
-    let more = rows.len() > list.limit;
-    rows.truncate(list.limit);
-    let next = rows.last().filter(|_| more).map(|(product, sort_name)| {
-        let value = match list.sort {
-            ProductSort::Created | ProductSort::Relevance => SortValue::None,
-            ProductSort::PriceAsc | ProductSort::PriceDesc => SortValue::Number(product.price.amount),
-            ProductSort::Name => SortValue::Text(sort_name.clone()),
-        };
-        let end = Keyset { value, created: product.created_at.timestamp_micros(), id: product.id };
-        end.to_text(order_name(list.sort))
-    });
-    Ok(Listed { items: rows.into_iter().map(|(product, _)| product).collect(), next })
+    let rows = list.query.rows(conn, |found| Ok((row(found)?, found.get::<_, String>(12)?)))?;
+    Ok(product_list::page(rows, list.sort, list.limit))
 }
