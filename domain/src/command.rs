@@ -33,6 +33,18 @@ impl CommandId {
         bytes.copy_from_slice(&digest[..16]);
         Self(Uuid::new_v8(bytes))
     }
+
+    /// Whether a repeat may come under the same id, which its form tells: only such a command's result is looked for, and kept.
+    #[must_use]
+    pub fn is_repeatable(self) -> bool {
+        self.0.get_version() == Some(uuid::Version::Custom)
+    }
+
+    /// The id, or in place of a fresh one the repeatable id that it always leads to.
+    #[must_use]
+    pub fn repeatable(self) -> Self {
+        if self.is_repeatable() { self } else { Self::derived(&["repeatable", &self.to_string()]) }
+    }
 }
 
 impl std::fmt::Display for CommandId {
@@ -84,8 +96,6 @@ impl Step {
 pub struct CommandRequest {
     /// The scoped id.
     pub id: CommandId,
-    /// A client or a saga supplied the id, so a repeat may exist and is looked for.
-    pub supplied: bool,
     /// SHA-256 of the request's body; a repeat with another is refused.
     pub body_hash: Hash,
     /// On distinct streams of one shard; the last step's aggregate gives the answer.
@@ -104,7 +114,6 @@ impl CommandRequest {
     pub fn new(id: CommandId, actor: &str, steps: Vec<Step>) -> Self {
         Self {
             id,
-            supplied: false,
             body_hash: [0; 32],
             steps,
             correlation_id: id.0,
@@ -113,10 +122,10 @@ impl CommandRequest {
         }
     }
 
-    /// The same command under an id that a client or a saga supplied.
+    /// The same command under an id by which it can be repeated, with the same body only.
     #[must_use]
-    pub fn supplied(mut self, body_hash: Hash) -> Self {
-        self.supplied = true;
+    pub fn repeatable(mut self, body_hash: Hash) -> Self {
+        self.id = self.id.repeatable();
         self.body_hash = body_hash;
         self
     }

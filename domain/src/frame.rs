@@ -329,6 +329,11 @@ pub struct DecidedFrame {
 }
 
 impl DecidedFrame {
+    /// The records of commands that can be repeated, each with its index in the frame: what is kept to answer repeats.
+    pub fn repeatable(&self) -> impl Iterator<Item = (u64, &CommandRecord)> {
+        (0..).zip(&self.commands).filter(|(_, record)| record.id.is_repeatable())
+    }
+
     /// Decodes the stored form.
     ///
     /// # Errors

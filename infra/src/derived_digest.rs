@@ -3,10 +3,11 @@
 //! ```text
 //! digest   = SHA-256(pointers ‖ commands)
 //! pointers = SHA-256 over (frame, event index, version, length of stream, stream) of every event, in order of the log
-//! commands = SHA-256 over (frame, record index, length of id, id) of every command record, in order of the log
+//! commands = SHA-256 over (frame, record index, length of id, id) of every repeatable command's record, in order of the log
 //! ```
 //! Numbers are u64, little-endian. The order of the log lets a verifier compute it while it pages through the frames.
 
+use domain::command::CommandId;
 use domain::frame::DecidedFrame;
 use domain::merkle::Hash;
 use domain::stream::StreamId;
@@ -30,8 +31,12 @@ impl DerivedDigest {
         self.pointers.update(stream);
     }
 
-    /// Takes a command result, in order of (frame, record).
-    pub(crate) fn command(&mut self, frame: u64, record: u64, id: &[u8]) {
+    /// Takes a command result, in order of (frame, record). One that nobody can ask for counts as not there.
+    pub(crate) fn command(&mut self, frame: u64, record: u64, id: CommandId) {
+        if !id.is_repeatable() {
+            return;
+        }
+        let id = id.0.as_bytes();
         let mut head = [0; 24];
         for (at, number) in [frame, record, id.len() as u64].into_iter().enumerate() {
             head[at * 8..at * 8 + 8].copy_from_slice(&number.to_le_bytes());
@@ -49,8 +54,8 @@ impl DerivedDigest {
             push_stream_key(&event.stream, &mut key);
             self.pointer(number, index, event.version, &key);
         }
-        for (index, command) in (0_u64..).zip(&frame.commands) {
-            self.command(number, index, command.id.0.as_bytes());
+        for (index, command) in frame.repeatable() {
+            self.command(number, index, command.id);
         }
     }
 

@@ -289,7 +289,7 @@ async fn first_difference(log: &dyn EventLog, walk: &Walk) -> Result<Option<Faul
                 };
                 return Ok(Some(Fault { position: event.position, reason }));
             }
-            for command in &frame.commands {
+            for (_, command) in frame.repeatable() {
                 let position = Position { shard, n: frame.header.first_position };
                 let reason = match log.command_result(shard, command.id).await {
                     // An id may be accepted again later; its latest result counts.

@@ -192,7 +192,7 @@ impl Issue {
         let id = self.id();
         let mut command = CommandRequest::new(id, &self.actor, steps);
         if self.key.is_some() {
-            command = command.supplied(self.body_hash);
+            command = command.repeatable(self.body_hash);
         }
         command.correlation_id = self.context.correlation_id;
         self.context.issues(id);

@@ -56,8 +56,8 @@ pub(super) struct Building {
     pub(super) bytes: usize,
     /// Streams whose state in memory holds this frame's effect.
     pub(super) touched: Vec<StreamId>,
-    /// Ids that a client or a saga supplied, of the commands in this frame.
-    pub(super) supplied: Vec<CommandId>,
+    /// Ids of the commands in this frame that can be repeated.
+    pub(super) repeatable: Vec<CommandId>,
     answers: Vec<Answer>,
 }
 
@@ -80,7 +80,7 @@ impl Building {
             records: Vec::new(),
             bytes: 0,
             touched: Vec::new(),
-            supplied: Vec::new(),
+            repeatable: Vec::new(),
             answers: Vec::new(),
         }
     }
@@ -98,8 +98,8 @@ impl Building {
     pub(super) fn run(&mut self, job: Job, streams: &mut Streams, registry: &Registry) {
         match job {
             Job::Command { request, reply, .. } => {
-                if request.supplied {
-                    self.supplied.push(request.id);
+                if request.id.is_repeatable() {
+                    self.repeatable.push(request.id);
                 }
                 self.decide(&request, reply, streams, registry);
             }
@@ -125,7 +125,7 @@ impl Building {
     ) {
         match self.try_decide(request, streams, registry) {
             Err(error) => self.answers.push(Answer::Refused { reply, error }),
-            Ok((events, answer)) if events == 0 && !request.supplied => {
+            Ok((events, answer)) if events == 0 && !request.id.is_repeatable() => {
                 self.answers.push(Answer::Unchanged { reply, id: request.id, answer });
             }
             Ok((events, answer)) => {

@@ -68,7 +68,7 @@ pub(super) struct FrameLoop {
     overlay: Overlay,
     waiting: WaitingRoom,
     ready: VecDeque<Job>,
-    /// Supplied ids of commands between arrival and answer.
+    /// Repeatable ids of commands between arrival and answer.
     active: HashSet<CommandId>,
     size: FrameSize,
     in_flight: Option<InFlight>,
@@ -86,7 +86,7 @@ pub(super) struct FrameLoop {
 /// Derived rows are written in batches behind, so that they take little from the frames: at so many bytes of frames, …
 const DERIVE_AT: usize = 256 << 10;
 /// … or after this time, …
-const DERIVE_WITHIN: Duration = Duration::from_millis(100);
+const DERIVE_WITHIN: Duration = Duration::from_millis(300);
 /// … and about so many bytes of frames at a time.
 const DERIVE_BYTES: usize = 4 << 20;
 const INBOX: usize = 256;
@@ -333,7 +333,7 @@ impl FrameLoop {
 
     async fn finish(&mut self, outcome: Outcome) -> Option<Ended> {
         let InFlight { building, frame, since, full, .. } = self.in_flight.take()?;
-        for id in &building.supplied {
+        for id in &building.repeatable {
             self.active.remove(id);
         }
         match (outcome, frame) {
@@ -479,7 +479,7 @@ impl FrameLoop {
 
 fn release_id(active: &mut HashSet<CommandId>, job: &Job) {
     if let Job::Command { request, .. } = job
-        && request.supplied
+        && request.id.is_repeatable()
     {
         active.remove(&request.id);
     }

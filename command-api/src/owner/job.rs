@@ -50,7 +50,7 @@ impl Job {
     /// The command id that must be looked up before the job can run.
     pub(super) fn lookup(&self) -> Option<CommandId> {
         match self {
-            Self::Command { request, looked_up: false, .. } if request.supplied => Some(request.id),
+            Self::Command { request, looked_up: false, .. } if request.id.is_repeatable() => Some(request.id),
             Self::Answered { id, looked_up: false, .. } => Some(*id),
             _ => None,
         }

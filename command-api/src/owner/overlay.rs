@@ -86,7 +86,7 @@ impl Overlay {
         for event in &frame.events {
             self.events.entry(event.stream.clone()).or_default().push_back(Arc::clone(event));
         }
-        for record in &frame.commands {
+        for (_, record) in frame.repeatable() {
             self.results.insert(record.id, repeated(record, token_position(&frame.header, record)));
         }
         self.bytes += bytes;
@@ -152,7 +152,7 @@ impl Overlay {
                     }
                 }
             }
-            for record in &frame.commands {
+            for (_, record) in frame.repeatable() {
                 if let Some(result) = self.results.remove(&record.id) {
                     self.recent.put(record.id, result);
                 }

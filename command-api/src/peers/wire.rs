@@ -77,7 +77,6 @@ impl WireCommand {
         let steps: Result<_, String> = self.steps.into_iter().map(step).collect();
         Ok(CommandRequest {
             id: self.id,
-            supplied: true,
             body_hash: self.body_hash,
             steps: steps?,
             correlation_id: self.correlation_id,

@@ -9,12 +9,11 @@ use async_trait::async_trait;
 use domain::position::Seen;
 use projections::follower::{Checkpoints, Pace, Parked};
 use projections::store::{DeadLetters, StoreError};
-use serde_json::json;
 
 use super::checkpoints;
 use super::client::{Answer, Client, Failure};
 use super::generations::Place;
-use super::kinds::{CHECKPOINT, Kind};
+use super::kinds::Kind;
 use super::url::ElasticsearchUrl;
 
 /// How often it looks while a query waits: what was applied is visible within this time, a read and a refresh.
@@ -22,8 +21,8 @@ const AWAITED: Duration = Duration::from_millis(40);
 /// How often it looks otherwise.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// The checkpoints in the live indices. While a query waits, it refreshes an index as soon as more was applied than is visible;
-/// otherwise it tells what the last refresh made visible.
+/// The checkpoints in the live indices. Where more was applied than is visible it refreshes the index: often while a query waits, now
+/// and then otherwise.
 pub struct ElasticsearchCheckpoints {
     client: Client,
     url: ElasticsearchUrl,
@@ -60,13 +59,13 @@ impl ElasticsearchCheckpoints {
     async fn read(&self, now: bool) -> Result<Vec<(String, Seen)>, StoreError> {
         let (mut all, mut failed) = (Vec::new(), None);
         for kind in Kind::all() {
-            // Only searches of products wait; the others show what they show.
-            let now = now && kind == Kind::products();
-            let seen = match self.read_one(kind, now).await {
+            // Only searches of products wait; the others are looked at now and then.
+            let look = !now || kind == Kind::products();
+            let seen = match self.read_one(kind, look).await {
                 // Replaced, or gone: another look tells.
                 Err(Failure::Lost(_)) => {
                     self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(kind.projection);
-                    self.read_one(kind, now).await
+                    self.read_one(kind, look).await
                 }
                 read => read,
             };
@@ -85,20 +84,18 @@ impl ElasticsearchCheckpoints {
         }
     }
 
-    async fn read_one(&self, kind: &'static Kind, now: bool) -> Result<Seen, Failure> {
+    /// What is visible for certain in every copy of the index: a refresh tells of all, a search only of the copy that it asks.
+    async fn read_one(&self, kind: &'static Kind, look: bool) -> Result<Seen, Failure> {
         let mut known = self.known(kind).await?;
-        if now {
-            let applied = checkpoints::applied(&self.client, &known.index, self.shards).await?;
-            // Read before the refresh begins: all of it is visible afterwards.
-            if applied != known.visible {
-                self.client
-                    .ask(Method::Post, &format!("/{}/_refresh", known.index))
-                    .await
-                    .and_then(Answer::ok)?;
-                known.visible = applied;
-            }
-        } else {
-            known.visible = self.refreshed(&known.index).await?;
+        if !look {
+            return Ok(known.visible);
+        }
+        let applied = checkpoints::applied(&self.client, &known.index, self.shards).await?;
+        // Read before the refresh begins: all of it is visible afterwards.
+        if applied != known.visible {
+            let path = format!("/{}/_refresh", known.index);
+            self.client.ask(Method::Post, &path).await.and_then(Answer::ok)?;
+            known.visible = applied;
         }
         let visible = known.visible.clone();
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(kind.projection, known);
@@ -120,16 +117,6 @@ impl ElasticsearchCheckpoints {
         // stays: by that, the checkpoints of the replaced one would be read for ever.
         let index = live.write_alias();
         Ok(Known { index, visible: Seen::none(self.shards) })
-    }
-
-    /// The checkpoints as the last refresh shows them.
-    async fn refreshed(&self, index: &str) -> Result<Seen, Failure> {
-        let body = json!({"size": self.shards, "query": {"term": {"doc_type": CHECKPOINT}}});
-        let answer = self.client.post(&format!("/{index}/_search"), body).await?;
-        let mut seen = Seen::none(self.shards);
-        let hits = answer["hits"]["hits"].as_array().into_iter().flatten();
-        hits.filter_map(|hit| checkpoints::position(&hit["_source"])).for_each(|at| seen.advance(at));
-        Ok(seen)
     }
 }
 

@@ -138,11 +138,14 @@ pub(super) fn decode<M: Message>(message: &M, store: &StoreInfo, source: &str) -
     Ok(Record { event, frame: fields.number(12)? })
 }
 
-/// The position that a record states, without looking at the rest; for records that are not needed.
-pub(super) fn position<M: Message>(message: &M) -> Option<Position> {
+/// The position that a record of this source states, without looking at the rest; for records that are not needed.
+pub(super) fn position<M: Message>(message: &M, source: &str) -> Option<Position> {
     let headers = message.headers()?;
-    let stated = headers.iter().find(|header| header.key == NAMES[11])?.value?;
-    let position: Position = std::str::from_utf8(stated).ok()?.parse().ok()?;
+    let stated = |at: usize| headers.iter().find(|header| header.key == NAMES[at])?.value;
+    if stated(2)? != source.as_bytes() {
+        return None;
+    }
+    let position: Position = std::str::from_utf8(stated(11)?).ok()?.parse().ok()?;
     (position.shard == Shard(u16::try_from(message.partition()).ok()?)).then_some(position)
 }
 

@@ -122,7 +122,7 @@ impl Worker {
         let request = CommandRequest {
             correlation_id: item.correlation_id,
             causation_id: cause,
-            ..CommandRequest::new(id, ACTOR, vec![step]).supplied(digest_of(&[&id.to_string()]))
+            ..CommandRequest::new(id, ACTOR, vec![step]).repeatable(digest_of(&[&id.to_string()]))
         };
         let answer = tokio::time::timeout(self.config.command_timeout, self.gateway.submit(request)).await;
         answer.unwrap_or(Err(CommandError::OutcomeUnknown(id)))

@@ -5,7 +5,7 @@
 //! lightweight transaction per event, one plain insert per event, and cqrs-es with postgres-es, all fsynced before the
 //! acknowledgement. Then frames through the port alone, and reading the log back.
 //!
-//! `SECONDS=n` sets how long each line is measured (default 3). Through HTTP: `--bench http` with
+//! `SECONDS=n` sets how long each line is measured (default 3); `-- peers library port readers`, any of them, measures only these parts. Through HTTP: `--bench http` with
 //! `TILLSTREAM_TESTS_BACKENDS=engines`.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark run by hand prints its table")]
@@ -55,59 +55,73 @@ async fn peers() -> Peers {
     Peers { lwt, postgres_es, hot: [hot_lwt, hot_postgres_es] }
 }
 
+/// Whether a part is to be measured: all are, unless parts are named.
+fn wanted(part: &str) -> bool {
+    let mut named = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
+    named.peek().is_none() || named.any(|name| name == part)
+}
+
+struct Ours {
+    spread: Vec<Line>,
+    hot: Line,
+}
+
+async fn library() -> Ours {
+    let store = library::Store::make().await;
+    let mut spread = Vec::new();
+    for count in CALLERS {
+        let line = store.run(count, place_order).await;
+        print_line("Tillstream's library, orders on many streams", count, &line);
+        spread.push(line);
+    }
+    let hot = store.run(64, reserve_hot).await;
+    print_line("Tillstream's library, one hot stock", 64, &hot);
+    store.rest().await;
+    store.drop().await;
+    Ours { spread, hot }
+}
+
+async fn port() {
+    for shards in [1, tests::bench::SHARDS] {
+        let line = library::raw(shards).await;
+        let what = format!("frames of 200 events, the port, {shards} shards");
+        print_line(&what, usize::from(shards), &line);
+    }
+}
+
+fn print_ratios(ours: &Ours, peers: &Peers) {
+    println!();
+    for (at, count) in CALLERS.into_iter().enumerate() {
+        let [ours, lwt, peer] =
+            [&ours.spread[at], &peers.lwt[at], &peers.postgres_es[at]].map(|l| l.per_second);
+        println!("{count} callers: {:.1}× one LWT per event, {:.1}× postgres-es", ours / lwt, ours / peer);
+    }
+    println!(
+        "one caller: {:.2}× the time of one LWT (p50)",
+        ours.spread[0].p50.as_secs_f64() / peers.lwt[0].p50.as_secs_f64()
+    );
+    let best = peers.hot.iter().map(|line| line.per_second).fold(0.0, f64::max);
+    println!(
+        "hot stream: {:.1}× the best of them, {:.2}× spread streams",
+        ours.hot.per_second / best,
+        ours.hot.per_second / ours.spread[1].per_second
+    );
+}
+
 fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         print_head("durable commands");
-        let peers = tokio::spawn(peers()).await.unwrap();
-        let (ours, hot, reading) = tokio::spawn(async {
-            let store = library::Store::make().await;
-            let mut ours = Vec::new();
-            for count in CALLERS {
-                let line = store.run(count, place_order).await;
-                print_line("Tillstream's library, orders on many streams", count, &line);
-                ours.push(line);
-            }
-            let hot = store.run(64, reserve_hot).await;
-            print_line("Tillstream's library, one hot stock", 64, &hot);
-            store.rest().await;
-            let read = library::read_all(&store.log).await;
-            let rebuilt = readers::rebuild(&store).await;
-            store.drop().await;
-            (ours, hot, (read, rebuilt))
-        })
-        .await
-        .unwrap();
-        for shards in [1, tests::bench::SHARDS] {
-            let line = library::raw(shards).await;
-            let what = format!("events in frames of 200, the port alone, {shards} shards");
-            print_line(&what, usize::from(shards), &line);
+        let peers = if wanted("peers") { Some(tokio::spawn(peers()).await.unwrap()) } else { None };
+        let ours = if wanted("library") { Some(tokio::spawn(library()).await.unwrap()) } else { None };
+        if wanted("port") {
+            tokio::spawn(port()).await.unwrap();
         }
-        println!();
-        for (at, count) in CALLERS.into_iter().enumerate() {
-            let [ours, lwt, peer] = [&ours[at], &peers.lwt[at], &peers.postgres_es[at]].map(|l| l.per_second);
-            println!(
-                "{count} callers: {:.1}× one LWT per event, {:.1}× postgres-es",
-                ours / lwt,
-                ours / peer
-            );
+        if let (Some(ours), Some(peers)) = (&ours, &peers) {
+            print_ratios(ours, peers);
         }
-        println!(
-            "one caller: {:.2}× the time of one LWT (p50)",
-            ours[0].p50.as_secs_f64() / peers.lwt[0].p50.as_secs_f64()
-        );
-        let best = peers.hot.iter().map(|line| line.per_second).fold(0.0, f64::max);
-        println!(
-            "hot stream: {:.1}× the best of them, {:.2}× spread streams",
-            hot.per_second / best,
-            hot.per_second / ours[1].per_second
-        );
-        let ((events, took), rebuilt) = reading;
-        println!(
-            "\nread from the log and decoded: {:.0} of {events} events/s",
-            events as f64 / took.as_secs_f64()
-        );
-        rebuilt.iter().for_each(|line| println!("{line}"));
-        tokio::spawn(readers::visible()).await.unwrap();
+        if wanted("readers") {
+            tokio::spawn(readers::all()).await.unwrap();
+        }
     });
 }

@@ -16,7 +16,7 @@ use tests::engines::engines;
 use tests::server::{Server, Start, tillstream};
 use tokio::sync::mpsc;
 
-use super::library::Store;
+use super::library::{Store, read_all};
 
 /// Commands per second while visibility is measured.
 const RATE: u32 = 1_000;
@@ -40,14 +40,37 @@ async fn database(store: &Store) -> Database {
     Database::connect(&url.parse().unwrap()).await.unwrap()
 }
 
-/// The read models in PostgreSQL: filled for the first time by a runner that follows the log (Elasticsearch is filled beside), then
-/// all of them rebuilt beside the live ones, compared and swapped. What to print.
-pub(crate) async fn rebuild(store: &Store) -> Vec<String> {
-    let dir = tempfile::tempdir().unwrap();
+/// At least so many events are read back and projected.
+const EVENTS: u64 = 50_000;
+
+/// Everything about readers, on stores of their own.
+pub(crate) async fn all() {
+    let store = Store::make().await;
+    while events(&store).await < EVENTS {
+        store.run(256, place_order).await;
+    }
+    store.rest().await;
+    let (read, took) = read_all(&store.log).await;
+    println!("\nread from the log and decoded: {:.0} of {read} events/s", read as f64 / took.as_secs_f64());
+    rebuild(&store).await.iter().for_each(|line| println!("{line}"));
+    store.drop().await;
+    visible().await;
+}
+
+/// How many events the log has.
+async fn events(store: &Store) -> u64 {
     let mut events = 0;
     for shard in (0..SHARDS).map(Shard) {
         events += store.log.head(shard).await.unwrap().n;
     }
+    events
+}
+
+/// The read models in PostgreSQL: filled for the first time by a runner that follows the log (Elasticsearch is filled beside), then
+/// all of them rebuilt beside the live ones, compared and swapped. What to print.
+async fn rebuild(store: &Store) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let events = events(store).await;
     let server = projections(store, &dir.path().join("data"));
     let start = Instant::now();
     let question = format!(
@@ -82,7 +105,7 @@ pub(crate) async fn rebuild(store: &Store) -> Vec<String> {
 }
 
 /// The projections in a process of their own, and a reader in this one.
-pub(crate) async fn visible() {
+async fn visible() {
     let store = Store::make().await;
     let dir = tempfile::tempdir().unwrap();
     let server = projections(&store, &dir.path().join("data"));

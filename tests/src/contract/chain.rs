@@ -51,7 +51,7 @@ impl Chain {
         let mut versions = self.versions.clone();
         let (mut events, mut records) = (Vec::new(), Vec::new());
         for (stream, count) in commands {
-            let id = CommandId::fresh();
+            let id = CommandId::fresh().repeatable();
             let first_event = events.len() as u64;
             for _ in 0..*count {
                 let version = versions.entry((*stream).clone()).or_default();

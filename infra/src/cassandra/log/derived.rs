@@ -37,6 +37,22 @@ pub(super) fn stream_bucket(version: u64) -> i64 {
     (version.saturating_sub(1) / STREAM_BUCKET) as i64
 }
 
+/// Streams whose rows are looked at by one request; ScyllaDB takes at most 100 by default.
+const CHECKED_AT_ONCE: usize = 64;
+
+/// A version of a stream, and where the log has its event: the slot, and the event's index in the frame.
+type Place = (u64, Slot, u64);
+
+/// Streams whose rows can be looked at by one request: those of versions `first` to `last` in a bucket.
+#[derive(PartialEq, Eq, Hash)]
+struct Alike<'a> {
+    tenant: &'a str,
+    kind: &'a str,
+    bucket: i64,
+    first: u64,
+    last: u64,
+}
+
 /// What a row of events keeps beside its columns.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Metadata<'a> {
@@ -123,7 +139,7 @@ impl Inner {
     /// Refuses frames whose events would take the place of others: an owner's fault, which derived rows must not hide. Answers the
     /// last version of each stream.
     async fn check_versions(&self, frames: &[&DecidedFrame]) -> Result<Vec<(StreamId, u64)>, LogError> {
-        let mut streams: HashMap<&StreamId, Vec<(u64, Slot, u64)>> = HashMap::new();
+        let mut streams: HashMap<&StreamId, Vec<Place>> = HashMap::new();
         for frame in frames {
             for (index, event) in (0..).zip(&frame.events) {
                 let rows = streams.entry(&event.stream).or_default();
@@ -144,28 +160,44 @@ impl Inner {
                 |stream: &StreamId, first: u64| versions.get(stream).is_some_and(|last| last + 1 == first);
             streams.iter().filter(|(stream, rows)| !follows(stream, rows[0].0)).collect()
         };
-        futures::stream::iter(unknown.into_iter().map(Ok))
-            .try_for_each_concurrent(AT_ONCE, |(stream, rows)| self.check_places(stream, rows))
-            .await?;
+        let mut alike: HashMap<Alike<'_>, Vec<(&str, &[Place])>> = HashMap::new();
+        for (stream, rows) in unknown {
+            let (first, last) = (rows[0].0, rows[rows.len() - 1].0);
+            for bucket in stream_bucket(first)..=stream_bucket(last) {
+                let key = Alike { tenant: stream.tenant(), kind: stream.kind(), bucket, first, last };
+                alike.entry(key).or_default().push((stream.id(), rows));
+            }
+        }
+        let mut looks = Vec::new();
+        for (key, streams) in &alike {
+            looks.extend(streams.chunks(CHECKED_AT_ONCE).map(|streams| self.check_places(key, streams)));
+        }
+        futures::stream::iter(looks).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         Ok(streams.into_iter().map(|(stream, rows)| (stream.clone(), rows[rows.len() - 1].0)).collect())
     }
 
     /// Compares rows that are there with those to be written.
-    async fn check_places(&self, stream: &StreamId, rows: &[(u64, Slot, u64)]) -> Result<(), LogError> {
-        let (first, last) = (rows[0].0, rows[rows.len() - 1].0);
-        for bucket in stream_bucket(first)..=stream_bucket(last) {
-            let values = (stream.tenant(), stream.kind(), stream.id(), bucket, first as i64, last as i64);
-            let found = self.session.execute_unpaged(&self.statements.select_event_places, values).await;
-            let found = found.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(stream, e))?;
-            for row in found.rows::<(i64, i64, i32)>().map_err(|e| corrupt(stream, e))? {
-                let (version, frame, event) = row.map_err(|e| corrupt(stream, e))?;
-                let Some((_, slot, index)) = rows.get((version as u64 - first) as usize) else { continue };
-                if (frame as u64, event as u64) != (slot.frame, *index) {
-                    let reason = format!(
-                        "its row says event {event} of frame {frame}, the log says event {index} of {slot}"
-                    );
-                    return Err(corrupt(format!("version {version} of {stream}"), reason));
-                }
+    async fn check_places(&self, key: &Alike<'_>, streams: &[(&str, &[Place])]) -> Result<(), LogError> {
+        let Alike { tenant, kind, bucket, first, last } = *key;
+        let ids: Vec<&str> = streams.iter().map(|(id, _)| *id).collect();
+        let values = (tenant, kind, ids, bucket, first as i64, last as i64);
+        let what = || format!("events of streams {tenant}/{kind}");
+        let found = self.session.execute_unpaged(&self.statements.select_event_places, values).await;
+        let found = found.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(what(), e))?;
+        for row in found.rows::<(String, i64, i64, i32)>().map_err(|e| corrupt(what(), e))? {
+            let (id, version, frame, event) = row.map_err(|e| corrupt(what(), e))?;
+            let rows = streams.iter().find(|(of, _)| *of == id);
+            let Some((_, slot, index)) =
+                rows.and_then(|(_, rows)| rows.get((version as u64 - first) as usize))
+            else {
+                continue;
+            };
+            if (frame as u64, event as u64) != (slot.frame, *index) {
+                let reason = format!(
+                    "its row says event {event} of frame {frame}, the log says event {index} of {slot}"
+                );
+                let stream = StreamId::new(tenant, kind, id);
+                return Err(corrupt(format!("version {version} of {stream}"), reason));
             }
         }
         Ok(())
@@ -207,7 +239,7 @@ impl Inner {
                     ),
                 ));
             }
-            for (index, command) in (0_i32..).zip(&frame.commands) {
+            for (index, command) in frame.repeatable() {
                 let position = answered_position(&frame.header, command.first_event, command.events);
                 results.push((
                     120 + command.answer.len(),
@@ -215,7 +247,7 @@ impl Inner {
                         i32::from(shard.0),
                         command.id.0,
                         frame.header.slot.frame as i64,
-                        index,
+                        index as i32,
                         position as i64,
                         command.body_hash.as_slice(),
                         command.first_event as i64,

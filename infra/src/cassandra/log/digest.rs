@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use domain::command::CommandId;
 use domain::merkle::Hash;
 use domain::ports::log::LogError;
 use domain::position::Shard;
@@ -23,7 +24,7 @@ impl Inner {
             digest.pointer(frame, event, version, &streams[stream]);
         }
         for (frame, record, id) in self.scan_commands(shard).await? {
-            digest.command(frame, record, id.as_bytes());
+            digest.command(frame, record, CommandId(id));
         }
         Ok(digest.finish())
     }

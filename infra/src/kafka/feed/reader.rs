@@ -101,7 +101,7 @@ impl KafkaReader {
             return;
         }
         // Repeats, and what is ahead of a gap, need not be read in full.
-        match position(&message) {
+        match position(&message, &self.source) {
             Some(stated) if stated.n != place.last + 1 => {
                 place.arrived(stated.n);
                 return;

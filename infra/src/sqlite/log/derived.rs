@@ -135,7 +135,7 @@ fn write_frame(tx: &Transaction<'_>, frame: &DecidedFrame, key: &mut Vec<u8>) ->
         }
     }
     let mut insert = tx.prepare_cached(include_str!("insert_command_result.sql"))?;
-    for (index, command) in (0_u64..).zip(&frame.commands) {
+    for (index, command) in frame.repeatable() {
         insert.execute((shard.0, command.id.0.as_bytes(), number, index))?;
     }
     Ok(())

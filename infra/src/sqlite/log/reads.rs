@@ -13,6 +13,7 @@ use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::{DERIVED_FILE, LOG_FILE, MAX_FRAME, frame_of_key, key, log_error};
 use crate::derived_digest::{DerivedDigest, stream_key};
@@ -316,7 +317,8 @@ fn digest(derived: &Connection, shard: Shard) -> rusqlite::Result<Hash> {
     let mut statement = tx.prepare_cached(include_str!("digest_command_results.sql"))?;
     let mut rows = statement.query([shard.0])?;
     while let Some(row) = rows.next()? {
-        digest.command(row.get(0)?, row.get(1)?, row.get_ref(2)?.as_blob()?);
+        let id: [u8; 16] = row.get(2)?;
+        digest.command(row.get(0)?, row.get(1)?, CommandId(Uuid::from_bytes(id)));
     }
     Ok(digest.finish())
 }

@@ -44,10 +44,10 @@ pub async fn any_instance_takes_any_command<B: FreshLeases>() {
         assert_eq!(lengths, [&expected[..], &[None]].concat());
         assert!(views.iter().zip(&streams).all(|(view, stream)| view.meta.stream == *stream));
     }
-    let supplied = write_to(note(1), 1).supplied([1; 32]);
-    let (id, shard) = (supplied.id, note(1).shard(SHARDS));
+    let request = write_to(note(1), 1).repeatable([1; 32]);
+    let (id, shard) = (request.id, note(1).shard(SHARDS));
     assert_eq!(ownerless.answered(shard, id, &[1; 32]).await, Ok(None));
-    let first = ownerless.submit(supplied.clone()).await.unwrap();
+    let first = ownerless.submit(request.clone()).await.unwrap();
     for gateway in gateways {
         let stored = gateway.answered(shard, id, &[1; 32]).await.unwrap().unwrap();
         assert_eq!((stored.position, stored.repeated), (first.position, true));
@@ -113,7 +113,7 @@ pub async fn an_outcome_that_stays_unknown_is_told_with_its_id<B: FreshLeases>()
     let receiver = cluster.gateway(None, LossyPeers::losing(usize::MAX), impatient());
     let request = write_to(note(1), 1);
     assert_eq!(receiver.submit(request.clone()).await, Err(CommandError::OutcomeUnknown(request.id)));
-    let repeat = cluster.gateway(None, peers(), asking()).submit(request.supplied([0; 32])).await;
+    let repeat = cluster.gateway(None, peers(), asking()).submit(request.repeatable([0; 32])).await;
     assert!(repeat.unwrap().repeated);
     assert_eq!(cluster.world.count("note.written").await, 1);
 }

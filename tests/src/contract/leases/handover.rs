@@ -42,7 +42,7 @@ async fn write_all(
     while go_on.load(Ordering::SeqCst) {
         let mut request = write_to(note_of((worker * 7 + n) % NOTES), n);
         if n.is_multiple_of(2) {
-            request = request.supplied([1; 32]);
+            request = request.repeatable([1; 32]);
         }
         let gateway = &gateways[(worker + n) % gateways.len()];
         let outcome = gateway.submit(request.clone()).await;

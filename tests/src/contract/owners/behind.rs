@@ -32,7 +32,7 @@ pub async fn a_failed_load_leaves_nothing_behind<B: FreshLog>() {
     let owners = owners(faulty.clone()).await;
     let gate = Arc::new(Semaphore::new(0));
     faulty.inject_in(Call::ReadStream, [CallFault::FailsLate(Arc::clone(&gate))]);
-    let first = command(reserve(1, 1)).supplied([1; 32]);
+    let first = command(reserve(1, 1)).repeatable([1; 32]);
     let second = command(reserve(2, 1));
     let (one, two, ()) = tokio::join!(owners.submit(first.clone()), owners.submit(second), async {
         faulty.fault_met().await;
@@ -53,7 +53,7 @@ pub async fn a_failed_lookup_leaves_nothing_behind<B: FreshLog>() {
     let owners = owners(faulty.clone()).await;
     owners.submit(command(set_stock(5))).await.unwrap();
     faulty.inject_in(Call::CommandResult, [CallFault::Fails]);
-    let request = command(reserve(1, 1)).supplied([1; 32]);
+    let request = command(reserve(1, 1)).repeatable([1; 32]);
     let failed = owners.submit(request.clone()).await;
     assert!(unavailable(&failed), "{failed:?}");
     assert_eq!(level(&owners).await, (5, 0, 1), "it was not decided without the lookup");
@@ -214,7 +214,7 @@ pub async fn a_panic_in_a_decision_costs_its_frame_only<B: FreshLog>() {
     let world = World::<B>::new().await;
     let owners = note::owners(world.log(), config()).await;
     owners.submit(write(3)).await.unwrap();
-    let panicked = write(PANICS).supplied([1; 32]);
+    let panicked = write(PANICS).repeatable([1; 32]);
     assert_eq!(owners.submit(panicked.clone()).await, Err(CommandError::OutcomeUnknown(panicked.id)));
     let again = async {
         loop {

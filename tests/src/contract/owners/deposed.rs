@@ -142,7 +142,7 @@ pub async fn a_loser_finds_its_command_in_the_winners_frames<B: FreshLog>() {
     old.submit(command(set_stock(1))).await.unwrap();
     let gate = Arc::new(Semaphore::new(0));
     faulty.inject([ProposeFault::PausedBefore(Arc::clone(&gate))]);
-    let request = command(reserve(1, 1)).supplied([1; 32]);
+    let request = command(reserve(1, 1)).repeatable([1; 32]);
     let (old_answer, new_answer) = tokio::join!(old.submit(request.clone()), async {
         faulty.fault_met().await;
         let new = owners(world.log()).await;
@@ -163,7 +163,7 @@ pub async fn a_loser_that_cannot_read_the_winners_frames_does_not_say_no<B: Fres
     old.submit(command(set_stock(1))).await.unwrap();
     let gate = Arc::new(Semaphore::new(0));
     faulty.inject([ProposeFault::PausedBefore(Arc::clone(&gate))]);
-    let request = command(reserve(1, 1)).supplied([1; 32]);
+    let request = command(reserve(1, 1)).repeatable([1; 32]);
     let (old_answer, _) = tokio::join!(old.submit(request.clone()), async {
         faulty.fault_met().await;
         faulty.inject_in(Call::ReadFrames, [CallFault::Fails]);

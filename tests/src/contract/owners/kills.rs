@@ -15,8 +15,8 @@ use crate::faults::FaultyLog;
 const ORDERS: u128 = 6;
 
 fn workload() -> Vec<CommandRequest> {
-    let reservations = (0..ORDERS).map(|n| command(reserve(n, 1)).supplied([1; 32]));
-    std::iter::once(command(set_stock(100)).supplied([2; 32])).chain(reservations).collect()
+    let reservations = (0..ORDERS).map(|n| command(reserve(n, 1)).repeatable([1; 32]));
+    std::iter::once(command(set_stock(100)).repeatable([2; 32])).chain(reservations).collect()
 }
 
 /// Runs the workload until the kill; answers what was acknowledged.

@@ -14,7 +14,7 @@ const BODY: [u8; 32] = [1; 32];
 pub async fn a_repeat_gets_the_stored_answer<B: FreshLog>() {
     let world = World::<B>::new().await;
     let owners = owners(world.log()).await;
-    let request = command(set_stock(5)).supplied(BODY);
+    let request = command(set_stock(5)).repeatable(BODY);
     let first = owners.submit(request.clone()).await.unwrap();
     owners.submit(command(set_stock(6))).await.unwrap();
     let repeat = owners.submit(request.clone()).await.unwrap();
@@ -30,9 +30,9 @@ pub async fn a_repeat_gets_the_stored_answer<B: FreshLog>() {
 pub async fn a_repeat_with_another_body_is_refused<B: FreshLog>() {
     let world = World::<B>::new().await;
     let owners = owners(world.log()).await;
-    let request = command(set_stock(5)).supplied(BODY);
+    let request = command(set_stock(5)).repeatable(BODY);
     owners.submit(request.clone()).await.unwrap();
-    let other = request.clone().supplied([2; 32]);
+    let other = request.clone().repeatable([2; 32]);
     assert_eq!(owners.submit(other).await, Err(CommandError::BodyMismatch));
     assert_eq!(owners.answered(Shard(0), request.id, &[2; 32]).await, Err(CommandError::BodyMismatch));
     assert_eq!(level(&owners).await, (5, 0, 1));
@@ -43,7 +43,7 @@ pub async fn a_repeat_with_another_body_is_refused<B: FreshLog>() {
 pub async fn a_refused_command_is_judged_anew<B: FreshLog>() {
     let world = World::<B>::new().await;
     let owners = owners(world.log()).await;
-    let request = command(reserve(1, 1)).supplied(BODY);
+    let request = command(reserve(1, 1)).repeatable(BODY);
     assert!(out_of_stock(&owners.submit(request.clone()).await));
     assert_eq!(owners.answered(Shard(0), request.id, &BODY).await, Ok(None));
     owners.submit(command(set_stock(1))).await.unwrap();
@@ -56,7 +56,7 @@ pub async fn a_refused_command_is_judged_anew<B: FreshLog>() {
 pub async fn two_at_once_are_decided_once<B: FreshLog>() {
     let world = World::<B>::new().await;
     let owners = owners(world.log()).await;
-    let request = command(set_stock(5)).supplied(BODY);
+    let request = command(set_stock(5)).repeatable(BODY);
     let outcomes = futures::future::join_all((0..32).map(|_| owners.submit(request.clone()))).await;
     let first = outcomes.iter().filter(|outcome| matches!(outcome, Ok(a) if !a.repeated)).count();
     assert_eq!(first, 1);
@@ -71,7 +71,7 @@ pub async fn two_at_once_are_decided_once<B: FreshLog>() {
 pub async fn repeats_survive_a_change_of_owner<B: FreshLog>() {
     let world = World::<B>::new().await;
     let old = owners(world.log()).await;
-    let request = command(set_stock(5)).supplied(BODY);
+    let request = command(set_stock(5)).repeatable(BODY);
     let first = old.submit(request.clone()).await.unwrap();
     old.stop().await;
     let new = owners(world.log()).await;
@@ -91,7 +91,7 @@ pub async fn an_accepted_command_without_events_is_remembered<B: FreshLog>() {
     let world = World::<B>::new().await;
     let owners = owners(world.log()).await;
     owners.submit(command(set_stock(5))).await.unwrap();
-    let request = command(set_stock(5)).supplied(BODY);
+    let request = command(set_stock(5)).repeatable(BODY);
     let unchanged = owners.submit(request.clone()).await.unwrap();
     assert_eq!((unchanged.events, unchanged.position.n), (0, 1));
     owners.submit(command(set_stock(9))).await.unwrap();

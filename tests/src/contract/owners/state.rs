@@ -34,7 +34,7 @@ pub async fn commands_on_a_cold_stream_keep_their_order<B: FreshLog>() {
     let submits = (1..=50).map(|n| {
         let request = command(set_stock(1_000 + n));
         // Every other one needs a lookup as well, which may take longer than the load.
-        owners.submit(if n % 2 == 0 { request.supplied([1; 32]) } else { request })
+        owners.submit(if n % 2 == 0 { request.repeatable([1; 32]) } else { request })
     });
     for outcome in futures::future::join_all(submits).await {
         outcome.unwrap();
@@ -121,7 +121,7 @@ pub async fn loss_of_all_derived_rows_loses_nothing<B: FreshLog>() {
     let streams: Vec<StreamId> = (0..20).map(|n| stock_of(Uuid::from_u128(n))).collect();
     let first = owners(world.log()).await;
     for (n, stream) in (1..).zip(&streams) {
-        first.submit(on(stream.clone(), set_stock(n)).supplied([1; 32])).await.unwrap();
+        first.submit(on(stream.clone(), set_stock(n)).repeatable([1; 32])).await.unwrap();
         first.submit(on(stream.clone(), reserve(1, 1))).await.unwrap();
     }
     first.stop().await;
@@ -208,7 +208,7 @@ pub async fn a_stop_answers_what_was_accepted<B: FreshLog>() {
     let gate = Arc::new(Semaphore::new(0));
     faulty.inject([ProposeFault::PausedBefore(Arc::clone(&gate))]);
     let mut submits: Vec<_> =
-        (1..=100).map(|n| Box::pin(owners.submit(command(set_stock(n)).supplied([1; 32])))).collect();
+        (1..=100).map(|n| Box::pin(owners.submit(command(set_stock(n)).repeatable([1; 32])))).collect();
     for submit in &mut submits {
         // Polled once, it stands in the queue.
         assert!(futures::poll!(submit).is_pending());

@@ -81,7 +81,7 @@ pub async fn late_write_before_the_fence<B: FreshLog>() {
     old.submit(command(set_stock(5))).await.unwrap();
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     faulty.inject([ProposeFault::TimedOutThenLands, ProposeFault::PausedBefore(Arc::clone(&gate))]);
-    let request = command(reserve(1, 5)).supplied([1; 32]);
+    let request = command(reserve(1, 5)).repeatable([1; 32]);
     let (submit, new) = tokio::join!(old.submit(request.clone()), async {
         faulty.fault_met().await;
         faulty.land_late().await;
@@ -125,7 +125,7 @@ pub async fn open_slot_answers_nobody<B: FreshLog>() {
     owners.submit(command(set_stock(1))).await.unwrap();
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     faulty.inject([ProposeFault::PausedAfter(Arc::clone(&gate))]);
-    let first = command(reserve(1, 1)).supplied([1; 32]);
+    let first = command(reserve(1, 1)).repeatable([1; 32]);
     let outcome = owners.submit(first.clone()).await;
     assert_eq!(outcome, Err(CommandError::OutcomeUnknown(first.id)));
     assert_eq!(owners.submit(first.clone()).await, Err(CommandError::InFlight));
