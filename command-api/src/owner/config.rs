@@ -24,6 +24,9 @@ pub struct OwnerConfig {
     pub recent_results: usize,
     /// A snapshot is taken about every so many events of a stream.
     pub snapshot_every: u64,
+    /// Shards that write derived rows at the same time, beside those that are far behind. Few where the rows compete with the frames for
+    /// the same servers; a log that commits the rows of many shards together wants them all.
+    pub derive_at_once: usize,
     /// Bytes of decided frames per shard whose derived rows may be outstanding; at more, no further frame starts.
     pub overlay_bytes: usize,
     /// How long a stopping owner waits for its last frame and derived rows.
@@ -40,6 +43,7 @@ impl Default for OwnerConfig {
             cached_streams: 2_000,
             recent_results: 2_000,
             snapshot_every: 500,
+            derive_at_once: usize::MAX,
             overlay_bytes: 64 << 20,
             stop_within: Duration::from_secs(10),
             on_deposed: OnDeposed::Stop,

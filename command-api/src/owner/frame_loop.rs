@@ -27,6 +27,7 @@ use super::overlay::{KnownResult, LoadMark, Overlay, repeated};
 use super::proposal::{Resolution, resolve, winners_results};
 use super::streams::{Entry, Streams};
 use super::takeover::Takeover;
+use super::turn::Turn;
 use super::waiting::WaitingRoom;
 
 /// Why a loop ended.
@@ -76,6 +77,9 @@ pub(super) struct FrameLoop {
     deriving: Option<BoxFuture<'static, u64>>,
     /// When outstanding derived rows are written even though they are few.
     derive_by: Option<Pin<Box<Sleep>>>,
+    /// They have waited long enough.
+    derive_due: bool,
+    turn: Turn,
     /// Snapshots to be written, each with the frame after which it was taken.
     snapshots: Vec<(u64, StreamId, StoredSnapshot)>,
     /// States left memory since jobs became ready.
@@ -94,6 +98,7 @@ const INBOX: usize = 256;
 impl FrameLoop {
     pub(super) fn new(shared: Arc<Shared>, shard: Shard, start: Takeover, head: watch::Sender<u64>) -> Self {
         head.send_replace(start.tail.head());
+        let turn = Turn::new(Arc::clone(&shared.deriving));
         Self {
             // Never fewer than the streams that one job may need.
             streams: Streams::new(shared.config.cached_streams.max(1_024)),
@@ -111,6 +116,8 @@ impl FrameLoop {
             fetching: FuturesUnordered::new(),
             deriving: None,
             derive_by: None,
+            derive_due: false,
+            turn,
             snapshots: Vec::new(),
             left: false,
             head,
@@ -142,10 +149,12 @@ impl FrameLoop {
                 Some(fetched) = self.fetching.next() => self.fetched(fetched),
                 frame = async { match &mut self.deriving { Some(d) => d.await, None => std::future::pending().await } } => {
                     self.deriving = None;
+                    self.turn.give_back();
                     self.overlay.acknowledge(frame);
                 }
+                () = self.turn.come() => {}
                 () = async { match &mut self.derive_by { Some(due) => due.await, None => std::future::pending().await } } => {
-                    self.start_deriving();
+                    (self.derive_by, self.derive_due) = (None, true);
                 }
                 // Before the queue, which may never be empty.
                 () = stop.cancelled(), if !queue.is_closed() => queue.close(),
@@ -428,8 +437,11 @@ impl FrameLoop {
             return;
         }
         let bytes = self.overlay.outstanding_bytes();
-        if bytes >= DERIVE_AT {
-            self.start_deriving();
+        if bytes >= DERIVE_AT || (self.derive_due && bytes > 0) {
+            // One that is far behind doesn't wait for the others.
+            if bytes >= DERIVE_BYTES || self.turn.take() {
+                self.start_deriving();
+            }
         } else if bytes > 0 && self.derive_by.is_none() {
             self.derive_by = Some(Box::pin(tokio::time::sleep(DERIVE_WITHIN)));
         }
@@ -437,7 +449,7 @@ impl FrameLoop {
 
     /// Starts writing derived rows behind, one batch at a time.
     fn start_deriving(&mut self) {
-        self.derive_by = None;
+        (self.derive_by, self.derive_due) = (None, false);
         let frames = self.overlay.outstanding(DERIVE_BYTES);
         let Some(last) = frames.last().map(|frame| frame.header.slot.frame) else { return };
         // A snapshot of a later frame would claim what the batch doesn't write (P6).

@@ -31,6 +31,7 @@ mod places;
 mod proposal;
 mod streams;
 mod takeover;
+mod turn;
 mod waiting;
 
 pub use config::{OnDeposed, OwnerConfig};
@@ -43,6 +44,7 @@ use domain::aggregate::Registry;
 use domain::ports::clock::Clock;
 use domain::ports::feed::FanOut;
 use domain::ports::log::{EventLog, StoreInfo};
+use tokio::sync::Semaphore;
 
 /// What every owner of a process shares.
 struct Shared {
@@ -52,4 +54,6 @@ struct Shared {
     clock: Arc<dyn Clock>,
     config: OwnerConfig,
     store: StoreInfo,
+    /// See [`OwnerConfig::derive_at_once`].
+    deriving: Arc<Semaphore>,
 }

@@ -13,7 +13,7 @@ use domain::ports::gateway::{CommandGateway, StreamView};
 use domain::ports::log::EventLog;
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -69,7 +69,8 @@ impl Owners {
     ) -> Self {
         let store = log.store();
         let places = Places::new(store.shards);
-        let shared = Arc::new(Shared { log, registry, fan_out, clock, config, store });
+        let deriving = Arc::new(Semaphore::new(config.derive_at_once.clamp(1, Semaphore::MAX_PERMITS)));
+        let shared = Arc::new(Shared { log, registry, fan_out, clock, config, store, deriving });
         let tasks = TaskTracker::new();
         tasks.close();
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());

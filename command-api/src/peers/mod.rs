@@ -46,8 +46,8 @@ pub enum PeerError {
 /// The way to other instances' owners. One call is one attempt; the caller bounds its time by dropping it.
 #[async_trait]
 pub trait Peers: Send + Sync + 'static {
-    /// Has the owner at `address` (`host:port`) decide a command. The command's id is taken as supplied there, so that a repeat
-    /// is found.
+    /// Has the owner at `address` (`host:port`) decide a command. The command's id is a repeatable one, so that a repeat is
+    /// found.
     ///
     /// # Errors
     /// [`PeerError`], here and below.

@@ -57,8 +57,8 @@ impl CommandRole {
             let owners = Arc::new(owners.context("the shards can't be taken over")?);
             return Ok(Self { gateway: owners.clone(), owners, member: None });
         };
-        let owners =
-            Arc::new(Owners::standby(log, Arc::clone(&registry), fan_out, clock, OwnerConfig::default()));
+        let owning = OwnerConfig { derive_at_once: 1, ..OwnerConfig::default() };
+        let owners = Arc::new(Owners::standby(log, Arc::clone(&registry), fan_out, clock, owning));
         let gateway = way_to_owners(&cluster, Some(Arc::clone(&owners)), owners.shards(), registry)?;
         let member = Member {
             cluster,

@@ -49,7 +49,7 @@ impl Store {
             Arc::new(sagas::registry()),
             Arc::clone(&publisher) as Arc<dyn FanOut>,
             Arc::new(SystemClock),
-            OwnerConfig::default(),
+            OwnerConfig { derive_at_once: 1, ..OwnerConfig::default() },
         );
         let owners = Arc::new(owners.await.unwrap());
         Self { names, log, owners, publisher, stop }

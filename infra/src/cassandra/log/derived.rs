@@ -29,8 +29,10 @@ pub(super) const STREAM_BUCKET: u64 = 4096;
 const BATCH_BYTES: usize = 24 << 10;
 /// And no more rows than this.
 const BATCH_ROWS: usize = 64;
-/// Requests under way for one call.
+/// Requests under way for one call, at most.
 const AT_ONCE: usize = 32;
+/// One more request is under way for every so many: rows that are few leave the servers to the frames.
+const REQUESTS_EACH: usize = 16;
 
 /// The bucket that holds a version.
 pub(super) fn stream_bucket(version: u64) -> i64 {
@@ -299,7 +301,8 @@ impl Inner {
             rows.clear();
             outcome.map(drop).map_err(unavailable)
         });
-        futures::stream::iter(requests).buffer_unordered(AT_ONCE).try_collect().await
+        let at_once = (requests.len() / REQUESTS_EACH).clamp(1, AT_ONCE);
+        futures::stream::iter(requests).buffer_unordered(at_once).try_collect().await
     }
 
     /// Moves `derived_through` and `tail_hint`, which are one row, together.

@@ -112,7 +112,10 @@ pub async fn an_outcome_that_stays_unknown_is_told_with_its_id<B: FreshLeases>()
     let _members = cluster.members(1).await;
     let receiver = cluster.gateway(None, LossyPeers::losing(usize::MAX), impatient());
     let request = write_to(note(1), 1);
-    assert_eq!(receiver.submit(request.clone()).await, Err(CommandError::OutcomeUnknown(request.id)));
+    assert_eq!(
+        receiver.submit(request.clone()).await,
+        Err(CommandError::OutcomeUnknown(request.id.repeatable()))
+    );
     let repeat = cluster.gateway(None, peers(), asking()).submit(request.repeatable([0; 32])).await;
     assert!(repeat.unwrap().repeated);
     assert_eq!(cluster.world.count("note.written").await, 1);

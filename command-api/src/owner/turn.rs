@@ -1,0 +1,71 @@
+//! Turns: the shards of a process write derived rows so many at a time, in the order in which they asked.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+/// One shard's turn.
+pub(super) struct Turn {
+    turns: Arc<Semaphore>,
+    asked: Option<BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    pub(super) fn new(turns: Arc<Semaphore>) -> Self {
+        Self { turns, asked: None, held: None }
+    }
+
+    /// Whether it is this shard's turn; asks for one otherwise.
+    pub(super) fn take(&mut self) -> bool {
+        if self.held.is_none() && self.asked.is_none() {
+            match Arc::clone(&self.turns).try_acquire_owned() {
+                Ok(permit) => self.held = Some(permit),
+                Err(_) => self.asked = Some(Box::pin(Arc::clone(&self.turns).acquire_owned())),
+            }
+        }
+        self.held.is_some()
+    }
+
+    /// Waits until the turn has come that was asked for; for ever when none was. May be dropped at any time.
+    pub(super) async fn come(&mut self) {
+        match &mut self.asked {
+            // Nobody closes the semaphore.
+            Some(asked) => self.held = asked.await.ok(),
+            None => return std::future::pending().await,
+        }
+        self.asked = None;
+    }
+
+    /// Lets another shard have it.
+    pub(super) fn give_back(&mut self) {
+        self.asked = None;
+        self.held = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn turns_come_in_order_and_none_is_lost() {
+        let turns = Arc::new(Semaphore::new(1));
+        let [mut first, mut second, mut third] = [(); 3].map(|()| Turn::new(Arc::clone(&turns)));
+        assert!(first.take() && first.take());
+        assert!(!second.take() && !third.take());
+        // A wait that is dropped keeps its place.
+        assert!(futures::FutureExt::now_or_never(second.come()).is_none());
+        assert!(futures::FutureExt::now_or_never(third.come()).is_none());
+        first.give_back();
+        assert!(!first.take(), "others have asked before");
+        second.come().await;
+        assert!(second.take());
+        // One that gives up its place doesn't hold up the next.
+        third.give_back();
+        second.give_back();
+        first.come().await;
+        assert!(first.take());
+    }
+}
