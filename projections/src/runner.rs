@@ -27,6 +27,8 @@ use crate::watermark::Watermark;
 pub struct RunnerConfig {
     /// Bounds of a transaction, and of failures.
     pub limits: Limits,
+    /// The rest after a batch that isn't full, unless a query waits: where a batch costs much however small it is, fewer do more.
+    pub apply_every: Duration,
     /// The longest time that something applied stays invisible when no query waits for it.
     pub publish_every: Duration,
     /// The longest time that a checkpoint with nothing to show stays unstored.
@@ -39,6 +41,7 @@ impl Default for RunnerConfig {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            apply_every: Duration::ZERO,
             publish_every: Duration::from_millis(250),
             checkpoint_every: Duration::from_secs(5),
             max_backoff: Duration::from_secs(1),
@@ -155,6 +158,7 @@ impl Runner {
             wanted,
             shared: Arc::clone(&shared),
             due: None,
+            rest_until: None,
             pending_since: None,
         };
         work.report(None, None);
@@ -247,6 +251,8 @@ struct Work {
     shared: Arc<Shared>,
     /// When the store must publish, and whether queries would see more then.
     due: Option<Due>,
+    /// When the next batch is taken, unless a query waits.
+    rest_until: Option<Instant>,
     backoff: Backoff,
     /// The time of the oldest event received and not yet applied.
     pending_since: Option<Timestamp>,
@@ -265,6 +271,8 @@ enum Wake {
     Request(Request),
     Events(Vec<Arc<RecordedEvent>>),
     FeedFailed(LogError),
+    /// The rest is over, or a query waits.
+    Rested,
     /// Something of what the store held is gone.
     StoreLost,
 }
@@ -297,6 +305,7 @@ impl Work {
                         }
                     }
                     Wake::FeedFailed(error) => break self.failed(&error.into()).await,
+                    Wake::Rested => {}
                     Wake::StoreLost => {
                         let lost = StoreError::Unavailable("what was stored is gone".to_owned());
                         break self.failed(&lost.into()).await;
@@ -352,13 +361,17 @@ impl Work {
         None
     }
 
-    async fn next(&self, reader: &mut dyn FeedReader, inbox: &mut mpsc::Receiver<Request>) -> Wake {
+    async fn next(&mut self, reader: &mut dyn FeedReader, inbox: &mut mpsc::Receiver<Request>) -> Wake {
+        if self.is_awaited() || self.rest_until.is_some_and(|until| until <= Instant::now()) {
+            self.rest_until = None;
+        }
         tokio::select! {
             biased;
             () = self.parts.shutdown.cancelled() => Wake::Stop,
             () = self.publish_due() => Wake::Publish,
             Some(request) = inbox.recv() => Wake::Request(request),
-            events = reader.next() => match events {
+            () = self.rest(), if self.rest_until.is_some() => Wake::Rested,
+            events = reader.next(), if self.rest_until.is_none() => match events {
                 Ok(events) => Wake::Events(events),
                 Err(error) => Wake::FeedFailed(error),
             },
@@ -369,7 +382,7 @@ impl Work {
     async fn publish_due(&self) {
         let Some(due) = self.due else { return std::future::pending().await };
         if due.visibility == Visibility::Pending {
-            if self.watermarks.iter().any(Watermark::is_awaited) {
+            if self.is_awaited() {
                 return;
             }
             tokio::select! {
@@ -381,11 +394,26 @@ impl Work {
         }
     }
 
+    fn is_awaited(&self) -> bool {
+        self.watermarks.iter().any(Watermark::is_awaited)
+    }
+
+    async fn rest(&self) {
+        let Some(until) = self.rest_until else { return };
+        tokio::select! {
+            () = self.wanted.notified() => {}
+            () = sleep_until(until) => {}
+        }
+    }
+
     async fn take(&mut self, events: &[Arc<RecordedEvent>]) -> Result<(), ApplyError> {
         self.pending_since = events.iter().map(|e| e.time).min();
         self.report_pending();
         let visibility = self.applier.apply(events, self.parts.log.as_ref()).await?;
         self.pending_since = None;
+        let every = self.parts.config.apply_every;
+        let small = events.len() < self.parts.config.limits.batch_events;
+        self.rest_until = (small && !every.is_zero()).then(|| Instant::now() + every);
         self.applied(visibility);
         Ok(())
     }

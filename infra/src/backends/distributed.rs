@@ -1,6 +1,7 @@
 //! The distributed family: Cassandra or ScyllaDB, Kafka, PostgreSQL and Elasticsearch, shared by many processes.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
@@ -36,6 +37,9 @@ use crate::postgres::saga_work::PostgresSagaWork;
 use crate::postgres::secrets::PostgresSecrets;
 use crate::postgres::{Database, PostgresReadStore, PostgresUrl};
 use crate::read_side::row_projections;
+
+/// The rest between small `_bulk` requests: much shorter than what a search shows by itself.
+const BULK_EVERY: Duration = Duration::from_millis(100);
 
 /// The distributed backends as one process uses them.
 pub struct DistributedBackends {
@@ -112,8 +116,13 @@ fn groups(database: &Database, search: &ElasticsearchUrl) -> anyhow::Result<Vec<
     let rows = Arc::new(PostgresReadStore::new(database.clone()));
     let documents = Arc::new(ElasticsearchStore::new(search, rows.clone())?);
     Ok(vec![
-        Group { name: "rows", store: rows, projections: row_projections() },
-        Group { name: "search", store: documents, projections: elasticsearch::projections().to_vec() },
+        Group { name: "rows", store: rows, projections: row_projections(), apply_every: Duration::ZERO },
+        Group {
+            name: "search",
+            store: documents,
+            projections: elasticsearch::projections().to_vec(),
+            apply_every: BULK_EVERY,
+        },
     ])
 }
 

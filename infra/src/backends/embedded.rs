@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use command_api::http::tokens::SigningKeys;
@@ -126,8 +127,18 @@ impl Backends for EmbeddedBackends {
         let read = self.read().await?;
         let search: Arc<dyn Projection> = Arc::new(Search);
         Ok(vec![
-            Group { name: "rows", store: read.rows.clone(), projections: row_projections() },
-            Group { name: "search", store: read.search.clone(), projections: vec![search] },
+            Group {
+                name: "rows",
+                store: read.rows.clone(),
+                projections: row_projections(),
+                apply_every: Duration::ZERO,
+            },
+            Group {
+                name: "search",
+                store: read.search.clone(),
+                projections: vec![search],
+                apply_every: Duration::ZERO,
+            },
         ])
     }
 

@@ -10,6 +10,7 @@ mod log_heads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use command_api::http::tokens::SigningKeys;
@@ -43,6 +44,8 @@ pub struct Group {
     pub store: Arc<dyn RowStore>,
     /// What is kept there.
     pub projections: Vec<Arc<dyn Projection>>,
+    /// See [`RunnerConfig::apply_every`](projections::runner::RunnerConfig::apply_every).
+    pub apply_every: Duration,
 }
 
 /// What processes that share a log share besides.

@@ -42,7 +42,7 @@ impl ProjectionRole {
                 feed: Arc::clone(&feed),
                 log: backends.log(),
                 clock: Arc::clone(&clock),
-                config: RunnerConfig::default(),
+                config: RunnerConfig { apply_every: group.apply_every, ..RunnerConfig::default() },
                 shutdown: stop.clone(),
             });
             let name = group.name;

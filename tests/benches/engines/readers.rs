@@ -43,7 +43,7 @@ async fn database(store: &Store) -> Database {
 /// At least so many events are read back and projected.
 const EVENTS: u64 = 50_000;
 
-/// Everything about readers, on stores of their own.
+/// Reading the log and building read models from it, on a store of its own.
 pub(crate) async fn all() {
     let store = Store::make().await;
     while events(&store).await < EVENTS {
@@ -54,7 +54,6 @@ pub(crate) async fn all() {
     println!("\nread from the log and decoded: {:.0} of {read} events/s", read as f64 / took.as_secs_f64());
     rebuild(&store).await.iter().for_each(|line| println!("{line}"));
     store.drop().await;
-    visible().await;
 }
 
 /// How many events the log has.
@@ -105,7 +104,7 @@ async fn rebuild(store: &Store) -> Vec<String> {
 }
 
 /// The projections in a process of their own, and a reader in this one.
-async fn visible() {
+pub(crate) async fn visible() {
     let store = Store::make().await;
     let dir = tempfile::tempdir().unwrap();
     let server = projections(&store, &dir.path().join("data"));
@@ -163,7 +162,7 @@ async fn watch(schema: String, mut acks: mpsc::UnboundedReceiver<(Position, Inst
                 }
             }
         }
-        tokio::time::sleep(Duration::from_micros(500)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     waits
 }
