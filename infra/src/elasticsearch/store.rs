@@ -74,17 +74,33 @@ impl ElasticsearchStore {
 
     /// Refreshes the indices that have something to show, or all.
     async fn refresh(&self, all: bool) -> Result<(), StoreError> {
-        let due = self.take_pending(all);
-        let refreshed = due.iter().map(|open| async move {
+        let due = Due { store: self, open: self.take_pending(all) };
+        let refreshed = due.open.iter().map(|open| async move {
             let path = format!("/{}/_refresh", open.alias());
             self.client.ask(Method::Post, &path).await.and_then(Answer::ok)?;
             if self.is_full(open).await? { self.show_filled(open).await } else { Ok(()) }
         });
-        let refreshed = try_join_all(refreshed).await;
-        if refreshed.is_err() {
-            due.iter().for_each(|open| self.set_pending(open.kind));
-        }
-        refreshed.map(|_| ())
+        try_join_all(refreshed).await?;
+        due.done();
+        Ok(())
+    }
+}
+
+/// Indices that are being refreshed. Unless that is done they have something to show again, also when nobody waits for it any more.
+struct Due<'a> {
+    store: &'a ElasticsearchStore,
+    open: Vec<Open>,
+}
+
+impl Due<'_> {
+    fn done(mut self) {
+        self.open.clear();
+    }
+}
+
+impl Drop for Due<'_> {
+    fn drop(&mut self) {
+        self.open.iter().for_each(|open| self.store.set_pending(open.kind));
     }
 }
 

@@ -1,11 +1,13 @@
 //! The task that publishes one shard.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::frame::DecidedFrame;
 use domain::ports::log::LogError;
 use domain::position::Position;
+use futures::FutureExt as _;
 
 use super::inbox::Work;
 use super::producer::{Ended, Generation};
@@ -37,6 +39,8 @@ struct Course {
 enum Broken {
     #[error("the producer has ended")]
     Producer,
+    #[error("publishing panicked")]
+    Panicked,
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -59,7 +63,10 @@ impl Lane {
         let mut pause = FIRST_PAUSE;
         while self.wait_for_the_first_frame().await {
             let done = tokio::select! {
-                done = self.publish(&mut pause) => done,
+                // Nobody else would publish the shard for as long as this process owns it.
+                done = AssertUnwindSafe(self.publish(&mut pause)).catch_unwind() => {
+                    done.unwrap_or(Err(Broken::Panicked))
+                }
                 () = self.shared.end.cancelled() => return,
             };
             match done {
