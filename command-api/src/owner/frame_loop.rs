@@ -149,7 +149,6 @@ impl FrameLoop {
                 Some(fetched) = self.fetching.next() => self.fetched(fetched),
                 frame = async { match &mut self.deriving { Some(d) => d.await, None => std::future::pending().await } } => {
                     self.deriving = None;
-                    self.turn.give_back();
                     self.overlay.acknowledge(frame);
                 }
                 () = self.turn.come() => {}
@@ -458,10 +457,12 @@ impl FrameLoop {
         let due: Vec<(u64, StreamId, StoredSnapshot)> = due;
         let snapshots = due.into_iter().map(|(_, stream, snapshot)| (stream, snapshot)).collect();
         let batch = DerivedBatch { frames, snapshots };
-        let (shared, shard) = (Arc::clone(&self.shared), self.shard);
+        let (shared, shard, mut turn) = (Arc::clone(&self.shared), self.shard, self.turn.hand_over());
         self.deriving = Some(Box::pin(async move {
             let mut pause = Duration::from_millis(10);
             while let Err(error) = shared.log.write_derived(shard, &batch).await {
+                // The others don't wait for one that fails.
+                drop(turn.take());
                 tracing::warn!(%shard, %error, "derived rows could not be written, trying again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(5));

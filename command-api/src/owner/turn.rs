@@ -38,10 +38,10 @@ impl Turn {
         self.asked = None;
     }
 
-    /// Lets another shard have it.
-    pub(super) fn give_back(&mut self) {
+    /// The turn itself, if it has come; dropped, it is the next shard's. Gives up what was asked for.
+    pub(super) fn hand_over(&mut self) -> Option<OwnedSemaphorePermit> {
         self.asked = None;
-        self.held = None;
+        self.held.take()
     }
 }
 
@@ -58,13 +58,13 @@ mod tests {
         // A wait that is dropped keeps its place.
         assert!(futures::FutureExt::now_or_never(second.come()).is_none());
         assert!(futures::FutureExt::now_or_never(third.come()).is_none());
-        first.give_back();
+        drop(first.hand_over());
         assert!(!first.take(), "others have asked before");
         second.come().await;
         assert!(second.take());
         // One that gives up its place doesn't hold up the next.
-        third.give_back();
-        second.give_back();
+        assert!(third.hand_over().is_none());
+        assert!(second.hand_over().is_some());
         first.come().await;
         assert!(first.take());
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::elasticsearch::http::Method;
 use async_trait::async_trait;
@@ -37,6 +37,7 @@ struct Known {
     /// What to read it by.
     index: String,
     visible: Seen,
+    looked: Option<Instant>,
 }
 
 impl ElasticsearchCheckpoints {
@@ -60,12 +61,12 @@ impl ElasticsearchCheckpoints {
         let (mut all, mut failed) = (Vec::new(), None);
         for kind in Kind::all() {
             // Only searches of products wait; the others are looked at now and then.
-            let look = !now || kind == Kind::products();
-            let seen = match self.read_one(kind, look).await {
+            let rarely = now && kind != Kind::products();
+            let seen = match self.read_one(kind, rarely).await {
                 // Replaced, or gone: another look tells.
                 Err(Failure::Lost(_)) => {
                     self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(kind.projection);
-                    self.read_one(kind, look).await
+                    self.read_one(kind, rarely).await
                 }
                 read => read,
             };
@@ -85,12 +86,13 @@ impl ElasticsearchCheckpoints {
     }
 
     /// What is visible for certain in every copy of the index: a refresh tells of all, a search only of the copy that it asks.
-    async fn read_one(&self, kind: &'static Kind, look: bool) -> Result<Seen, Failure> {
+    async fn read_one(&self, kind: &'static Kind, rarely: bool) -> Result<Seen, Failure> {
         let mut known = self.known(kind).await?;
-        if !look {
+        if rarely && known.looked.is_some_and(|at| at.elapsed() < IDLE) {
             return Ok(known.visible);
         }
         let applied = checkpoints::applied(&self.client, &known.index, self.shards).await?;
+        known.looked = Some(Instant::now());
         // Read before the refresh begins: all of it is visible afterwards.
         if applied != known.visible {
             let path = format!("/{}/_refresh", known.index);
@@ -116,7 +118,7 @@ impl ElasticsearchCheckpoints {
         // A generation loses the alias that it is written through when it is replaced, which is how that is noticed here. Its name
         // stays: by that, the checkpoints of the replaced one would be read for ever.
         let index = live.write_alias();
-        Ok(Known { index, visible: Seen::none(self.shards) })
+        Ok(Known { index, visible: Seen::none(self.shards), looked: None })
     }
 }
 
