@@ -4,6 +4,7 @@
 //! 1, 2, 3, … in order, and that times never decrease. For the versions it keeps about 50 bytes for each stream of one shard at a time.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use domain::Timestamp;
 use domain::event::RecordedEvent;
@@ -23,6 +24,9 @@ const PAGE_FRAMES: usize = 1024;
 const PAGE_BYTES: usize = 4 << 20;
 /// While derived rows are being written, a digest may catch them between two frames; it is then taken again, so many times.
 const DIGEST_ATTEMPTS: usize = 5;
+/// Rows that nothing leads to may be those of frames that are being derived: how long it takes until that shows, and how often it is looked.
+const SETTLED: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How far a shard holds together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,7 +70,13 @@ pub async fn verify_store(
     let mut shards = Vec::new();
     let mut first: Option<Fault> = None;
     for shard in (0..log.store().shards).map(Shard) {
-        let (tail, fault) = verify_shard(log, shard, &mut progress).await?;
+        let mut attempt = 1;
+        let (tail, fault) = loop {
+            match verify_shard(log, shard, &mut progress).await? {
+                (_, Found::Unsettled) if attempt < DIGEST_ATTEMPTS => attempt += 1,
+                (tail, found) => break (tail, found.fault()),
+            }
+        };
         shards.push(ShardReport { shard, head: Position { shard, n: tail.head() }, hash: tail.previous });
         first = first.or(fault);
     }
@@ -82,11 +92,34 @@ fn as_fault(position: Position, error: LogError) -> Result<Fault, LogError> {
     }
 }
 
+/// What the verification of a shard found.
+enum Found {
+    Nothing,
+    Fault(Fault),
+    /// Rows were written meanwhile, so that nothing can be said of those that nothing leads to. All that must be there is.
+    Unsettled,
+}
+
+impl Found {
+    fn fault(self) -> Option<Fault> {
+        match self {
+            Self::Fault(fault) => Some(fault),
+            Self::Nothing | Self::Unsettled => None,
+        }
+    }
+}
+
+impl From<Option<Fault>> for Found {
+    fn from(fault: Option<Fault>) -> Self {
+        fault.map_or(Self::Nothing, Self::Fault)
+    }
+}
+
 async fn verify_shard(
     log: &dyn EventLog,
     shard: Shard,
     progress: &mut (impl FnMut(Shard, Position) + Send),
-) -> Result<(Tail, Option<Fault>), LogError> {
+) -> Result<(Tail, Found), LogError> {
     let derived = stable_digest(log, shard).await?;
     let mut walk = Walk {
         store: log.store().id,
@@ -104,7 +137,7 @@ async fn verify_shard(
             Ok(page) => page,
             Err(error) => {
                 let fault = as_fault(walk.next(), error)?;
-                return Ok((walk.tail, Some(fault)));
+                return Ok((walk.tail, Found::Fault(fault)));
             }
         };
         let fault;
@@ -112,16 +145,16 @@ async fn verify_shard(
         (walk, fault) = tokio::task::spawn_blocking(move || walk.page(&page))
             .await
             .map_err(|e| LogError::Unavailable(format!("the verification was given up: {e}")))?;
-        if fault.is_some() {
-            return Ok((walk.tail, fault));
+        if let Some(fault) = fault {
+            return Ok((walk.tail, Found::Fault(fault)));
         }
         if let Some(fault) = compare_index(log, shard, from, &std::mem::take(&mut walk.ends)).await? {
-            return Ok((walk.tail, Some(fault)));
+            return Ok((walk.tail, Found::Fault(fault)));
         }
         progress(shard, walk.head());
     }
-    let fault = compare_derived(log, &mut walk, derived).await?;
-    Ok((walk.tail, fault))
+    let found = compare_derived(log, &mut walk, derived).await?;
+    Ok((walk.tail, found))
 }
 
 /// The way through one shard's log.
@@ -241,30 +274,39 @@ async fn stable_digest(log: &dyn EventLog, shard: Shard) -> Result<Derived, LogE
     Ok(Derived { through, digest: Ok(None) })
 }
 
-async fn compare_derived(
-    log: &dyn EventLog,
-    walk: &mut Walk,
-    derived: Derived,
-) -> Result<Option<Fault>, LogError> {
+async fn compare_derived(log: &dyn EventLog, walk: &mut Walk, derived: Derived) -> Result<Found, LogError> {
     let last_frame = walk.tail.slot.frame - 1;
     if derived.through > last_frame {
         let reason =
             format!("derived rows know frame {}, but the log ends at frame {last_frame}", derived.through);
-        return Ok(Some(Fault { position: walk.next(), reason }));
+        return Ok(Found::Fault(Fault { position: walk.next(), reason }));
     }
     let expected = std::mem::take(&mut walk.expected).finish();
     match derived.digest {
-        Err(fault) => Ok(Some(fault)),
-        Ok(Some(digest)) if digest == expected => Ok(None),
-        Ok(Some(_)) => {
-            let more = || Fault {
+        Err(fault) => Ok(Found::Fault(fault)),
+        Ok(Some(digest)) if digest == expected => Ok(Found::Nothing),
+        Ok(Some(_)) => Ok(match first_difference(log, walk).await? {
+            Some(fault) => Found::Fault(fault),
+            None if goes_on(log, walk.tail.slot.shard, derived.through).await? => Found::Unsettled,
+            None => Found::Fault(Fault {
                 position: walk.head(),
                 reason: "there are derived rows that nothing in the log leads to".to_owned(),
-            };
-            Ok(Some(first_difference(log, walk).await?.unwrap_or_else(more)))
-        }
-        Ok(None) => first_difference(log, walk).await,
+            }),
+        }),
+        Ok(None) => first_difference(log, walk).await.map(Found::from),
     }
+}
+
+/// Whether derived rows are being written: they are there before they count.
+async fn goes_on(log: &dyn EventLog, shard: Shard, through: u64) -> Result<bool, LogError> {
+    let began = tokio::time::Instant::now();
+    while log.progress(shard).await?.derived_through == through {
+        if began.elapsed() > SETTLED {
+            return Ok(false);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(true)
 }
 
 /// Looks up every event and command of the log in the derived rows: slow, but it names the place.

@@ -106,7 +106,7 @@ async fn a_follower_that_looks_during_a_swap_goes_on_with_the_new_index() {
     // One index that is missing doesn't hide the others.
     let events = indices.behind("events").await.remove(0);
     indices.ask(Method::DELETE, &format!("/{events}"), None).await;
-    let all = follower.visible_now().await.unwrap();
+    let all = follower.visible().await.unwrap();
     let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["search", "search-orders"]);
 }
