@@ -35,6 +35,14 @@ pub struct OwnerConfig {
     pub on_deposed: OnDeposed,
 }
 
+impl OwnerConfig {
+    /// Over a log on servers that other work shares.
+    #[must_use]
+    pub fn over_servers() -> Self {
+        Self { derive_at_once: 1, ..Self::default() }
+    }
+}
+
 impl Default for OwnerConfig {
     fn default() -> Self {
         Self {

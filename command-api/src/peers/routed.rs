@@ -179,19 +179,19 @@ impl CommandGateway for RoutedGateway {
 
     async fn submit(&self, command: CommandRequest) -> Result<Accepted, CommandError> {
         let shard = shard_of(&command, self.shards)?;
+        let (id, command) = (command.id.repeatable(), &command);
         // A peer may be asked twice: with an id by which it finds what it did the first time.
-        let repeatable = CommandRequest { id: command.id.repeatable(), ..command.clone() };
-        let (command, repeatable) = (&command, &repeatable);
+        let repeatable = move || CommandRequest { id, ..command.clone() };
         let local = move |owners: Arc<Owners>, asked: bool| -> BoxFuture<'_, _> {
             Box::pin(async move {
                 // A peer that was asked before may have done it.
-                owners.submit(if asked { repeatable } else { command }.clone()).await
+                owners.submit(if asked { repeatable() } else { command.clone() }).await
             })
         };
         let remote = |address: String| -> BoxFuture<'_, _> {
-            Box::pin(async move { self.peers.submit(&address, shard, repeatable).await })
+            Box::pin(async move { self.peers.submit(&address, shard, &repeatable()).await })
         };
-        self.ask(shard, Some(repeatable.id), local, remote).await
+        self.ask(shard, Some(id), local, remote).await
     }
 
     async fn read(&self, streams: &[StreamId]) -> Result<Vec<StreamView>, CommandError> {

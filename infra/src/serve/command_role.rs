@@ -57,8 +57,13 @@ impl CommandRole {
             let owners = Arc::new(owners.context("the shards can't be taken over")?);
             return Ok(Self { gateway: owners.clone(), owners, member: None });
         };
-        let owning = OwnerConfig { derive_at_once: 1, ..OwnerConfig::default() };
-        let owners = Arc::new(Owners::standby(log, Arc::clone(&registry), fan_out, clock, owning));
+        let owners = Arc::new(Owners::standby(
+            log,
+            Arc::clone(&registry),
+            fan_out,
+            clock,
+            OwnerConfig::over_servers(),
+        ));
         let gateway = way_to_owners(&cluster, Some(Arc::clone(&owners)), owners.shards(), registry)?;
         let member = Member {
             cluster,

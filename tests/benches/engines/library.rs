@@ -49,7 +49,7 @@ impl Store {
             Arc::new(sagas::registry()),
             Arc::clone(&publisher) as Arc<dyn FanOut>,
             Arc::new(SystemClock),
-            OwnerConfig { derive_at_once: 1, ..OwnerConfig::default() },
+            OwnerConfig::over_servers(),
         );
         let owners = Arc::new(owners.await.unwrap());
         Self { names, log, owners, publisher, stop }

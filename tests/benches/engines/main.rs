@@ -76,7 +76,6 @@ async fn library() -> Ours {
     }
     let hot = store.run(64, reserve_hot).await;
     print_line("Tillstream's library, one hot stock", 64, &hot);
-    store.rest().await;
     store.drop().await;
     Ours { spread, hot }
 }
