@@ -88,6 +88,7 @@ signal() {
 port() { echo "${ports[$1]}"; }
 
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+free() { ! taken "$1"; }
 
 load_ports() {
     local name number
@@ -104,6 +105,10 @@ choose_ports() {
         engine="${name%%_*}"
         gone "${engine,,}" || continue
         number="${ports[$name]:-${first_port[$name]}}"
+        # A process that is killed loses its name before its sockets, so that its port may be taken by nobody for a moment.
+        if [ "${ports[$name]:-}" = "$number" ]; then
+            within 10 free "$number" || say "port $number of $name is taken, choosing another"
+        fi
         while taken "$number" || { [ "${ports[$name]:-}" != "$number" ] && chosen "$number"; }; do
             number=$((number + 10))
         done
