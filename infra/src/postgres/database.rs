@@ -16,6 +16,9 @@ const ACQUIRE: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 512;
 /// The server ends a transaction whose client says nothing for so long: a paused process must not hold locks.
 const IDLE_IN_TRANSACTION: &str = "15s";
+/// The server gives up a query that takes longer, so that a few slow ones don't hold all connections. What reads whole tables lifts it
+/// (see `read_store::unhurried`).
+const QUERY: &str = "15s";
 
 /// A database and the schema in it. Cheap to clone; unqualified names in statements mean the schema.
 #[derive(Debug, Clone)]
@@ -33,7 +36,7 @@ impl Database {
     pub async fn connect(url: &PostgresUrl) -> Result<Self, StoreError> {
         let options = options(url)?;
         let database = Self {
-            reads: pool(url.connections()).connect_lazy_with(options.clone()),
+            reads: pool(url.connections()).connect_lazy_with(options.clone().options([("statement_timeout", QUERY)])),
             writes: pool(WRITERS).connect_lazy_with(options),
             url: url.clone(),
         };

@@ -170,6 +170,13 @@ pub(super) async fn snapshot(pool: &PgPool) -> Result<Transaction<'static, Postg
     pool.begin_with(SNAPSHOT).await.map_err(unavailable)
 }
 
+/// A snapshot for statements that may take as long as they need.
+pub(super) async fn unhurried(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
+    let mut tx = snapshot(pool).await?;
+    sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await.map_err(unavailable)?;
+    Ok(tx)
+}
+
 pub(super) fn unavailable(error: sqlx::Error) -> StoreError {
     StoreError::Unavailable(format!("postgresql: {error}"))
 }
@@ -272,7 +279,7 @@ impl RowStore for PostgresReadStore {
     }
 
     async fn digest(&self, projection: &Arc<dyn Projection>) -> Result<Hash, StoreError> {
-        let mut tx = snapshot(self.database.reads()).await?;
+        let mut tx = unhurried(self.database.reads()).await?;
         let generation = self.generation(&mut tx, projection.name()).await?;
         let physical = physical(self.database.schema(), projection.name(), generation);
         digest::digest(&mut tx, &physical, projection.as_ref()).await.map_err(unavailable)

@@ -21,7 +21,7 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use self::compare::{Differences, differences};
 use super::Database;
 use super::read_store::schema::{self, Live, physical};
-use super::read_store::{PostgresReadStore, digest, snapshot, unavailable};
+use super::read_store::{PostgresReadStore, digest, unavailable, unhurried};
 use crate::feed::find_heads;
 use crate::read_side::row_projections;
 use crate::rebuild::fill::Fill;
@@ -231,7 +231,7 @@ impl Work {
         let name = fresh.projection.name();
         self.approach(fresh).await?;
         let (held, live) = self.hold(fresh).await?;
-        let mut both = snapshot(self.database.reads()).await?;
+        let mut both = unhurried(self.database.reads()).await?;
         // A snapshot is taken by the first statement.
         let store = self.store(std::slice::from_ref(fresh));
         let at = store.seen(&mut both, name, fresh.generation).await?;

@@ -5,7 +5,7 @@
 //! lightweight transaction per event, one plain insert per event, and cqrs-es with postgres-es, all fsynced before the
 //! acknowledgement. Then frames through the port alone, and reading the log back.
 //!
-//! `SECONDS=n` sets how long each line is measured (default 3); `-- peers library port readers visible`, any of them, measures only these parts. Through HTTP: `--bench http` with
+//! `SECONDS=n` sets how long each line is measured (default 3); `-- peers library port readers visible searched`, any of them, measures only these parts. Through HTTP: `--bench http` with
 //! `TILLSTREAM_TESTS_BACKENDS=engines`.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark run by hand prints its table")]
@@ -124,6 +124,9 @@ fn main() {
         }
         if wanted("visible") {
             tokio::spawn(readers::visible()).await.unwrap();
+        }
+        if wanted("searched") {
+            tokio::spawn(readers::searched()).await.unwrap();
         }
     });
 }

@@ -1,38 +1,56 @@
 //! What readers see: how soon a decided command is visible in PostgreSQL from another process, and how fast read models are
 //! built from the log.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::command::{CommandId, CommandRequest, Step};
+use domain::money::{Currency, Money};
 use domain::ports::gateway::CommandGateway;
 use domain::ports::log::LogReader;
 use domain::position::{Position, Shard};
+use domain::shop::product::{ProductCommand, ProductDetails};
+use domain::stream::{DEFAULT_TENANT, StreamId};
 use infra::postgres::Database;
+use reqwest::Method;
 use sqlx::{Connection as _, PgConnection};
 use tests::bench::{SHARDS, measured, place_order, summary};
 use tests::engines::engines;
 use tests::server::{Server, Start, tillstream};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::library::{Store, read_all};
 
 /// Commands per second while visibility is measured.
 const RATE: u32 = 1_000;
 
+/// Orders per second beside the searches.
+const BESIDE: u32 = 200;
+/// Products that are searched for as soon as they are acknowledged.
+const SEARCHES: usize = 200;
+
+/// A role of a store in a process of its own.
+fn role(store: &Store, role: &'static str, data: &Path) -> Server {
+    let mut start = Start::serve(data).role(role).set("logging.level", "warn");
+    for (key, value) in store.names.settings() {
+        start = start.set(key, &value);
+    }
+    start.start().unwrap()
+}
+
 /// The projections of a store in a process of their own.
 fn projections(store: &Store, data: &Path) -> Server {
     let mut migrate = vec!["migrate".to_owned(), "--data-dir".to_owned(), data.display().to_string()];
-    let mut start = Start::serve(data).role("projections").set("logging.level", "warn");
     for (key, value) in store.names.settings() {
         migrate.extend(["--set".to_owned(), format!("{key}={value}")]);
-        start = start.set(key, &value);
     }
     let migrate: Vec<&str> = migrate.iter().map(String::as_str).collect();
     let migrated = tillstream(&migrate);
     assert_eq!(migrated.code, 0, "{}", migrated.err);
-    start.start().unwrap()
+    role(store, "projections", data)
 }
 
 async fn database(store: &Store) -> Database {
@@ -111,16 +129,7 @@ pub(crate) async fn visible() {
     let (acked, acks) = mpsc::unbounded_channel();
     let reader = tokio::spawn(watch(store.names.name().to_owned(), acks));
     let until = Instant::now() + 3 * measured();
-    let mut pace = tokio::time::interval(Duration::from_secs(1) / RATE);
-    while Instant::now() < until {
-        pace.tick().await;
-        let (owners, acked) = (Arc::clone(&store.owners), acked.clone());
-        tokio::spawn(async move {
-            let accepted = owners.submit(place_order()).await.unwrap();
-            acked.send((accepted.position, Instant::now())).unwrap();
-        });
-    }
-    drop(acked);
+    place(&store, RATE, until, move |position| acked.send((position, Instant::now())).unwrap()).await;
     let waits = reader.await.unwrap();
     let seen = summary(waits, 3 * measured());
     println!(
@@ -130,6 +139,68 @@ pub(crate) async fn visible() {
     );
     drop(server);
     store.drop().await;
+}
+
+/// Places so many orders a second, whether they are acknowledged yet or not, and tells of each that is.
+async fn place(
+    store: &Store,
+    rate: u32,
+    until: Instant,
+    acked: impl Fn(Position) + Clone + Send + Sync + 'static,
+) {
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / rate);
+    while Instant::now() < until {
+        pace.tick().await;
+        let (owners, acked) = (Arc::clone(&store.owners), acked.clone());
+        tokio::spawn(async move { acked(owners.submit(place_order()).await.unwrap().position) });
+    }
+}
+
+/// Products searched for with the Sync-Token of their acknowledgement; projections and queries in processes of their own.
+pub(crate) async fn searched() {
+    let store = Store::make().await;
+    let dir = tempfile::tempdir().unwrap();
+    let servers = [
+        projections(&store, &dir.path().join("projections")),
+        role(&store, "query-api", &dir.path().join("query-api")),
+    ];
+    let client = servers[1].client();
+    let mut waits = Vec::with_capacity(SEARCHES);
+    let searches = async {
+        for n in 0..SEARCHES {
+            let accepted = store.owners.submit(create_product(n)).await.unwrap();
+            let sent = Instant::now();
+            let search = client.call(Method::GET, &format!("/api/v1/products/search?q=probe{n}"));
+            let found = search.seen(&accepted.token().to_string()).send().await.unwrap().expect(200);
+            assert_eq!(found.number_at("/total"), 1, "{}", found.text);
+            waits.push(sent.elapsed());
+        }
+    };
+    tokio::select! {
+        () = searches => {}
+        () = place(&store, BESIDE, Instant::now() + Duration::from_secs(3_600), |_| {}) => {}
+    }
+    let seen = summary(waits, measured());
+    println!(
+        "\nacknowledged to found in Elasticsearch with its Sync-Token, {BESIDE} commands/s beside: p50 {:.0} ms, p99 {:.0} ms",
+        seen.p50.as_secs_f64() * 1e3,
+        seen.p99.as_secs_f64() * 1e3
+    );
+    drop(servers);
+    store.drop().await;
+}
+
+fn create_product(n: usize) -> CommandRequest {
+    let stream = StreamId::new(DEFAULT_TENANT, "product", Uuid::now_v7());
+    let details = ProductDetails {
+        sku: format!("PROBE-{n}"),
+        name: format!("probe{n}"),
+        description: String::new(),
+        category: "probes".into(),
+        attributes: BTreeMap::new(),
+    };
+    let create = ProductCommand::Create { details, price: Money::new(1_999, Currency::Usd) };
+    CommandRequest::new(CommandId::fresh(), "user:0193", vec![Step::create(stream, create)])
 }
 
 /// Looks at the checkpoints of the orders again and again, until all that was acknowledged is covered.

@@ -125,3 +125,14 @@ async fn an_analyst_reads_the_views_only() {
     .unwrap();
     assert_eq!(undescribed, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn queries_may_not_take_for_ever_and_writes_may() {
+    let schema = PostgresSchema::fresh();
+    let database = Database::connect(&schema.url()).await.unwrap();
+    let limit = async |pool| -> String {
+        sqlx::query_scalar("SHOW statement_timeout").fetch_one(pool).await.unwrap()
+    };
+    assert_eq!(limit(database.reads()).await, "15s");
+    assert_eq!(limit(database.writes()).await, "0");
+}
