@@ -69,6 +69,8 @@ pub struct FaultyLog {
     reached: Semaphore,
     /// Calls that still go through before the process counts as killed.
     steps: AtomicU64,
+    /// What checkpoint of derived rows the next looks at a shard's progress see, and how many of them do.
+    checkpoint: Mutex<Option<(Shard, u64, usize)>>,
 }
 
 impl FaultyLog {
@@ -86,6 +88,7 @@ impl FaultyLog {
             late: Mutex::default(),
             reached: Semaphore::new(0),
             steps: AtomicU64::new(steps),
+            checkpoint: Mutex::default(),
         })
     }
 
@@ -102,6 +105,11 @@ impl FaultyLog {
     /// The next calls of this kind meet these faults, in order.
     pub fn inject_in(&self, call: Call, faults: impl IntoIterator<Item = CallFault>) {
         self.calls.lock().expect("no panic").extend(faults.into_iter().map(|fault| (call, fault)));
+    }
+
+    /// The next looks at a shard's progress are so early that derived rows count only up to a frame: those above it are written already.
+    pub fn early_progress(&self, shard: Shard, derived_through: u64, looks: usize) {
+        *self.checkpoint.lock().expect("no panic") = Some((shard, derived_through, looks));
     }
 
     /// Makes a call, with the fault that is next for its kind.
@@ -254,7 +262,16 @@ impl EventLog for FaultyLog {
 
     async fn progress(&self, shard: Shard) -> Result<Progress, LogError> {
         self.step().await;
-        self.inner.progress(shard).await
+        let mut progress = self.inner.progress(shard).await?;
+        let mut checkpoint = self.checkpoint.lock().expect("no panic");
+        if let Some((of, derived_through, looks)) = &mut *checkpoint
+            && *of == shard
+            && *looks > 0
+        {
+            *looks -= 1;
+            progress.derived_through = *derived_through;
+        }
+        Ok(progress)
     }
 
     async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError> {

@@ -36,7 +36,8 @@ impl Database {
     pub async fn connect(url: &PostgresUrl) -> Result<Self, StoreError> {
         let options = options(url)?;
         let database = Self {
-            reads: pool(url.connections()).connect_lazy_with(options.clone().options([("statement_timeout", QUERY)])),
+            reads: pool(url.connections())
+                .connect_lazy_with(options.clone().options([("statement_timeout", QUERY)])),
             writes: pool(WRITERS).connect_lazy_with(options),
             url: url.clone(),
         };

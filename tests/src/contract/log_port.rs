@@ -70,7 +70,8 @@ macro_rules! log_port_contract {
             a_forged_frame_is_found_where_the_chain_breaks,
             versions_that_are_not_dense_are_found_and_located,
             a_time_that_goes_back_is_found_and_located,
-            a_cut_tail_is_found_while_derived_rows_know_it
+            a_cut_tail_is_found_while_derived_rows_know_it,
+            rows_that_are_just_being_derived_are_no_fault
         );
     };
     (@cases $factory:expr, $module:ident: $($case:ident),+) => {

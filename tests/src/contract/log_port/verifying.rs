@@ -9,6 +9,7 @@ use infra::verify::{VerifyReport, verify_store};
 
 use super::{LogFactory, SHARDS};
 use crate::contract::chain::Chain;
+use crate::faults::FaultyLog;
 
 const SHARD: Shard = Shard(2);
 
@@ -205,4 +206,27 @@ pub async fn a_cut_tail_is_found_while_derived_rows_know_it(factory: &impl LogFa
     factory.tamper(slot(3), None).await;
     let report = verify(&*log).await;
     assert_eq!(report.first_fault, Some(at(5)), "{:?}", report.fault_reason);
+}
+
+/// Rows are there before the checkpoint covers them; a verification beside a server may see that.
+// proves: P8
+pub async fn rows_that_are_just_being_derived_are_no_fault(factory: &impl LogFactory) {
+    let log = factory.open().await;
+    let mut chain = Chain::new(&*log, SHARD);
+    let stream = chain.stream();
+    let mut frames = Vec::new();
+    for _ in 0..3 {
+        frames.push(chain.decide(&*log, &[(&stream, 2)]).await);
+    }
+    let batch = DerivedBatch { frames, snapshots: Vec::new() };
+    log.write_derived(SHARD, &batch).await.expect("rows");
+    let early = FaultyLog::new(log);
+    // Before and after the first digest of the rows.
+    early.early_progress(SHARD, 2, 2);
+    let report = verify(&*early).await;
+    assert!(report.ok, "{report:?}");
+    // Nobody is deriving: nothing will ever lead to them.
+    early.early_progress(SHARD, 2, usize::MAX);
+    let report = verify(&*early).await;
+    assert_eq!(report.first_fault, Some(at(6)), "{:?}", report.fault_reason);
 }
