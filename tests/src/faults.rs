@@ -54,6 +54,8 @@ pub enum CallFault {
     Fails,
     /// Storage can't be reached, which shows once there is a permit.
     FailsLate(Arc<Semaphore>),
+    /// A fault of the program's own shows.
+    Panics,
     /// The process is paused before the call; a permit lets it go on.
     PausedBefore(Arc<Semaphore>),
     /// The process is paused with the answer on its way; a permit lets it go on.
@@ -133,6 +135,10 @@ impl FaultyLog {
                 self.met();
                 pass(&gate).await;
                 Err(LogError::Unavailable("out of reach".into()))
+            }
+            Some(CallFault::Panics) => {
+                self.met();
+                panic!("a fault that a test asked for")
             }
             Some(CallFault::PausedBefore(gate)) => {
                 self.met();

@@ -18,6 +18,8 @@ use crate::shop::{Front, SETTLES_WITHIN, order_of, pages};
 /// Pieces of the product at the beginning: never sold out.
 pub const INITIAL: i64 = 1_000_000;
 
+/// How long a shopper takes between two orders: an engine that starts needs some of the processors that orders would take.
+const LOOKING_AROUND: Duration = Duration::from_millis(50);
 /// Questions that a check asks at once.
 const AT_ONCE: usize = 8;
 
@@ -107,7 +109,7 @@ impl Workload {
         self.known(|known| known.acknowledged.len())
     }
 
-    /// Starts shoppers, each of whom has one order at a time on its way.
+    /// Starts shoppers, each of whom has one order at a time on its way, and looks around for a moment before the next.
     #[must_use]
     pub fn start(&self, shoppers: usize) -> Load {
         let stop = CancellationToken::new();
@@ -117,6 +119,10 @@ impl Workload {
             set.spawn(async move {
                 while !stop.is_cancelled() {
                     workload.order(&stop).await;
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(LOOKING_AROUND) => {}
+                    }
                 }
             });
         }

@@ -6,6 +6,7 @@ use domain::ports::feed::FanOut;
 use domain::position::{Seen, Shard};
 use infra::kafka::KafkaPublisher;
 use tests::contract::feed::{Consumer, SHARDS, Store};
+use tests::faults::{Call, CallFault, FaultyLog};
 use tokio_util::sync::CancellationToken;
 
 use super::world::{WAIT, World, delete, limit_records};
@@ -126,6 +127,22 @@ async fn records_that_kafka_refuses_hold_their_shard_up_and_leave_no_gap() {
     world.published(&store.heads()).await;
     world.assert_no_gap(&store.heads(), 1).await;
     drop(consumer);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishing_that_panics_begins_anew() {
+    let mut store = Store::new();
+    let log = FaultyLog::new(store.log.clone());
+    let world = World::start(log.clone()).await;
+    log.inject_in(Call::ReadFrames, [CallFault::Panics]);
+    // Never handed to the publisher, so it has to read them.
+    store.decide_everywhere(3).await;
+    let frames = store.decide_everywhere(3).await;
+    world.publish(frames);
+    log.fault_met().await;
+    world.published(&store.heads()).await;
+    assert_eq!(world.assert_no_gap(&store.heads(), 1).await, 0);
     world.end().await;
 }
 
