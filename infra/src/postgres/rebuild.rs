@@ -14,6 +14,7 @@ use std::sync::Arc;
 use domain::merkle::Hash;
 use domain::ports::log::LogReader;
 use domain::position::{Position, Seen};
+use futures::{StreamExt as _, TryStreamExt as _};
 use projections::model::Projection;
 use projections::store::{DeadLetters as _, RowStore as _, StoreError};
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
@@ -31,6 +32,8 @@ use crate::rebuild::{Phase, RebuildError, RebuildProgress, RebuildReport};
 const CLOSE: u64 = 2_000;
 /// After so many rounds it is held anyway: it may be faster than the rebuild.
 const ROUNDS: usize = 10;
+/// Projections that are indexed, compared and swapped at the same time.
+const AT_ONCE: usize = 3;
 /// How long the transaction that holds the live one may wait for the last events.
 const HELD: &str = "SET LOCAL idle_in_transaction_session_timeout = '60s'";
 
@@ -156,10 +159,16 @@ impl Work {
         let store = self.store(&fresh);
         Fill::new(store, rows, &self.log).run(&heads, Phase::Rows, progress).await?;
         progress(RebuildProgress { phase: Phase::Swap, done: 0, total: rows.len() as u64 });
-        let mut reports = Vec::new();
-        for one in &fresh {
+        // One that holds the live rows must find a connection though the others compare.
+        let at_once = AT_ONCE.min(self.database.url().connections() as usize).max(1);
+        let finished = fresh.iter().map(async |one| {
             self.index(one).await?;
-            reports.push(self.finish(one).await?);
+            self.finish(one).await
+        });
+        let mut finished = futures::stream::iter(finished).buffered(at_once);
+        let mut reports = Vec::new();
+        while let Some(report) = finished.try_next().await? {
+            reports.push(report);
             let done = reports.len() as u64;
             progress(RebuildProgress { phase: Phase::Swap, done, total: rows.len() as u64 });
         }
