@@ -14,7 +14,7 @@ use std::sync::Arc;
 use domain::merkle::Hash;
 use domain::ports::log::LogReader;
 use domain::position::{Position, Seen};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use projections::model::Projection;
 use projections::store::{DeadLetters as _, RowStore as _, StoreError};
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
@@ -161,11 +161,8 @@ impl Work {
         progress(RebuildProgress { phase: Phase::Swap, done: 0, total: rows.len() as u64 });
         // One that holds the live rows must find a connection though the others compare.
         let at_once = AT_ONCE.min(self.database.url().connections() as usize).max(1);
-        let finished = fresh.iter().map(async |one| {
-            self.index(one).await?;
-            self.finish(one).await
-        });
-        let mut finished = futures::stream::iter(finished).buffered(at_once);
+        let finishing: Vec<_> = fresh.iter().map(|one| self.finish(one).boxed()).collect();
+        let mut finished = futures::stream::iter(finishing).buffered(at_once);
         let mut reports = Vec::new();
         while let Some(report) = finished.try_next().await? {
             reports.push(report);
@@ -235,9 +232,10 @@ impl Work {
         Ok(())
     }
 
-    /// Compares with the live generation and swaps.
+    /// Makes the indexes, compares with the live generation and swaps.
     async fn finish(&self, fresh: &Fresh) -> Result<RebuildReport, RebuildError> {
         let name = fresh.projection.name();
+        self.index(fresh).await?;
         self.approach(fresh).await?;
         let (held, live) = self.hold(fresh).await?;
         let mut both = unhurried(self.database.reads()).await?;
