@@ -160,7 +160,7 @@ impl Work {
         Fill::new(store, rows, &self.log).run(&heads, Phase::Rows, progress).await?;
         progress(RebuildProgress { phase: Phase::Swap, done: 0, total: rows.len() as u64 });
         // One that holds the live rows must find a connection though the others compare.
-        let at_once = AT_ONCE.min(self.database.url().connections() as usize).max(1);
+        let at_once = AT_ONCE.min(self.database.url().connections() as usize);
         let finishing: Vec<_> = fresh.iter().map(|one| self.finish(one).boxed()).collect();
         let mut finished = futures::stream::iter(finishing).buffered(at_once);
         let mut reports = Vec::new();

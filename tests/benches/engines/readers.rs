@@ -2,6 +2,7 @@
 //! built from the log.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use domain::stream::{DEFAULT_TENANT, StreamId};
 use infra::postgres::Database;
 use reqwest::Method;
 use sqlx::{Connection as _, PgConnection};
-use tests::bench::{SHARDS, measured, place_order, summary};
+use tests::bench::{Line, SHARDS, measured, place_order, summary};
 use tests::engines::engines;
 use tests::server::{Server, Start, tillstream};
 use tokio::sync::mpsc;
@@ -128,28 +129,31 @@ pub(crate) async fn visible() {
     let server = projections(&store, &dir.path().join("data"));
     let (acked, acks) = mpsc::unbounded_channel();
     let reader = tokio::spawn(watch(store.names.name().to_owned(), acks));
-    let until = Instant::now() + 3 * measured();
-    place(&store, RATE, until, move |position| acked.send((position, Instant::now())).unwrap()).await;
+    let tell = move |position| acked.send((position, Instant::now())).unwrap();
+    tokio::time::timeout(3 * measured(), place(&store, RATE, tell)).await.unwrap_err();
     let waits = reader.await.unwrap();
-    let seen = summary(waits, 3 * measured());
-    println!(
-        "\nacknowledged to visible in PostgreSQL from another process, {RATE} commands/s: p50 {:.1} ms, p99 {:.1} ms",
-        seen.p50.as_secs_f64() * 1e3,
-        seen.p99.as_secs_f64() * 1e3
-    );
+    let what = format!("visible in PostgreSQL from another process, {RATE} commands/s");
+    print_waits(&what, waits);
     drop(server);
     store.drop().await;
 }
 
-/// Places so many orders a second, whether they are acknowledged yet or not, and tells of each that is.
+/// How long it took from the acknowledgement.
+fn print_waits(what: &str, waits: Vec<Duration>) {
+    // How many there are in which time is not the question.
+    let Line { p50, p99, .. } = summary(waits, measured());
+    let ms = |d: Duration| d.as_secs_f64() * 1e3;
+    println!("\nacknowledged to {what}: p50 {:.1} ms, p99 {:.1} ms", ms(p50), ms(p99));
+}
+
+/// Places so many orders a second until dropped, whether they are acknowledged yet or not, and tells of each that is.
 async fn place(
     store: &Store,
     rate: u32,
-    until: Instant,
     acked: impl Fn(Position) + Clone + Send + Sync + 'static,
-) {
+) -> Infallible {
     let mut pace = tokio::time::interval(Duration::from_secs(1) / rate);
-    while Instant::now() < until {
+    loop {
         pace.tick().await;
         let (owners, acked) = (Arc::clone(&store.owners), acked.clone());
         tokio::spawn(async move { acked(owners.submit(place_order()).await.unwrap().position) });
@@ -178,14 +182,9 @@ pub(crate) async fn searched() {
     };
     tokio::select! {
         () = searches => {}
-        () = place(&store, BESIDE, Instant::now() + Duration::from_secs(3_600), |_| {}) => {}
+        never = place(&store, BESIDE, |_| {}) => match never {},
     }
-    let seen = summary(waits, measured());
-    println!(
-        "\nacknowledged to found in Elasticsearch with its Sync-Token, {BESIDE} commands/s beside: p50 {:.0} ms, p99 {:.0} ms",
-        seen.p50.as_secs_f64() * 1e3,
-        seen.p99.as_secs_f64() * 1e3
-    );
+    print_waits(&format!("found in Elasticsearch with its Sync-Token, {BESIDE} commands/s beside"), waits);
     drop(servers);
     store.drop().await;
 }

@@ -1,7 +1,5 @@
 //! Verifying: P8.
 
-use std::sync::Arc;
-
 use domain::frame::{FrameView, Slot, Tail};
 use domain::ports::log::{DerivedBatch, EventLog};
 use domain::position::{Position, Shard};
@@ -26,6 +24,18 @@ async fn fill(log: &dyn EventLog) -> Chain {
         chain.decide(log, commands).await;
     }
     chain
+}
+
+/// Three frames of two events, with their derived rows.
+async fn fill_and_derive(log: &dyn EventLog) {
+    let mut chain = Chain::new(log, SHARD);
+    let stream = chain.stream();
+    let mut frames = Vec::new();
+    for _ in 0..3 {
+        frames.push(chain.decide(log, &[(&stream, 2)]).await);
+    }
+    let batch = DerivedBatch { frames, snapshots: Vec::new() };
+    log.write_derived(SHARD, &batch).await.expect("rows");
 }
 
 async fn verify(log: &dyn EventLog) -> VerifyReport {
@@ -193,15 +203,7 @@ pub async fn a_time_that_goes_back_is_found_and_located(factory: &impl LogFactor
 // proves: P8
 pub async fn a_cut_tail_is_found_while_derived_rows_know_it(factory: &impl LogFactory) {
     let log = factory.open().await;
-    let mut chain = Chain::new(&*log, SHARD);
-    let stream = chain.stream();
-    let mut frames = Vec::new();
-    for _ in 0..3 {
-        frames.push(chain.decide(&*log, &[(&stream, 2)]).await);
-    }
-    let batch = DerivedBatch { frames, snapshots: Vec::new() };
-    log.write_derived(SHARD, &batch).await.expect("rows");
-    let log: Arc<dyn EventLog> = log;
+    fill_and_derive(&*log).await;
     assert!(verify(&*log).await.ok);
     factory.tamper(slot(3), None).await;
     let report = verify(&*log).await;
@@ -212,14 +214,7 @@ pub async fn a_cut_tail_is_found_while_derived_rows_know_it(factory: &impl LogFa
 // proves: P8
 pub async fn rows_that_are_just_being_derived_are_no_fault(factory: &impl LogFactory) {
     let log = factory.open().await;
-    let mut chain = Chain::new(&*log, SHARD);
-    let stream = chain.stream();
-    let mut frames = Vec::new();
-    for _ in 0..3 {
-        frames.push(chain.decide(&*log, &[(&stream, 2)]).await);
-    }
-    let batch = DerivedBatch { frames, snapshots: Vec::new() };
-    log.write_derived(SHARD, &batch).await.expect("rows");
+    fill_and_derive(&*log).await;
     let early = FaultyLog::new(log);
     // Before and after the first digest of the rows.
     early.early_progress(SHARD, 2, 2);
