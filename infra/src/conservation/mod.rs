@@ -50,6 +50,15 @@ pub trait EventCopy: Send + Sync + 'static {
         Ok(HashMap::new())
     }
 
+    /// For a transport: whether it has come to this position although its last event is an earlier one. Two publishers at once may repeat
+    /// old events after newer ones.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn reaches(&self, _position: Position) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// What it holds of a shard's positions `after + 1` to `through`. A transport may repeat events.
     fn events(&self, shard: Shard, after: u64, through: u64) -> Events;
 }
@@ -169,12 +178,13 @@ impl Conservation {
         for copy in &self.copies {
             if copy.projection().is_none() {
                 let spans = copy.spans().await.map_err(failed(copy.name()))?;
-                // A partition that was wiped holds nothing, and nothing of it is missing.
-                heads.iter().for_each(|head| {
-                    if let Some((_, last)) = spans.get(&head.shard) {
+                for head in heads {
+                    // A partition that was wiped holds nothing, and nothing of it is missing.
+                    let Some((_, last)) = spans.get(&head.shard) else { continue };
+                    if *last < head.n && !copy.reaches(*head).await.map_err(failed(copy.name()))? {
                         note(head, copy.name(), *last);
                     }
-                });
+                }
             }
         }
         for group in &self.groups {

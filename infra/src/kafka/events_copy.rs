@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use domain::ports::log::StoreInfo;
-use domain::position::Shard;
+use domain::position::{Position, Shard};
 use futures::stream::{self, StreamExt as _};
 use projections::store::StoreError;
 
-use super::{Error, KafkaUrl, heads, scan};
+use super::{Error, KafkaUrl, heads, reaches, scan};
 use crate::conservation::{EventCopy, Events};
 
 /// What the topic retains.
@@ -43,6 +43,10 @@ impl EventCopy for KafkaEvents {
         let heads = heads(&self.url, self.store).await.map_err(unavailable)?;
         let span = |head: super::PartitionHeads| Some((head.shard, (head.first?.n, head.last?.n)));
         Ok(heads.into_iter().filter_map(span).collect())
+    }
+
+    async fn reaches(&self, position: Position) -> Result<bool, StoreError> {
+        reaches(&self.url, self.store, position).await.map_err(unavailable)
     }
 
     fn events(&self, shard: Shard, after: u64, through: u64) -> Events {

@@ -19,6 +19,8 @@ use super::{Error, KafkaUrl, topic};
 const RECORDS: Duration = Duration::from_secs(10);
 /// So many foreign records are skipped to find one of ours.
 const FOREIGN: usize = 1000;
+/// A publisher that was deposed may repeat about so many records: those on their way.
+const REPEATED: i64 = 8192;
 /// A scan reads so many events ahead of its receiver.
 const AHEAD: usize = 4096;
 
@@ -31,7 +33,8 @@ pub struct PartitionHeads {
     pub records: u64,
     /// The position of the first record that it retains; `None` when it retains none of this store.
     pub first: Option<Position>,
-    /// The position of its last record; `None` like `first`. After two publishers at once an earlier record may have a later one.
+    /// The position of its last record; `None` like `first`. After two publishers at once an earlier record may have a later one, see
+    /// [`reaches`].
     pub last: Option<Position>,
 }
 
@@ -98,6 +101,33 @@ pub fn scan(
         }
     });
     receiver
+}
+
+/// Whether the partition has come to a position, wherever the record is. Reads as many records from its end as it has repeats, and some
+/// thousands at least.
+///
+/// # Errors
+/// [`Error`].
+pub async fn reaches(url: &KafkaUrl, store: StoreInfo, position: Position) -> Result<bool, Error> {
+    let url = url.clone();
+    blocking(move || {
+        let probe = Probe::open(&url, store)?;
+        let spans = probe.spans(&[position.shard])?;
+        let first = probe.nearest(&spans, Edge::First)?;
+        let (Some(span), Some(first)) = (spans.first(), first.get(&position.shard)) else { return Ok(false) };
+        // There is no gap: at least the positions between the first one and this one come before it. Unless retention has passed some
+        // of them and left repeats.
+        let before = position.n.saturating_sub(first.event.position.n);
+        let earliest = span.low.saturating_add(i64::try_from(before).unwrap_or(i64::MAX));
+        let low = earliest.min(span.high - REPEATED).max(span.low);
+        let mut found = false;
+        probe.each(&Span { low, ..*span }, &mut |_, read| {
+            found |= read.is_ok_and(|record| record.event.position.n >= position.n);
+            !found
+        })?;
+        Ok(found)
+    })
+    .await
 }
 
 /// The last position in the partition of each of the shards that has a record of ours; blocks.
