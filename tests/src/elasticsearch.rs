@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use domain::ports::log::LogReader;
 use infra::elasticsearch::{ElasticsearchStore, ElasticsearchUrl};
+use infra::sqlite::log::SqliteLog;
 use infra::sqlite::read_store::SqliteReadStore;
 use projections::store::DeadLetters;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::contract::read_store::SHARDS;
 use crate::engines::{engines, fresh_name};
 
 /// Indices with a prefix of their own, and dead letters in a directory.
@@ -15,13 +18,17 @@ pub struct Indices {
     /// Where they are.
     pub url: ElasticsearchUrl,
     dir: TempDir,
+    /// Empty: they are never filled in place of lost ones.
+    log: Arc<SqliteLog>,
 }
 
 impl Default for Indices {
     fn default() -> Self {
         let base: ElasticsearchUrl = engines().elasticsearch.parse().expect("a url");
         let url = base.with_prefix(&fresh_name()).expect("a prefix");
-        Self { url, dir: tempfile::tempdir().expect("a directory") }
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = Arc::new(SqliteLog::open(dir.path(), SHARDS).expect("a log"));
+        Self { url, dir, log }
     }
 }
 
@@ -38,7 +45,13 @@ impl Indices {
     /// A store of them.
     #[must_use]
     pub fn store(&self) -> Arc<ElasticsearchStore> {
-        Arc::new(ElasticsearchStore::new(&self.url, self.letters()).expect("a store"))
+        self.store_over(self.log.clone())
+    }
+
+    /// A store of them that holds what this log has.
+    #[must_use]
+    pub fn store_over(&self, log: Arc<dyn LogReader>) -> Arc<ElasticsearchStore> {
+        Arc::new(ElasticsearchStore::new(&self.url, self.letters(), log).expect("a store"))
     }
 
     /// The name of an index or alias of theirs.

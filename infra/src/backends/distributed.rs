@@ -101,7 +101,8 @@ pub(super) async fn migrate(urls: &Distributed<'_>, shards: u16) -> anyhow::Resu
     let StoreInfo { shards, .. } = CassandraLog::migrate(urls.log, shards).await?;
     kafka::migrate(urls.feed, shards).await?;
     let database = Database::connect(urls.read).await?;
-    for group in groups(&database, urls.search)? {
+    let log = Arc::new(CassandraLog::open(urls.log).await?);
+    for group in groups(&database, urls.search, log)? {
         group.store.prepare(&group.projections, shards).await?;
     }
     let keys = PostgresKeys::open(&urls.keys).await?;
@@ -112,9 +113,13 @@ pub(super) async fn migrate(urls: &Distributed<'_>, shards: u16) -> anyhow::Resu
     Ok(Prepared { shards, notes: vec![format!("keys     {}", urls.keys)] })
 }
 
-fn groups(database: &Database, search: &ElasticsearchUrl) -> anyhow::Result<Vec<Group>> {
+fn groups(
+    database: &Database,
+    search: &ElasticsearchUrl,
+    log: Arc<dyn LogReader>,
+) -> anyhow::Result<Vec<Group>> {
     let rows = Arc::new(PostgresReadStore::new(database.clone()));
-    let documents = Arc::new(ElasticsearchStore::new(search, rows.clone())?);
+    let documents = Arc::new(ElasticsearchStore::new(search, rows.clone(), log)?);
     Ok(vec![
         Group { name: "rows", store: rows, projections: row_projections(), apply_every: Duration::ZERO },
         Group {
@@ -177,7 +182,7 @@ impl Backends for DistributedBackends {
     }
 
     async fn groups(&self) -> anyhow::Result<Vec<Group>> {
-        groups(&self.database().await?, &self.search_url)
+        groups(&self.database().await?, &self.search_url, self.log.clone())
     }
 
     async fn follow(&self, shutdown: &CancellationToken) -> anyhow::Result<Vec<Arc<Follower>>> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::ports::log::LogReader;
 use projections::model::Projection;
 use projections::search::Search;
 use projections::search::events::SearchEvents;
@@ -41,16 +42,18 @@ pub async fn health(url: &ElasticsearchUrl) -> Result<Health, StoreError> {
     })
 }
 
-/// Makes the indices and aliases that aren't there; an index of another version is replaced by an empty one.
+/// Makes the indices and aliases that aren't there; an index of another version is replaced by an empty one. In a store with events a
+/// new index is only shown when a server has filled it.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn migrate(
     url: &ElasticsearchUrl,
     letters: Arc<dyn DeadLetters>,
-    shards: u16,
+    log: Arc<dyn LogReader>,
 ) -> Result<(), StoreError> {
-    ElasticsearchStore::new(url, letters)?.prepare(&projections(), shards).await
+    let shards = log.store().shards;
+    ElasticsearchStore::new(url, letters, log)?.prepare(&projections(), shards).await
 }
 
 /// The projections that Elasticsearch holds.

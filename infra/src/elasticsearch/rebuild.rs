@@ -122,7 +122,8 @@ impl Work {
         let comparable = live.as_ref().filter(|live| live.stamp.as_ref() == Some(&stamp));
         let only = std::slice::from_ref(projection);
         if comparable.is_some() {
-            let store = Arc::new(ElasticsearchStore::new(&self.url, Arc::clone(&self.letters))?);
+            let (letters, log) = (Arc::clone(&self.letters), Arc::clone(&self.log));
+            let store = Arc::new(ElasticsearchStore::new(&self.url, letters, log)?);
             Fill::new(store, only, &self.log).run(&heads, Phase::CatchUp, progress).await?;
         }
         let fresh = self.fresh(projection, shards).await?;
@@ -170,8 +171,8 @@ impl Work {
             return Ok(place.go_live(&kept.name, &all).await?);
         }
         place.make_writable(&kept.name).await?;
-        let store =
-            ElasticsearchStore::at(&self.url, Arc::clone(&self.letters), kind, stamp, kept.name.clone())?;
+        let (letters, log) = (Arc::clone(&self.letters), Arc::clone(&self.log));
+        let store = ElasticsearchStore::at(&self.url, letters, log, kind, stamp, kept.name.clone())?;
         let fresh = Fresh { projection, store: Arc::new(store), letters: None, name: kept.name.clone() };
         self.approach(live.as_ref(), &fresh).await?;
         self.swap(place, live.as_ref(), &fresh, shards).await?;
@@ -181,7 +182,7 @@ impl Work {
 
     async fn fresh(&self, projection: &Arc<dyn Projection>, shards: u16) -> Result<Fresh, RebuildError> {
         let letters = Arc::new(ScratchLetters::new(self.letters.id().await?));
-        let store = Arc::new(ElasticsearchStore::beside(&self.url, letters.clone())?);
+        let store = Arc::new(ElasticsearchStore::beside(&self.url, letters.clone(), Arc::clone(&self.log))?);
         store.prepare(std::slice::from_ref(projection), shards).await?;
         let name = store.generation(projection.name())?;
         Ok(Fresh { projection: Arc::clone(projection), store, letters: Some(letters), name })

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use ::elasticsearch::http::Method;
 use async_trait::async_trait;
 use domain::merkle::Hash;
+use domain::ports::log::LogReader;
 use domain::position::Seen;
 use domain::stream::StreamId;
 use futures::future::try_join_all;
@@ -29,6 +30,8 @@ pub struct ElasticsearchStore {
     client: Client,
     url: ElasticsearchUrl,
     letters: Arc<dyn DeadLetters>,
+    /// Its heads say what an index must hold that takes the place of a lost one.
+    log: Arc<dyn LogReader>,
     /// By projection; all that were prepared.
     open: Mutex<BTreeMap<&'static str, Open>>,
     /// Whether it builds generations beside the live ones.
@@ -40,30 +43,40 @@ impl ElasticsearchStore {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when no client can be made for the URL.
-    pub fn new(url: &ElasticsearchUrl, letters: Arc<dyn DeadLetters>) -> Result<Self, StoreError> {
+    pub fn new(
+        url: &ElasticsearchUrl,
+        letters: Arc<dyn DeadLetters>,
+        log: Arc<dyn LogReader>,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
             client: Client::new(url)?,
             url: url.clone(),
             letters,
+            log,
             open: Mutex::default(),
             beside: false,
         })
     }
 
     /// A store of new generations that nobody reads yet.
-    pub(super) fn beside(url: &ElasticsearchUrl, letters: Arc<dyn DeadLetters>) -> Result<Self, StoreError> {
-        Ok(Self { beside: true, ..Self::new(url, letters)? })
+    pub(super) fn beside(
+        url: &ElasticsearchUrl,
+        letters: Arc<dyn DeadLetters>,
+        log: Arc<dyn LogReader>,
+    ) -> Result<Self, StoreError> {
+        Ok(Self { beside: true, ..Self::new(url, letters, log)? })
     }
 
     /// A store of a generation that is there and writable but not live.
     pub(super) fn at(
         url: &ElasticsearchUrl,
         letters: Arc<dyn DeadLetters>,
+        log: Arc<dyn LogReader>,
         kind: &'static Kind,
         stamp: Stamp,
         generation: String,
     ) -> Result<Self, StoreError> {
-        let store = Self::beside(url, letters)?;
+        let store = Self::beside(url, letters, log)?;
         store.set_open(kind, stamp, generation);
         Ok(store)
     }

@@ -10,10 +10,10 @@ use infra::elasticsearch::{self, ElasticsearchCheckpoints, ElasticsearchStore, r
 use projections::follower::Checkpoints as _;
 use projections::model::Projection;
 use projections::search::Search;
-use projections::store::{Batch, Loaded, Move, Part, RowStore as _, StoreError};
+use projections::store::{Batch, Loaded, Move, Part, RowStore, StoreError};
 use reqwest::Method;
 use serde_json::json;
-use tests::contract::read_store::{SHARDS, fixture};
+use tests::contract::read_store::{SHARDS, applier, fixture};
 use tests::elasticsearch::Indices;
 
 /// Moves a checkpoint of the products' index, without any document.
@@ -74,6 +74,26 @@ async fn a_lost_index_is_filled_by_all_that_write_to_it() {
         store.publish().await.unwrap();
     }
     assert_eq!(indices.behind("products").await, indices.all().await);
+}
+
+/// Nobody wrote to the index when it was lost, so nobody remembers what it held: the log does.
+// proves: P6
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_was_lost_while_nobody_ran_is_shown_when_it_is_whole() {
+    let (fixture, indices) = (fixture().await, Indices::default());
+    let search: Arc<dyn Projection> = Arc::new(Search);
+    let store = indices.store_over(fixture.log.clone());
+    let rows: Arc<dyn RowStore> = store.clone();
+    let mut applier = applier(&rows, std::slice::from_ref(&search)).await;
+    let (last, before) = fixture.history.events.split_last().unwrap();
+    applier.apply(before, fixture.log.as_ref()).await.unwrap();
+    store.publish().await.unwrap();
+    assert!(indices.behind("products").await.is_empty(), "the last event is missing");
+    assert!(matches!(store.peek("search").await, Err(StoreError::Unavailable(_))));
+    applier.apply(std::slice::from_ref(last), fixture.log.as_ref()).await.unwrap();
+    store.publish().await.unwrap();
+    assert_eq!(indices.behind("products").await, indices.all().await);
+    assert_eq!(store.peek("search").await.unwrap().seen, applier.low());
 }
 
 /// The checkpoints of the index that is live are told, also to one who looked while it was being replaced.

@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use domain::ports::log::LogError;
 use domain::position::Seen;
 use projections::store::StoreError;
 
@@ -9,6 +10,7 @@ use super::ElasticsearchStore;
 use crate::elasticsearch::checkpoints;
 use crate::elasticsearch::generations::{Generation, Place, Stamp, writes};
 use crate::elasticsearch::kinds::Kind;
+use crate::feed::find_heads;
 
 /// A prepared projection.
 #[derive(Debug, Clone)]
@@ -35,18 +37,24 @@ impl Open {
 impl ElasticsearchStore {
     /// Finds the index of a projection, or makes one when there is none or one that doesn't fit.
     pub(super) async fn prepare_one(&self, kind: &'static Kind, stamp: Stamp) -> Result<(), StoreError> {
-        if self.beside && self.opened(kind.projection).is_ok() {
+        if self.beside {
+            if self.opened(kind.projection).is_err() {
+                let generation = self.renew(kind, &stamp).await?;
+                self.set_open(kind, stamp, generation);
+            }
             return Ok(());
         }
-        let prepared = match self.fitting(kind, &stamp).await? {
-            Some(name) => (name, None),
-            None => match self.filling(kind, &stamp).await? {
-                Some(filling) => filling,
-                None => (self.renew(kind, &stamp).await?, None),
-            },
+        let (generation, filling) = match self.place(kind).live().await? {
+            Some(live) if live.stamp.as_ref() == Some(&stamp) => (live.name, None),
+            Some(live) => {
+                let index = live.name;
+                tracing::info!(index, "the search index belongs to another version; building it anew");
+                (self.renew(kind, &stamp).await?, None)
+            }
+            None => self.replace_missing(kind, &stamp).await?,
         };
-        self.set_open(kind, stamp, prepared.0);
-        self.update(kind, |open| open.filling = prepared.1);
+        self.set_open(kind, stamp, generation);
+        self.update(kind, |open| open.filling = filling);
         Ok(())
     }
 
@@ -58,16 +66,22 @@ impl ElasticsearchStore {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(kind.projection, open);
     }
 
-    async fn fitting(&self, kind: &'static Kind, stamp: &Stamp) -> Result<Option<String>, StoreError> {
-        if self.beside {
-            return Ok(None);
+    /// No index is live: none was ever made, or it was lost while nobody wrote to it. In a store with events the new one holds what
+    /// the log has now before anybody reads it.
+    async fn replace_missing(&self, kind: &'static Kind, stamp: &Stamp) -> Result<Prepared, StoreError> {
+        let place = self.place(kind);
+        if let Some(filled) = place.filling(stamp).await? {
+            return adopted(filled, Seen::none(stamp.shards));
         }
-        let Some(live) = self.place(kind).live().await? else { return Ok(None) };
-        if live.stamp.as_ref() == Some(stamp) {
-            return Ok(Some(live.name));
+        let unread = |error: LogError| StoreError::Unavailable(format!("the log's heads: {error}"));
+        let heads = find_heads(self.log.as_ref()).await.map_err(unread)?;
+        if heads.iter().all(|head| head.n == 0) {
+            return Ok((self.renew(kind, stamp).await?, None));
         }
-        tracing::info!(index = live.name, "the search index belongs to another version; building it anew");
-        Ok(None)
+        let mut held = Seen::none(stamp.shards);
+        heads.into_iter().for_each(|head| held.advance(head));
+        tracing::warn!(projection = kind.projection, "there is no search index; building one from the log");
+        adopted(self.fill(place, stamp, &held).await?, held)
     }
 
     async fn renew(&self, kind: &'static Kind, stamp: &Stamp) -> Result<String, StoreError> {
@@ -154,15 +168,6 @@ impl ElasticsearchStore {
         self.letters.clear(place.kind.projection).await?;
         place.make_writable(&made).await?;
         Ok(Generation { writable: true, ..filled })
-    }
-
-    /// A generation that is being filled, and what it must hold, when no other one is live.
-    async fn filling(&self, kind: &'static Kind, stamp: &Stamp) -> Result<Option<Prepared>, StoreError> {
-        if self.beside {
-            return Ok(None);
-        }
-        let filled = self.place(kind).filling(stamp).await?;
-        filled.map(|filled| adopted(filled, Seen::none(stamp.shards))).transpose()
     }
 
     /// Whether a generation holds what the lost one held; other processes fill it too.
