@@ -14,7 +14,10 @@ use uuid::Uuid;
 use crate::engines::{engines, fresh_name};
 
 /// The tables that make the name of a used keyspace: others lead to another one.
-const TABLES: &str = include_str!("../../infra/src/cassandra/cql/0001_tables.cql");
+const TABLES: [&str; 2] = [
+    include_str!("../../infra/src/cassandra/cql/0001_tables.cql"),
+    include_str!("../../infra/src/cassandra/cql/0002_event_partitions.cql"),
+];
 /// What a test may have left in a keyspace.
 const FILLED: [&str; 6] =
     ["log", "shard_progress", "events_by_stream", "snapshots", "command_results", "instances"];
@@ -79,7 +82,8 @@ async fn connect(url: &CassandraUrl) -> Session {
 
 /// The first keyspace for so many shards that no process uses.
 fn claim(shards: u16) -> (String, File) {
-    let tables = TABLES.bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    let tables =
+        TABLES.concat().bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
     // Locks of other engines are others.
     let server: String =
         engines().cassandra.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();

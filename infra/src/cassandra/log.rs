@@ -32,7 +32,7 @@ use tokio::sync::Semaphore;
 
 use self::derived::LAST_VERSIONS;
 use self::statements::Statements;
-pub(super) use self::statements::serial;
+pub(super) use self::statements::{serial, stamp};
 use super::connect::{Connected, connect, corrupt};
 use super::migrate::{self, OpenError};
 use super::promises::{self, Promises};

@@ -9,11 +9,17 @@ use scylla::statement::unprepared::Statement;
 use uuid::Uuid;
 
 use super::connect::{Connected, applied, connect, deciding, one_line};
+use super::log::stamp;
 use super::url::CassandraUrl;
 use crate::sqlite::log::MAX_SHARDS;
 
 /// The files that make the tables: version, name, contents. Applied ones are never edited.
-const MIGRATIONS: [(i32, &str, &str); 1] = [(1, "tables", include_str!("cql/0001_tables.cql"))];
+const MIGRATIONS: [(i32, &str, &str); 2] = [
+    (1, "tables", include_str!("cql/0001_tables.cql")),
+    (2, "event partitions", include_str!("cql/0002_event_partitions.cql")),
+];
+/// Migrations that make a table of derived rows anew, empty: in a store with events these rows are to be written again.
+const EMPTYING: [i32; 1] = [2];
 /// Replicas of a new keyspace where there are enough nodes.
 const REPLICAS: usize = 3;
 /// Requests at a time while the rows of owners are made.
@@ -127,6 +133,9 @@ pub(super) async fn migrate(url: &CassandraUrl, shards: u16) -> Result<StoreInfo
         for statement in statements(cql) {
             session.query_unpaged(statement, &[]).await.map_err(failed(name))?;
         }
+        if EMPTYING.contains(&version) {
+            derive_again(&session).await?;
+        }
         let insert = include_str!("cql/insert_migration.cql");
         session.query_unpaged(insert, (version, name)).await.map_err(failed("the table of migrations"))?;
         tracing::info!(keyspace = url.keyspace(), version, name, "tables made");
@@ -134,6 +143,21 @@ pub(super) async fn migrate(url: &CassandraUrl, shards: u16) -> Result<StoreInfo
     let store = create_store(&session, url, &datacenter, shards).await?;
     create_owners(&session, url, &datacenter, shards).await?;
     Ok(store)
+}
+
+/// Begins a new generation of derived rows in every shard that has some: its next owner writes them all.
+async fn derive_again(session: &Session) -> Result<(), OpenError> {
+    let what = "the progress of the shards";
+    let rows = session.query_unpaged(include_str!("cql/select_generations.cql"), &[]).await;
+    let rows = rows.map_err(failed(what))?.into_rows_result().map_err(failed(what))?;
+    for row in rows.rows::<(i32, Option<i64>)>().map_err(failed(what))? {
+        let (shard, generation) = row.map_err(failed(what))?;
+        let next = generation.unwrap_or_default() + 1;
+        let values = (stamp(next as u64, 0), next, shard);
+        let reset = include_str!("cql/reset_derived.cql");
+        session.query_unpaged(reset, values).await.map_err(failed(what))?;
+    }
+    Ok(())
 }
 
 /// The statements of a file, without its comments.
@@ -299,11 +323,13 @@ mod tests {
     #[test]
     fn migrations_are_numbered_in_order_and_hold_plain_statements() {
         assert!(MIGRATIONS.iter().map(|(version, ..)| *version).eq(1..=newest()));
-        let all: Vec<String> = statements(MIGRATIONS[0].2).collect();
-        assert_eq!(all.len(), 9);
-        assert!(
-            all.iter().all(|s| s.starts_with("CREATE TABLE IF NOT EXISTS ") && !s.contains(';')),
-            "{all:?}"
-        );
+        let all: Vec<Vec<String>> = MIGRATIONS.map(|(.., cql)| statements(cql).collect()).into();
+        assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [9, 2]);
+        // Whatever was done before it was cut short may be done again.
+        let plain = |s: &String| {
+            !s.contains(';')
+                && (s.starts_with("CREATE TABLE IF NOT EXISTS ") || s.starts_with("DROP TABLE IF EXISTS "))
+        };
+        assert!(all.iter().flatten().all(plain), "{all:?}");
     }
 }

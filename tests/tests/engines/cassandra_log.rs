@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use domain::frame::{FrameView, Slot};
 use domain::ports::log::{Decision, DerivedBatch, EventLog, LogError, LogReader};
 use domain::position::{Position, Shard};
+use domain::stream::StreamId;
 use infra::cassandra::{CassandraLog, OpenError};
 use tests::cassandra::Keyspace;
 use tests::contract::chain::Chain;
@@ -48,6 +49,11 @@ impl LogFactory for CassandraFactory {
     }
 }
 
+/// The column `id_prefix` of a stream whose id is a UUIDv7.
+fn prefix(stream: &StreamId) -> &str {
+    &stream.id()[..11]
+}
+
 tests::log_port_contract!(CassandraFactory::new().await);
 
 #[tokio::test]
@@ -85,6 +91,45 @@ async fn migrating_again_changes_nothing() {
     ] {
         assert!(matches!(refused, OpenError::Newer { found: 99, .. }), "{refused}");
     }
+}
+
+/// The first layout kept each stream in partitions of its own.
+// proves: P5
+#[tokio::test]
+async fn a_store_of_the_first_layout_has_its_derived_rows_made_again() {
+    let keyspace = Keyspace::unmade();
+    let store = CassandraLog::migrate(&keyspace.url, 2).await.unwrap();
+    let log = keyspace.open().await;
+    let (mut batches, mut streams) = (Vec::new(), Vec::new());
+    for shard in [Shard(0), Shard(1)] {
+        let mut chain = Chain::new(&log, shard);
+        let stream = chain.stream();
+        let frames = vec![chain.decide(&log, &[(&stream, 3)]).await];
+        batches.push((shard, DerivedBatch { frames, snapshots: Vec::new() }));
+        streams.push(stream);
+    }
+    for (shard, batch) in &batches {
+        log.write_derived(*shard, batch).await.unwrap();
+    }
+    let digest = log.derived_digest(Shard(1)).await.unwrap();
+    let session = keyspace.session().await;
+    session.query_unpaged("DROP TABLE events_by_stream", &[]).await.unwrap();
+    let first = include_str!("../../../infra/src/cassandra/cql/0001_tables.cql");
+    let table = first.split(";\n").find(|statement| statement.contains("EXISTS events_by_stream")).unwrap();
+    session.query_unpaged(table, &[]).await.unwrap();
+    session.query_unpaged("DELETE FROM migrations WHERE version = 2", &[]).await.unwrap();
+    let refused = CassandraLog::open(&keyspace.url).await.err().unwrap();
+    assert!(matches!(refused, OpenError::Older { found: 1, .. }), "{refused}");
+
+    assert_eq!(CassandraLog::migrate(&keyspace.url, 2).await.unwrap(), store);
+    let log = keyspace.open().await;
+    for ((shard, batch), stream) in batches.iter().zip(&streams) {
+        assert_eq!(log.progress(*shard).await.unwrap().derived_through, 0);
+        assert!(log.read_stream(stream, 0, 10).await.unwrap().is_empty());
+        log.write_derived(*shard, batch).await.unwrap();
+        assert_eq!(log.read_stream(stream, 0, 10).await.unwrap().len(), 3);
+    }
+    assert_eq!(log.derived_digest(Shard(1)).await.unwrap(), digest);
 }
 
 #[tokio::test]
@@ -185,8 +230,9 @@ async fn late_writes_of_a_slow_owner_change_nothing() {
             "UPDATE shard_progress USING TIMESTAMP 3 SET derived_through = 3, tail_hint = 3 WHERE shard = 0"
                 .to_owned(),
             format!(
-                "INSERT INTO events_by_stream (tenant, stream_type, stream_id, bucket, version, frame, event) \
-                 VALUES ('default', 'order', '{}', 0, 3, 77, 7) USING TIMESTAMP 1",
+                "INSERT INTO events_by_stream (shard, tenant, id_prefix, bucket, stream_type, stream_id, version, frame, event) \
+                 VALUES (0, 'default', '{}', 0, 'order', '{}', 3, 77, 7) USING TIMESTAMP 1",
+                prefix(&stream),
                 stream.id()
             ),
         ] {
@@ -212,12 +258,12 @@ async fn long_streams_and_large_events_are_read_back() {
     let mut chain = Chain::new(&log, Shard(0));
     let (long, large) = (chain.stream(), chain.stream());
     let mut frames =
-        vec![chain.decide(&log, &[(&long, 4_090)]).await, chain.decide(&log, &[(&long, 20)]).await];
+        vec![chain.decide(&log, &[(&long, 1_020)]).await, chain.decide(&log, &[(&long, 20)]).await];
     chain = chain.padded(200 << 10);
     frames.push(chain.decide(&log, &[(&large, 4)]).await);
     let batch = DerivedBatch { frames, snapshots: Vec::new() };
     log.write_derived(Shard(0), &batch).await.unwrap();
-    for (stream, count, frames) in [(&long, 4_110, &batch.frames[..2]), (&large, 4, &batch.frames[2..])] {
+    for (stream, count, frames) in [(&long, 1_040, &batch.frames[..2]), (&large, 4, &batch.frames[2..])] {
         let expected: Vec<_> =
             frames.iter().flat_map(|frame| &frame.events).map(|event| (**event).clone()).collect();
         assert_eq!(expected.len(), count);
@@ -226,7 +272,7 @@ async fn long_streams_and_large_events_are_read_back() {
         assert!(tail == expected[count - 2..]);
     }
     assert!(
-        log.read_stream(&long, 4_090, 10).await.unwrap().len() == 10,
+        log.read_stream(&long, 1_020, 10).await.unwrap().len() == 10,
         "over the border of two partitions"
     );
 }
@@ -241,8 +287,8 @@ async fn an_event_is_readable_in_plain_cql() {
     let frame = chain.decide(&log, &[(&stream, 1)]).await;
     log.write_derived(Shard(0), &DerivedBatch { frames: vec![frame], snapshots: Vec::new() }).await.unwrap();
     let select = "SELECT JSON version, event_type, payload, metadata FROM events_by_stream \
-                  WHERE tenant = 'default' AND stream_type = 'order' AND stream_id = ? AND bucket = 0";
-    let rows = keyspace.session().await.query_unpaged(select, (stream.id(),)).await.unwrap();
+                  WHERE shard = 0 AND tenant = 'default' AND id_prefix = ? AND bucket = 0 AND stream_type = 'order' AND stream_id = ?";
+    let rows = keyspace.session().await.query_unpaged(select, (prefix(&stream), stream.id())).await.unwrap();
     let (row,) = rows.into_rows_result().unwrap().single_row::<(String,)>().unwrap();
     let row: serde_json::Value = serde_json::from_str(&row).unwrap();
     assert_eq!((&row["version"], &row["event_type"]), (&1.into(), &"order.noted".into()));

@@ -2,10 +2,11 @@
 //!
 //! Rows go out in unlogged batches of bounded size, some at a time; the checkpoint follows when all of them were acknowledged (P6).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::PoisonError;
 
+use domain::Timestamp;
 use domain::event::{RecordedEvent, wire_time};
 use domain::frame::{DecidedFrame, FrameHeader, Slot};
 use domain::ports::log::{DerivedBatch, LogError, Progress, StoredSnapshot};
@@ -23,8 +24,8 @@ use crate::cassandra::connect::{corrupt, unavailable};
 
 /// Streams whose last version is remembered, so that their next rows need no look at what is there.
 pub(super) const LAST_VERSIONS: NonZeroUsize = NonZeroUsize::new(1 << 16).expect("not zero");
-/// Versions per partition of the table `events_by_stream`.
-pub(super) const STREAM_BUCKET: u64 = 4096;
+/// Versions of a stream in a partition of the table `events_by_stream`, which streams of the same prefix share.
+pub(super) const STREAM_BUCKET: u64 = 1024;
 /// A batch takes no further row beyond this size, about. Cassandra refuses batches of 50 KiB by default.
 const BATCH_BYTES: usize = 24 << 10;
 /// And no more rows than this.
@@ -39,20 +40,98 @@ pub(super) fn stream_bucket(version: u64) -> i64 {
     (version.saturating_sub(1) / STREAM_BUCKET) as i64
 }
 
-/// Streams whose rows are looked at by one request; ScyllaDB takes at most 100 by default.
+/// What streams that share partitions have in common: they were made within the same 256 ms, which the first 40 bits of a UUIDv7
+/// tell; any other id stands alone. New streams are written together, so their rows are few writes instead of one each, and
+/// partitions stay small however many streams a store has.
+pub(super) fn id_prefix(id: &str) -> &str {
+    const VERSION: usize = 14;
+    const PREFIX: usize = 11;
+    let is_v7 = id.len() == 36 && id.as_bytes()[VERSION] == b'7' && uuid::Uuid::try_parse(id).is_ok();
+    if is_v7 { &id[..PREFIX] } else { id }
+}
+
+/// Rows that are looked at by one request; ScyllaDB takes at most 100 by default.
 const CHECKED_AT_ONCE: usize = 64;
 
-/// A version of a stream, and where the log has its event: the slot, and the event's index in the frame.
-type Place = (u64, Slot, u64);
+/// Where the log has an event: the frame, and the event's index in it.
+type Place = (u64, u64);
 
-/// Streams whose rows can be looked at by one request: those of versions `first` to `last` in a bucket.
-#[derive(PartialEq, Eq, Hash)]
-struct Alike<'a> {
+/// A partition of the table `events_by_stream` within a shard.
+#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Partition<'a> {
     tenant: &'a str,
-    kind: &'a str,
+    prefix: &'a str,
     bucket: i64,
-    first: u64,
-    last: u64,
+}
+
+impl<'a> Partition<'a> {
+    fn of(stream: &'a StreamId, version: u64) -> Self {
+        let (tenant, prefix) = (stream.tenant(), id_prefix(stream.id()));
+        Self { tenant, prefix, bucket: stream_bucket(version) }
+    }
+}
+
+/// The key of a row within its partition: the stream's type and id, and the version.
+type RowKey<'a> = (&'a str, &'a str, i64);
+
+/// A row of `events_by_stream`.
+#[derive(scylla::SerializeRow)]
+#[scylla(flavor = "enforce_order")]
+struct EventRow<'a> {
+    shard: i32,
+    tenant: &'a str,
+    id_prefix: &'a str,
+    bucket: i64,
+    stream_type: &'a str,
+    stream_id: &'a str,
+    version: i64,
+    position: i64,
+    frame: i64,
+    event: i32,
+    event_id: uuid::Uuid,
+    event_type: &'a str,
+    schema_version: i32,
+    payload: &'a str,
+    metadata: String,
+    time: Timestamp,
+    #[scylla(rename = "[timestamp]")]
+    stamp: i64,
+}
+
+impl<'a> EventRow<'a> {
+    fn new(
+        shard: Shard,
+        frame: u64,
+        index: i32,
+        event: &'a RecordedEvent,
+        stamp: i64,
+    ) -> Result<Self, LogError> {
+        let Partition { tenant, prefix, bucket } = Partition::of(&event.stream, event.version);
+        Ok(Self {
+            shard: i32::from(shard.0),
+            tenant,
+            id_prefix: prefix,
+            bucket,
+            stream_type: event.stream.kind(),
+            stream_id: event.stream.id(),
+            version: event.version as i64,
+            position: event.position.n as i64,
+            frame: frame as i64,
+            event: index,
+            event_id: event.id,
+            event_type: &event.event_type,
+            schema_version: i32::from(event.schema_version),
+            payload: &event.data,
+            metadata: metadata(event)?,
+            time: event.time,
+            stamp,
+        })
+    }
+
+    /// What brings rows of a partition together.
+    fn key(&self) -> (&str, &str, i64, &str, &str, i64) {
+        (self.tenant, self.id_prefix, self.bucket, self.stream_type, self.stream_id, self.version)
+    }
 }
 
 /// What a row of events keeps beside its columns.
@@ -120,7 +199,7 @@ impl Inner {
         // Read every time: derived rows may have been dropped, or written by another owner.
         let progress = self.progress(shard).await?;
         let frames = following(shard, progress.derived_through, &batch.frames)?;
-        let ends = self.check_versions(&frames).await?;
+        let ends = self.check_versions(shard, &frames).await?;
         self.write_rows(progress.generation, shard, &frames, &batch.snapshots).await?;
         if let Some(last) = frames.last() {
             self.advance(progress.generation, last.header.slot).await?;
@@ -140,63 +219,70 @@ impl Inner {
 
     /// Refuses frames whose events would take the place of others: an owner's fault, which derived rows must not hide. Answers the
     /// last version of each stream.
-    async fn check_versions(&self, frames: &[&DecidedFrame]) -> Result<Vec<(StreamId, u64)>, LogError> {
-        let mut streams: HashMap<&StreamId, Vec<Place>> = HashMap::new();
+    async fn check_versions(
+        &self,
+        shard: Shard,
+        frames: &[&DecidedFrame],
+    ) -> Result<Vec<(StreamId, u64)>, LogError> {
+        let mut ends: HashMap<&StreamId, (u64, u64)> = HashMap::new();
+        let mut rows = Vec::new();
         for frame in frames {
             for (index, event) in (0..).zip(&frame.events) {
-                let rows = streams.entry(&event.stream).or_default();
-                if rows.last().is_some_and(|(last, ..)| last + 1 != event.version)
-                    || event.version > MAX_NUMBER
-                {
-                    return Err(corrupt(
-                        format!("version {} of {}", event.version, event.stream),
-                        "it doesn't follow the one before",
-                    ));
+                let (stream, version) = (&event.stream, event.version);
+                let (_, last) = ends.entry(stream).or_insert((version, version - 1));
+                if *last + 1 != version || version > MAX_NUMBER {
+                    let what = format!("version {version} of {stream}");
+                    return Err(corrupt(what, "it doesn't follow the one before"));
                 }
-                rows.push((event.version, frame.header.slot, index));
+                *last = version;
+                rows.push((stream, version, (frame.header.slot.frame, index)));
             }
         }
-        let unknown: Vec<_> = {
+        {
             let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut follows =
-                |stream: &StreamId, first: u64| versions.get(stream).is_some_and(|last| last + 1 == first);
-            streams.iter().filter(|(stream, rows)| !follows(stream, rows[0].0)).collect()
-        };
-        let mut alike: HashMap<Alike<'_>, Vec<(&str, &[Place])>> = HashMap::new();
-        for (stream, rows) in unknown {
-            let (first, last) = (rows[0].0, rows[rows.len() - 1].0);
-            for bucket in stream_bucket(first)..=stream_bucket(last) {
-                let key = Alike { tenant: stream.tenant(), kind: stream.kind(), bucket, first, last };
-                alike.entry(key).or_default().push((stream.id(), rows));
+            // Rows that follow those that this process wrote take nobody's place.
+            let mut known = HashSet::new();
+            for (stream, (first, _)) in &ends {
+                if versions.get(*stream).is_some_and(|last| last + 1 == *first) {
+                    known.insert(*stream);
+                }
             }
+            rows.retain(|(stream, ..)| !known.contains(stream));
+        }
+        let mut partitions: HashMap<Partition<'_>, Vec<(RowKey<'_>, Place)>> = HashMap::new();
+        for (stream, version, place) in rows {
+            let key = (stream.kind(), stream.id(), version as i64);
+            partitions.entry(Partition::of(stream, version)).or_default().push((key, place));
         }
         let mut looks = Vec::new();
-        for (key, streams) in &alike {
-            looks.extend(streams.chunks(CHECKED_AT_ONCE).map(|streams| self.check_places(key, streams)));
+        for (partition, rows) in &partitions {
+            looks.extend(rows.chunks(CHECKED_AT_ONCE).map(|rows| self.check_places(shard, partition, rows)));
         }
         futures::stream::iter(looks).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-        Ok(streams.into_iter().map(|(stream, rows)| (stream.clone(), rows[rows.len() - 1].0)).collect())
+        Ok(ends.into_iter().map(|(stream, (_, last))| (stream.clone(), last)).collect())
     }
 
     /// Compares rows that are there with those to be written.
-    async fn check_places(&self, key: &Alike<'_>, streams: &[(&str, &[Place])]) -> Result<(), LogError> {
-        let Alike { tenant, kind, bucket, first, last } = *key;
-        let ids: Vec<&str> = streams.iter().map(|(id, _)| *id).collect();
-        let values = (tenant, kind, ids, bucket, first as i64, last as i64);
-        let what = || format!("events of streams {tenant}/{kind}");
+    async fn check_places(
+        &self,
+        shard: Shard,
+        partition: &Partition<'_>,
+        rows: &[(RowKey<'_>, Place)],
+    ) -> Result<(), LogError> {
+        let Partition { tenant, prefix, bucket } = *partition;
+        let keys: Vec<RowKey<'_>> = rows.iter().map(|(key, _)| *key).collect();
+        let values = (i32::from(shard.0), tenant, prefix, bucket, keys);
+        let what = || format!("events of streams {prefix} in shard {shard}");
         let found = self.session.execute_unpaged(&self.statements.select_event_places, values).await;
         let found = found.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(what(), e))?;
-        for row in found.rows::<(String, i64, i64, i32)>().map_err(|e| corrupt(what(), e))? {
-            let (id, version, frame, event) = row.map_err(|e| corrupt(what(), e))?;
-            let rows = streams.iter().find(|(of, _)| *of == id);
-            let Some((_, slot, index)) =
-                rows.and_then(|(_, rows)| rows.get((version as u64 - first) as usize))
-            else {
+        for row in found.rows::<(&str, &str, i64, i64, i32)>().map_err(|e| corrupt(what(), e))? {
+            let (kind, id, version, frame, event) = row.map_err(|e| corrupt(what(), e))?;
+            let Some((_, (due, index))) = rows.iter().find(|(key, _)| *key == (kind, id, version)) else {
                 continue;
             };
-            if (frame as u64, event as u64) != (slot.frame, *index) {
+            if (frame as u64, event as u64) != (*due, *index) {
                 let reason = format!(
-                    "its row says event {event} of frame {frame}, the log says event {index} of {slot}"
+                    "its row says event {event} of frame {frame}, the log says event {index} of frame {due}"
                 );
                 let stream = StreamId::new(tenant, kind, id);
                 return Err(corrupt(format!("version {version} of {stream}"), reason));
@@ -217,29 +303,8 @@ impl Inner {
         let (mut events, mut results) = (Vec::new(), Vec::new());
         for frame in frames {
             for (index, event) in (0..).zip(&frame.events) {
-                let metadata = metadata(event)?;
-                let size = 200 + event.data.len() + metadata.len();
-                let s = &event.stream;
-                events.push((
-                    size,
-                    (
-                        s.tenant(),
-                        s.kind(),
-                        s.id(),
-                        stream_bucket(event.version),
-                        event.version as i64,
-                        event.position.n as i64,
-                        frame.header.slot.frame as i64,
-                        index,
-                        event.id,
-                        event.event_type.as_str(),
-                        i32::from(event.schema_version),
-                        event.data.as_str(),
-                        metadata,
-                        event.time,
-                        rows_stamp,
-                    ),
-                ));
+                let row = EventRow::new(shard, frame.header.slot.frame, index, event, rows_stamp)?;
+                events.push((200 + row.payload.len() + row.metadata.len(), row));
             }
             for (index, command) in frame.repeatable() {
                 let position = answered_position(&frame.header, command.first_event, command.events);
@@ -260,6 +325,8 @@ impl Inner {
                 ));
             }
         }
+        // Rows of a partition in one batch are one write to the servers.
+        events.sort_by(|(_, one), (_, other)| one.key().cmp(&other.key()));
         // A snapshot's version is its stamp, so that an older one that comes late changes nothing.
         let snapshots = snapshots.iter().map(|(s, snapshot)| {
             let contents = &snapshot.contents;
@@ -332,9 +399,7 @@ impl Inner {
         self.delete_all(
             &statements.scan_event_partitions,
             &statements.delete_events,
-            |row: (String, String, String, i64)| {
-                mine(&row.0, &row.1, &row.2).then_some((before, row.0, row.1, row.2, row.3))
-            },
+            |row: (i32, String, String, i64)| (row.0 == key).then_some((before, row.0, row.1, row.2, row.3)),
         )
         .await?;
         self.delete_all(
@@ -453,5 +518,18 @@ mod tests {
     #[test]
     fn versions_fill_their_buckets() {
         assert_eq!([1, STREAM_BUCKET, STREAM_BUCKET + 1].map(stream_bucket), [0, 0, 1]);
+    }
+
+    #[test]
+    fn streams_made_together_share_a_prefix_and_other_ids_stand_alone() {
+        assert_eq!(id_prefix("019aa1b2-c3d4-7000-8000-000000000001"), "019aa1b2-c3");
+        assert_eq!(id_prefix("019aa1b2-c3ff-7fff-bfff-ffffffffffff"), "019aa1b2-c3");
+        for alone in
+            ["", "019aa1b2-c3", "019aa1b2-c3d4-4000-8000-000000000001", "é19aa1b2-c3d-7-8000-00000000000001"]
+        {
+            assert_eq!(id_prefix(alone), alone);
+        }
+        let long = "x".repeat(14) + "7" + &"x".repeat(21);
+        assert_eq!(id_prefix(&long), long);
     }
 }

@@ -34,33 +34,35 @@ impl Inner {
         &self,
         shard: Shard,
     ) -> Result<(Vec<Vec<u8>>, Vec<(u64, u64, u64, usize)>), LogError> {
-        type Columns = (String, String, String, i64, i64, i32);
+        type Columns = (i32, String, String, String, i64, i64, i32);
         let scan =
             self.session.execute_iter(self.statements.scan_events.clone(), &[]).await.map_err(unavailable)?;
         let mut rows = scan.rows_stream::<Columns>().map_err(unavailable)?;
         let (mut keys, mut pointers, mut indices) = (Vec::new(), Vec::new(), HashMap::new());
-        // Rows of a partition come together, so a stream's shard is worked out once for each of its buckets.
-        let mut current: Option<((String, String, String), Option<usize>)> = None;
+        // Rows of a stream's bucket come together.
+        let mut current: Option<(StreamId, usize)> = None;
         while let Some(row) = rows.try_next().await.map_err(unavailable)? {
-            let (tenant, kind, id, version, frame, event) = row;
-            let stream = match &current {
-                Some((of, index)) if (&of.0, &of.1, &of.2) == (&tenant, &kind, &id) => *index,
+            let (of, tenant, kind, id, version, frame, event) = row;
+            if of != i32::from(shard.0) {
+                continue;
+            }
+            let index = match &current {
+                Some((stream, index))
+                    if (stream.tenant(), stream.kind(), stream.id()) == (&*tenant, &*kind, &*id) =>
+                {
+                    *index
+                }
                 _ => {
                     let stream = StreamId::new(&tenant, &kind, &id);
-                    let index = (stream.shard(self.store.shards) == shard).then(|| {
-                        let key = stream_key(&stream);
-                        *indices.entry(stream).or_insert_with(|| {
-                            keys.push(key);
-                            keys.len() - 1
-                        })
+                    let index = *indices.entry(stream.clone()).or_insert_with(|| {
+                        keys.push(stream_key(&stream));
+                        keys.len() - 1
                     });
-                    current = Some(((tenant, kind, id), index));
+                    current = Some((stream, index));
                     index
                 }
             };
-            if let Some(stream) = stream {
-                pointers.push((frame as u64, event as u64, version as u64, stream));
-            }
+            pointers.push((frame as u64, event as u64, version as u64, index));
         }
         Ok((keys, pointers))
     }

@@ -11,7 +11,7 @@ use domain::stream::StreamId;
 use uuid::Uuid;
 
 use super::Inner;
-use super::derived::{Metadata, stream_bucket};
+use super::derived::{Metadata, id_prefix, stream_bucket};
 use super::statements::MAX_NUMBER;
 use crate::cassandra::connect::{corrupt, unavailable};
 
@@ -79,7 +79,8 @@ impl Inner {
     ) -> Result<Rows, LogError> {
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let bucket = stream_bucket(last + 1);
-        let values = (stream.tenant(), stream.kind(), stream.id(), bucket, last as i64, limit);
+        let (tenant, kind, id) = (stream.tenant(), stream.kind(), stream.id());
+        let values = (i32::from(shard.0), tenant, id_prefix(id), bucket, kind, id, last as i64, limit);
         let rows = self.session.execute_unpaged(&self.statements.select_events, values).await;
         let rows = rows.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(stream, e))?;
         let mut events = Vec::new();

@@ -21,7 +21,7 @@ pub(super) const MAX_NUMBER: u64 = (1 << 40) - 1;
 ///
 /// ScyllaDB refuses timestamps that are far in the future, read as microseconds since 1970; that would be met after more than a
 /// thousand drops of a shard.
-pub(super) fn stamp(generation: u64, number: u64) -> i64 {
+pub(in crate::cassandra) fn stamp(generation: u64, number: u64) -> i64 {
     (generation.min(1 << 22) << 40 | number.min(MAX_NUMBER)) as i64
 }
 
