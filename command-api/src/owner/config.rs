@@ -27,6 +27,9 @@ pub struct OwnerConfig {
     /// Shards that write derived rows at the same time, beside those that are far behind. Few where the rows compete with the frames for
     /// the same servers; a log that commits the rows of many shards together wants them all.
     pub derive_at_once: usize,
+    /// Frames of all shards that this process proposes at the same time: fewer frames are larger ones. A shard waits for its turn, and its
+    /// frame takes what arrives meanwhile.
+    pub frames_at_once: usize,
     /// Bytes of decided frames per shard whose derived rows may be outstanding; at more, no further frame starts.
     pub overlay_bytes: usize,
     /// How long a stopping owner waits for its last frame and derived rows.
@@ -39,7 +42,7 @@ impl OwnerConfig {
     /// Over a log on servers that other work shares.
     #[must_use]
     pub fn over_servers() -> Self {
-        Self { derive_at_once: 1, ..Self::default() }
+        Self { derive_at_once: 1, frames_at_once: 8, ..Self::default() }
     }
 }
 
@@ -52,6 +55,7 @@ impl Default for OwnerConfig {
             recent_results: 2_000,
             snapshot_every: 500,
             derive_at_once: usize::MAX,
+            frames_at_once: usize::MAX,
             overlay_bytes: 64 << 20,
             stop_within: Duration::from_secs(10),
             on_deposed: OnDeposed::Stop,

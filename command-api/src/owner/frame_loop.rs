@@ -1,14 +1,16 @@
 //! The frame loop of one shard. It does no I/O but the decision: loads, lookups and derived rows run beside it.
 
+mod deriving;
+
 use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use domain::Timestamp;
 use domain::command::{CommandError, CommandId};
 use domain::frame::{DecidedFrame, EncodedFrame, Tail, encode_frame};
-use domain::ports::log::{CommandResult, DerivedBatch, LogError, StoredSnapshot};
+use domain::ports::log::{CommandResult, LogError, StoredSnapshot};
 use domain::position::Shard;
 use domain::stream::StreamId;
 use futures::future::BoxFuture;
@@ -79,7 +81,8 @@ pub(super) struct FrameLoop {
     derive_by: Option<Pin<Box<Sleep>>>,
     /// They have waited long enough.
     derive_due: bool,
-    turn: Turn,
+    derive_turn: Turn,
+    frame_turn: Turn,
     /// Snapshots to be written, each with the frame after which it was taken.
     snapshots: Vec<(u64, StreamId, StoredSnapshot)>,
     /// States left memory since jobs became ready.
@@ -87,18 +90,13 @@ pub(super) struct FrameLoop {
     head: watch::Sender<u64>,
 }
 
-/// Derived rows are written in batches behind, so that they take little from the frames: at so many bytes of frames, …
-const DERIVE_AT: usize = 256 << 10;
-/// … or after this time, …
-const DERIVE_WITHIN: Duration = Duration::from_millis(300);
-/// … and about so many bytes of frames at a time.
-const DERIVE_BYTES: usize = 4 << 20;
 const INBOX: usize = 256;
 
 impl FrameLoop {
     pub(super) fn new(shared: Arc<Shared>, shard: Shard, start: Takeover, head: watch::Sender<u64>) -> Self {
         head.send_replace(start.tail.head());
-        let turn = Turn::new(Arc::clone(&shared.deriving));
+        let derive_turn = Turn::new(Arc::clone(&shared.deriving));
+        let frame_turn = Turn::new(Arc::clone(&shared.proposing));
         Self {
             // Never fewer than the streams that one job may need.
             streams: Streams::new(shared.config.cached_streams.max(1_024)),
@@ -117,7 +115,8 @@ impl FrameLoop {
             deriving: None,
             derive_by: None,
             derive_due: false,
-            turn,
+            derive_turn,
+            frame_turn,
             snapshots: Vec::new(),
             left: false,
             head,
@@ -131,7 +130,7 @@ impl FrameLoop {
         loop {
             if self.in_flight.is_none() {
                 self.take_waiting_jobs(queue);
-                self.start_frame();
+                self.start_frame_when_due();
             }
             self.derive_when_due();
             if !open && self.is_idle() {
@@ -151,7 +150,8 @@ impl FrameLoop {
                     self.deriving = None;
                     self.overlay.acknowledge(frame);
                 }
-                () = self.turn.come() => {}
+                () = self.derive_turn.come() => {}
+                () = self.frame_turn.come() => {}
                 () = async { match &mut self.derive_by { Some(due) => due.await, None => std::future::pending().await } } => {
                     (self.derive_by, self.derive_due) = (None, true);
                 }
@@ -298,11 +298,21 @@ impl FrameLoop {
         }
     }
 
+    /// Starts a frame when something is ready and it is this shard's turn; until then more may join it.
+    fn start_frame_when_due(&mut self) {
+        let room = self.overlay.bytes() <= self.shared.config.overlay_bytes;
+        if room && !self.ready.is_empty() {
+            if !self.frame_turn.take() {
+                return;
+            }
+            self.start_frame();
+        }
+        // A turn that started no frame is another shard's.
+        drop(self.frame_turn.hand_over());
+    }
+
     /// Decides what is ready and proposes the frame; a batch that appends nothing confirms the tail instead.
     fn start_frame(&mut self) {
-        if self.ready.is_empty() || self.overlay.bytes() > self.shared.config.overlay_bytes {
-            return;
-        }
         self.left |= self.streams.trim();
         self.seat_unloaded();
         let now = domain::whole_micros(self.shared.clock.now()).max(self.last_time);
@@ -319,7 +329,7 @@ impl FrameLoop {
             return;
         }
         let log = Arc::clone(&self.shared.log);
-        let full = !self.ready.is_empty();
+        let (full, turn) = (!self.ready.is_empty(), self.frame_turn.hand_over());
         let (frame, outcome): (_, BoxFuture<'static, Outcome>) = if building.needs_slot() {
             let frame = Arc::new(encode_frame(
                 self.shared.store.id,
@@ -331,10 +341,15 @@ impl FrameLoop {
             ));
             building.stored_events = Vec::new();
             let proposal = Arc::clone(&frame);
-            (Some(frame), Box::pin(async move { Outcome::Proposed(resolve(log, proposal).await) }))
+            (Some(frame), Box::pin(async move { Outcome::Proposed(resolve(log, proposal, turn).await) }))
         } else {
             let slot = self.tail.slot;
-            (None, Box::pin(async move { Outcome::Confirmed(log.read_slot(slot).await) }))
+            let confirm = async move {
+                let outcome = Outcome::Confirmed(log.read_slot(slot).await);
+                drop(turn);
+                outcome
+            };
+            (None, Box::pin(confirm))
         };
         self.in_flight = Some(InFlight { building, frame, outcome, since: Instant::now(), full });
     }
@@ -427,65 +442,6 @@ impl FrameLoop {
         });
         for job in self.ready.drain(..).chain(self.waiting.drain()) {
             job.fail(error.clone());
-        }
-    }
-
-    /// Starts writing derived rows when they are many, and sees to it that a few don't wait for long.
-    fn derive_when_due(&mut self) {
-        if self.deriving.is_some() {
-            return;
-        }
-        let bytes = self.overlay.outstanding_bytes();
-        if bytes >= DERIVE_AT || (self.derive_due && bytes > 0) {
-            // One that is far behind doesn't wait for the others.
-            if bytes >= DERIVE_BYTES || self.turn.take() {
-                self.start_deriving();
-            }
-        } else if bytes > 0 && self.derive_by.is_none() {
-            self.derive_by = Some(Box::pin(tokio::time::sleep(DERIVE_WITHIN)));
-        }
-    }
-
-    /// Starts writing derived rows behind, one batch at a time.
-    fn start_deriving(&mut self) {
-        (self.derive_by, self.derive_due) = (None, false);
-        let frames = self.overlay.outstanding(DERIVE_BYTES);
-        let Some(last) = frames.last().map(|frame| frame.header.slot.frame) else { return };
-        // A snapshot of a later frame would claim what the batch doesn't write (P6).
-        let (due, later) = std::mem::take(&mut self.snapshots).into_iter().partition(|(at, ..)| *at <= last);
-        self.snapshots = later;
-        let due: Vec<(u64, StreamId, StoredSnapshot)> = due;
-        let snapshots = due.into_iter().map(|(_, stream, snapshot)| (stream, snapshot)).collect();
-        let batch = DerivedBatch { frames, snapshots };
-        let (shared, shard, mut turn) = (Arc::clone(&self.shared), self.shard, self.turn.hand_over());
-        self.deriving = Some(Box::pin(async move {
-            let mut pause = Duration::from_millis(10);
-            while let Err(error) = shared.log.write_derived(shard, &batch).await {
-                // The others don't wait for one that fails.
-                drop(turn.take());
-                tracing::warn!(%shard, %error, "derived rows could not be written, trying again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
-            last
-        }));
-    }
-
-    /// Writes what is outstanding before a stop, within the time a stop may take; the rest is rework for the next owner.
-    async fn finish_deriving(&mut self) {
-        let within = self.shared.config.stop_within;
-        let finished = tokio::time::timeout(within, async {
-            loop {
-                if self.deriving.is_none() {
-                    self.start_deriving();
-                }
-                let Some(deriving) = self.deriving.take() else { break };
-                let frame = deriving.await;
-                self.overlay.acknowledge(frame);
-            }
-        });
-        if finished.await.is_err() {
-            tracing::warn!(shard = %self.shard, "stopped with derived rows outstanding; the next start writes them");
         }
     }
 }

@@ -56,4 +56,6 @@ struct Shared {
     store: StoreInfo,
     /// See [`OwnerConfig::derive_at_once`].
     deriving: Arc<Semaphore>,
+    /// See [`OwnerConfig::frames_at_once`].
+    proposing: Arc<Semaphore>,
 }

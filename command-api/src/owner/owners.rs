@@ -70,7 +70,8 @@ impl Owners {
         let store = log.store();
         let places = Places::new(store.shards);
         let deriving = Arc::new(Semaphore::new(config.derive_at_once.clamp(1, Semaphore::MAX_PERMITS)));
-        let shared = Arc::new(Shared { log, registry, fan_out, clock, config, store, deriving });
+        let proposing = Arc::new(Semaphore::new(config.frames_at_once.clamp(1, Semaphore::MAX_PERMITS)));
+        let shared = Arc::new(Shared { log, registry, fan_out, clock, config, store, deriving, proposing });
         let tasks = TaskTracker::new();
         tasks.close();
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());

@@ -54,7 +54,8 @@ macro_rules! owners_contract {
                 a_load_under_way_sees_what_is_acknowledged_meanwhile,
                 commands_behind_a_lost_frame_keep_their_order, derived_rows_far_behind_hold_the_frames_up,
                 snapshots_claim_only_what_is_written, states_that_left_memory_come_back,
-                a_panic_in_a_decision_costs_its_frame_only, a_stop_ends_while_storage_hangs }
+                a_panic_in_a_decision_costs_its_frame_only, a_stop_ends_while_storage_hangs,
+                shards_take_turns_and_wait_for_no_open_slot }
             kills { a_kill_at_every_step_loses_and_doubles_nothing }
         );
     };

@@ -249,3 +249,47 @@ pub async fn a_stop_ends_while_storage_hangs<B: FreshLog>() {
     let (outcome, ()) = tokio::time::timeout(Duration::from_secs(5), both).await.expect("a stop ends");
     assert_eq!(outcome, Err(CommandError::OutcomeUnknown(request.id)));
 }
+
+/// One frame at a time: the frame of a shard waits while another shard's is sent, and takes what comes meanwhile; but it doesn't wait for a
+/// slot that stays open.
+// proves: P3
+pub async fn shards_take_turns_and_wait_for_no_open_slot<B: FreshLog>() {
+    let world = World::<B>::sharded(2).await;
+    let faulty = FaultyLog::new(world.log());
+    let owners = owners_with(faulty.clone(), OwnerConfig { frames_at_once: 1, ..config() }).await;
+    let stock_in = |shard| (1..).map(|n| stock_of(Uuid::from_u128(n))).find(|s| s.shard(2) == shard).unwrap();
+    let (here, there) = (stock_in(Shard(0)), stock_in(Shard(1)));
+    let [sent, open] = [(); 2].map(|()| Arc::new(Semaphore::new(0)));
+    faulty.inject([ProposeFault::PausedBefore(Arc::clone(&sent))]);
+    let others = async {
+        faulty.fault_met().await;
+        let mut all = std::pin::pin!(futures::future::try_join_all(
+            (1..4).map(|n| owners.submit(on(there.clone(), set_stock(n))))
+        ));
+        tokio::select! {
+            _ = &mut all => panic!("decided while another shard's frame was sent"),
+            () = tokio::time::sleep(Duration::from_millis(100)) => sent.add_permits(1),
+        }
+        all.await
+    };
+    let (first, others) = tokio::join!(owners.submit(on(here.clone(), set_stock(1))), others);
+    assert_eq!((first.is_ok(), others.unwrap().len()), (true, 3));
+    let frames = world.frames(Shard(1)).await;
+    assert_eq!(
+        frames.iter().map(|f| f.commands.len()).collect::<Vec<_>>(),
+        [0, 3],
+        "after the fence, one frame"
+    );
+
+    faulty.inject([ProposeFault::TimedOutThenLands, ProposeFault::PausedBefore(Arc::clone(&open))]);
+    let other = async {
+        faulty.fault_met().await;
+        faulty.fault_met().await;
+        let other = owners.submit(on(there, set_stock(9))).await;
+        open.add_permits(1);
+        other
+    };
+    let (first, other) = tokio::join!(owners.submit(on(here.clone(), set_stock(2))), other);
+    assert!(first.is_ok() && other.is_ok(), "{first:?} {other:?}");
+    assert_eq!(level_of(&owners, here).await, (2, 0, 2));
+}
