@@ -1,7 +1,7 @@
 //! Roles over the engines: all in one process, and each in its own.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -203,7 +203,14 @@ fn repeat_first_records(topic: &str) {
         let mut place = TopicPartitionList::new();
         place.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         consumer.assign(&place).unwrap();
-        let record = consumer.poll(WAIT).unwrap().unwrap();
+        let until = Instant::now() + WAIT;
+        let record = loop {
+            // Nothing may come of a poll that something else ended.
+            match consumer.poll(WAIT) {
+                Some(record) => break record.unwrap(),
+                None => assert!(Instant::now() < until, "partition {partition} gives no record"),
+            }
+        };
         let again = BaseRecord::to(topic)
             .partition(partition)
             .key(record.key().unwrap())
