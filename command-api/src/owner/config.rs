@@ -27,8 +27,8 @@ pub struct OwnerConfig {
     /// Shards that write derived rows at the same time, beside those that are far behind. Few where the rows compete with the frames for
     /// the same servers; a log that commits the rows of many shards together wants them all.
     pub derive_at_once: usize,
-    /// Frames of all shards that this process proposes at the same time: fewer frames are larger ones. A shard waits for its turn, and its
-    /// frame takes what arrives meanwhile.
+    /// Frames of all shards that this process proposes, or confirms the tail for, at the same time: fewer frames are larger ones. A shard
+    /// waits for its turn, and its frame takes what arrives meanwhile. One that takes long gives its turn up.
     pub frames_at_once: usize,
     /// Bytes of decided frames per shard whose derived rows may be outstanding; at more, no further frame starts.
     pub overlay_bytes: usize,

@@ -29,7 +29,7 @@ use super::overlay::{KnownResult, LoadMark, Overlay, repeated};
 use super::proposal::{Resolution, resolve, winners_results};
 use super::streams::{Entry, Streams};
 use super::takeover::Takeover;
-use super::turn::Turn;
+use super::turn::{Turn, within};
 use super::waiting::WaitingRoom;
 
 /// Why a loop ended.
@@ -341,15 +341,12 @@ impl FrameLoop {
             ));
             building.stored_events = Vec::new();
             let proposal = Arc::clone(&frame);
-            (Some(frame), Box::pin(async move { Outcome::Proposed(resolve(log, proposal, turn).await) }))
+            let outcome = async move { Outcome::Proposed(resolve(log, proposal).await) };
+            (Some(frame), Box::pin(within(turn, outcome)))
         } else {
             let slot = self.tail.slot;
-            let confirm = async move {
-                let outcome = Outcome::Confirmed(log.read_slot(slot).await);
-                drop(turn);
-                outcome
-            };
-            (None, Box::pin(confirm))
+            let outcome = async move { Outcome::Confirmed(log.read_slot(slot).await) };
+            (None, Box::pin(within(turn, outcome)))
         };
         self.in_flight = Some(InFlight { building, frame, outcome, since: Instant::now(), full });
     }

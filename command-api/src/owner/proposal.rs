@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use domain::frame::{DecidedFrame, EncodedFrame, FrameView, Slot};
 use domain::ports::log::{Decision, EventLog, ProposeError};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::overlay::{KnownResult, repeated, token_position};
 
@@ -25,19 +24,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Resolves a proposal. It goes on for as long as the outcome is unknown: an open slot answers nobody.
-///
-/// `turn` ends with the first attempt, whatever comes of it: other shards don't wait for a slot that stays open.
-pub(super) async fn resolve(
-    log: Arc<dyn EventLog>,
-    frame: Arc<EncodedFrame>,
-    mut turn: Option<OwnedSemaphorePermit>,
-) -> Resolution {
+pub(super) async fn resolve(log: Arc<dyn EventLog>, frame: Arc<EncodedFrame>) -> Resolution {
     let mut pause = FIRST_PAUSE;
     let mut may_have_landed = false;
     loop {
-        let outcome = log.propose(Arc::clone(&frame)).await;
-        drop(turn.take());
-        let reason = match outcome {
+        let reason = match log.propose(Arc::clone(&frame)).await {
             Ok(Decision::Decided) => return Resolution::Decided,
             Ok(Decision::Taken(row)) => {
                 let mine = FrameView::parse(&row).is_ok_and(|view| view.header.nonce == frame.header.nonce);

@@ -112,7 +112,7 @@ impl Reading<'_> {
         let epoch = self.tail.epoch + 1;
         let fence = encode_frame(self.shared.store.id, &self.tail, epoch, Uuid::new_v4(), &[], &[]);
         let fence = Arc::new(fence);
-        match resolve(Arc::clone(&self.shared.log), Arc::clone(&fence), None).await {
+        match resolve(Arc::clone(&self.shared.log), Arc::clone(&fence)).await {
             Resolution::Decided => self.adopt(&fence.bytes).await.map(|()| None),
             Resolution::Lost(row) => Ok(Some(row)),
             Resolution::NotWritten(reason) => Err(CommandError::Unavailable(reason)),

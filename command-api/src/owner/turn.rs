@@ -1,9 +1,25 @@
-//! Turns: the shards of a process write derived rows so many at a time, in the order in which they asked.
+//! Turns: so many shards of a process at a time send frames, and so many write derived rows, in the order in which they asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+/// A frame is usually sent in a small part of this time; one that takes longer gives its turn up.
+const LONGEST: Duration = Duration::from_millis(250);
+
+/// Work that takes a turn, though not for long: others don't wait for a slot that stays open.
+pub(super) async fn within<T>(turn: Option<OwnedSemaphorePermit>, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    match tokio::time::timeout(LONGEST, &mut work).await {
+        Ok(done) => done,
+        Err(_) => {
+            drop(turn);
+            work.await
+        }
+    }
+}
 
 /// One shard's turn.
 pub(super) struct Turn {

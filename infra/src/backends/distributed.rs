@@ -99,9 +99,9 @@ impl DistributedBackends {
 /// When a part can't be made; the reason names it.
 pub(super) async fn migrate(urls: &Distributed<'_>, shards: u16) -> anyhow::Result<Prepared> {
     let StoreInfo { shards, .. } = CassandraLog::migrate(urls.log, shards).await?;
+    let log = Arc::new(CassandraLog::open(urls.log).await?);
     kafka::migrate(urls.feed, shards).await?;
     let database = Database::connect(urls.read).await?;
-    let log = Arc::new(CassandraLog::open(urls.log).await?);
     for group in groups(&database, urls.search, log)? {
         group.store.prepare(&group.projections, shards).await?;
     }

@@ -78,7 +78,8 @@ impl ShardState {
 }
 
 impl CassandraLog {
-    /// Makes what is missing of keyspace, tables and the store's own rows; changes nothing that is there. Not to be run twice at
+    /// Makes what is missing of keyspace, tables and the store's own rows; leaves what is there, but for a
+    /// table of derived rows that an older program laid out differently: that one begins anew. Not to be run twice at
     /// the same time on a new keyspace: Cassandra 5 doesn't order changes of the schema.
     ///
     /// # Errors
@@ -134,7 +135,9 @@ async fn check_tails(inner: &Inner) -> Result<(), OpenError> {
     let storage = |e: LogError| OpenError::Storage { what: "the tails of the shards", reason: e.to_string() };
     let checks = (0..inner.store.shards).map(|n| async move {
         let shard = Shard(n);
-        let known = inner.progress(shard).await.map_err(storage)?.derived_through;
+        let progress = inner.progress(shard).await.map_err(storage)?;
+        // The hint stays where derived rows are dropped.
+        let known = progress.derived_through.max(progress.tail_hint);
         if known == 0 || inner.place(Slot { shard, frame: known }).await.map_err(storage)?.is_some() {
             return Ok(());
         }

@@ -70,6 +70,17 @@ pub enum OpenError {
         /// The newest layout known.
         known: i32,
     },
+    /// Owners are at work, and derived rows are to begin anew.
+    #[error(
+        "keyspace {keyspace} is in use by {running} processes, and derived rows are to be laid out anew: stop the servers first (one \
+         that was killed counts for some seconds more)"
+    )]
+    Running {
+        /// The keyspace.
+        keyspace: String,
+        /// How many there are.
+        running: usize,
+    },
     /// N was fixed when the store was made.
     #[error(
         "the store in keyspace {keyspace} was made with {stored} shards, which is fixed for ever, but the configuration says {asked}"
@@ -130,10 +141,14 @@ pub(super) async fn migrate(url: &CassandraUrl, shards: u16) -> Result<StoreInfo
         return Err(OpenError::Newer { keyspace: url.keyspace().to_owned(), found, known: newest() });
     }
     for (version, name, cql) in MIGRATIONS.into_iter().filter(|(version, ..)| *version > found) {
+        let begins_anew = found > 0 && EMPTYING.contains(&version);
+        if begins_anew {
+            refuse_while_running(&session, url).await?;
+        }
         for statement in statements(cql) {
             session.query_unpaged(statement, &[]).await.map_err(failed(name))?;
         }
-        if EMPTYING.contains(&version) {
+        if begins_anew {
             derive_again(&session).await?;
         }
         let insert = include_str!("cql/insert_migration.cql");
@@ -143,6 +158,17 @@ pub(super) async fn migrate(url: &CassandraUrl, shards: u16) -> Result<StoreInfo
     let store = create_store(&session, url, &datacenter, shards).await?;
     create_owners(&session, url, &datacenter, shards).await?;
     Ok(store)
+}
+
+/// Owners would go on with what is about to be dropped.
+async fn refuse_while_running(session: &Session, url: &CassandraUrl) -> Result<(), OpenError> {
+    let what = "the running processes";
+    let rows = session.query_unpaged(include_str!("cql/select_instances.cql"), &[]).await;
+    let running = rows.map_err(failed(what))?.into_rows_result().map_err(failed(what))?.rows_num();
+    match running {
+        0 => Ok(()),
+        running => Err(OpenError::Running { keyspace: url.keyspace().to_owned(), running }),
+    }
 }
 
 /// Begins a new generation of derived rows in every shard that has some: its next owner writes them all.

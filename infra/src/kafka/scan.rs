@@ -19,8 +19,6 @@ use super::{Error, KafkaUrl, topic};
 const RECORDS: Duration = Duration::from_secs(10);
 /// So many foreign records are skipped to find one of ours.
 const FOREIGN: usize = 1000;
-/// A publisher that was deposed may repeat about so many records: those on their way.
-const REPEATED: i64 = 8192;
 /// A scan reads so many events ahead of its receiver.
 const AHEAD: usize = 4096;
 
@@ -103,8 +101,8 @@ pub fn scan(
     receiver
 }
 
-/// Whether the partition has come to a position, wherever the record is. Reads as many records from its end as it has repeats, and some
-/// thousands at least.
+/// Whether the partition has come to a position, wherever the record is. Reads as many records from its end as it has repeats. Where retention
+/// has cut repeats from the newer records before them, it may say no although it had come there.
 ///
 /// # Errors
 /// [`Error`].
@@ -115,11 +113,9 @@ pub async fn reaches(url: &KafkaUrl, store: StoreInfo, position: Position) -> Re
         let spans = probe.spans(&[position.shard])?;
         let first = probe.nearest(&spans, Edge::First)?;
         let (Some(span), Some(first)) = (spans.first(), first.get(&position.shard)) else { return Ok(false) };
-        // There is no gap: at least the positions between the first one and this one come before it. Unless retention has passed some
-        // of them and left repeats.
+        // There is no gap: at least the positions between the first one and this one come before it.
         let before = position.n.saturating_sub(first.event.position.n);
-        let earliest = span.low.saturating_add(i64::try_from(before).unwrap_or(i64::MAX));
-        let low = earliest.min(span.high - REPEATED).max(span.low);
+        let low = span.low.saturating_add(i64::try_from(before).unwrap_or(i64::MAX));
         let mut found = false;
         probe.each(&Span { low, ..*span }, &mut |_, read| {
             found |= read.is_ok_and(|record| record.event.position.n >= position.n);

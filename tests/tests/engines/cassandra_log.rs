@@ -121,6 +121,11 @@ async fn a_store_of_the_first_layout_has_its_derived_rows_made_again() {
     let refused = CassandraLog::open(&keyspace.url).await.err().unwrap();
     assert!(matches!(refused, OpenError::Older { found: 1, .. }), "{refused}");
 
+    let announce = "INSERT INTO instances (id, address) VALUES (uuid(), 'a') USING TTL 60";
+    session.query_unpaged(announce, &[]).await.unwrap();
+    let refused = CassandraLog::migrate(&keyspace.url, 2).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Running { running: 1, .. }), "{refused}");
+    session.query_unpaged("TRUNCATE instances", &[]).await.unwrap();
     assert_eq!(CassandraLog::migrate(&keyspace.url, 2).await.unwrap(), store);
     let log = keyspace.open().await;
     for ((shard, batch), stream) in batches.iter().zip(&streams) {
@@ -130,6 +135,21 @@ async fn a_store_of_the_first_layout_has_its_derived_rows_made_again() {
         assert_eq!(log.read_stream(stream, 0, 10).await.unwrap().len(), 3);
     }
     assert_eq!(log.derived_digest(Shard(1)).await.unwrap(), digest);
+
+    // A row that no read finds counts as none.
+    let moved = format!(
+        "INSERT INTO events_by_stream (shard, tenant, id_prefix, bucket, stream_type, stream_id, version, frame, event) \
+         VALUES (1, 'default', 'elsewhere', 0, 'order', '{}', 4, 9, 0) USING TIMESTAMP 1",
+        streams[1].id()
+    );
+    session.query_unpaged(moved, &[]).await.unwrap();
+    assert_eq!(log.derived_digest(Shard(1)).await.unwrap(), digest);
+
+    // What was lost of the log is noticed although derived rows have begun anew.
+    log.drop_derived(Shard(1)).await.unwrap();
+    session.query_unpaged("DELETE FROM log WHERE shard = 1 AND bucket = 0", &[]).await.unwrap();
+    let refused = CassandraLog::open(&keyspace.url).await.err().unwrap();
+    assert!(matches!(refused, OpenError::TailLost { known: 1, .. }), "{refused}");
 }
 
 #[tokio::test]

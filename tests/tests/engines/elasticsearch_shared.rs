@@ -84,7 +84,13 @@ async fn an_index_that_was_lost_while_nobody_ran_is_shown_when_it_is_whole() {
     let search: Arc<dyn Projection> = Arc::new(Search);
     let store = indices.store_over(fixture.log.clone());
     let rows: Arc<dyn RowStore> = store.clone();
-    let mut applier = applier(&rows, std::slice::from_ref(&search)).await;
+    // Whoever starts at the same time goes on with the same one.
+    let others = [(); 2].map(|()| indices.store_over(fixture.log.clone()));
+    let only = std::slice::from_ref(&search);
+    let (mut applier, one, two) =
+        tokio::join!(applier(&rows, only), others[0].prepare(only, SHARDS), others[1].prepare(only, SHARDS));
+    one.and(two).unwrap();
+    assert_eq!(indices.all().await.len(), 1);
     let (last, before) = fixture.history.events.split_last().unwrap();
     applier.apply(before, fixture.log.as_ref()).await.unwrap();
     store.publish().await.unwrap();

@@ -229,7 +229,7 @@ impl Inner {
         for frame in frames {
             for (index, event) in (0..).zip(&frame.events) {
                 let (stream, version) = (&event.stream, event.version);
-                let (_, last) = ends.entry(stream).or_insert((version, version - 1));
+                let (_, last) = ends.entry(stream).or_insert((version, version.saturating_sub(1)));
                 if *last + 1 != version || version > MAX_NUMBER {
                     let what = format!("version {version} of {stream}");
                     return Err(corrupt(what, "it doesn't follow the one before"));

@@ -11,6 +11,7 @@ use futures::TryStreamExt;
 use uuid::Uuid;
 
 use super::Inner;
+use super::derived::{id_prefix, stream_bucket};
 use crate::cassandra::connect::unavailable;
 use crate::derived_digest::{DerivedDigest, stream_key};
 
@@ -34,7 +35,7 @@ impl Inner {
         &self,
         shard: Shard,
     ) -> Result<(Vec<Vec<u8>>, Vec<(u64, u64, u64, usize)>), LogError> {
-        type Columns = (i32, String, String, String, i64, i64, i32);
+        type Columns = (i32, String, String, i64, String, String, i64, i64, i32);
         let scan =
             self.session.execute_iter(self.statements.scan_events.clone(), &[]).await.map_err(unavailable)?;
         let mut rows = scan.rows_stream::<Columns>().map_err(unavailable)?;
@@ -42,8 +43,10 @@ impl Inner {
         // Rows of a stream's bucket come together.
         let mut current: Option<(StreamId, usize)> = None;
         while let Some(row) = rows.try_next().await.map_err(unavailable)? {
-            let (of, tenant, kind, id, version, frame, event) = row;
-            if of != i32::from(shard.0) {
+            let (of, tenant, prefix, bucket, kind, id, version, frame, event) = row;
+            // One that stands where nobody looks for it is none.
+            let place = (id_prefix(&id), stream_bucket(version as u64));
+            if of != i32::from(shard.0) || (prefix.as_str(), bucket) != place {
                 continue;
             }
             let index = match &current {

@@ -1,6 +1,7 @@
 //! Which generation each projection writes to.
 
 use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use domain::ports::log::LogError;
 use domain::position::Seen;
@@ -11,6 +12,10 @@ use crate::elasticsearch::checkpoints;
 use crate::elasticsearch::generations::{Generation, Place, Stamp, writes};
 use crate::elasticsearch::kinds::Kind;
 use crate::feed::find_heads;
+
+/// How long another process that makes an index is waited for: longer than it takes to be taken for dead.
+const WAIT: Duration = Duration::from_secs(75);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A prepared projection.
 #[derive(Debug, Clone)]
@@ -44,18 +49,34 @@ impl ElasticsearchStore {
             }
             return Ok(());
         }
-        let (generation, filling) = match self.place(kind).live().await? {
-            Some(live) if live.stamp.as_ref() == Some(&stamp) => (live.name, None),
-            Some(live) => {
-                let index = live.name;
-                tracing::info!(index, "the search index belongs to another version; building it anew");
-                (self.renew(kind, &stamp).await?, None)
+        let until = Instant::now() + WAIT;
+        let (generation, filling) = loop {
+            match self.find_or_make(kind, &stamp).await? {
+                Some(prepared) => break prepared,
+                None if Instant::now() < until => tokio::time::sleep(LOOK_EVERY).await,
+                None => {
+                    let reason =
+                        format!("another process doesn't get on with making the index of {}", kind.name);
+                    return Err(StoreError::Unavailable(reason));
+                }
             }
-            None => self.replace_missing(kind, &stamp).await?,
         };
         self.set_open(kind, stamp, generation);
         self.update(kind, |open| open.filling = filling);
         Ok(())
+    }
+
+    /// What a projection writes to; `None` while another process is making it.
+    async fn find_or_make(&self, kind: &'static Kind, stamp: &Stamp) -> Result<Option<Prepared>, StoreError> {
+        Ok(Some(match self.place(kind).live().await? {
+            Some(live) if live.stamp.as_ref() == Some(stamp) => (live.name, None),
+            Some(live) => {
+                let index = live.name;
+                tracing::info!(index, "the search index belongs to another version; building it anew");
+                (self.renew(kind, stamp).await?, None)
+            }
+            None => return self.replace_missing(kind, stamp).await,
+        }))
     }
 
     /// Has a projection write to a generation.
@@ -68,20 +89,24 @@ impl ElasticsearchStore {
 
     /// No index is live: none was ever made, or it was lost while nobody wrote to it. In a store with events the new one holds what
     /// the log has now before anybody reads it.
-    async fn replace_missing(&self, kind: &'static Kind, stamp: &Stamp) -> Result<Prepared, StoreError> {
+    async fn replace_missing(
+        &self,
+        kind: &'static Kind,
+        stamp: &Stamp,
+    ) -> Result<Option<Prepared>, StoreError> {
         let place = self.place(kind);
         if let Some(filled) = place.filling(stamp).await? {
-            return adopted(filled, Seen::none(stamp.shards));
+            return Ok(adopted(filled, Seen::none(stamp.shards)));
         }
         let unread = |error: LogError| StoreError::Unavailable(format!("the log's heads: {error}"));
         let heads = find_heads(self.log.as_ref()).await.map_err(unread)?;
         if heads.iter().all(|head| head.n == 0) {
-            return Ok((self.renew(kind, stamp).await?, None));
+            return Ok(Some((self.renew(kind, stamp).await?, None)));
         }
         let mut held = Seen::none(stamp.shards);
         heads.into_iter().for_each(|head| held.advance(head));
         tracing::warn!(projection = kind.projection, "there is no search index; building one from the log");
-        adopted(self.fill(place, stamp, &held).await?, held)
+        Ok(adopted(self.fill(place, stamp, &held).await?, held))
     }
 
     async fn renew(&self, kind: &'static Kind, stamp: &Stamp) -> Result<String, StoreError> {
@@ -150,7 +175,8 @@ impl ElasticsearchStore {
                 self.fill(place, &open.stamp, &lost).await?
             }
         };
-        (open.generation, open.filling) = adopted(filled, lost)?;
+        let being_made = || StoreError::Unavailable("another process is making the index".to_owned());
+        (open.generation, open.filling) = adopted(filled, lost).ok_or_else(being_made)?;
         Ok(())
     }
 
@@ -227,15 +253,15 @@ impl ElasticsearchStore {
 /// What a prepared projection writes to, and what that must hold before anybody reads it.
 type Prepared = (String, Option<Seen>);
 
-/// Goes on with a generation that any process made in place of the lost one.
-fn adopted(filled: Generation, lost: Seen) -> Result<Prepared, StoreError> {
+/// Goes on with a generation that any process made in place of the lost one. `None` while it is being made: soon that is done, or
+/// whoever made it has died, and it is made again.
+fn adopted(filled: Generation, lost: Seen) -> Option<Prepared> {
     if !filled.writable {
-        // Soon; or whoever made it has died, and it is made again.
-        return Err(StoreError::Unavailable(format!("{} is being made", filled.name)));
+        return None;
     }
     let mut target = lost;
     filled.filling.iter().for_each(|held| raise(&mut target, held));
-    Ok((filled.name, Some(target)))
+    Some((filled.name, Some(target)))
 }
 
 /// Takes the later of both positions, shard by shard.
