@@ -142,6 +142,14 @@ impl Seen {
         Self(vec![0; usize::from(shards)])
     }
 
+    /// Everything up to these heads, which are one for each shard of the store.
+    #[must_use]
+    pub fn up_to(heads: &[Position]) -> Self {
+        let mut seen = Self::none(u16::try_from(heads.len()).unwrap_or(u16::MAX));
+        heads.iter().for_each(|head| seen.advance(*head));
+        seen
+    }
+
     /// The last position seen in the shard; 0 for none, and for a shard that the store doesn't have.
     #[must_use]
     pub fn last(&self, shard: Shard) -> u64 {

@@ -221,7 +221,7 @@ async fn bad_input_is_a_clear_problem_and_appends_nothing() {
     assert_eq!(reply.status, 201, "{}", reply.text);
 }
 
-/// The heads once the sagas have come to rest: unchanged for half a second.
+/// Waits until the order's saga has nothing more to do.
 async fn saga_ended(shop: &Shop, order: &str) {
     tests::server::eventually("the saga to end", tests::shop::SETTLES_WITHIN, || async {
         shop.history("fulfilment", order).await.ends_with(&["fulfilment.ended".to_owned()]).then_some(())

@@ -147,7 +147,8 @@ pub struct Prepared {
     pub notes: Vec<String>,
 }
 
-/// Makes whatever is missing in the configured backends, and lays derived tables out anew that an older program made otherwise; what else is there is left as it is.
+/// Makes whatever is missing in the configured backends, and lays derived tables out anew that an older program made otherwise; what
+/// else is there is left as it is.
 ///
 /// # Errors
 /// When a part can't be made; the reason names it.

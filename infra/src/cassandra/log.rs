@@ -6,6 +6,7 @@
 
 mod derived;
 mod digest;
+mod event_rows;
 mod frames;
 mod rows;
 mod statements;
@@ -78,9 +79,9 @@ impl ShardState {
 }
 
 impl CassandraLog {
-    /// Makes what is missing of keyspace, tables and the store's own rows; leaves what is there, but for a
-    /// table of derived rows that an older program laid out differently: that one begins anew. Not to be run twice at
-    /// the same time on a new keyspace: Cassandra 5 doesn't order changes of the schema.
+    /// Makes what is missing of keyspace, tables and the store's own rows; leaves what is there, but for a table of derived rows that
+    /// an older program laid out differently: that one begins anew. Not to be run twice at the same time: Cassandra 5 doesn't order
+    /// changes of the schema.
     ///
     /// # Errors
     /// [`OpenError`]; [`OpenError::OtherShards`] when the store was made with another number of shards.

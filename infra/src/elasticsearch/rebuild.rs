@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use ::elasticsearch::http::Method;
 use domain::ports::log::LogReader;
-use domain::position::{Position, Seen};
+use domain::position::Seen;
 use projections::model::Projection;
 use projections::store::{DeadLetters, RowStore as _, StoreError};
 
@@ -115,7 +115,7 @@ impl Work {
             .collect();
         place.remove(&leftovers).await?;
 
-        let heads = seen(&find_heads(self.log.as_ref()).await?);
+        let heads = Seen::up_to(&find_heads(self.log.as_ref()).await?);
         let shards = self.log.store().shards;
         let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, shards);
         let live = place.live().await?;
@@ -202,12 +202,6 @@ impl Work {
         }
         Ok(compare(&self.client, kind, live.map(|live| live.name.as_str()), &fresh.name).await?)
     }
-}
-
-fn seen(heads: &[Position]) -> Seen {
-    let mut seen = Seen::none(u16::try_from(heads.len()).unwrap_or(u16::MAX));
-    heads.iter().for_each(|head| seen.advance(*head));
-    seen
 }
 
 impl From<Failure> for RebuildError {

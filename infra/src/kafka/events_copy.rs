@@ -8,7 +8,8 @@ use domain::position::{Position, Shard};
 use futures::stream::{self, StreamExt as _};
 use projections::store::StoreError;
 
-use super::{Error, KafkaUrl, heads, reaches, scan};
+use super::scan::reaches;
+use super::{Error, KafkaUrl, heads, scan};
 use crate::conservation::{EventCopy, Events};
 
 /// What the topic retains.

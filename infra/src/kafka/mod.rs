@@ -16,7 +16,7 @@ mod url;
 pub use self::events_copy::KafkaEvents;
 pub use self::feed::KafkaFeed;
 pub use self::publisher::KafkaPublisher;
-pub use self::scan::{PartitionHeads, Scanned, heads, reaches, scan};
+pub use self::scan::{PartitionHeads, Scanned, heads, scan};
 pub use self::topic::migrate;
 pub use self::url::{KafkaUrl, MalformedKafkaUrl};
 

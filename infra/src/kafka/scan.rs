@@ -31,8 +31,7 @@ pub struct PartitionHeads {
     pub records: u64,
     /// The position of the first record that it retains; `None` when it retains none of this store.
     pub first: Option<Position>,
-    /// The position of its last record; `None` like `first`. After two publishers at once an earlier record may have a later one, see
-    /// [`reaches`].
+    /// The position of its last record; `None` like `first`. After two publishers at once an earlier record may have a later one.
     pub last: Option<Position>,
 }
 
@@ -103,10 +102,7 @@ pub fn scan(
 
 /// Whether the partition has come to a position, wherever the record is. Reads as many records from its end as it has repeats. Where retention
 /// has cut repeats from the newer records before them, it may say no although it had come there.
-///
-/// # Errors
-/// [`Error`].
-pub async fn reaches(url: &KafkaUrl, store: StoreInfo, position: Position) -> Result<bool, Error> {
+pub(super) async fn reaches(url: &KafkaUrl, store: StoreInfo, position: Position) -> Result<bool, Error> {
     let url = url.clone();
     blocking(move || {
         let probe = Probe::open(&url, store)?;

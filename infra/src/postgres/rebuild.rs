@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use domain::merkle::Hash;
 use domain::ports::log::LogReader;
-use domain::position::{Position, Seen};
+use domain::position::Seen;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use projections::model::Projection;
 use projections::store::{DeadLetters as _, RowStore as _, StoreError};
@@ -146,7 +146,7 @@ impl Work {
         rows: &[Arc<dyn Projection>],
         progress: &mut (dyn FnMut(RebuildProgress) + Send),
     ) -> Result<Vec<RebuildReport>, RebuildError> {
-        let heads = seen(&find_heads(self.log.as_ref()).await?);
+        let heads = Seen::up_to(&find_heads(self.log.as_ref()).await?);
         let mut fresh = Vec::new();
         for projection in rows {
             self.remove_leftovers(projection.name()).await?;
@@ -335,7 +335,7 @@ impl Work {
     /// Where the new generation should come to for now.
     async fn target(&self, fresh: &Fresh) -> Result<Seen, RebuildError> {
         if !fresh.comparable {
-            return Ok(seen(&find_heads(self.log.as_ref()).await?));
+            return Ok(Seen::up_to(&find_heads(self.log.as_ref()).await?));
         }
         Ok(PostgresReadStore::new(self.database.clone()).load(fresh.projection.name()).await?.seen)
     }
@@ -358,10 +358,4 @@ impl Work {
         }
         Ok((tx, live))
     }
-}
-
-fn seen(heads: &[Position]) -> Seen {
-    let mut seen = Seen::none(u16::try_from(heads.len()).unwrap_or(u16::MAX));
-    heads.iter().for_each(|head| seen.advance(*head));
-    seen
 }

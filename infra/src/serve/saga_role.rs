@@ -59,8 +59,7 @@ impl SagaRole {
         let mark = marks.iter().find(|mark| mark.projection() == sagas::projection::NAME);
         let seen = mark.context("the saga projection doesn't run")?.subscribe();
         let log = backends.log();
-        let mut decided = Seen::none(log.store().shards);
-        find_heads(&*log).await?.into_iter().for_each(|head| decided.advance(head));
+        let decided = Seen::up_to(&find_heads(&*log).await?);
         let (work, stop) = (backends.saga_work().await?, CancellationToken::new());
         let task = tokio::spawn(sagas::worker::run(worker, work, seen, decided, stop.clone()));
         Ok(Self { payments, stop, task: Mutex::new(Some(task)) })

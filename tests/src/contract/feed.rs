@@ -319,11 +319,7 @@ pub async fn heads_follow_what_is_published(factory: &dyn FeedFactory) {
     let mut store = Store::new();
     store.decide_everywhere(2).await;
     let backend = factory.start(store.log.clone()).await;
-    let told = |feed: &dyn Feed| {
-        let mut told = Seen::none(SHARDS);
-        feed.heads().into_iter().for_each(|head| told.advance(head));
-        told
-    };
+    let told = |feed: &dyn Feed| Seen::up_to(&feed.heads());
     assert_eq!(told(&*backend.feed()), store.heads(), "what was decided before");
     let frames = store.decide_everywhere(2).await;
     publish(&*backend, frames).await;

@@ -6,8 +6,6 @@ use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::PoisonError;
 
-use domain::Timestamp;
-use domain::event::{RecordedEvent, wire_time};
 use domain::frame::{DecidedFrame, FrameHeader, Slot};
 use domain::ports::log::{DerivedBatch, LogError, Progress, StoredSnapshot};
 use domain::position::Shard;
@@ -16,16 +14,14 @@ use futures::{StreamExt, TryStreamExt};
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
-use serde::{Deserialize, Serialize};
 
 use super::Inner;
+use super::event_rows::{EventRow, Partition};
 use super::statements::{MAX_NUMBER, stamp, stamp_before};
 use crate::cassandra::connect::{corrupt, unavailable};
 
 /// Streams whose last version is remembered, so that their next rows need no look at what is there.
 pub(super) const LAST_VERSIONS: NonZeroUsize = NonZeroUsize::new(1 << 16).expect("not zero");
-/// Versions of a stream in a partition of the table `events_by_stream`, which streams of the same prefix share.
-pub(super) const STREAM_BUCKET: u64 = 1024;
 /// A batch takes no further row beyond this size, about. Cassandra refuses batches of 50 KiB by default.
 const BATCH_BYTES: usize = 24 << 10;
 /// And no more rows than this.
@@ -35,113 +31,14 @@ const AT_ONCE: usize = 32;
 /// One more request is under way for every so many: rows that are few leave the servers to the frames.
 const REQUESTS_EACH: usize = 16;
 
-/// The bucket that holds a version.
-pub(super) fn stream_bucket(version: u64) -> i64 {
-    (version.saturating_sub(1) / STREAM_BUCKET) as i64
-}
-
-/// What streams that share partitions have in common: they were made within the same 256 ms, which the first 40 bits of a UUIDv7
-/// tell; any other id stands alone. New streams are written together, so their rows are few writes instead of one each, and
-/// partitions stay small however many streams a store has.
-pub(super) fn id_prefix(id: &str) -> &str {
-    const VERSION: usize = 14;
-    const PREFIX: usize = 11;
-    let is_v7 = id.len() == 36 && id.as_bytes()[VERSION] == b'7' && uuid::Uuid::try_parse(id).is_ok();
-    if is_v7 { &id[..PREFIX] } else { id }
-}
-
 /// Rows that are looked at by one request; ScyllaDB takes at most 100 by default.
 const CHECKED_AT_ONCE: usize = 64;
 
 /// Where the log has an event: the frame, and the event's index in it.
 type Place = (u64, u64);
 
-/// A partition of the table `events_by_stream` within a shard.
-#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Partition<'a> {
-    tenant: &'a str,
-    prefix: &'a str,
-    bucket: i64,
-}
-
-impl<'a> Partition<'a> {
-    fn of(stream: &'a StreamId, version: u64) -> Self {
-        let (tenant, prefix) = (stream.tenant(), id_prefix(stream.id()));
-        Self { tenant, prefix, bucket: stream_bucket(version) }
-    }
-}
-
 /// The key of a row within its partition: the stream's type and id, and the version.
 type RowKey<'a> = (&'a str, &'a str, i64);
-
-/// A row of `events_by_stream`.
-#[derive(scylla::SerializeRow)]
-#[scylla(flavor = "enforce_order")]
-struct EventRow<'a> {
-    shard: i32,
-    tenant: &'a str,
-    id_prefix: &'a str,
-    bucket: i64,
-    stream_type: &'a str,
-    stream_id: &'a str,
-    version: i64,
-    position: i64,
-    frame: i64,
-    event: i32,
-    event_id: uuid::Uuid,
-    event_type: &'a str,
-    schema_version: i32,
-    payload: &'a str,
-    metadata: String,
-    time: Timestamp,
-    #[scylla(rename = "[timestamp]")]
-    stamp: i64,
-}
-
-impl<'a> EventRow<'a> {
-    fn new(
-        shard: Shard,
-        frame: u64,
-        index: i32,
-        event: &'a RecordedEvent,
-        stamp: i64,
-    ) -> Result<Self, LogError> {
-        let Partition { tenant, prefix, bucket } = Partition::of(&event.stream, event.version);
-        Ok(Self {
-            shard: i32::from(shard.0),
-            tenant,
-            id_prefix: prefix,
-            bucket,
-            stream_type: event.stream.kind(),
-            stream_id: event.stream.id(),
-            version: event.version as i64,
-            position: event.position.n as i64,
-            frame: frame as i64,
-            event: index,
-            event_id: event.id,
-            event_type: &event.event_type,
-            schema_version: i32::from(event.schema_version),
-            payload: &event.data,
-            metadata: metadata(event)?,
-            time: event.time,
-            stamp,
-        })
-    }
-
-    /// What brings rows of a partition together.
-    fn key(&self) -> (&str, &str, i64, &str, &str, i64) {
-        (self.tenant, self.id_prefix, self.bucket, self.stream_type, self.stream_id, self.version)
-    }
-}
-
-/// What a row of events keeps beside its columns.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Metadata<'a> {
-    pub(super) actor: std::borrow::Cow<'a, str>,
-    pub(super) causation_id: uuid::Uuid,
-    pub(super) correlation_id: uuid::Uuid,
-    pub(super) time: String,
-}
 
 /// A row of `shard_progress`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -241,12 +138,10 @@ impl Inner {
         {
             let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
             // Rows that follow those that this process wrote take nobody's place.
-            let mut known = HashSet::new();
-            for (stream, (first, _)) in &ends {
-                if versions.get(*stream).is_some_and(|last| last + 1 == *first) {
-                    known.insert(*stream);
-                }
-            }
+            let mut follows =
+                |first: u64, of: &StreamId| versions.get(of).is_some_and(|last| last + 1 == first);
+            let known: HashSet<&StreamId> =
+                ends.iter().filter(|(of, (first, _))| follows(*first, of)).map(|(of, _)| *of).collect();
             rows.retain(|(stream, ..)| !known.contains(stream));
         }
         let mut partitions: HashMap<Partition<'_>, Vec<(RowKey<'_>, Place)>> = HashMap::new();
@@ -393,9 +288,6 @@ impl Inner {
         let values = (stamp(generation, 0), generation as i64, key);
         self.session.execute_unpaged(&statements.reset_derived, values).await.map_err(unavailable)?;
         let before = stamp_before(generation);
-        let mine = |tenant: &str, kind: &str, id: &str| {
-            StreamId::new(tenant, kind, id).shard(self.store.shards) == shard
-        };
         self.delete_all(
             &statements.scan_event_partitions,
             &statements.delete_events,
@@ -406,7 +298,8 @@ impl Inner {
             &statements.scan_snapshot_partitions,
             &statements.delete_snapshots,
             |row: (String, String, String)| {
-                mine(&row.0, &row.1, &row.2).then_some((before, row.0, row.1, row.2))
+                let mine = StreamId::new(&row.0, &row.1, &row.2).shard(self.store.shards) == shard;
+                mine.then_some((before, row.0, row.1, row.2))
             },
         )
         .await?;
@@ -483,16 +376,6 @@ fn batches<R>(rows: Vec<(usize, R)>) -> Vec<Vec<R>> {
     batches
 }
 
-fn metadata(event: &RecordedEvent) -> Result<String, LogError> {
-    let metadata = Metadata {
-        actor: event.actor.as_str().into(),
-        causation_id: event.causation_id,
-        correlation_id: event.correlation_id,
-        time: wire_time(event.time),
-    };
-    serde_json::to_string(&metadata).map_err(|e| corrupt(event.position, e))
-}
-
 /// The position of a command's last event; of a command that changed nothing, the frame's last position.
 fn answered_position(header: &FrameHeader, first_event: u64, events: u64) -> u64 {
     match events {
@@ -513,23 +396,5 @@ mod tests {
         let many = batches(rows(1, BATCH_ROWS * 2 + 1));
         assert_eq!(many.iter().map(Vec::len).collect::<Vec<_>>(), [BATCH_ROWS, BATCH_ROWS, 1]);
         assert!(many.concat().into_iter().eq(0..=BATCH_ROWS * 2));
-    }
-
-    #[test]
-    fn versions_fill_their_buckets() {
-        assert_eq!([1, STREAM_BUCKET, STREAM_BUCKET + 1].map(stream_bucket), [0, 0, 1]);
-    }
-
-    #[test]
-    fn streams_made_together_share_a_prefix_and_other_ids_stand_alone() {
-        assert_eq!(id_prefix("019aa1b2-c3d4-7000-8000-000000000001"), "019aa1b2-c3");
-        assert_eq!(id_prefix("019aa1b2-c3ff-7fff-bfff-ffffffffffff"), "019aa1b2-c3");
-        for alone in
-            ["", "019aa1b2-c3", "019aa1b2-c3d4-4000-8000-000000000001", "é19aa1b2-c3d-7-8000-00000000000001"]
-        {
-            assert_eq!(id_prefix(alone), alone);
-        }
-        let long = "x".repeat(14) + "7" + &"x".repeat(21);
-        assert_eq!(id_prefix(&long), long);
     }
 }

@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 use uuid::Uuid;
 
 use super::Inner;
-use super::derived::{id_prefix, stream_bucket};
+use super::event_rows::{id_prefix, stream_bucket};
 use crate::cassandra::connect::unavailable;
 use crate::derived_digest::{DerivedDigest, stream_key};
 

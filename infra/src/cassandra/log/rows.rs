@@ -11,7 +11,7 @@ use domain::stream::StreamId;
 use uuid::Uuid;
 
 use super::Inner;
-use super::derived::{Metadata, id_prefix, stream_bucket};
+use super::event_rows::{Metadata, id_prefix, stream_bucket};
 use super::statements::MAX_NUMBER;
 use crate::cassandra::connect::{corrupt, unavailable};
 

@@ -4,7 +4,7 @@ use domain::position::{Position, Seen};
 use projections::store::{RowStore as _, StoreError};
 
 use super::scratch::ScratchLetters;
-use super::{Fresh, Work, seen};
+use super::{Fresh, Work};
 use crate::elasticsearch::bulk::{self, Written};
 use crate::elasticsearch::checkpoints;
 use crate::elasticsearch::generations::{Generation, Place};
@@ -45,7 +45,7 @@ impl Work {
 
     /// Where the new generation should come to for now.
     async fn target(&self, live: Option<&Generation>) -> Result<Seen, RebuildError> {
-        let Some(live) = live else { return Ok(seen(&find_heads(self.log.as_ref()).await?)) };
+        let Some(live) = live else { return Ok(Seen::up_to(&find_heads(self.log.as_ref()).await?)) };
         let applied = checkpoints::applied(&self.client, &live.name, self.log.store().shards).await;
         Ok(applied?)
     }

@@ -103,8 +103,7 @@ impl ElasticsearchStore {
         if heads.iter().all(|head| head.n == 0) {
             return Ok(Some((self.renew(kind, stamp).await?, None)));
         }
-        let mut held = Seen::none(stamp.shards);
-        heads.into_iter().for_each(|head| held.advance(head));
+        let held = Seen::up_to(&heads);
         tracing::warn!(projection = kind.projection, "there is no search index; building one from the log");
         Ok(adopted(self.fill(place, stamp, &held).await?, held))
     }
