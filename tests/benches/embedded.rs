@@ -4,7 +4,7 @@
 //! them, in the same run, the same rows written with one SQLite transaction per command. Then all of it again with an fsync that
 //! takes 2 ms longer (by a preloaded library, compiled with `cc`). Then a rebuild of the read models from the log.
 //!
-//! `SECONDS=n` sets how long each line is measured (default 3), `FAST_ONLY=1` leaves out the slowed disk.
+//! `SECONDS=n` sets how long each line is measured (default 3), `SHARDS=n` how many shards the store has (default 16), `FAST_ONLY=1` leaves out the slowed disk.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark run by hand prints its table")]
 
@@ -24,7 +24,7 @@ use domain::ports::log::{EventLog, LogReader};
 use domain::position::Shard;
 use infra::sqlite::log::SqliteLog;
 use tests::bench::{
-    Line, SHARDS, callers as measure, fill_hot, measured, place_order, print_head, print_line, reserve_hot,
+    Line, callers as measure, fill_hot, measured, place_order, print_head, print_line, reserve_hot, shards,
     summary,
 };
 use uuid::Uuid;
@@ -40,7 +40,7 @@ impl FanOut for Nobody {
 }
 
 async fn library(dir: &Path, callers: usize, command: fn() -> CommandRequest) -> Line {
-    let log = Arc::new(SqliteLog::open(dir, SHARDS).unwrap());
+    let log = Arc::new(SqliteLog::open(dir, shards()).unwrap());
     let registry = Arc::new(domain::shop::registry());
     let config = OwnerConfig::default();
     let owners = Arc::new(
@@ -170,7 +170,7 @@ fn write_path() {
 }
 
 async fn fill(dir: &Path, orders: u64) {
-    let log = Arc::new(SqliteLog::open(dir, SHARDS).unwrap());
+    let log = Arc::new(SqliteLog::open(dir, shards()).unwrap());
     let registry = Arc::new(domain::shop::registry());
     let owners =
         Owners::start(log, registry, Arc::new(Nobody), Arc::new(SystemClock), OwnerConfig::default());

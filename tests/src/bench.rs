@@ -2,8 +2,8 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark run by hand prints its table")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use domain::command::{CommandId, CommandRequest, Step};
@@ -16,8 +16,20 @@ use domain::shop::order::{OrderCommand, RequestedLine, ShippingAddress};
 use domain::stream::{DEFAULT_TENANT, StreamId, draw_id_in_shard};
 use uuid::Uuid;
 
-/// Shards of every measured store.
-pub const SHARDS: u16 = 16;
+/// Shards of every measured store: `SHARDS` of the environment, else 16, the default of a store.
+///
+/// # Panics
+/// When `SHARDS` is no number of shards.
+#[must_use]
+pub fn shards() -> u16 {
+    static SHARDS: LazyLock<u16> = LazyLock::new(|| match std::env::var("SHARDS") {
+        Ok(text) => {
+            text.parse().ok().filter(|n| (1..=1024).contains(n)).expect("SHARDS is a number, 1 to 1024")
+        }
+        Err(_) => 16,
+    });
+    *SHARDS
+}
 
 /// How fast something went.
 #[derive(Debug, Clone, Copy)]
@@ -98,8 +110,8 @@ where
 /// Places an order with one line, in any shard.
 #[must_use]
 pub fn place_order() -> CommandRequest {
-    let shard = Shard(rand::random_range(0..SHARDS));
-    let id = draw_id_in_shard(DEFAULT_TENANT, "order", shard, SHARDS);
+    let shard = Shard(rand::random_range(0..shards()));
+    let id = draw_id_in_shard(DEFAULT_TENANT, "order", shard, shards());
     let sealed = || Sealed::from_text(format!("v1.{}", "A".repeat(54)));
     let line = RequestedLine {
         product_id: Uuid::from_u128(1),

@@ -2,6 +2,8 @@
 //! nothing passes, or connections are severed.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -31,6 +33,7 @@ pub enum Weather {
 pub struct Proxy {
     address: SocketAddr,
     weather: watch::Sender<Weather>,
+    harm: Arc<AtomicU64>,
     listening: JoinHandle<()>,
 }
 
@@ -43,12 +46,14 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (address, to) = (listener.local_addr()?, to.to_owned());
         let (weather, seen) = watch::channel(Weather::Fair);
+        let harm = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&harm);
         let listening = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(client, to.clone(), seen.clone()));
+                tokio::spawn(connection(client, to.clone(), seen.clone(), Arc::clone(&counter)));
             }
         });
-        Ok(Self { address, weather, listening })
+        Ok(Self { address, weather, harm, listening })
     }
 
     /// Where it listens: `host:port`.
@@ -61,6 +66,12 @@ impl Proxy {
     pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
     }
+
+    /// How often bad weather did something by now: lost a reply, held bytes up, or broke a connection.
+    #[must_use]
+    pub fn harm(&self) -> u64 {
+        self.harm.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Proxy {
@@ -70,10 +81,11 @@ impl Drop for Proxy {
     }
 }
 
-async fn connection(client: TcpStream, to: String, weather: watch::Receiver<Weather>) {
+async fn connection(client: TcpStream, to: String, weather: watch::Receiver<Weather>, harm: Arc<AtomicU64>) {
     // A reset rather than an orderly end when it is dropped in bad weather.
     let Ok(()) = client.set_zero_linger() else { return };
     if *weather.borrow() == Weather::Severed {
+        harm.fetch_add(1, Ordering::Relaxed);
         return;
     }
     // A server that is down looks the same from here as one that ends the connection.
@@ -81,9 +93,9 @@ async fn connection(client: TcpStream, to: String, weather: watch::Receiver<Weat
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     tokio::select! {
-        () = pump(from_client, to_server, weather.clone(), Way::Request) => {}
-        () = pump(from_server, to_client, weather.clone(), Way::Reply) => {}
-        () = severed(weather) => {}
+        () = pump(from_client, to_server, weather.clone(), Way::Request, &harm) => {}
+        () = pump(from_server, to_client, weather.clone(), Way::Reply, &harm) => {}
+        () = severed(weather, &harm) => {}
     }
 }
 
@@ -94,8 +106,10 @@ enum Way {
 }
 
 /// Returns when the weather severs the connection, or the proxy is gone.
-async fn severed(mut weather: watch::Receiver<Weather>) {
-    let _ = weather.wait_for(|weather| *weather == Weather::Severed).await;
+async fn severed(mut weather: watch::Receiver<Weather>, harm: &AtomicU64) {
+    if weather.wait_for(|weather| *weather == Weather::Severed).await.is_ok() {
+        harm.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Carries bytes until either end is closed, or replies were cut for long enough.
@@ -104,6 +118,7 @@ async fn pump(
     mut to: OwnedWriteHalf,
     mut weather: watch::Receiver<Weather>,
     way: Way,
+    harm: &AtomicU64,
 ) {
     let mut chunk = vec![0; 64 * 1024];
     loop {
@@ -112,8 +127,12 @@ async fn pump(
             Ok(n) => n,
         };
         let now = *weather.borrow();
+        let reply_cut = matches!(now, Weather::RepliesCut(_)) && way == Way::Reply;
+        if reply_cut || matches!(now, Weather::Slow(_) | Weather::Blackhole) {
+            harm.fetch_add(1, Ordering::Relaxed);
+        }
         match now {
-            Weather::RepliesCut(after) if way == Way::Reply => {
+            Weather::RepliesCut(after) if reply_cut => {
                 // The reply is dropped; the weather may change meanwhile, and the bytes are lost all the same.
                 tokio::time::sleep(after).await;
                 return;
@@ -161,6 +180,7 @@ mod tests {
         let open = async || TcpStream::connect(proxy.address()).await.unwrap();
         let mut stream = open().await;
         assert_eq!(ask(&mut stream, soon).await.unwrap().unwrap(), b'x');
+        assert_eq!(proxy.harm(), 0);
 
         proxy.set(Weather::Slow(Duration::from_millis(50)));
         let started = std::time::Instant::now();
@@ -172,8 +192,10 @@ mod tests {
         proxy.set(Weather::Fair);
         assert_eq!(tokio::time::timeout(soon, stream.read_u8()).await.unwrap().unwrap(), b'x');
 
+        let before = proxy.harm();
         proxy.set(Weather::RepliesCut(Duration::from_millis(1)));
         assert!(ask(&mut stream, soon).await.unwrap().is_err());
+        assert_eq!(proxy.harm(), before + 1);
 
         proxy.set(Weather::Fair);
         let mut stream = open().await;

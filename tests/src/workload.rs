@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt as _};
+use reqwest::Method;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -36,10 +37,39 @@ pub struct Known {
     pub unreachable: u64,
     /// How often a request was sent and no answer came.
     pub unanswered: u64,
+    /// How often a command was answered by 409: an earlier request under its key was still being decided.
+    pub conflicts: u64,
+    /// How often an order was read with the Sync-Token of its acknowledgement, and found.
+    pub reads: u64,
+    /// How often such a read was answered by 503, by the problem.
+    pub reads_refused: BTreeMap<String, u64>,
+    /// How often such a read got no answer.
+    pub reads_unanswered: u64,
     /// The longest time from the first request of an order to its acknowledgement.
     pub slowest: Duration,
     /// Answers that nobody documented.
     pub undocumented: Vec<String>,
+}
+
+/// An acknowledged order.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// Its id.
+    pub id: String,
+    /// The Sync-Token of the acknowledgement.
+    pub token: String,
+}
+
+impl Placed {
+    /// The shard that decided it.
+    ///
+    /// # Panics
+    /// When the token names none.
+    #[must_use]
+    pub fn shard(&self) -> u16 {
+        let shard = self.token.split(':').next().and_then(|shard| shard.parse().ok());
+        shard.unwrap_or_else(|| panic!("no shard in the Sync-Token {:?}", self.token))
+    }
 }
 
 /// Orders of one product, sent through a shop's front.
@@ -118,7 +148,9 @@ impl Workload {
             let (workload, stop) = (self.clone(), stop.clone());
             set.spawn(async move {
                 while !stop.is_cancelled() {
-                    workload.order(&stop).await;
+                    if let Some(placed) = workload.order(&stop).await {
+                        workload.read(&placed).await;
+                    }
                     tokio::select! {
                         () = stop.cancelled() => {}
                         () = tokio::time::sleep(LOOKING_AROUND) => {}
@@ -137,8 +169,8 @@ impl Workload {
     }
 
     /// Places one order, again and again under its key until it is acknowledged or `stop` says that nobody waits for it
-    /// any longer. Answers its id.
-    pub async fn order(&self, stop: &CancellationToken) -> Option<String> {
+    /// any longer.
+    pub async fn order(&self, stop: &CancellationToken) -> Option<Placed> {
         let n = self.numbers.fetch_add(1, Ordering::Relaxed);
         let key = format!("{}-{n}", self.prefix);
         let body = order_of(&self.product, 1 + u32::try_from(n % 3).expect("small"), method(n));
@@ -149,12 +181,12 @@ impl Workload {
             if let Ok(reply) = &answer
                 && reply.status == 201
             {
-                let id = reply.id();
+                let placed = Placed { id: reply.id(), token: reply.header("sync-token").to_owned() };
                 self.known(|known| {
-                    known.acknowledged.insert(key, id.clone());
+                    known.acknowledged.insert(key, placed.id.clone());
                     known.slowest = known.slowest.max(began.elapsed());
                 });
-                return Some(id);
+                return Some(placed);
             }
             let pause = self.unanswered(&key, answer);
             tokio::select! {
@@ -162,6 +194,20 @@ impl Workload {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Reads an order as soon as it is acknowledged: with its Sync-Token it is there, or a 503 says that it can't be seen yet.
+    async fn read(&self, placed: &Placed) {
+        let path = format!("/api/v1/orders/{}", placed.id);
+        let answer = self.front.customer.call(Method::GET, &path).seen(&placed.token).send().await;
+        self.known(|known| match answer {
+            Ok(reply) if reply.status == 200 && reply.id() == placed.id => known.reads += 1,
+            Ok(reply) if reply.status == 503 && reply.header("retry-after").parse::<u64>().is_ok() => {
+                *known.reads_refused.entry(reply.problem().to_owned()).or_default() += 1;
+            }
+            Ok(reply) => known.undocumented.push(format!("GET {path}: {} {}", reply.status, reply.text)),
+            Err(_) => known.reads_unanswered += 1,
+        });
     }
 
     /// Notes what came instead of an order; answers how long a shopper waits before the repeat.
@@ -183,6 +229,7 @@ impl Workload {
             // The first request under this key is still being decided, and this one was a repeat of it.
             Ok(reply) if reply.status == 409 => {
                 self.history.tell(format!("{key}: 409 {}", reply.problem()));
+                self.known(|known| known.conflicts += 1);
                 Duration::from_millis(200)
             }
             Ok(reply) => {
@@ -294,13 +341,18 @@ impl Workload {
     pub fn summary(&self) -> String {
         self.known(|known| {
             format!(
-                "{} orders sent, {} acknowledged, 503 {:?}, {} without connection, {} without answer, slowest {:?}",
+                "{} orders sent, {} acknowledged, 503 {:?}, {} in conflict, {} without connection, {} without answer, \
+                 slowest {:?}; {} read at once, 503 {:?}, {} without answer",
                 known.sent.len(),
                 known.acknowledged.len(),
                 known.refusals,
+                known.conflicts,
                 known.unreachable,
                 known.unanswered,
-                known.slowest
+                known.slowest,
+                known.reads,
+                known.reads_refused,
+                known.reads_unanswered,
             )
         })
     }

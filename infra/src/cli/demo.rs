@@ -2,15 +2,22 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use tokio_util::sync::CancellationToken;
 
 use super::out;
-use crate::config::Config;
+use crate::config::{Config, Family};
 use crate::demo;
 use crate::serve::{bind, start};
 
 pub(super) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
     config.check()?;
+    if let Family::Distributed(_) = config.family()? {
+        bail!(
+            "the demo keeps everything in its data directory, and the settings name engines (log.url and others, perhaps from \
+             TILLSTREAM_LOG_URL): unset them, or use `bootstrap` and `serve`"
+        );
+    }
     // First, so that a taken address is told before anything is made.
     let listener = bind(config.http.listen).await?;
     let running = start(&config, listener, shutdown.clone()).await?;

@@ -123,7 +123,7 @@ impl App {
         };
         let router = router(served);
         if let Some(role) = &commands {
-            role.claim().await;
+            role.claim();
         }
         Ok(Self { router, backends, command_state, commands, projections, sagas, progress, stop_following })
     }
@@ -136,7 +136,7 @@ impl App {
         self.command_state.as_ref().context("this process doesn't run the role command-api")
     }
 
-    /// Gives this process's shards to others, and still takes commands for them: for a stop that takes long.
+    /// Gives this process's shards to others, and still takes commands for them: the beginning of a stop.
     pub async fn hand_over(&self) {
         if let Some(commands) = &self.commands {
             commands.hand_over().await;

@@ -107,7 +107,7 @@ async fn own(
         let router = peers::router(Arc::clone(&role.owners), registry, PeerSecret::new(secret));
         let (head_wait, stop) = (config.http.head_wait.0, stop.clone());
         tokio::spawn(async move { connections::serve(listener, router, head_wait, &stop).await });
-        role.claim().await;
+        role.claim();
     }
     Ok(role)
 }

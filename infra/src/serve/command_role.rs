@@ -1,6 +1,6 @@
 //! The role `command-api`: owns shards, and takes commands.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use command_api::leases::{LeaseConfig, LeaseKeeper};
@@ -10,7 +10,6 @@ use domain::aggregate::Registry;
 use domain::ports::clock::Clock;
 use domain::ports::gateway::CommandGateway;
 use domain::ports::leases::{Instance, InstanceId};
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -32,7 +31,7 @@ struct Member {
     cluster: Cluster,
     me: Instance,
     lease: LeaseConfig,
-    keeper: Mutex<Option<LeaseKeeper>>,
+    keeper: OnceLock<LeaseKeeper>,
     stop: CancellationToken,
 }
 
@@ -69,17 +68,16 @@ impl CommandRole {
             cluster,
             me: Instance { id: InstanceId(Uuid::new_v4()), address },
             lease: LeaseConfig { beat: config.lease.beat.0, lease: config.lease.time.0 },
-            keeper: Mutex::default(),
+            keeper: OnceLock::new(),
             stop: CancellationToken::new(),
         };
         Ok(Self { gateway, owners, member: Some(member) })
     }
 
     /// Claims this process's share of the shards from now on. Peers must be able to reach it.
-    pub async fn claim(&self) {
+    pub fn claim(&self) {
         let Some(member) = &self.member else { return };
-        let mut keeper = member.keeper.lock().await;
-        keeper.get_or_insert_with(|| {
+        member.keeper.get_or_init(|| {
             let (owners, leases) = (Arc::clone(&self.owners), Arc::clone(&member.cluster.leases));
             let stop = member.stop.clone();
             LeaseKeeper::start(owners, leases, member.me.clone(), member.lease.clone(), stop)
@@ -90,7 +88,7 @@ impl CommandRole {
     pub async fn hand_over(&self) {
         let Some(member) = &self.member else { return };
         member.stop.cancel();
-        if let Some(keeper) = member.keeper.lock().await.take() {
+        if let Some(keeper) = member.keeper.get() {
             keeper.ended().await;
         }
     }

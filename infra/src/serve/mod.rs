@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use app::App;
@@ -32,8 +33,8 @@ use crate::config::sections::Http;
 /// The file in the data directory that says where the server listens.
 pub const ADDRESS_FILE: &str = "address";
 
-/// A stop that hasn't answered all requests by then gives its shards away before it has.
-const SOON: Duration = Duration::from_secs(1);
+/// How long a stop waits for others to be given this process's shards before it takes no more requests all the same.
+const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// Takes the address.
 ///
@@ -77,29 +78,29 @@ pub async fn start(
     Ok(Running { address, app, task })
 }
 
-/// Accepts until shutdown, finishes what was accepted, then stops the parts.
+/// Serves until shutdown. Then its shards go to others, which may ask it meanwhile; it accepts no more, finishes what was accepted,
+/// and stops the parts.
 async fn serve(app: Arc<App>, listener: TcpListener, shutdown: CancellationToken, config: Http) {
     let (drain, router) = (config.drain.0, app.router.clone());
-    let serving = connections::serve(listener, router, config.head_wait.0, &shutdown);
-    let cut_off = async {
-        cancelled_and(&shutdown, SOON.min(drain)).await;
-        // Requests that take long must not keep the shards from processes that still listen.
-        app.hand_over().await;
-        tokio::time::sleep(drain.saturating_sub(SOON)).await;
+    let closing = CancellationToken::new();
+    let serving = connections::serve(listener, router, config.head_wait.0, &closing);
+    let ending = async {
+        shutdown.cancelled().await;
+        let end = Instant::now() + drain;
+        if tokio::time::timeout(HAND_OVER.min(drain), app.hand_over()).await.is_err() {
+            tracing::warn!("the shards take long to hand over; requests are no longer accepted all the same");
+        }
+        closing.cancel();
+        tokio::time::sleep_until(end).await;
     };
     tokio::select! {
         () = serving => {}
-        () = cut_off => {
+        () = ending => {
             tracing::warn!(after = ?drain, "requests were still open and are cut off");
         }
     }
     app.stop().await;
     tracing::info!("stopped");
-}
-
-async fn cancelled_and(shutdown: &CancellationToken, after: Duration) {
-    shutdown.cancelled().await;
-    tokio::time::sleep(after).await;
 }
 
 impl Running {

@@ -13,7 +13,7 @@ use domain::ports::log::{EventLog, LogReader};
 use domain::position::Shard;
 use infra::cassandra::{CassandraLog, CassandraUrl};
 use infra::kafka::{KafkaPublisher, KafkaUrl};
-use tests::bench::{Line, SHARDS, callers, fill_hot, measured, summary};
+use tests::bench::{Line, callers, fill_hot, measured, shards, summary};
 use tests::engines::{Names, engines};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -39,8 +39,8 @@ impl Store {
     pub(crate) async fn make() -> Self {
         let names = Names::fresh(engines());
         let name = names.name();
-        CassandraLog::migrate(&cassandra(name), SHARDS).await.unwrap();
-        infra::kafka::migrate(&kafka(name), SHARDS).await.unwrap();
+        CassandraLog::migrate(&cassandra(name), shards()).await.unwrap();
+        infra::kafka::migrate(&kafka(name), shards()).await.unwrap();
         let log = CassandraLog::open(&cassandra(name)).await.unwrap();
         let stop = CancellationToken::new();
         let publisher = KafkaPublisher::start(&kafka(name), Arc::new(log.clone()), stop.clone()).unwrap();

@@ -5,8 +5,9 @@
 //! lightweight transaction per event, one plain insert per event, and cqrs-es with postgres-es, all fsynced before the
 //! acknowledgement. Then frames through the port alone, and reading the log back.
 //!
-//! `SECONDS=n` sets how long each line is measured (default 3); `-- peers library port readers visible searched`, any of them, measures only these parts. Through HTTP: `--bench http` with
-//! `TILLSTREAM_TESTS_BACKENDS=engines`.
+//! `SECONDS=n` sets how long each line is measured (default 3), `SHARDS=n` how many shards the stores have (default 16, as
+//! everywhere); `-- peers library port readers visible searched`, any of them, measures only these parts. Through HTTP:
+//! `--bench http` with `TILLSTREAM_TESTS_BACKENDS=engines`.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark run by hand prints its table")]
 
@@ -81,7 +82,7 @@ async fn library() -> Ours {
 }
 
 async fn port() {
-    for shards in [1, tests::bench::SHARDS] {
+    for shards in [1, tests::bench::shards()] {
         let line = library::raw(shards).await;
         let what = format!("frames of 200 events, the port, {shards} shards");
         print_line(&what, usize::from(shards), &line);

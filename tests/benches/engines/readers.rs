@@ -17,7 +17,7 @@ use domain::stream::{DEFAULT_TENANT, StreamId};
 use infra::postgres::Database;
 use reqwest::Method;
 use sqlx::{Connection as _, PgConnection};
-use tests::bench::{Line, SHARDS, measured, place_order, summary};
+use tests::bench::{Line, measured, place_order, shards, summary};
 use tests::engines::engines;
 use tests::server::{Server, Start, tillstream};
 use tokio::sync::mpsc;
@@ -78,7 +78,7 @@ pub(crate) async fn all() {
 /// How many events the log has.
 async fn events(store: &Store) -> u64 {
     let mut events = 0;
-    for shard in (0..SHARDS).map(Shard) {
+    for shard in (0..shards()).map(Shard) {
         events += store.log.head(shard).await.unwrap().n;
     }
     events

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
+use tests::server::eventually;
+use tests::shop::SETTLES_WITHIN;
 
 use crate::world::play_with;
 
@@ -19,10 +21,15 @@ async fn two_owners_and_two_publishers_at_once_lose_and_double_nothing() {
             .survives("owners that take shards from each other", async |world, workload| {
                 for _ in 0..6 {
                     let n = world.dice.random_range(0..2);
+                    let before = world.cluster.epochs().await;
                     world.cluster.signal("command-api", n, "STOP");
-                    // Long enough for the lease to pass, short enough for the work at hand to go on afterwards.
-                    let pause = Duration::from_millis(world.dice.random_range(700..2_500));
-                    tokio::time::sleep(pause).await;
+                    // Others have its shards when it goes on with the work at hand, …
+                    eventually("shards to change hands", SETTLES_WITHIN, || async {
+                        (world.cluster.epochs().await > before).then_some(())
+                    })
+                    .await;
+                    // … a few of them or all.
+                    tokio::time::sleep(Duration::from_millis(world.dice.random_range(0..1_500))).await;
                     world.cluster.signal("command-api", n, "CONT");
                     workload.more(5).await;
                 }

@@ -27,8 +27,10 @@ impl Record {
         self.0.lock().expect("no panic").push(operation);
     }
 
-    fn len(&self) -> usize {
-        self.0.lock().expect("no panic").len()
+    /// How many operations ended so.
+    fn count(&self, op: &str, result: &str) -> usize {
+        let is = |operation: &&Value| operation["op"] == op && operation["result"] == result;
+        self.0.lock().expect("no panic").iter().filter(is).count()
     }
 
     /// Asks the judge.
@@ -54,9 +56,9 @@ impl Record {
     }
 }
 
-/// Kills and pauses owners until `done`.
+/// Kills and pauses owners until `done`; at least once.
 async fn disturb(world: &mut World, done: &CancellationToken) {
-    while !done.is_cancelled() {
+    loop {
         let n = world.dice.random_range(0..2);
         if world.dice.random_bool(0.5) {
             world.cluster.kill("command-api", n);
@@ -69,6 +71,9 @@ async fn disturb(world: &mut World, done: &CancellationToken) {
         tokio::select! {
             () = done.cancelled() => {}
             () = tokio::time::sleep(Duration::from_millis(world.dice.random_range(0..2_000))) => {}
+        }
+        if done.is_cancelled() {
+            return;
         }
     }
 }
@@ -103,8 +108,12 @@ async fn appends_under_a_condition_are_linearizable() {
             done.cancel();
         };
         tokio::join!(all, disturb(world, &done));
-        world.round.tell(format!("{} operations", record.len()));
+        let [ok, refused, unknown] = ["ok", "refused", "unknown"].map(|result| record.count("put", result));
+        world.round.tell(format!("puts: {ok} accepted, {refused} refused, {unknown} unknown"));
+        // What nobody knows the outcome of fits any order: there must be enough of the rest.
+        assert!(ok > 2 * PRODUCTS * EDITORS && refused > 0 && unknown < ok, "{ok}, {refused}, {unknown}");
         record.judge(world);
+        world.cluster.holds_together().await;
     })
     .await;
 }
@@ -121,8 +130,8 @@ async fn edit(
     history: &History,
 ) {
     let path = format!("/api/v1/products/{id}");
-    let mut version = 1;
-    for _ in 0..edits {
+    let (mut version, mut left) = (1, edits);
+    while left > 0 {
         let price = dice.random_range(1..1_000_000);
         let began = history.now();
         let call =
@@ -141,6 +150,7 @@ async fn edit(
             }
             Err(_) => ("unknown", 0),
         };
+        left -= 1;
         let client = product * 10 + editor;
         record.add(operation(
             "versions",
@@ -190,8 +200,12 @@ async fn stock_is_linearizable() {
             done.cancel();
         };
         tokio::join!(all, disturb(world, &done));
-        world.round.tell(format!("{} operations", record.len()));
+        let [bought, refused] = ["ok", "refused"].map(|result| record.count("reserve", result));
+        let given_back = record.count("release", "ok");
+        world.round.tell(format!("{bought} bought, {refused} not, {given_back} given back"));
+        assert!(bought > 0 && refused > 0 && given_back > 0, "{bought}, {refused}, {given_back}");
         record.judge(world);
+        world.cluster.holds_together().await;
     })
     .await;
 }

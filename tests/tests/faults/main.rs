@@ -10,4 +10,5 @@ mod linear;
 mod network;
 mod processes;
 mod rolling;
+mod steps;
 mod world;

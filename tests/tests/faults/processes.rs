@@ -1,32 +1,12 @@
 //! `kill -9` of every role at every step of an order, and owners that are paused past their lease.
 
-use std::time::Duration;
-
 use rand::RngExt as _;
 use tests::cluster::ROLES;
 use tests::server::eventually;
 use tests::shop::{SETTLES_WITHIN, ok};
-use tests::workload::Workload;
-use tokio_util::sync::CancellationToken;
 
+use crate::steps::{Ordered, STEPS};
 use crate::world::{World, play};
-
-/// What is known of an order when a process is killed.
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    /// It was sent: not decided, or just so, or already published.
-    Sent,
-    /// It was acknowledged: decided; perhaps not published.
-    Acknowledged,
-    /// It can be read: applied; perhaps without its checkpoint.
-    Visible,
-    /// Its saga has stock.
-    Reserved,
-    /// Its saga has money.
-    Paid,
-}
-
-const STEPS: [Step; 5] = [Step::Sent, Step::Acknowledged, Step::Visible, Step::Reserved, Step::Paid];
 
 // proves: OPS-2, SAG-1, ORD-1, INV-2, PAY-3, P3, P4, P5, P6, P7
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,8 +16,22 @@ async fn every_role_is_killed_at_every_step_of_an_order() {
             world
                 .survives(&format!("kill -9 of {role}"), async |world, workload| {
                     for step in STEPS {
-                        kill_at(world, workload, role, step).await;
+                        let ordered = step.reach(world, workload).await;
+                        for n in at_work(world, role, &ordered).await {
+                            world.cluster.kill(role, n);
+                        }
+                        for n in 0..2 {
+                            if !world.cluster.runs(role, n) {
+                                world.cluster.restart(role, n).await;
+                            }
+                        }
+                        ordered.acknowledged().await;
                     }
+                    // One of two, and the other one goes on alone for a while.
+                    let n = world.dice.random_range(0..2);
+                    world.cluster.kill(role, n);
+                    workload.more(5).await;
+                    world.cluster.restart(role, n).await;
                 })
                 .await;
         }
@@ -45,38 +39,14 @@ async fn every_role_is_killed_at_every_step_of_an_order() {
     .await;
 }
 
-async fn kill_at(world: &mut World, workload: &Workload, role: &'static str, step: Step) {
-    let n = world.dice.random_range(0..2);
-    let moment = Duration::from_micros(world.dice.random_range(0..15_000));
-    let ordering = tokio::spawn({
-        let workload = workload.clone();
-        async move { workload.order(&CancellationToken::new()).await.expect("it is never stopped") }
-    });
-    if let Step::Sent = step {
-        // Any moment will do, and the seed says which.
-        tokio::time::sleep(moment).await;
-    } else {
-        let order = ordering.await.expect("no panic");
-        let path = format!("/api/v1/orders/{order}");
-        let reached = |status: &str| match step {
-            Step::Sent | Step::Acknowledged => true,
-            Step::Visible => !status.is_empty(),
-            // Those that are declined come back from here.
-            Step::Reserved => !matches!(status, "" | "pending"),
-            Step::Paid => matches!(status, "paid" | "cancelled" | "rejected"),
-        };
-        eventually(&format!("{order} to be {step:?}"), SETTLES_WITHIN, || async {
-            let status = match step {
-                Step::Acknowledged => String::new(),
-                _ => world.cluster.front.admin.get(&path).await.ok()?.text_at("/status").to_owned(),
-            };
-            reached(&status).then_some(())
-        })
-        .await;
+/// The processes of a role that have an order in hand: its owner, or all of those whose share nobody sees from outside.
+async fn at_work(world: &World, role: &str, ordered: &Ordered) -> Vec<usize> {
+    match ordered {
+        Ordered::Acknowledged(placed) if role == "command-api" => {
+            vec![world.cluster.owner_of(placed.shard()).await]
+        }
+        Ordered::Acknowledged(_) | Ordered::OnItsWay(_) => vec![0, 1],
     }
-    world.round.tell(format!("{step:?}"));
-    world.cluster.kill(role, n);
-    world.cluster.restart(role, n).await;
 }
 
 // proves: OPS-2, P3, P4

@@ -1,6 +1,7 @@
 //! What every fault test has: engines that it may break, a proxy before Cassandra, and a cluster under load.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rand::rngs::StdRng;
@@ -14,6 +15,9 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// Shoppers of a workload, each with one order on its way.
 const SHOPPERS: usize = 4;
+
+/// A scenario that takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(20 * 60);
 
 /// The engines are killed for everybody, so one test has them at a time.
 static TURN: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
@@ -31,8 +35,7 @@ pub(crate) struct World {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// Plays a scenario once for every seed, with so many processes of each role, and checks in the end that everything holds
-/// together.
+/// Plays a scenario once for every seed, with so many processes of each role.
 pub(crate) async fn play(title: &str, of_each: usize, scenario: impl AsyncFn(&mut World)) {
     play_with(title, of_each, |_, start| start, scenario).await;
 }
@@ -46,8 +49,8 @@ pub(crate) async fn play_with(
 ) {
     for seed in seeds() {
         let mut world = World::open(title, seed, of_each, &how).await;
-        scenario(&mut world).await;
-        world.cluster.holds_together().await;
+        // A test that hangs shall tell what happened until then.
+        tokio::time::timeout(LONGEST, scenario(&mut world)).await.expect("it ends some time");
     }
 }
 
@@ -84,7 +87,8 @@ impl World {
         Workload::new(&self.cluster.front, &name, &self.round).await
     }
 
-    /// Shoppers order, the fault happens and is healed, they go on ordering; then all of it is checked.
+    /// Shoppers order, the fault happens and is healed, they go on ordering; then all of it is checked, and that
+    /// everything holds together.
     pub(crate) async fn survives(&mut self, what: &str, fault: impl AsyncFnOnce(&mut Self, &Workload)) {
         self.round.tell(format!("== {what}"));
         let workload = self.workload().await;
@@ -94,6 +98,7 @@ impl World {
         workload.more(10).await;
         load.stop().await;
         workload.check().await;
+        self.cluster.holds_together().await;
         self.round.tell(format!("{what}: {}", workload.summary()));
     }
 
