@@ -58,6 +58,7 @@ impl LogFactory for SqliteFactory {
 
 tests::log_port_contract!(SqliteFactory::new());
 
+// proves: P1
 #[test]
 fn a_data_directory_is_opened_once() {
     let temp = tempfile::tempdir().unwrap();
@@ -69,6 +70,7 @@ fn a_data_directory_is_opened_once() {
     DataDir::open(temp.path()).unwrap();
 }
 
+// proves: EVT-1
 #[test]
 fn the_number_of_shards_is_fixed() {
     let factory = SqliteFactory::new();

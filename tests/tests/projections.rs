@@ -188,6 +188,7 @@ async fn a_rebuild_finds_and_mends_rows_that_were_changed() {
     assert!(world.rebuild(&[]).await.iter().all(RebuildReport::equal));
 }
 
+// proves: EVT-4
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_cant_be_read_is_parked_and_others_go_on() {
     let mut world = World::new();

@@ -221,6 +221,7 @@ pub async fn repeated_and_missing_publications_do_no_harm(factory: &dyn FeedFact
     backend.stop().await;
 }
 
+// proves: P7
 /// A change of owner, which is a frame without events, and a new epoch.
 pub async fn a_change_of_owner_is_passed_over(factory: &dyn FeedFactory) {
     let mut store = Store::new();
@@ -262,6 +263,7 @@ pub async fn a_reader_opened_again_resumes_where_it_is_told(factory: &dyn FeedFa
     backend.stop().await;
 }
 
+// proves: EVT-4, P7
 /// Two groups get everything each.
 pub async fn groups_are_independent(factory: &dyn FeedFactory) {
     let mut store = Store::new();
@@ -278,6 +280,7 @@ pub async fn groups_are_independent(factory: &dyn FeedFactory) {
     backend.stop().await;
 }
 
+// proves: EVT-4, P7
 /// A consumer that doesn't read holds nobody up, and loses nothing.
 pub async fn a_slow_consumer_holds_nobody_up_and_loses_nothing(factory: &dyn FeedFactory) {
     let mut store = Store::new();
@@ -296,6 +299,7 @@ pub async fn a_slow_consumer_holds_nobody_up_and_loses_nothing(factory: &dyn Fee
     backend.stop().await;
 }
 
+// proves: P7
 /// A call that is cancelled takes nothing with it.
 pub async fn cancelled_calls_lose_nothing(factory: &dyn FeedFactory) {
     let mut store = Store::new();
@@ -314,6 +318,7 @@ pub async fn cancelled_calls_lose_nothing(factory: &dyn FeedFactory) {
     backend.stop().await;
 }
 
+// proves: OPS-3
 /// The heads that the feed tells reach what was published.
 pub async fn heads_follow_what_is_published(factory: &dyn FeedFactory) {
     let mut store = Store::new();

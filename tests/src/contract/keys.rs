@@ -31,6 +31,7 @@ fn subject(id: &str) -> StreamId {
 }
 
 /// Sealed values are ciphertext, open again after a restart, and values are looked up by the same digest.
+// proves: SEC-6
 pub async fn what_was_sealed_opens_again_also_after_a_restart(factory: &dyn KeysFactory) {
     let keys = factory.open().await;
     let sealed = keys.seal(&subject("a"), &["Ada", "ada@example.org"]).await.unwrap();
@@ -47,6 +48,7 @@ pub async fn what_was_sealed_opens_again_also_after_a_restart(factory: &dyn Keys
 }
 
 /// What a destroyed key sealed reads as erased for ever, and its subject gets no other key; its neighbours keep theirs.
+// proves: SEC-6
 pub async fn a_destroyed_key_never_comes_back(factory: &dyn KeysFactory) {
     let keys = factory.open().await;
     let (erased, neighbour, unknown) = (subject("b"), subject("c"), subject("d"));
@@ -70,6 +72,7 @@ pub async fn a_destroyed_key_never_comes_back(factory: &dyn KeysFactory) {
 }
 
 /// A value that was changed, or that belongs to another subject, doesn't open.
+// proves: SEC-6
 pub async fn values_that_were_changed_or_moved_are_broken(factory: &dyn KeysFactory) {
     const PREFIX: usize = "v1.".len();
     let keys = factory.open().await;
@@ -90,6 +93,7 @@ pub async fn values_that_were_changed_or_moved_are_broken(factory: &dyn KeysFact
 }
 
 /// A subject that was never sealed for has no key, so its values are as if erased; it may get one later.
+// proves: SEC-6
 pub async fn a_value_of_a_subject_that_never_had_a_key_reads_as_erased(factory: &dyn KeysFactory) {
     let keys = factory.open().await;
     let sealed = Sealed::from_text("v1.AAAA".to_owned());
@@ -99,6 +103,7 @@ pub async fn a_value_of_a_subject_that_never_had_a_key_reads_as_erased(factory: 
 }
 
 /// Callers who seal for a new subject at once all seal under one key.
+// proves: SEC-6
 pub async fn a_subject_gets_one_key_however_many_come_first(factory: &dyn KeysFactory) {
     let mut stores = Vec::new();
     for _ in 0..factory.processes() {
@@ -119,6 +124,7 @@ pub async fn a_subject_gets_one_key_however_many_come_first(factory: &dyn KeysFa
 }
 
 /// Any text survives, and no nonce is used twice.
+// proves: SEC-6
 pub async fn any_values_survive_until_the_key_is_destroyed(factory: &dyn KeysFactory) {
     let mut rng = SmallRng::seed_from_u64(7);
     let keys = factory.open().await;
@@ -156,7 +162,6 @@ macro_rules! keys_contract {
     };
     (@cases $factory:expr; $($case:ident),+) => {
         $(
-            // proves: SEC-6
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 let factory = $factory;

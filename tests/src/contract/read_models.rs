@@ -100,6 +100,7 @@ impl Running {
 }
 
 /// A query that waits for a command's position sees what the command did, in the rows and in the search.
+// proves: QRY-1
 pub async fn a_query_with_a_token_sees_what_the_token_names(factory: &dyn ReadModelsFactory) {
     let mut world = World::new();
     let running = world.start(factory).await;
@@ -121,6 +122,7 @@ pub async fn a_query_with_a_token_sees_what_the_token_names(factory: &dyn ReadMo
 }
 
 /// A query whose token nothing covers gives up.
+// proves: QRY-1
 pub async fn a_token_beyond_the_head_is_stale(factory: &dyn ReadModelsFactory) {
     let mut world = World::new();
     let running = world.start(factory).await;
@@ -133,6 +135,7 @@ pub async fn a_token_beyond_the_head_is_stale(factory: &dyn ReadModelsFactory) {
 }
 
 /// Every question is answered from the rows of every projection.
+// proves: ORD-1, CAT-1, INV-3, SEC-4
 pub async fn questions_are_answered_from_rows(factory: &dyn ReadModelsFactory) {
     let mut world = World::new();
     let orders = world.history.shop(&STORIES).await;
@@ -178,6 +181,7 @@ pub async fn questions_are_answered_from_rows(factory: &dyn ReadModelsFactory) {
 }
 
 /// Pages of any size, put together, are the whole list in every order; a foreign cursor is refused.
+// proves: ORD-1, CAT-1, CAT-2
 pub async fn pages_of_rows_put_together_are_the_whole_list(factory: &dyn ReadModelsFactory) {
     let mut world = World::new();
     let orders = world.history.shop(&[STORIES, STORIES].concat()).await;
@@ -232,6 +236,7 @@ pub async fn pages_of_rows_put_together_are_the_whole_list(factory: &dyn ReadMod
 }
 
 /// Auditors see the events up to the heads that they pinned, whatever is decided meanwhile.
+// proves: AUD-1, SEC-4
 pub async fn auditors_page_through_pinned_heads(factory: &dyn ReadModelsFactory) {
     let mut world = World::new();
     world.history.shop(&STORIES).await;
@@ -284,6 +289,7 @@ pub async fn auditors_page_through_pinned_heads(factory: &dyn ReadModelsFactory)
 }
 
 /// Values that no row can hold find nothing, and are no fault of the storage.
+// proves: SEC-10
 pub async fn odd_values_find_nothing(factory: &dyn ReadModelsFactory) {
     let mut world = World::new();
     world.history.shop(&STORIES).await;
@@ -310,6 +316,7 @@ pub async fn odd_values_find_nothing(factory: &dyn ReadModelsFactory) {
 }
 
 /// A stream with an event that can't be read is parked in what reads it, and nowhere else; auditors see its events.
+// proves: EVT-4, AUD-1
 pub async fn a_parked_stream_is_told_of(factory: &dyn ReadModelsFactory) {
     let mut world = World::new();
     let poisoned = stream("product", Uuid::now_v7());
@@ -342,7 +349,6 @@ macro_rules! read_models_contract {
     };
     (@cases $factory:expr; $($case:ident),+) => {
         $(
-            // proves: QRY-1, ORD-1, CAT-1, INV-3, AUD-1
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 let factory = $factory;

@@ -141,6 +141,7 @@ fn deposited(id: &str, sequence: usize, amount: i64) -> SerializedEvent {
 }
 
 /// Events come back in order, each as it was given, and only their own aggregate's.
+// proves: EVT-1
 pub async fn events_come_back_as_they_were<B: FreshLog>() {
     let backend = B::fresh(4).await;
     let repository = over(&backend, &owners(&backend).await);
@@ -156,6 +157,7 @@ pub async fn events_come_back_as_they_were<B: FreshLog>() {
 }
 
 /// Events that don't follow the stream's last one are refused, all of them.
+// proves: EVT-1
 pub async fn a_wrong_sequence_is_an_optimistic_lock_error<B: FreshLog>() {
     let backend = B::fresh(1).await;
     let repository = over(&backend, &owners(&backend).await);
@@ -174,6 +176,7 @@ pub async fn a_wrong_sequence_is_an_optimistic_lock_error<B: FreshLog>() {
 }
 
 /// Of two that write after the same event one is told of the other.
+// proves: P1, EVT-1
 pub async fn of_two_writers_one_wins<B: FreshLog>() {
     let backend = B::fresh(1).await;
     let repository = over(&backend, &owners(&backend).await);
@@ -190,6 +193,7 @@ pub async fn of_two_writers_one_wins<B: FreshLog>() {
 }
 
 /// More events than the owner keeps in memory are read from the log's rows.
+// proves: P5
 pub async fn a_long_aggregate_is_read_whole<B: FreshLog>() {
     let backend = B::fresh(1).await;
     let repository = over(&backend, &owners(&backend).await);
@@ -202,6 +206,7 @@ pub async fn a_long_aggregate_is_read_whole<B: FreshLog>() {
 }
 
 /// A stream replays its events; all streams of a type replay everything once, each in its order.
+// proves: AUD-1, EVT-3
 pub async fn streams_replay<B: FreshLog>() {
     let backend = B::fresh(4).await;
     let repository = over(&backend, &owners(&backend).await);
@@ -230,6 +235,7 @@ pub async fn streams_replay<B: FreshLog>() {
 }
 
 /// The framework runs on it: commands are decided, refused, and keep their metadata.
+// proves: EVT-1
 pub async fn an_application_runs_on_it<B: FreshLog>() {
     let backend = B::fresh(4).await;
     let repository = over(&backend, &owners(&backend).await);
@@ -246,6 +252,7 @@ pub async fn an_application_runs_on_it<B: FreshLog>() {
 }
 
 /// Other owners of the same log go on where the last ones ended.
+// proves: P5
 pub async fn a_restart_loses_nothing<B: FreshLog>() {
     let backend = B::fresh(2).await;
     let first = owners(&backend).await;

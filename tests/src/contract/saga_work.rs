@@ -106,6 +106,7 @@ fn finished(step: StepName, attempt: u32) -> FulfilmentEvent {
 }
 
 /// Work is open from the event that opens it to the one that closes it, in its own lane.
+// proves: SAG-3
 pub async fn work_is_open_between_its_two_events_and_in_its_lane(factory: &dyn SagaWorkFactory) {
     let mut bench = Bench::new(factory).await;
     bench.saga(started(), 0).await;
@@ -124,6 +125,7 @@ pub async fn work_is_open_between_its_two_events_and_in_its_lane(factory: &dyn S
 }
 
 /// A close that is applied before its open counts.
+// proves: P7, SAG-3
 pub async fn a_close_that_is_applied_before_its_open_counts(factory: &dyn SagaWorkFactory) {
     let mut bench = Bench::new(factory).await;
     let refund_id = Uuid::from_u128(9);
@@ -145,6 +147,7 @@ pub async fn a_close_that_is_applied_before_its_open_counts(factory: &dyn SagaWo
 }
 
 /// Deadlines are due when their time comes, and not when they were cleared.
+// proves: SAG-3
 pub async fn deadlines_are_due_when_their_time_comes_and_not_when_cleared(factory: &dyn SagaWorkFactory) {
     let mut bench = Bench::new(factory).await;
     bench.saga(started(), 0).await;
@@ -162,6 +165,7 @@ pub async fn deadlines_are_due_when_their_time_comes_and_not_when_cleared(factor
 }
 
 /// A saga without open work and without a reason to wait is stuck.
+// proves: SAG-4
 pub async fn a_saga_without_work_and_without_a_reason_is_stuck(factory: &dyn SagaWorkFactory) {
     let mut bench = Bench::new(factory).await;
     bench.saga(started(), 0).await;
@@ -202,7 +206,6 @@ macro_rules! saga_work_contract {
     };
     (@cases $factory:expr; $($case:ident),+) => {
         $(
-            // proves: SAG-3, SAG-4
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 let factory = $factory;

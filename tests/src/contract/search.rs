@@ -222,6 +222,7 @@ pub async fn pages_put_together_are_the_whole_list(factory: &dyn SearchFactory) 
 }
 
 /// A cursor of another order, or of none, is refused.
+// proves: CAT-2, SEC-10
 pub async fn foreign_cursors_are_refused(factory: &dyn SearchFactory) {
     let all = Catalogue::stocked(factory).await;
     let filter = ProductFilter::default();

@@ -16,6 +16,7 @@ fn claim(shard: u16, owner: &Instance, epoch: u64) -> Lease {
     Lease { shard: Shard(shard), owner: Some(owner.clone()), epoch, beat: 0 }
 }
 
+// proves: OPS-2
 #[tokio::test]
 async fn a_row_is_replaced_by_who_saw_its_last_beat() {
     let keyspace = Keyspace::new(3).await;
@@ -44,6 +45,7 @@ async fn a_row_is_replaced_by_who_saw_its_last_beat() {
     assert_eq!(leases.leases().await.unwrap()[0], fresh(0), "other shards stay");
 }
 
+// proves: OPS-2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_claimants_at_once_one_wins() {
     let keyspace = Keyspace::new(1).await;
@@ -68,6 +70,7 @@ async fn of_claimants_at_once_one_wins() {
     }
 }
 
+// proves: OPS-2
 #[tokio::test]
 async fn an_announcement_stands_until_it_is_withdrawn_or_expires() {
     let keyspace = Keyspace::new(1).await;

@@ -56,6 +56,7 @@ fn prefix(stream: &StreamId) -> &str {
 
 tests::log_port_contract!(CassandraFactory::new().await);
 
+// proves: OPS-1
 #[tokio::test]
 async fn a_keyspace_without_a_store_says_what_to_do() {
     let keyspace = Keyspace::unmade();
@@ -67,6 +68,7 @@ async fn a_keyspace_without_a_store_says_what_to_do() {
     assert!(matches!(nobody, OpenError::Unreachable { .. }), "{nobody}");
 }
 
+// proves: OPS-1, EVT-1
 #[tokio::test]
 async fn migrating_again_changes_nothing() {
     let keyspace = Keyspace::unmade();
@@ -152,6 +154,7 @@ async fn a_store_of_the_first_layout_has_its_derived_rows_made_again() {
     assert!(matches!(refused, OpenError::TailLost { known: 1, .. }), "{refused}");
 }
 
+// proves: OPS-3
 #[tokio::test]
 async fn the_servers_promises_are_told() {
     let keyspace = Keyspace::new(1).await;
@@ -298,6 +301,7 @@ async fn long_streams_and_large_events_are_read_back() {
 }
 
 /// The same on a client that knows nothing of ours.
+// proves: AUD-1, EVT-1
 #[tokio::test]
 async fn an_event_is_readable_in_plain_cql() {
     let keyspace = Keyspace::new(1).await;

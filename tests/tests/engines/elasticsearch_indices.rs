@@ -212,6 +212,7 @@ async fn what_is_deleted_while_running_is_built_anew() {
 }
 
 /// A write that finds no index fails and makes none.
+// proves: P6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_write_makes_an_index() {
     let (fixture, indices) = (fixture().await, Indices::default());
@@ -256,6 +257,7 @@ async fn a_waiting_query_of_another_process_makes_documents_visible() {
 }
 
 /// Twice is as good as once. Without their indices, a store with events has nothing to show before they are full again.
+// proves: QRY-2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn migrating_makes_the_indices_once() {
     let (fixture, indices) = (fixture().await, Indices::default());

@@ -77,6 +77,7 @@ async fn a_tampered_document_is_found_and_put_right() {
 }
 
 /// Back to the index before, which first catches up, and forth again.
+// proves: EVT-3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollback_shows_the_index_before_up_to_date() {
     let mut running = Running::start().await;
@@ -101,6 +102,7 @@ async fn a_rollback_shows_the_index_before_up_to_date() {
 }
 
 /// What only the old program couldn't apply is parked no more; what was parked comes back with the old index.
+// proves: EVT-3, EVT-4
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn letters_are_those_of_the_index_that_is_live() {
     let running = Running::start().await;

@@ -138,6 +138,7 @@ async fn a_follower_that_looks_during_a_swap_goes_on_with_the_new_index() {
 }
 
 /// Who only looks makes nothing and mends nothing.
+// proves: AUD-5
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peeking_leaves_everything_as_it_is() {
     let indices = Indices::default();

@@ -121,6 +121,7 @@ async fn another_process_forgets_an_erased_key_within_the_stated_time() {
     postgres.remove().await;
 }
 
+// proves: SEC-6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dump_in_progress_holds_an_erasure_up_but_nobody_else() {
     let postgres = Postgres::new();
@@ -137,6 +138,7 @@ async fn a_dump_in_progress_holds_an_erasure_up_but_nobody_else() {
     postgres.remove().await;
 }
 
+// proves: SEC-6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_are_gone_are_not_made_anew_for_a_log_with_events() {
     let postgres = Postgres::new();

@@ -27,6 +27,7 @@ fn impatient() -> RoutedConfig {
 }
 
 /// Wherever a command arrives, its shard's owner decides it; and wherever a state is asked for, it is the decided one.
+// proves: OPS-2
 pub async fn any_instance_takes_any_command<B: FreshLeases>() {
     let cluster = Cluster::<B>::new(SHARDS).await;
     let members = cluster.members(2).await;
@@ -56,6 +57,7 @@ pub async fn any_instance_takes_any_command<B: FreshLeases>() {
 }
 
 /// What a receiver knows of the owners is out of date: it finds the new one.
+// proves: OPS-2
 pub async fn a_receiver_follows_a_shard_that_moved<B: FreshLeases>() {
     let cluster = Cluster::<B>::new(SHARDS).await;
     let mut members = cluster.members(2).await;
@@ -122,6 +124,7 @@ pub async fn an_outcome_that_stays_unknown_is_told_with_its_id<B: FreshLeases>()
 }
 
 /// Nobody owns the shard: nothing was done, and the caller is told so in time; also when its owner's address is a dead one.
+// proves: OPS-2
 pub async fn without_an_owner_it_is_unavailable<B: FreshLeases>() {
     let cluster = Cluster::<B>::new(SHARDS).await;
     let receiver = cluster.gateway(None, peers(), impatient());
@@ -137,6 +140,7 @@ pub async fn without_an_owner_it_is_unavailable<B: FreshLeases>() {
 }
 
 /// A peer's refusals are those of an own owner.
+// proves: OPS-2
 pub async fn errors_cross_as_they_are<B: FreshLeases>() {
     let cluster = Cluster::<B>::new(SHARDS).await;
     let member = cluster.members(1).await.remove(0);
@@ -158,6 +162,7 @@ pub async fn errors_cross_as_they_are<B: FreshLeases>() {
 }
 
 /// The listener for peers answers peers only, and bounds what it reads.
+// proves: SEC-8, SEC-10
 pub async fn requests_that_are_not_a_peers_are_turned_away<B: FreshLeases>() {
     let cluster = Cluster::<B>::new(SHARDS).await;
     let member = cluster.members(1).await.remove(0);

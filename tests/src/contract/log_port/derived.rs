@@ -176,6 +176,7 @@ pub async fn accepted_commands_are_found_with_their_position(factory: &impl LogF
 }
 
 /// A snapshot never goes back, and goes with the derived rows.
+// proves: P5
 pub async fn the_latest_snapshot_is_kept(factory: &impl LogFactory) {
     let log = factory.open().await;
     let shard = Shard(0);

@@ -65,6 +65,7 @@ pub async fn every_position_leads_to_its_frame(factory: &impl LogFactory) {
 }
 
 /// The largest frame that an owner makes, and a little more.
+// proves: P2
 pub async fn frames_of_a_mebibyte_come_back_as_they_were(factory: &impl LogFactory) {
     let log = factory.open().await;
     let mut chain = Chain::new(&*log, Shard(2)).padded(128 << 10);
@@ -82,6 +83,7 @@ pub async fn frames_of_a_mebibyte_come_back_as_they_were(factory: &impl LogFacto
 }
 
 /// What was decided outlives the process, and so does the identity of the store.
+// proves: P1, P2
 pub async fn a_store_opened_again_holds_everything(factory: &impl LogFactory) {
     let log = factory.open().await;
     let store = log.store();

@@ -122,6 +122,7 @@ pub async fn frames_of_many_shards_are_decided_at_once(factory: &impl LogFactory
 }
 
 /// A backend that let another store's frames in could not be verified any more.
+// proves: P8
 pub async fn a_frame_of_another_store_is_not_written(factory: &impl LogFactory) {
     let log = factory.open().await;
     let chain = Chain::new(&*log, Shard(0));

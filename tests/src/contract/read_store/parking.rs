@@ -74,17 +74,19 @@ async fn parks_and_comes_back(factory: &dyn ReadStoreFactory, failure: Failure) 
 }
 
 /// The mapping fails.
-// proves: P7
+// proves: EVT-4, P7
 pub async fn a_poison_event_parks_its_stream_only(factory: &dyn ReadStoreFactory) {
     parks_and_comes_back(factory, Failure::Map).await;
 }
 
 /// The store refuses a row; the batch is bisected.
+// proves: EVT-4, P7
 pub async fn what_the_store_refuses_is_found_and_parked(factory: &dyn ReadStoreFactory) {
     parks_and_comes_back(factory, Failure::Store).await;
 }
 
 /// Events before it are applied, later ones stay parked.
+// proves: EVT-4
 pub async fn redrive_stops_at_the_event_that_still_fails(factory: &dyn ReadStoreFactory) {
     let fixture = fixture().await;
     let expected = expected(factory, &fixture).await;
@@ -109,6 +111,7 @@ pub async fn redrive_stops_at_the_event_that_still_fails(factory: &dyn ReadStore
 }
 
 /// A consumer that missed a redrive is told so.
+// proves: EVT-4, P7
 pub async fn a_letter_follows_only_a_parked_stream(factory: &dyn ReadStoreFactory) {
     let fixture = fixture().await;
     let projections = factory.projections();
@@ -134,6 +137,7 @@ pub async fn a_letter_follows_only_a_parked_stream(factory: &dyn ReadStoreFactor
 }
 
 /// The projection is at fault, not its events.
+// proves: EVT-4, P6
 pub async fn too_many_parked_streams_stop_the_projection(factory: &dyn ReadStoreFactory) {
     let fixture = fixture().await;
     let expected = expected(factory, &fixture).await;

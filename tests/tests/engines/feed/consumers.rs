@@ -35,6 +35,7 @@ async fn a_topic_deleted_in_the_middle_costs_consumers_nothing() {
 }
 
 /// Nobody publishes: the consumers see it all the same, soon.
+// proves: P7
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publisher_that_stalls_stalls_no_consumer() {
     let mut store = Store::new();
@@ -54,6 +55,7 @@ async fn a_publisher_that_stalls_stalls_no_consumer() {
 }
 
 /// Kafka was never there.
+// proves: P7
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_kafka_the_log_is_read() {
     let mut store = Store::new();
@@ -103,6 +105,7 @@ fn share_checkpoints(pair: &mut [Consumer; 2]) {
     pair.iter_mut().for_each(|consumer| consumer.seen = both.clone());
 }
 
+// proves: P7, OPS-2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_consumers_of_a_group_share_the_shards_and_one_that_leaves_is_replaced() {
     let mut store = Store::new();
@@ -152,6 +155,7 @@ async fn two_consumers_of_a_group_share_the_shards_and_one_that_leaves_is_replac
 }
 
 /// A consumer with no partition of its own waits; it doesn't read what another has.
+// proves: OPS-2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_too_many_reads_nothing() {
     let mut store = Store::new();

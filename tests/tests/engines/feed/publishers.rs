@@ -57,6 +57,7 @@ async fn a_publisher_that_starts_again_leaves_no_gap_and_repeats_nothing() {
     world.end().await;
 }
 
+// proves: P7
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_publishers_at_once_leave_no_gap() {
     let mut store = Store::new();
@@ -102,6 +103,7 @@ async fn two_publishers_at_once_leave_no_gap() {
     world.end().await;
 }
 
+// proves: P6, P7
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_that_kafka_refuses_hold_their_shard_up_and_leave_no_gap() {
     let mut store = Store::new();
@@ -130,6 +132,7 @@ async fn records_that_kafka_refuses_hold_their_shard_up_and_leave_no_gap() {
     world.end().await;
 }
 
+// proves: P6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn publishing_that_panics_begins_anew() {
     let mut store = Store::new();
@@ -163,6 +166,7 @@ async fn a_topic_that_is_deleted_is_made_anew_and_goes_on_after_what_was_publish
     world.end().await;
 }
 
+// proves: P6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shard_whose_frames_come_too_fast_is_published_from_the_log() {
     let mut store = Store::new();

@@ -13,6 +13,7 @@ use tests::engines::engines;
 
 use super::world::{WAIT, World, delete, fresh_url};
 
+// proves: EVT-1
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_with_another_number_of_partitions_is_refused() {
     let url = fresh_url();
@@ -24,6 +25,7 @@ async fn a_topic_with_another_number_of_partitions_is_refused() {
 }
 
 /// What any consumer sees that knows nothing of Tillstream.
+// proves: EVT-1
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_are_cloud_events() {
     let mut store = Store::new();
@@ -78,6 +80,7 @@ async fn records_are_cloud_events() {
 }
 
 /// Anybody may write to a topic: what isn't an event of this store is skipped, on every side.
+// proves: P7, AUD-5
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_records_are_skipped() {
     let mut store = Store::new();

@@ -54,6 +54,7 @@ impl ReadStoreFactory for Postgres {
 tests::read_store_contract!(Postgres::new());
 
 /// The rows are the same, whichever database holds them.
+// proves: EVT-3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_digests_are_those_of_sqlite() {
     let fixture = fixture().await;
@@ -72,6 +73,7 @@ async fn the_digests_are_those_of_sqlite() {
 }
 
 /// Several processes may start at the same moment.
+// proves: OPS-2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_processes_prepare_at_once() {
     let schema = PostgresSchema::fresh();
@@ -126,6 +128,7 @@ async fn an_analyst_reads_the_views_only() {
     assert_eq!(undescribed, Vec::<String>::new());
 }
 
+// proves: SEC-10
 #[tokio::test]
 async fn queries_may_not_take_for_ever_and_writes_may() {
     let schema = PostgresSchema::fresh();
