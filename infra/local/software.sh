@@ -20,7 +20,7 @@ require_packages() {
         find_java || fail "Java 17 is installed, but not found"
         find_postgres || fail "PostgreSQL is installed, but its programs are not found"
     else
-        fail "missing: ${missing[*]} (names of Debian's packages)"
+        fail "missing: ${missing[*]} (names of Debian 12's packages; JAVA_HOME may name a Java 17)"
     fi
 }
 
