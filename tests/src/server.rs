@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::client::Client;
 use crate::engines::{Engines, Names, engines};
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The binary `tillstream`, built from today's sources.
 ///
@@ -228,11 +229,18 @@ impl Drop for Server {
 /// Sends a signal by name to a process that this test started.
 ///
 /// # Errors
-/// When it can't be sent.
+/// When it can't be sent, or is none that a test sends.
 pub fn send(signal: &str, pid: u32) -> anyhow::Result<()> {
-    let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status()?;
-    anyhow::ensure!(sent.success(), "SIG{signal} can't be sent to {pid}");
-    Ok(())
+    let known = match signal {
+        "CONT" => Signal::CONT,
+        "INT" => Signal::INT,
+        "KILL" => Signal::KILL,
+        "STOP" => Signal::STOP,
+        "TERM" => Signal::TERM,
+        _ => bail!("no test sends SIG{signal}"),
+    };
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).context("no id of a process")?;
+    kill_process(process, known).with_context(|| format!("SIG{signal} can't be sent to {pid}"))
 }
 
 /// What a command printed, and how it ended.
