@@ -4,12 +4,16 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::engines::{Engines, Names, engines};
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
+
+/// The longest that a server may take until it serves.
+const SERVES_WITHIN: Duration = Duration::from_secs(60);
 
 /// The binary `tillstream`, built from today's sources.
 ///
@@ -126,7 +130,7 @@ impl Start {
     /// Starts it and waits until it says that it serves.
     ///
     /// # Errors
-    /// When it ends before it serves; with what it logged.
+    /// When it ends before it serves, or doesn't serve within a minute; with what it logged.
     pub fn start(&self) -> anyhow::Result<Server> {
         self.start_telling().map(|(server, _)| server)
     }
@@ -134,26 +138,42 @@ impl Start {
     /// The same; answers also what it printed before it said where it serves.
     ///
     /// # Errors
-    /// When it ends before it serves; with what it logged.
+    /// When it ends before it serves, or doesn't serve within a minute; with what it logged.
     pub fn start_telling(&self) -> anyhow::Result<(Server, String)> {
-        let mut child = self.command().spawn().context("the server can't be started")?;
-        let stdout = child.stdout.take().context("no standard output")?;
-        let mut lines = BufReader::new(stdout).lines();
+        let child = self.command().spawn().context("the server can't be started")?;
+        // From here on it is killed when this fails.
+        let mut server = Server { child, base: String::new(), dir: self.dir.clone() };
+        let stdout = server.child.stdout.take().context("no standard output")?;
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Whatever it prints after it serves is read and dropped, so that it never blocks on a full pipe.
+            BufReader::new(stdout).lines().for_each(|line| drop(tell.send(line)));
+        });
+        let started = Instant::now();
         let mut printed = String::new();
-        for line in lines.by_ref() {
-            let line = line?;
-            if let Some(base) = line.split_whitespace().find(|word| is_base(word)) {
-                let base = base.to_owned();
-                // Whatever it prints later is read and dropped, so that it never blocks on a full pipe.
-                std::thread::spawn(move || lines.for_each(drop));
-                return Ok((Server { child, base, dir: self.dir.clone() }, printed));
+        let why = loop {
+            match told.recv_timeout(SERVES_WITHIN.saturating_sub(started.elapsed())) {
+                Ok(line) => {
+                    let line = line?;
+                    if let Some(base) = line.split_whitespace().find(|word| is_base(word)) {
+                        base.clone_into(&mut server.base);
+                        return Ok((server, printed));
+                    }
+                    printed.push_str(&line);
+                    printed.push('\n');
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    server.kill()?;
+                    break format!("the server didn't serve within {SERVES_WITHIN:?}");
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = server.wait(SERVES_WITHIN)?;
+                    break format!("the server ended with {status} before it served");
+                }
             }
-            printed.push_str(&line);
-            printed.push('\n');
-        }
-        let status = child.wait()?;
+        };
         let log = std::fs::read_to_string(self.log_file()).unwrap_or_default();
-        bail!("the server ended with {status} before it served\n{printed}{log}")
+        bail!("{why}\n{printed}{log}")
     }
 }
 
