@@ -293,7 +293,8 @@ pub fn tillstream(args: &[&str]) -> Ended {
     }
 }
 
-/// The configuration of whoever runs the tests must not reach the servers under test.
+/// The configuration of whoever runs the tests must not reach the servers under test. The rest of the environment does: by `TESTS_RUN`
+/// in it, `tests/run` finds servers that were left behind.
 pub fn clean(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TILLSTREAM_") {
