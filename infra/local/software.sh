@@ -15,13 +15,29 @@ require_packages() {
     [ "${#missing[@]}" -gt 0 ] || return 0
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "installing ${missing[*]} with apt-get"
-        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
-            >"$dir/logs/apt.log" 2>&1 || fail "can't install ${missing[*]}" "$dir/logs/apt.log"
+        install_packages "${missing[@]}" >"$dir/logs/apt.log" 2>&1 || fail "can't install ${missing[*]}" "$dir/logs/apt.log"
         find_java || fail "Java 17 is installed, but not found"
         find_postgres || fail "PostgreSQL is installed, but its programs are not found"
     else
         fail "missing: ${missing[*]} (names of Debian 12's packages; JAVA_HOME may name a Java 17)"
     fi
+}
+
+install_packages() {
+    apt-get update -qq || return 1
+    if [[ " $* " = *" postgresql "* ]]; then
+        # Its programs are wanted, not the cluster `main` on port 5432 that Debian makes with them, and starts.
+        { apt_install postgresql-common && no_main_cluster; } || return 1
+    fi
+    apt_install "$@"
+}
+
+apt_install() { DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; }
+
+# The package makes this file when it is installed, so it is changed after that.
+no_main_cluster() {
+    local conf=/etc/postgresql-common/createcluster.conf
+    sed -i '/^[# ]*create_main_cluster\b/d' "$conf" && echo "create_main_cluster = false" >>"$conf"
 }
 
 find_java() {
