@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::Method;
 use serde_json::json;
-use tests::shop::{Shop, ok, order_of};
+use tests::server::eventually;
+use tests::shop::{SETTLES_WITHIN, Shop, ok, order_of};
 
 const CALLERS: u64 = 16;
 
@@ -29,18 +30,19 @@ async fn a_query_with_the_token_of_a_command_always_sees_the_command() {
                 let placed = ok(placed.send().await).expect(201);
                 let path = placed.header("location").to_owned();
                 let token = placed.header("sync-token").to_owned();
-                loop {
+                let seen = eventually("a read that sees the command", SETTLES_WITHIN, || async {
                     let seen = ok(shop.customer.call(Method::GET, &path).seen(&token).send().await);
-                    if seen.status == 503 {
-                        // The bounded wait may run out; it says so, and then the same question is asked again.
-                        assert_eq!(seen.problem(), "stale", "{}", seen.text);
-                        assert!(!seen.header("retry-after").is_empty());
-                        stale.fetch_add(1, Ordering::Relaxed);
-                        continue;
+                    if seen.status != 503 {
+                        return Some(seen);
                     }
-                    assert_eq!(seen.expect(200).id(), placed.id());
-                    break;
-                }
+                    // The bounded wait may run out; it says so, and then the same question is asked again.
+                    assert_eq!(seen.problem(), "stale", "{}", seen.text);
+                    assert!(!seen.header("retry-after").is_empty());
+                    stale.fetch_add(1, Ordering::Relaxed);
+                    None
+                })
+                .await;
+                assert_eq!(seen.expect(200).id(), placed.id());
             }
         })
     });

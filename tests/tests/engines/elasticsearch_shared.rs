@@ -15,6 +15,7 @@ use reqwest::Method;
 use serde_json::json;
 use tests::contract::read_store::{SHARDS, applier, fixture};
 use tests::elasticsearch::Indices;
+use tests::server::eventually;
 
 /// Moves a checkpoint of the products' index, without any document.
 async fn move_one(store: &ElasticsearchStore, shard: u16, from: u64, to: u64) {
@@ -50,12 +51,17 @@ async fn a_lost_index_is_filled_by_all_that_write_to_it() {
     }
     let (a, b) = tokio::join!(one.load("search"), other.load("search"));
     for (store, loaded) in [(&one, a), (&other, b)] {
-        let mut loaded = loaded;
-        // Whoever comes while the other one is making it comes again.
-        while matches!(&loaded, Err(StoreError::Unavailable(_))) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            loaded = store.load("search").await;
-        }
+        let loaded = match loaded {
+            // Whoever comes while the other one is making it comes again.
+            Err(StoreError::Unavailable(_)) => {
+                eventually("the index to be made", Duration::from_secs(30), || async {
+                    let again = store.load("search").await;
+                    (!matches!(again, Err(StoreError::Unavailable(_)))).then_some(again)
+                })
+                .await
+            }
+            loaded => loaded,
+        };
         assert_eq!(loaded.unwrap().seen, Seen::none(SHARDS));
     }
     assert_eq!(indices.all().await.len(), 1, "one index, whoever fills it");
