@@ -18,7 +18,8 @@ pub struct Chain {
     /// Where the next frame goes.
     pub tail: Tail,
     versions: HashMap<StreamId, u64>,
-    padding: usize,
+    /// What further events say.
+    pub note: String,
     /// The time of further events, microseconds since 1970.
     pub time: i64,
 }
@@ -28,13 +29,13 @@ impl Chain {
     #[must_use]
     pub fn new(log: &dyn EventLog, shard: Shard) -> Self {
         let (tail, versions) = (Tail::empty(shard), HashMap::new());
-        Self { store: log.store(), tail, versions, padding: 0, time: 1_700_000_000_000_000 }
+        Self { store: log.store(), tail, versions, note: String::new(), time: 1_700_000_000_000_000 }
     }
 
     /// Events get at least so many bytes of payload from now on.
     #[must_use]
     pub fn padded(mut self, bytes: usize) -> Self {
-        self.padding = bytes;
+        self.note = "x".repeat(bytes);
         self
     }
 
@@ -65,7 +66,7 @@ impl Chain {
                     causation_id: id.0,
                     actor: "system:contract",
                 };
-                let data = format!("{{\"note\":\"{}\"}}", "x".repeat(self.padding));
+                let data = format!("{{\"note\":\"{}\"}}", self.note);
                 let mut bytes = Vec::new();
                 encode_event(
                     &meta,

@@ -87,6 +87,13 @@ impl Store {
         decided
     }
 
+    /// Further events say this.
+    pub fn note(&mut self, note: &str) {
+        for (chain, _) in &mut self.chains {
+            note.clone_into(&mut chain.note);
+        }
+    }
+
     /// Decides a frame without events in the next epoch, as a new owner does.
     pub async fn fence(&mut self, shard: Shard) -> Arc<DecidedFrame> {
         let (chain, _) = &mut self.chains[usize::from(shard.0)];

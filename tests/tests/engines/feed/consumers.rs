@@ -4,10 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::position::{Position, Seen, Shard};
-use infra::kafka::KafkaFeed;
+use infra::kafka::{self, KafkaFeed};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
 use tests::contract::feed::{Consumer, SHARDS, Store};
+use tests::engines::engines;
+use uuid::Uuid;
 
-use super::world::{WAIT, World, delete};
+use super::world::{WAIT, World, cut, delete};
 
 // proves: P7
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,6 +34,82 @@ async fn a_topic_deleted_in_the_middle_costs_consumers_nothing() {
         }
     }
     consumer.read_to(&store.heads()).await;
+    drop(consumer);
+    world.published(&store.heads()).await;
+    world.end().await;
+}
+
+/// Decides, publishes and reads until the consumer has got new events of each of these shards through Kafka: only such are committed.
+async fn read_through_kafka(store: &mut Store, world: &World, consumer: &mut Consumer, shards: [Shard; 2]) {
+    let topic = world.url.topic();
+    let observer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &engines().kafka)
+        .set("group.id", format!("{topic}.test"))
+        .create()
+        .unwrap();
+    let mut list = TopicPartitionList::new();
+    for shard in shards {
+        list.add_partition(topic, i32::from(shard.0));
+    }
+    let before = store.heads();
+    let through_kafka = async {
+        loop {
+            let frames = store.decide_everywhere(1).await;
+            world.publish(frames);
+            consumer.read_to(&store.heads()).await;
+            // So that the consumer looks at the log less often than Kafka brings events.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let committed = observer.committed_offsets(list.clone(), Duration::from_secs(5));
+            let Ok(committed) = committed else { continue };
+            // Nothing repeats in the topic: the offset after an event is the event's position.
+            let last =
+                |shard: Shard| match committed.find_partition(topic, i32::from(shard.0)).unwrap().offset() {
+                    Offset::Offset(next) => u64::try_from(next).unwrap(),
+                    _ => 0,
+                };
+            if shards.into_iter().all(|shard| last(shard) > before.last(shard)) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(WAIT, through_kafka).await.expect("Kafka brings events");
+}
+
+/// Retention passes a consumer that has stood still: in one shard up to the middle of what it lacks, in another up to the end.
+// proves: P7
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_retention_has_passed_is_read_from_the_log() {
+    // A consumer's driver fetches 16 MiB ahead, and a little more. In each of the two shards more than that is cut; and it is noise, since
+    // what can be compressed takes less on the way.
+    const EVENT: usize = 256 << 10;
+    const FRAMES: u64 = 24;
+    const KEPT: u64 = 8;
+    let shards @ [middle, end] = [Shard(1), Shard(2)];
+    let mut store = Store::new();
+    let world = World::start(store.log.clone()).await;
+    let mut consumer = Consumer::open(&*world.feed, "test", Seen::none(SHARDS)).await;
+    read_through_kafka(&mut store, &world, &mut consumer, shards).await;
+
+    let noise: String = (0..EVENT / 32).map(|_| Uuid::new_v4().simple().to_string()).collect();
+    store.note(&noise);
+    for _ in 0..FRAMES {
+        for shard in shards {
+            let frame = store.decide(shard, 4).await;
+            world.publish(vec![frame]);
+        }
+    }
+    store.note("");
+    let heads = store.heads();
+    world.published(&heads).await;
+    let kept = i64::try_from(heads.last(middle) - KEPT).unwrap();
+    cut(&world.url, &[(middle, Offset::Offset(kept)), (end, Offset::End)]).await;
+    let left = kafka::heads(&world.url, store.log.store()).await.unwrap();
+    assert_eq!(shards.map(|shard| left[usize::from(shard.0)].records), [KEPT, 0]);
+
+    consumer.read_to(&heads).await;
+    // What is published from now on comes through Kafka again.
+    read_through_kafka(&mut store, &world, &mut consumer, shards).await;
+    assert_eq!(consumer.repeats, 0, "every event came once");
     drop(consumer);
     world.published(&store.heads()).await;
     world.end().await;

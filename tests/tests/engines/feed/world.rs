@@ -11,6 +11,7 @@ use infra::kafka::{self, KafkaFeed, KafkaPublisher, KafkaUrl, Scanned};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::{Offset, TopicPartitionList};
 use tests::contract::feed::SHARDS;
 use tests::engines::{engines, fresh_name};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,18 @@ pub(super) fn admin() -> AdminClient<DefaultClientContext> {
 pub(super) async fn delete(url: &KafkaUrl) {
     for result in admin().delete_topics(&[url.topic()], &AdminOptions::new()).await.unwrap() {
         result.unwrap();
+    }
+}
+
+/// Deletes the records before these offsets, as retention does.
+pub(super) async fn cut(url: &KafkaUrl, offsets: &[(Shard, Offset)]) {
+    let mut list = TopicPartitionList::new();
+    for (shard, offset) in offsets {
+        list.add_partition_offset(url.topic(), i32::from(shard.0), *offset).unwrap();
+    }
+    let done = admin().delete_records(&list, &AdminOptions::new()).await.unwrap();
+    for partition in done.elements() {
+        partition.error().unwrap();
     }
 }
 
