@@ -83,7 +83,8 @@ pub async fn a_load_under_way_sees_what_is_acknowledged_meanwhile<B: FreshLog>()
         while world.log().progress(Shard(0)).await.unwrap().derived_through < tail {
             tokio::task::yield_now().await;
         }
-        // Nothing outside tells when the owner has heard of it; it takes far less than this.
+        // Nothing outside tells when the owner has heard of it; it takes far less than this. Were it too short, the case would be
+        // another one, which holds as well.
         tokio::time::sleep(Duration::from_millis(100)).await;
         load.add_permits(1);
     });
@@ -266,6 +267,8 @@ pub async fn shards_take_turns_and_wait_for_no_open_slot<B: FreshLog>() {
         let mut all = std::pin::pin!(futures::future::try_join_all(
             (1..4).map(|n| owners.submit(on(there.clone(), set_stock(n))))
         ));
+        // Nothing outside tells that a frame isn't sent, so the case looks for a while. The three commands wait in the queue from the
+        // first moment on.
         tokio::select! {
             _ = &mut all => panic!("decided while another shard's frame was sent"),
             () = tokio::time::sleep(Duration::from_millis(100)) => sent.add_permits(1),
