@@ -1,6 +1,8 @@
 //! The program's own logs: on standard error, for people or as JSON, with the correlation id of the request's span.
 
+use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
@@ -28,9 +30,16 @@ pub fn start(config: &Logging) -> anyhow::Result<()> {
             .with_span_list(false)
             .with_writer(std::io::stderr)
     });
-    let started = tracing_subscriber::registry().with(filter).with(human).with(json).try_init();
+    let wanted = filter_fn(|event| !is_of_servers(event));
+    let started = tracing_subscriber::registry().with(filter).with(wanted).with(human).with(json).try_init();
     if started.is_err() {
         tracing::debug!("logging had been started before");
     }
     Ok(())
+}
+
+/// Whether it repeats what Cassandra writes into its own log. At its defaults it warns of every batch of more than 5 KiB, which are most of
+/// those that hold derived rows.
+fn is_of_servers(event: &Metadata<'_>) -> bool {
+    event.target().starts_with("scylla::") && event.fields().field("warning").is_some()
 }

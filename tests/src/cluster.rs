@@ -18,6 +18,9 @@ use crate::shop::{Front, SETTLES_WITHIN};
 /// Every role, by the name that `--role` has for it.
 pub const ROLES: [&str; 4] = ["command-api", "projections", "sagas", "query-api"];
 
+/// How long a request is under way at most between being sent to a process and being connected to it.
+const ROUTED: Duration = Duration::from_millis(100);
+
 /// The processes that a request may go to, by role: what a load balancer knows.
 #[derive(Debug, Default)]
 struct Members {
@@ -105,6 +108,12 @@ impl Cluster {
         Self { nodes, members, history: history.clone(), front, place }
     }
 
+    /// Signs its clients in again: their tokens are good for 15 minutes.
+    pub async fn sign_in_again(&mut self) {
+        let credentials = self.place.path().join("credentials.json");
+        self.front = Front::sign_in(self.front.stranger.clone(), &credentials).await;
+    }
+
     /// The place of its store.
     #[must_use]
     pub fn place(&self) -> &Place {
@@ -129,6 +138,7 @@ impl Cluster {
     /// When it doesn't end, or not well.
     pub async fn terminate(&mut self, role: &'static str, n: usize) {
         self.members.running.lock().expect("no panic").remove(&(role, n));
+        tokio::time::sleep(ROUTED).await;
         self.signal(role, n, "TERM");
         self.ended(role, n).await;
     }

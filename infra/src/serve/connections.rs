@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, Version, header};
 use axum::response::Response;
 use command_api::http::conventions;
+use futures::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,6 +30,9 @@ const MAX_CONNECTIONS: usize = 4_096;
 /// How long to wait after the machine refused a connection, as when no file descriptor is left: until some are closed.
 const AFTER_REFUSAL: Duration = Duration::from_millis(200);
 
+/// How long a connection may take to send its first request when the stop has begun.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 /// Serves connections until shutdown, then lets the requests that were accepted finish. Dropping it cuts the rest off.
 pub(super) async fn serve(
     listener: TcpListener,
@@ -37,6 +41,7 @@ pub(super) async fn serve(
     shutdown: &CancellationToken,
 ) {
     let mut connections = JoinSet::new();
+    let connect = |stream| connection(stream, router.clone(), head_wait, shutdown.clone());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => accepted,
@@ -47,14 +52,18 @@ pub(super) async fn serve(
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(connection(stream, router.clone(), head_wait, shutdown.clone()));
-            }
+            Ok((stream, _)) => drop(connections.spawn(connect(stream))),
             Err(error) => {
                 tracing::warn!(%error, "a connection can't be accepted");
                 tokio::time::sleep(AFTER_REFUSAL).await;
             }
         }
+    }
+    // Connections that were made already, in the operating system's queue: it would reset them with the listener.
+    while connections.len() < MAX_CONNECTIONS
+        && let Some(Ok((stream, _))) = listener.accept().now_or_never()
+    {
+        connections.spawn(connect(stream));
     }
     drop(listener);
     while let Some(ended) = connections.join_next().await {
@@ -74,7 +83,11 @@ async fn connection(stream: TcpStream, router: Router, head_wait: Duration, shut
         tracing::debug!(%error, "a connection is gone");
         return;
     }
-    let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), request));
+    let begun = CancellationToken::new();
+    let service = service_fn(|request: Request<Incoming>| {
+        begun.cancel();
+        answer(router.clone(), request)
+    });
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -85,7 +98,7 @@ async fn connection(stream: TcpStream, router: Router, head_wait: Duration, shut
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = shutdown.cancelled() => {
+        () = closing(&shutdown, &begun) => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -96,6 +109,14 @@ async fn connection(stream: TcpStream, router: Router, head_wait: Duration, shut
     }
 }
 
+/// Returns when the connection is to take no further request. One that was made before the stop has a moment for its first: the driver
+/// closes a connection of which it has read nothing.
+async fn closing(shutdown: &CancellationToken, begun: &CancellationToken) {
+    shutdown.cancelled().await;
+    // Either will do.
+    let _ = tokio::time::timeout(FIRST_REQUEST, begun.cancelled()).await;
+}
+
 async fn answer(router: Router, request: Request<Incoming>) -> Result<Response, Infallible> {
     // One host, so that everything on the way means the same one (RFC 9112, 3.2).
     let hosts = request.headers().get_all(header::HOST).iter().count();
@@ -103,4 +124,34 @@ async fn answer(router: Router, request: Request<Incoming>) -> Result<Response, 
         return Ok(conventions::unreadable(StatusCode::BAD_REQUEST).map(Body::from));
     }
     router.oneshot(request.map(Body::new)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    // proves: OPS-2
+    #[tokio::test]
+    async fn connections_that_wait_at_the_stop_are_answered_and_later_ones_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", axum::routing::get(async || "here"));
+        let shutdown = CancellationToken::new();
+        shutdown.cancel();
+        let mut waiting = Vec::new();
+        for _ in 0..8 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.unwrap();
+            waiting.push(stream);
+        }
+        serve(listener, router, Duration::from_secs(10), &shutdown).await;
+        for mut stream in waiting {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
+        }
+        assert!(TcpStream::connect(address).await.is_err());
+    }
 }

@@ -91,6 +91,7 @@ impl World {
     /// everything holds together.
     pub(crate) async fn survives(&mut self, what: &str, fault: impl AsyncFnOnce(&mut Self, &Workload)) {
         self.round.tell(format!("== {what}"));
+        self.cluster.sign_in_again().await;
         let workload = self.workload().await;
         let load = workload.start(SHOPPERS);
         workload.more(10).await;
