@@ -56,9 +56,9 @@ async fn read_through_kafka(store: &mut Store, world: &World, consumer: &mut Con
         loop {
             let frames = store.decide_everywhere(1).await;
             world.publish(frames);
-            consumer.read_to(&store.heads()).await;
-            // So that the consumer looks at the log less often than Kafka brings events.
+            // What Kafka has brought meanwhile the consumer takes before it looks at the log, which else may be faster every time.
             tokio::time::sleep(Duration::from_millis(200)).await;
+            consumer.read_to(&store.heads()).await;
             let committed = observer.committed_offsets(list.clone(), Duration::from_secs(5));
             let Ok(committed) = committed else { continue };
             // Nothing repeats in the topic: the offset after an event is the event's position.
