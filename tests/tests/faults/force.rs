@@ -19,20 +19,24 @@ async fn two_owners_and_two_publishers_at_once_lose_and_double_nothing() {
     play_with("two owners by force", 2, impatient, async |world| {
         world
             .survives("owners that take shards from each other", async |world, workload| {
+                let before = world.cluster.epochs().await;
                 for _ in 0..6 {
                     let n = world.dice.random_range(0..2);
-                    let before = world.cluster.epochs().await;
+                    let paused = world.cluster.address("command-api", n);
                     world.cluster.signal("command-api", n, "STOP");
-                    // Others have its shards when it goes on with the work at hand, …
-                    eventually("shards to change hands", SETTLES_WITHIN, || async {
-                        (world.cluster.epochs().await > before).then_some(())
+                    // Others have its shards when it goes on with the work at hand.
+                    eventually("the paused process to own nothing", SETTLES_WITHIN, || async {
+                        let leases = world.cluster.leases().await?;
+                        leases.iter().all(|lease| lease["address"] != paused.as_str()).then_some(())
                     })
                     .await;
-                    // … a few of them or all.
                     tokio::time::sleep(Duration::from_millis(world.dice.random_range(0..1_500))).await;
                     world.cluster.signal("command-api", n, "CONT");
                     workload.more(5).await;
                 }
+                let taken = world.cluster.epochs().await - before;
+                world.round.tell(format!("shards were taken {taken} times"));
+                assert!(taken >= 16, "{taken}");
             })
             .await;
     })
