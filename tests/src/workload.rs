@@ -20,7 +20,7 @@ use crate::shop::{Front, SETTLES_WITHIN, order_of, pages};
 pub const INITIAL: i64 = 1_000_000;
 
 /// How long a shopper takes between two orders: an engine that starts needs some of the processors that orders would take.
-const LOOKING_AROUND: Duration = Duration::from_millis(200);
+const LOOKING_AROUND: Duration = Duration::from_millis(500);
 /// Questions that a check asks at once.
 const AT_ONCE: usize = 8;
 
