@@ -2,15 +2,16 @@
 //! `infra/local/engines up`, `export $(infra/local/engines env)`, `cargo bench -p tests --features engines --bench engines`.
 //!
 //! Durable commands through the library at 1, 64 and 256 callers on many streams, and 64 callers on one hot stream; beside them one
-//! lightweight transaction per event, one plain insert per event, and cqrs-es with postgres-es, all fsynced before the
-//! acknowledgement. Then frames through the port alone, and reading the log back.
+//! lightweight transaction per event, one plain insert per event, cqrs-es with postgres-es, and Axon (which needs Maven and a JDK), all
+//! fsynced before the acknowledgement. Then frames through the port alone, and reading the log back.
 //!
 //! `SECONDS=n` sets how long each line is measured (default 3), `SHARDS=n` how many shards the stores have (default 16, as
-//! everywhere); `-- peers library port readers visible searched`, any of them, measures only these parts. Through HTTP:
+//! everywhere); `-- peers axon library port readers visible searched`, any of them, measures only these parts. Through HTTP:
 //! `--bench http` with `TILLSTREAM_TESTS_BACKENDS=engines`.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark run by hand prints its table")]
 
+mod axon;
 mod library;
 mod peers;
 mod readers;
@@ -22,6 +23,9 @@ use tests::bench::{Line, place_order, print_head, print_line, reserve_hot};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const CALLERS: [usize; 3] = [1, 64, 256];
+
+/// Bytes of a peer's event: about the size of an order's first one.
+const PAYLOAD: usize = 640;
 
 /// What the ratios are taken of: the peers' lines at 1, 64, 256 callers, and on one hot stream.
 struct Peers {
@@ -89,18 +93,23 @@ async fn port() {
     }
 }
 
-fn print_ratios(ours: &Ours, peers: &Peers) {
+fn print_ratios(ours: &Ours, peers: &Peers, axon: Option<&axon::Lines>) {
     println!();
     for (at, count) in CALLERS.into_iter().enumerate() {
         let [ours, lwt, peer] =
             [&ours.spread[at], &peers.lwt[at], &peers.postgres_es[at]].map(|l| l.per_second);
-        println!("{count} callers: {:.1}× one LWT per event, {:.1}× postgres-es", ours / lwt, ours / peer);
+        print!("{count} callers: {:.1}× one LWT per event, {:.1}× postgres-es", ours / lwt, ours / peer);
+        match axon {
+            Some(axon) => println!(", {:.1}× Axon", ours / axon.spread[at].per_second),
+            None => println!(),
+        }
     }
     println!(
         "one caller: {:.2}× the time of one LWT (p50)",
         ours.spread[0].p50.as_secs_f64() / peers.lwt[0].p50.as_secs_f64()
     );
-    let best = peers.hot.iter().map(|line| line.per_second).fold(0.0, f64::max);
+    let hot = peers.hot.iter().chain(axon.map(|axon| &axon.hot));
+    let best = hot.map(|line| line.per_second).fold(0.0, f64::max);
     println!(
         "hot stream: {:.1}× the best of them, {:.2}× spread streams",
         ours.hot.per_second / best,
@@ -111,14 +120,19 @@ fn print_ratios(ours: &Ours, peers: &Peers) {
 fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
+        let axon = wanted("axon").then(axon::Axon::build);
         print_head("durable commands");
         let peers = if wanted("peers") { Some(tokio::spawn(peers()).await.unwrap()) } else { None };
+        let axon = match axon {
+            Some(axon) => Some(axon.measure().await),
+            None => None,
+        };
         let ours = if wanted("library") { Some(tokio::spawn(library()).await.unwrap()) } else { None };
         if wanted("port") {
             tokio::spawn(port()).await.unwrap();
         }
         if let (Some(ours), Some(peers)) = (&ours, &peers) {
-            print_ratios(ours, peers);
+            print_ratios(ours, peers, axon.as_ref());
         }
         if wanted("readers") {
             tokio::spawn(readers::all()).await.unwrap();

@@ -17,8 +17,7 @@ use tests::bench::{Line, callers};
 use tests::engines::{engines, fresh_name};
 use uuid::Uuid;
 
-/// About the size of an order's first event.
-const PAYLOAD: usize = 640;
+use crate::PAYLOAD;
 
 /// A keyspace with one table of events.
 pub(crate) struct Rows {
