@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::key_files::write_private;
+use crate::private;
 
 /// The accounts by name; the administrator comes last, so that its being there says that all are.
 const ACCOUNTS: [(&str, Role); 6] = [
@@ -56,6 +57,7 @@ impl Credentials {
             write_private(path, text.as_bytes())?;
             return Ok(made);
         }
+        private::file(path).with_context(|| path.display().to_string())?;
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         let read: Self = serde_json::from_str(&text)
             .with_context(|| format!("{} is there already and is no credentials file", path.display()))?;

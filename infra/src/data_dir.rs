@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::private;
+
 /// Why a data directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
@@ -36,7 +38,8 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Opens the directory, making it (mode 0700) when it isn't there.
+    /// Opens the directory, making it (mode 0700) when it isn't there. One that others may enter is closed to them, with the files in
+    /// it; see [`private`].
     ///
     /// # Errors
     /// [`DataDirError`].
@@ -44,6 +47,7 @@ impl DataDir {
         let path = path.into();
         let unusable = |source| DataDirError::Unusable { path: path.clone(), source };
         make_private_dir(&path).map_err(unusable)?;
+        private::directory(&path).map_err(unusable)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -114,12 +118,36 @@ mod tests {
         assert!(DataDir::open(&log).is_err() && DataDir::open(&data).is_err());
     }
 
+    // proves: SEC-6, SEC-8
     #[cfg(unix)]
     #[test]
-    fn only_its_user_may_look_inside() {
+    fn only_its_user_may_look_inside_whoever_made_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let temp = tempfile::tempdir().unwrap();
+        let made = DataDir::open(temp.path().join("a/b")).unwrap();
+        assert_eq!(mode(made.path()), 0o700);
+        let there = temp.path().join("there");
+        std::fs::create_dir(&there).unwrap();
+        std::fs::set_permissions(&there, std::fs::Permissions::from_mode(0o775)).unwrap();
+        std::fs::write(there.join("keys.db"), "secret").unwrap();
+        std::fs::set_permissions(there.join("keys.db"), std::fs::Permissions::from_mode(0o644)).unwrap();
+        let opened = DataDir::open(&there).unwrap();
+        assert_eq!((mode(opened.path()), mode(&there.join("keys.db"))), (0o700, 0o600));
+    }
+
+    // proves: SEC-6
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_that_is_everybodys_is_refused_and_left_as_it_is() {
         use std::os::unix::fs::PermissionsExt;
         let temp = tempfile::tempdir().unwrap();
-        let dir = DataDir::open(temp.path().join("a/b")).unwrap();
-        assert_eq!(std::fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        let shared = temp.path().join("tmp");
+        std::fs::create_dir(&shared).unwrap();
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o1777)).unwrap();
+        let refused = DataDir::open(&shared).unwrap_err().to_string();
+        assert!(refused.contains("shared"), "{refused}");
+        assert_eq!(std::fs::metadata(&shared).unwrap().permissions().mode() & 0o7777, 0o1777);
+        assert_eq!(std::fs::read_dir(&shared).unwrap().count(), 0);
     }
 }

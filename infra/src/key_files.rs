@@ -8,6 +8,8 @@ use anyhow::{Context as _, bail};
 use command_api::http::tokens::SigningKeys;
 use query_api::CursorKey;
 
+use crate::private;
+
 /// The keys' directory in the data directory.
 const DIRECTORY: &str = "keys";
 
@@ -68,6 +70,7 @@ fn directory(data_dir: &Path) -> anyhow::Result<PathBuf> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(&dir).with_context(|| dir.display().to_string())?;
+    private::directory(&dir).with_context(|| dir.display().to_string())?;
     Ok(dir)
 }
 
@@ -115,6 +118,21 @@ mod tests {
             let mode = std::fs::metadata(temp.path().join("keys").join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }
+    }
+
+    // proves: SEC-8
+    #[cfg(unix)]
+    #[test]
+    fn keys_that_others_could_read_are_closed_to_them() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let temp = tempfile::tempdir().unwrap();
+        signing_keys(temp.path()).unwrap();
+        let (dir, key) = (temp.path().join("keys"), temp.path().join("keys/signing-1.pem"));
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        signing_keys(temp.path()).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&dir), mode(&key)), (0o700, 0o600));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod key_files;
 mod keyset;
 pub mod peers;
 pub mod postgres;
+mod private;
 mod product_list;
 mod product_query;
 pub mod progress;

@@ -110,6 +110,10 @@ impl Start {
         };
         command.arg(self.command).arg("--data-dir").arg(&self.dir).args(["--listen", "127.0.0.1:0"]);
         command.args(configuration(&self.dir));
+        if self.command == "serve" {
+            // What `set` says comes later and counts.
+            command.args(["--set", "payments.url=simulator:", "--set", "carrier.url=simulator:"]);
+        }
         for role in &self.roles {
             command.args(["--role", role]);
         }

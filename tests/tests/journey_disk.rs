@@ -103,12 +103,14 @@ fn a_read_only_directory_is_refused_with_its_name() {
     } else {
         Command::new(&copy)
     };
-    command
-        .current_dir(temp.path())
-        .arg("serve")
-        .arg("--data-dir")
-        .arg(&dir)
-        .args(["--listen", "127.0.0.1:0"]);
+    command.current_dir(temp.path()).arg("serve").arg("--data-dir").arg(&dir).args([
+        "--listen",
+        "127.0.0.1:0",
+        "--set",
+        "payments.url=simulator:",
+        "--set",
+        "carrier.url=simulator:",
+    ]);
     let ended = tests::server::clean(&mut command).output().unwrap();
     assert!(!ended.status.success());
     let error = String::from_utf8_lossy(&ended.stderr);

@@ -11,7 +11,13 @@ use tests::shop::ok;
 use tokio_util::sync::CancellationToken;
 
 fn config(dir: &Path) -> Config {
-    let flags = [("data.dir", dir.to_str().unwrap()), ("http.listen", "127.0.0.1:0"), ("log.shards", "4")];
+    let flags = [
+        ("data.dir", dir.to_str().unwrap()),
+        ("http.listen", "127.0.0.1:0"),
+        ("log.shards", "4"),
+        ("payments.url", "simulator:"),
+        ("carrier.url", "simulator:"),
+    ];
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     Layers { flags, ..Layers::default() }.load().unwrap()
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::out;
 use crate::config::{Config, Family};
 use crate::demo;
-use crate::serve::{bind, start};
+use crate::serve::{bind, start_when};
 
 pub(super) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
     config.check()?;
@@ -20,13 +20,22 @@ pub(super) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::
     }
     // First, so that a taken address is told before anything is made.
     let listener = bind(config.http.listen).await?;
-    let running = start(&config, listener, shutdown.clone()).await?;
+    let dir = &config.data.dir;
+    let mut accounts = None;
+    let running = start_when(&config, listener, shutdown.clone(), async |app| {
+        tokio::select! {
+            made = demo::accounts(app, dir) => accounts = made?,
+            () = shutdown.cancelled() => {}
+        }
+        Ok(())
+    });
+    let running = running.await?;
     let prepared = tokio::select! {
-        prepared = demo::prepare(&running.app, &config.data.dir) => Some(prepared),
+        prepared = demo::prepare(&running.app, dir, accounts) => Some(prepared),
         () = shutdown.cancelled() => None,
     };
     match prepared {
-        Some(Ok(())) => demo::invite(running.address, &config.data.dir),
+        Some(Ok(())) => demo::invite(running.address, dir),
         // A server that is told to stop refuses what the set-up asks of it next: that is the stop, no failure.
         Some(Err(error)) if !shutdown.is_cancelled() => {
             shutdown.cancel();

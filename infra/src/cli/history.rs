@@ -7,6 +7,7 @@ use domain::event::RecordedEvent;
 use domain::frame::DecidedFrame;
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::out;
 use super::store::{Opened, Store, for_reading};
@@ -26,7 +27,9 @@ pub(super) async fn run(
         Opened::Store(store) => store,
         Opened::Fault(_, reason) => bail!(reason),
     };
-    let stream = StreamId::new(DEFAULT_TENANT, kind, id);
+    // Ids are written in lower case; whoever copies one may have another spelling of it.
+    let id = Uuid::try_parse(id).map_or_else(|_| id.to_owned(), |uuid| uuid.to_string());
+    let stream = StreamId::new(DEFAULT_TENANT, kind, &id);
     // Read before the rows: beside a running server they grow meanwhile, and what they show is skipped below.
     let derived = store.log.progress(stream.shard(store.log.store().shards)).await?.derived_through;
     let mut version = 0;
@@ -38,6 +41,9 @@ pub(super) async fn run(
         let Some(last) = page.last() else { break };
         version = last.version;
         page.iter().try_for_each(|event| print(event, json))?;
+        if !out::is_open() {
+            return Ok(ExitCode::SUCCESS);
+        }
     }
     // Derived rows may be behind the log, most of all after a crash: the rest is read from the frames themselves.
     version = rest(&store, &stream, derived, version, json, &shutdown).await?;
@@ -57,7 +63,7 @@ async fn rest(
 ) -> anyhow::Result<u64> {
     let shard = stream.shard(store.log.store().shards);
     let mut next = derived + 1;
-    while !shutdown.is_cancelled() {
+    while !shutdown.is_cancelled() && out::is_open() {
         let page = store.log.read_frames(shard, next, PAGE, PAGE_BYTES).await?;
         if page.is_empty() {
             break;

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Layers};
+use crate::config::{Config, ConfigError, Layers};
 use crate::telemetry;
 
 /// An event-sourced shop: commands, an append-only log, projections, sagas and queries in one program.
@@ -135,7 +135,13 @@ impl Command {
     fn defaults(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Demo { .. } => {
-                vec![("data.dir", "demo-data".to_owned()), ("logging.level", "warn".to_owned())]
+                let simulator = || "simulator:".to_owned();
+                vec![
+                    ("data.dir", "demo-data".to_owned()),
+                    ("logging.level", "warn".to_owned()),
+                    ("payments.url", simulator()),
+                    ("carrier.url", simulator()),
+                ]
             }
             Self::Serve { .. } => Vec::new(),
             // These speak through their results.
@@ -147,18 +153,30 @@ impl Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    match start(cli) {
+    make_files_private();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version are results, which must come out whole too.
+        Err(said) => return out::said(&said),
+    };
+    let code = match start(cli) {
         Ok(code) => code,
         Err(error) => {
             out::error(format!("{error:#}"));
             ExitCode::from(2)
         }
-    }
+    };
+    out::ended(code)
+}
+
+/// What a process writes is for its user alone, whatever directory it is told to write into: keys, passwords, and the data of others.
+fn make_files_private() {
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
 
 fn start(cli: Cli) -> anyhow::Result<ExitCode> {
-    let mut layers = Layers::of_process(cli.common.config.clone(), flags(&cli));
+    let mut layers = Layers::of_process(cli.common.config.clone(), flags(&cli)?)?;
     layers.defaults = cli.command.defaults();
     let config = layers.load()?;
     telemetry::start(&config.logging)?;
@@ -172,10 +190,17 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
     code
 }
 
-fn flags(cli: &Cli) -> Vec<(String, String)> {
+fn flags(cli: &Cli) -> Result<Vec<(String, String)>, ConfigError> {
     let mut flags = cli.common.set.clone();
     let mut set = |key: &str, value: Option<String>| flags.extend(value.map(|value| (key.to_owned(), value)));
-    set("data.dir", cli.common.data_dir.as_ref().map(|dir| dir.display().to_string()));
+    if let Some(dir) = &cli.common.data_dir {
+        let not_text = || ConfigError::NotText {
+            key: "data.dir".to_owned(),
+            shown: dir.display().to_string(),
+            origin: "the command line".to_owned(),
+        };
+        set("data.dir", Some(dir.to_str().ok_or_else(not_text)?.to_owned()));
+    }
     set("logging.format", cli.common.log_format.clone());
     set("logging.level", cli.common.log_level.clone());
     if let Command::Demo { listen } | Command::Serve { listen, .. } = &cli.command {
@@ -184,7 +209,7 @@ fn flags(cli: &Cli) -> Vec<(String, String)> {
     if let Command::Serve { role, .. } = &cli.command {
         set("roles.run", (!role.is_empty()).then(|| role.join(",")));
     }
-    flags
+    Ok(flags)
 }
 
 async fn dispatch(command: Command, config: Config, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {

@@ -66,24 +66,24 @@ impl Directory {
     }
 }
 
-/// Declares the URL of a simulator, which keeps its books in a directory.
+/// Declares the URL of a simulator, which keeps its books in a directory. It is empty until it is set: nobody simulates unawares.
 macro_rules! simulator_url {
     ($(#[$doc:meta])* $name:ident, $planned:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
-        pub struct $name(Directory);
+        pub struct $name(Option<Directory>);
 
         impl $name {
-            /// The directory of the books.
+            /// The directory of the books, where it names the simulator.
             #[must_use]
-            pub fn directory(&self) -> &Directory {
-                &self.0
+            pub fn directory(&self) -> Option<&Directory> {
+                self.0.as_ref()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt("simulator", f)
+                self.0.as_ref().map_or(Ok(()), |directory| directory.fmt("simulator", f))
             }
         }
 
@@ -92,7 +92,8 @@ macro_rules! simulator_url {
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match scheme_of(text) {
-                    "simulator" => Ok(Self(Directory::read(text))),
+                    "simulator" => Ok(Self(Some(Directory::read(text)))),
+                    _ if text.is_empty() => Ok(Self(None)),
                     _ => Err(unsupported(text, $planned, "`simulator:` or `simulator:<directory>`")),
                 }
             }

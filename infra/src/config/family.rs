@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Config, ConfigError, FeedUrl, KeysUrl, LogUrl, ReadUrl, Role, SearchUrl};
+use super::{Config, ConfigError, Directory, FeedUrl, KeysUrl, LogUrl, ReadUrl, Role, SearchUrl};
 use crate::cassandra::CassandraUrl;
 use crate::elasticsearch::ElasticsearchUrl;
 use crate::kafka::KafkaUrl;
@@ -114,6 +114,12 @@ impl Config {
         self.roles.run.is_empty() || self.roles.run.contains(&role)
     }
 
+    /// The simulators' keys, with the directories of their books where they are named.
+    #[must_use]
+    pub fn simulators(&self) -> [(&'static str, Option<&Directory>); 2] {
+        [("payments.url", self.payments.url.directory()), ("carrier.url", self.carrier.url.directory())]
+    }
+
     /// Whether this process can run its roles on the backends configured.
     ///
     /// # Errors
@@ -123,21 +129,20 @@ impl Config {
         match self.family()? {
             Family::Embedded(_) if split => {
                 let asked: Vec<String> = self.roles.run.iter().map(ToString::to_string).collect();
-                conflict(format!(
+                return conflict(format!(
                     "the roles {} can't run on their own: log.url = \"{}\" and feed.url = \"{}\" are embedded in one process, so \
                      run every role (leave --role out)",
                     asked.join(", "),
                     self.log.url,
                     self.feed.url
-                ))
+                ));
             }
-            Family::Embedded(_) => Ok(()),
+            Family::Embedded(_) => {}
             Family::Distributed(_) => {
-                let simulators = [
-                    ("payments.url", self.payments.url.directory()),
-                    ("carrier.url", self.carrier.url.directory()),
-                ];
-                let own = simulators.iter().find(|(_, directory)| directory.named().is_none());
+                let own = self
+                    .simulators()
+                    .into_iter()
+                    .find(|(_, directory)| directory.is_some_and(|directory| directory.named().is_none()));
                 if let Some((key, _)) = own.filter(|_| split && self.runs(Role::Sagas)) {
                     return conflict(format!(
                         "{key} = \"simulator:\" keeps its books in data.dir, where no other process finds them: a charge whose \
@@ -153,9 +158,16 @@ impl Config {
                         self.http.listen
                     ));
                 }
-                Ok(())
             }
         }
+        let unnamed = self.simulators().into_iter().find(|(_, directory)| directory.is_none());
+        if let Some((key, _)) = unnamed.filter(|_| self.runs(Role::Sagas)) {
+            return conflict(format!(
+                "{key} names nobody who takes the shop's orders further: `--set {key}=simulator:`, or simulator:<directory>, names the \
+                 built-in simulator, which is for trying things out (no money and no parcel moves)"
+            ));
+        }
+        Ok(())
     }
 }
 

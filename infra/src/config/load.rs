@@ -1,5 +1,6 @@
 //! Loading: the layers, and errors that name the key and where its value came from.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use figment::providers::{Format as _, Serialized, Toml};
@@ -7,6 +8,21 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
 use super::{Config, DEFAULT_FILE, Key, reference};
+
+/// How the variables begin that are meant for Tillstream.
+const PREFIX: &str = "TILLSTREAM_";
+/// Variables of that name that are no keys: the file's name, which the command line reads, and what the repository's scripts and
+/// tests are told by.
+const OTHERS: [&str; 8] = [
+    "TILLSTREAM_CONFIG",
+    "TILLSTREAM_ENGINES_DIR",
+    "TILLSTREAM_ENGINES_SET",
+    "TILLSTREAM_BIN",
+    "TILLSTREAM_TESTS",
+    "TILLSTREAM_TESTS_BACKENDS",
+    "TILLSTREAM_FAULT_ROUNDS",
+    "TILLSTREAM_FAULT_SEED",
+];
 
 /// Why a configuration can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +53,16 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// A name or a value that is no UTF-8: read some other way, it would mean something else.
+    #[error("{origin} sets `{key}` to `{shown}`, which is not UTF-8; a setting must be text")]
+    NotText {
+        /// The key or the variable.
+        key: String,
+        /// As far as it can be shown.
+        shown: String,
+        /// Which layer.
+        origin: String,
+    },
     /// Keys that don't fit together.
     #[error("{0}")]
     Conflict(String),
@@ -66,12 +92,12 @@ pub struct Layers {
 
 impl Layers {
     /// The layers of this process: its environment, and what its command line said.
-    #[must_use]
-    pub fn of_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Self {
-        let env = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Self { file, env, flags, defaults: Vec::new() }
+    ///
+    /// # Errors
+    /// [`ConfigError::NotText`] for a variable that is meant for Tillstream and isn't text.
+    pub fn of_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Result<Self, ConfigError> {
+        let env = texts(std::env::vars_os())?;
+        Ok(Self { file, env, flags, defaults: Vec::new() })
     }
 
     /// Merges the layers and checks the result.
@@ -93,6 +119,7 @@ impl Layers {
         if !(1..=1024).contains(&config.log.shards) {
             return Err(ConfigError::Conflict("log.shards must be between 1 and 1024".to_owned()));
         }
+        config.check_directories()?;
         Ok(config)
     }
 
@@ -101,13 +128,29 @@ impl Layers {
     }
 }
 
+/// Those variables that begin with [`PREFIX`].
+fn texts(env: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Vec<(String, String)>, ConfigError> {
+    let ours = env.into_iter().filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()));
+    let text = |(name, value): (OsString, OsString)| match (name.into_string(), value.into_string()) {
+        (Ok(name), Ok(value)) => Ok((name, value)),
+        (name, value) => {
+            let shown = |text: Result<String, OsString>| {
+                text.unwrap_or_else(|bytes| bytes.to_string_lossy().into_owned())
+            };
+            let origin = origin_name(Origin::Environment).to_owned();
+            Err(ConfigError::NotText { key: shown(name), shown: shown(value), origin })
+        }
+    };
+    ours.map(text).collect()
+}
+
 /// The variables that are Tillstream's, by key.
 fn named_by_env(env: &[(String, String)], keys: &[Key]) -> Result<Vec<(String, String)>, ConfigError> {
     let mut out = Vec::new();
-    for (name, value) in env.iter().filter(|(name, _)| name.starts_with("TILLSTREAM_")) {
+    for (name, value) in env.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
         if let Some(key) = keys.iter().find(|key| key.env() == *name) {
             out.push((key.name.to_owned(), value.clone()));
-        } else if name != "TILLSTREAM_CONFIG" && !made_by_kubernetes(name) {
+        } else if !OTHERS.contains(&name.as_str()) && !made_by_kubernetes(name, value) {
             let origin = "the environment".to_owned();
             return Err(ConfigError::UnknownKey { key: name.clone(), origin });
         }
@@ -115,10 +158,33 @@ fn named_by_env(env: &[(String, String)], keys: &[Key]) -> Result<Vec<(String, S
     Ok(out)
 }
 
-/// Kubernetes describes a service called `tillstream…` to every pod beside it by variables of these names.
-fn made_by_kubernetes(name: &str) -> bool {
-    let words: Vec<&str> = name.split('_').collect();
-    name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || words.contains(&"PORT")
+/// Kubernetes describes a service called `tillstream…` to every pod beside it: `…_SERVICE_HOST`, `…_SERVICE_PORT[_<name>]`, and
+/// `…_PORT[_<number>_<protocol>[_PROTO|_PORT|_ADDR]]`. What looks alike but says something else is a mistake to be told.
+fn made_by_kubernetes(name: &str, value: &str) -> bool {
+    let number = |text: &str| text.parse::<u16>().is_ok();
+    let address = |text: &str| {
+        let rest = ["tcp://", "udp://", "sctp://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        rest.and_then(|rest| rest.rsplit_once(':'))
+            .is_some_and(|(host, port)| !host.is_empty() && number(port))
+    };
+    if name.ends_with("_SERVICE_HOST") {
+        return !value.is_empty();
+    }
+    if name.contains("_SERVICE_PORT") {
+        return number(value);
+    }
+    if name.ends_with("_PORT") && address(value) {
+        return true;
+    }
+    let Some((_, port)) = name.rsplit_once("_PORT_").filter(|(_, rest)| !rest.is_empty()).or_else(|| {
+        // …_PORT_8080_TCP_PORT
+        name.strip_suffix("_PORT").and_then(|name| name.rsplit_once("_PORT_"))
+    }) else {
+        return false;
+    };
+    let mut words = port.split('_');
+    words.next().is_some_and(number)
+        && words.next().is_some_and(|word| ["TCP", "UDP", "SCTP"].contains(&word))
 }
 
 fn file(path: &Path, keys: &[Key]) -> Result<Figment, ConfigError> {

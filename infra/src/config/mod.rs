@@ -4,6 +4,7 @@
 //! reference that `tillstream config` prints all come from that declaration.
 
 mod backend_urls;
+mod directories;
 mod family;
 mod load;
 mod reference;

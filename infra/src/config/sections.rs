@@ -161,8 +161,9 @@ section! {
 section! {
     /// The payment provider.
     Payments in "payments" {
-        /// The provider: `simulator:` is built in, with a durable state of its own in data.dir; `simulator:<directory>` keeps it
-        /// elsewhere, where several processes of one machine share one provider.
+        /// The provider, which the role sagas needs: `simulator:` is built in, charges nobody, and has a durable state of its own in
+        /// data.dir; `simulator:<directory>` keeps it elsewhere, where several processes of one machine share one provider. The
+        /// demo uses it, other commands only when it is named here.
         url: PaymentsUrl ["url"] = PaymentsUrl::default(),
         /// The simulator: how long a caller waits for a reply that is lost (`tok_timeout_…`).
         lost_reply: Span ["duration"] = Span::seconds(1),
@@ -174,8 +175,8 @@ section! {
 section! {
     /// The carrier.
     Carrier in "carrier" {
-        /// The carrier: `simulator:` is built in, with a durable state of its own in data.dir; `simulator:<directory>` keeps it
-        /// elsewhere.
+        /// The carrier, which the role sagas needs: `simulator:` is built in, carries nothing, and has a durable state of its own in
+        /// data.dir; `simulator:<directory>` keeps it elsewhere. The demo uses it, other commands only when it is named here.
         url: CarrierUrl ["url"] = CarrierUrl::default(),
     }
 }

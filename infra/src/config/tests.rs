@@ -82,8 +82,12 @@ const SHARED: [(&str, &str); 4] = [
     ("search.url", "https://es:9200/shop"),
 ];
 
+/// Who takes orders further, in a directory that processes can share.
+const NAMED: [(&str, &str); 2] =
+    [("payments.url", "simulator:/srv/books"), ("carrier.url", "simulator:/srv/books")];
+
 fn shared(more: &[(&str, &str)]) -> Config {
-    layers(&[], &[&SHARED[..], more].concat()).load().unwrap()
+    layers(&[], &[&SHARED[..], &NAMED[..], more].concat()).load().unwrap()
 }
 
 // proves: OPS-2
@@ -104,12 +108,49 @@ fn shared_backends_let_roles_run_apart() {
 
 #[test]
 fn a_provider_of_one_process_is_refused_to_several() {
-    let error = shared(&[("roles.run", "sagas")]).check().unwrap_err().to_string();
-    assert!(error.contains("payments.url") && error.contains("simulator:<directory>"), "{error}");
-    let half = [("roles.run", "sagas"), ("payments.url", "simulator:/srv/books")];
-    assert!(shared(&half).check().unwrap_err().to_string().contains("carrier.url"));
-    let whole = [&half[..], &[("carrier.url", "simulator:/srv/books")]].concat();
-    assert_eq!(shared(&whole).check(), Ok(()));
+    for (key, _) in NAMED {
+        let own = shared(&[("roles.run", "sagas"), (key, "simulator:")]);
+        let error = own.check().unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains("simulator:<directory>"), "{error}");
+    }
+    assert_eq!(shared(&[("roles.run", "sagas")]).check(), Ok(()));
+}
+
+// proves: PAY-1, SHP-1
+#[test]
+fn nobody_simulates_unawares() {
+    for (key, _) in NAMED {
+        let others: Vec<_> = NAMED.into_iter().filter(|(named, _)| *named != key).collect();
+        let embedded = layers(&[], &others).load().unwrap().check().unwrap_err().to_string();
+        assert!(embedded.contains(key) && embedded.contains("simulator:"), "{embedded}");
+        let apart = [&SHARED[..], &others[..], &[("roles.run", "sagas")]].concat();
+        assert!(layers(&[], &apart).load().unwrap().check().unwrap_err().to_string().contains(key));
+        // Who drives no orders needs neither.
+        let apart = [&SHARED[..], &[("roles.run", "query-api")]].concat();
+        assert_eq!(layers(&[], &apart).load().unwrap().check(), Ok(()));
+    }
+}
+
+// proves: OPS-2
+#[test]
+fn directories_that_can_t_be_are_refused_before_anything_is_made() {
+    let (long, deep) = ("x".repeat(256), "a/".repeat(2_100));
+    for bad in ["", "a\0b", &long, &deep] {
+        for (key, url) in [
+            ("data.dir", bad.to_owned()),
+            ("log.url", format!("sqlite:{bad}")),
+            ("read.url", format!("sqlite:{bad}")),
+        ] {
+            if bad.is_empty() && key != "data.dir" {
+                continue;
+            }
+            let error = layers(&[], &[(key, &url)]).load().unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("no directory"), "{key}: {error}");
+        }
+    }
+    for odd in ["file:x", "a b", "-", "%41", "a?b#c", "Ünïcode", "new\nline", "'"] {
+        assert_eq!(layers(&[], &[("data.dir", odd)]).load().unwrap().data.dir.to_str(), Some(odd));
+    }
 }
 
 #[test]
@@ -132,12 +173,44 @@ fn families_of_backends_don_t_mix() {
     }
     assert!(shared(&[("keys.url", "sqlite:")]).check().is_err());
     assert!(layers(&[], &[("keys.url", "postgres://k@pg/shop")]).load().unwrap().check().is_err());
-    assert_eq!(layers(&[], &[("keys.url", "sqlite:")]).load().unwrap().check(), Ok(()));
+    let own = [&NAMED[..], &[("keys.url", "sqlite:")]].concat();
+    assert_eq!(layers(&[], &own).load().unwrap().check(), Ok(()));
 }
 
 #[test]
 fn variables_that_kubernetes_makes_are_passed_over() {
-    let env = [("TILLSTREAM_SERVICE_HOST", "10.0.0.1"), ("TILLSTREAM_PORT_8080_TCP", "tcp://10.0.0.1:8080")];
+    let env = [
+        ("TILLSTREAM_SERVICE_HOST", "10.0.0.1"),
+        ("TILLSTREAM_QUERY_API_SERVICE_PORT", "8080"),
+        ("TILLSTREAM_SERVICE_PORT_HTTP", "8080"),
+        ("TILLSTREAM_PORT", "tcp://10.0.0.1:8080"),
+        ("TILLSTREAM_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("TILLSTREAM_PORT_8080_TCP_PROTO", "tcp"),
+        ("TILLSTREAM_PORT_8080_TCP_PORT", "8080"),
+        ("TILLSTREAM_PORT_8080_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert_eq!(layers(&env, &[]).load().unwrap(), Config::default());
+}
+
+// proves: OPS-8
+#[test]
+fn what_only_looks_like_one_of_kubernetes_is_refused_as_a_mistake() {
+    for (name, value) in [
+        ("TILLSTREAM_HTTP_PORT", "8081"),
+        ("TILLSTREAM_PORT", "8081"),
+        ("TILLSTREAM_PORT_HTTP", "8081"),
+        ("TILLSTREAM_PORT_8080", "tcp"),
+        ("TILLSTREAM_SERVICE_PORT", "http"),
+    ] {
+        let error = layers(&[(name, value)], &[]).load().unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+// proves: OPS-1, OPS-8
+#[test]
+fn variables_of_the_repository_s_scripts_are_no_settings() {
+    let env = [("TILLSTREAM_ENGINES_DIR", "/srv/engines"), ("TILLSTREAM_ENGINES_SET", "mine")];
     assert_eq!(layers(&env, &[]).load().unwrap(), Config::default());
 }
 
@@ -146,8 +219,8 @@ fn separate_roles_need_shared_backends() {
     let config = layers(&[], &[("roles.run", "sagas")]).load().unwrap();
     let error = config.check().unwrap_err().to_string();
     assert!(error.contains("sagas") && error.contains("embedded"), "{error}");
-    let every = layers(&[], &[("roles.run", "command-api, projections,query-api,sagas")]).load().unwrap();
-    assert_eq!(every.check(), Ok(()));
+    let every = [&NAMED[..], &[("roles.run", "command-api, projections,query-api,sagas")]].concat();
+    assert_eq!(layers(&[], &every).load().unwrap().check(), Ok(()));
 }
 
 #[test]

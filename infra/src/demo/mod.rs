@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use axum::http::Method;
 use serde_json::json;
+use uuid::Uuid;
 
 use self::api::{Api, Extras};
 use self::catalogue::ITEMS;
@@ -28,19 +29,32 @@ pub const CREDENTIALS: &str = "demo-credentials.json";
 /// The file that says that the stories were played.
 const PLAYED: &str = "demo-played";
 
-/// Sets the demo up, or completes it; does nothing where it is complete.
+/// The demo's accounts: how they log in, and their user ids by name.
+pub type Accounts = (Credentials, BTreeMap<String, Uuid>);
+
+/// Makes the accounts, or finds them; `None` where the demo has been played already. A server that is ready can log them in.
+///
+/// # Errors
+/// When a command isn't accepted, or the file can't be read or written.
+pub async fn accounts(app: &App, data_dir: &Path) -> anyhow::Result<Option<Accounts>> {
+    if data_dir.join(PLAYED).exists() {
+        return Ok(None);
+    }
+    let credentials = Credentials::read_or_make(&data_dir.join(CREDENTIALS))?;
+    let ids = create(app.command_state()?, "system:demo", &credentials).await?;
+    Ok(Some((credentials, ids)))
+}
+
+/// Sets the demo up, or completes it; does nothing where there are no accounts to play with, since it is complete.
 ///
 /// # Errors
 /// When a command isn't accepted, an order doesn't settle, or a file can't be written.
-pub async fn prepare(app: &App, data_dir: &Path) -> anyhow::Result<()> {
-    let played = data_dir.join(PLAYED);
-    if played.exists() {
+pub async fn prepare(app: &App, data_dir: &Path, accounts: Option<Accounts>) -> anyhow::Result<()> {
+    let Some((credentials, ids)) = accounts else {
         out::line("The demo has been played in this directory before; its data are as they were left.");
         return Ok(());
-    }
+    };
     out::line(out::styled(out::TITLE, "Tillstream: an event-sourced shop"));
-    let credentials = Credentials::read_or_make(&data_dir.join(CREDENTIALS))?;
-    let ids = create(app.command_state()?, "system:demo", &credentials).await?;
     out::line(format!("  accounts: {}", ids.keys().cloned().collect::<Vec<_>>().join(", ")));
 
     let anonymous = Api::new(app.router.clone());
@@ -60,7 +74,7 @@ pub async fn prepare(app: &App, data_dir: &Path) -> anyhow::Result<()> {
         products,
     };
     stories::play(&cast).await?;
-    write_private(&played, b"the demo's stories were played in this directory\n")
+    write_private(&data_dir.join(PLAYED), b"the demo's stories were played in this directory\n")
 }
 
 /// Creates the catalogue and its stock; answers the product ids by SKU.
@@ -85,6 +99,13 @@ async fn stock(admin: &Api, warehouse: &Api) -> anyhow::Result<BTreeMap<&'static
     Ok(products)
 }
 
+/// A path as a shell reads it within double quotes' `$(…)`.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 /// Prints where the shop is, and what to try.
 pub fn invite(address: SocketAddr, data_dir: &Path) {
     let credentials: PathBuf = data_dir.join(CREDENTIALS);
@@ -99,7 +120,7 @@ pub fn invite(address: SocketAddr, data_dir: &Path) {
     out::line(format!(
         "  TOKEN=$(curl -s {base}/api/v1/auth/login -H 'content-type: application/json' \\\n    \
          -d \"$(jq -c .auditor {})\" | jq -r .access_token)",
-        credentials.display()
+        quoted(&credentials)
     ));
     out::line(format!(
         "  curl -s '{base}/api/v1/audit/events?type=order.cancelled' -H \"authorization: Bearer $TOKEN\""

@@ -16,7 +16,7 @@ use super::timeline;
 use crate::cli::out;
 
 /// Orders settle within 15 s; so long at most is waited for one.
-const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+const SETTLES_WITHIN: Duration = Duration::from_secs(120);
 
 /// Who the stories are about.
 pub(super) struct Cast {
@@ -69,7 +69,9 @@ async fn bought(cast: &Cast) -> anyhow::Result<()> {
         let shipment = paid.pointer("/shipment/id").and_then(Value::as_str).unwrap_or_default().to_owned();
         for step in steps {
             let path = format!("/api/v1/shipments/{shipment}/{step}");
-            let extras = Extras { trace: Some(trace("bought")), ..Extras::default() };
+            let key = format!("demo-bought-{step}");
+            let extras =
+                Extras { idempotency_key: Some(&key), trace: Some(trace("bought")), ..Extras::default() };
             cast.warehouse.call(Method::POST, &path, None, extras).await?;
         }
     }

@@ -1,7 +1,8 @@
 //! The OpenAPI document, and the page that shows it without any outside resource.
 
-use axum::Json;
 use axum::Router;
+use axum::body::Bytes;
+use axum::http::header;
 use axum::routing::get;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server, tag::TagBuilder};
@@ -44,13 +45,37 @@ pub(crate) fn frame() -> OpenApi {
     document
 }
 
-/// The document's own route and the page at `/docs`.
-pub(crate) fn routes(document: &OpenApi) -> Router {
-    let served = document.clone();
+/// The document's own route and the page at `/docs`. The document is written once: it is open to everybody, so asking for it must
+/// cost no more than a file does.
+pub(crate) fn routes(document: &OpenApi) -> serde_json::Result<Router> {
+    let served = Bytes::from(serde_json::to_vec(document)?);
     // No validator: it would send the document's address to somebody else.
     let config =
         Config::from(DOCUMENT).validator_url("none").persist_authorization(true).try_it_out_enabled(true);
-    Router::new()
-        .merge(SwaggerUi::new("/docs").config(config))
-        .route(DOCUMENT, get(async move || Json(served.clone())))
+    let answer = async move || ([(header::CONTENT_TYPE, "application/json")], served.clone());
+    Ok(Router::new().merge(SwaggerUi::new("/docs").config(config)).route(DOCUMENT, get(answer)))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    // proves: SEC-10, OPS-5
+    #[tokio::test]
+    async fn the_document_is_written_once_for_all_requests() {
+        let routes = routes(&crate::http::openapi()).unwrap();
+        let ask = async || {
+            let request = Request::get(DOCUMENT).body(Body::empty()).unwrap();
+            let response = routes.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+            to_bytes(response.into_body(), usize::MAX).await.unwrap()
+        };
+        let (first, second) = (ask().await, ask().await);
+        assert_eq!(first.as_ptr(), second.as_ptr(), "the very same bytes");
+        assert!(serde_json::from_slice::<serde_json::Value>(&first).unwrap()["paths"].is_object());
+    }
 }

@@ -31,7 +31,10 @@ pub(crate) struct Served {
 }
 
 /// Every route of the API, under the conventions and the access table; those of roles that don't run here say who has them.
-pub(crate) fn router(served: Served) -> Router {
+///
+/// # Errors
+/// When the OpenAPI document can't be written.
+pub(crate) fn router(served: Served) -> serde_json::Result<Router> {
     let conventions = Conventions::new(served.tokens);
     let outside = served.peers.merge(metrics::router(served.health.clone()));
     let mut router = OpenApiRouter::new().merge(health::router(served.health));
@@ -51,7 +54,8 @@ pub(crate) fn router(served: Served) -> Router {
         None => elsewhere = elsewhere.merge(other_roles::routes(&simulator::http::openapi(), Role::Sagas)),
     }
     let (router, _) = router.split_for_parts();
-    conventions::apply(router.merge(elsewhere).merge(docs::routes(&openapi())), &conventions).merge(outside)
+    let documented = router.merge(elsewhere).merge(docs::routes(&openapi())?);
+    Ok(conventions::apply(documented, &conventions).merge(outside))
 }
 
 /// The OpenAPI document, the same whatever roles a process runs.

@@ -121,7 +121,7 @@ impl App {
             simulator: sagas.as_ref().map(|role| role.payments.clone()),
             health,
         };
-        let router = router(served);
+        let router = router(served).context("the OpenAPI document")?;
         if let Some(role) = &commands {
             role.claim();
         }

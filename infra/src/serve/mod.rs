@@ -68,8 +68,25 @@ pub async fn start(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Running> {
+    start_when(config, listener, shutdown, async |_| Ok(())).await
+}
+
+/// The same, but the first request is taken when `before` has done what has to be there by then.
+///
+/// # Errors
+/// When a part can't be opened, or `before` fails.
+pub async fn start_when(
+    config: &Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    before: impl AsyncFnOnce(&App) -> anyhow::Result<()>,
+) -> anyhow::Result<Running> {
     let address = listener.local_addr()?;
     let app = Arc::new(Box::pin(App::open(config, address)).await?);
+    if let Err(error) = before(&app).await {
+        app.stop().await;
+        return Err(error);
+    }
     std::fs::create_dir_all(&config.data.dir).with_context(|| config.data.dir.display().to_string())?;
     let file = config.data.dir.join(ADDRESS_FILE);
     std::fs::write(&file, format!("{address}\n")).with_context(|| file.display().to_string())?;

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::backends::Backends;
-use crate::config::{Config, Family};
+use crate::config::{Config, Directory, Family};
 use crate::feed::find_heads;
 use crate::simulator::{Simulator, SimulatorConfig};
 
@@ -39,13 +39,19 @@ impl SagaRole {
         marks: &[Watermark],
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
+        let own = |directory: &Directory| directory.named().is_none();
         if matches!(config.family(), Ok(Family::Distributed(_)))
-            && config.payments.url.directory().named().is_none()
+            && config.payments.url.directory().is_some_and(own)
         {
             tracing::warn!(
                 "the simulated provider keeps its books in data.dir: before a second process with the role sagas starts, name a \
                  directory that both share in payments.url and carrier.url, or it may charge again"
             );
+        }
+        for (key, directory) in config.simulators() {
+            if directory.is_some() {
+                tracing::warn!("{key} names the built-in simulator: no money and no parcel moves");
+            }
         }
         let (payments, carrier) = simulators(config, &clock)?;
         let worker = Worker {
@@ -93,8 +99,10 @@ fn simulators(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Simula
         slow_capture: config.payments.slow_capture.0,
     };
     let data_dir = config.data.dir.as_path();
-    let (payments_dir, carrier_dir) =
-        (config.payments.url.directory().or(data_dir), config.carrier.url.directory().or(data_dir));
+    let [payments_dir, carrier_dir] = config.simulators().map(|(key, directory)| {
+        directory.map(|directory| directory.or(data_dir)).with_context(|| format!("{key} isn't set"))
+    });
+    let (payments_dir, carrier_dir) = (payments_dir?, carrier_dir?);
     let open = |dir: &Path| -> anyhow::Result<Simulator> {
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
         Ok(Simulator::open(dir, Arc::clone(clock), simulated)?)

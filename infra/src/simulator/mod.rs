@@ -21,6 +21,8 @@ use domain::ports::clock::Clock;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use sagas::ports::ProviderError;
 
+use crate::sqlite::as_path;
+
 /// The file in the data directory.
 pub const SIMULATOR_FILE: &str = "simulator.db";
 
@@ -152,7 +154,7 @@ impl From<rusqlite::Error> for Failure {
 }
 
 fn open(file: &Path) -> rusqlite::Result<(Connection, i64)> {
-    let mut conn = Connection::open(file)?;
+    let mut conn = Connection::open(as_path(file))?;
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;

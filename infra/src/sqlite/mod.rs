@@ -9,3 +9,5 @@ pub mod read_models;
 pub mod read_store;
 pub mod saga_work;
 mod thread;
+
+pub(crate) use connection::as_path;

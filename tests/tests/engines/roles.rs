@@ -136,7 +136,8 @@ async fn lose_an_event(schema: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_process_runs_every_role_and_operators_look_into_it() {
     let place = Installation::new();
-    let early = place.operate(&["serve", "--listen", "127.0.0.1:0"]);
+    let simulated = ["--set", "payments.url=simulator:", "--set", "carrier.url=simulator:"];
+    let early = place.operate(&[&["serve", "--listen", "127.0.0.1:0"][..], &simulated].concat());
     assert!(early.code != 0 && early.err.contains("tillstream migrate"), "{}", early.err);
     let first = place.done(&["migrate"]).out;
     assert_eq!(place.done(&["migrate"]).out, first, "a second time changes nothing");
