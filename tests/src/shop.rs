@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Address, Client, Reply, Way};
+use crate::engines::Names;
 use crate::server::{Place, Server, Start, eventually, shop};
 
 /// So long at most an order takes to settle, by api.md; and some more for a machine that is busy with other tests.
@@ -84,6 +85,12 @@ impl Shop {
         let address = Arc::new(Address::new(&server.base));
         let front = Front::sign_in(Client::via(Arc::clone(&address) as Arc<dyn Way>), &credentials).await;
         Self { server, start, credentials, front, address, place }
+    }
+
+    /// Its names on the engines, when it is on some.
+    #[must_use]
+    pub fn names(&self) -> Option<&Names> {
+        self.place.names()
     }
 
     /// A place beside the data directory that goes with the shop.

@@ -1,0 +1,161 @@
+//! Orders fulfilled, end to end: `cargo bench -p tests --bench orders`, on the embedded backends, or with
+//! `TILLSTREAM_TESTS_BACKENDS=engines` on those that the environment names.
+//!
+//! 64 callers order for `SECONDS` (default 5) from 64 products, one order in ten with a card that is declined; then the last order is
+//! awaited. An order counts as fulfilled when it rests: paid with its shipment booked, or compensated. Every step is durable (fsync)
+//! before it counts. Then 50 orders a second for `SECONDS`, for the time from placed to paid.
+//!
+//! Beside it, where `POSTGRES_URL` names a PostgreSQL that may be written to: the same order by hand, one transaction a step, and with
+//! an outbox and workers that move up to 100 orders a transaction (see `by_hand`).
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark run by hand prints its table")]
+
+mod by_hand;
+mod process;
+mod rest;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tests::bench::{Line, callers, summary};
+use tests::shop::{Shop, order_of};
+use tokio::time::MissedTickBehavior;
+
+use crate::process::Processes;
+use crate::rest::Books;
+
+/// Callers at once.
+const CALLERS: usize = 64;
+/// Products that are ordered.
+const PRODUCTS: usize = 64;
+/// One order in so many has a card that is declined.
+const DECLINED: u64 = 10;
+/// Orders a second while the time to paid is measured.
+const RATE: u64 = 50;
+/// After so long the last order is given up.
+const GIVE_UP: Duration = Duration::from_secs(1_800);
+
+/// What a run over one system showed.
+pub(crate) struct Run {
+    pub(crate) accepting: Line,
+    pub(crate) accepted: u64,
+    /// From the first order to the last one's end.
+    pub(crate) took: Duration,
+    /// From the last acceptance to the last order's end.
+    pub(crate) drain: Duration,
+    /// By process.
+    pub(crate) used: Vec<(String, process::Usage)>,
+}
+
+impl Run {
+    pub(crate) fn print(&self, what: &str) {
+        let fulfilled = self.accepted as f64 / self.took.as_secs_f64();
+        println!(
+            "{what}: {:.0} accepted/s (p50 {:.1} ms, p99 {:.1} ms), {fulfilled:.0} fulfilled/s, drain {:.1} s",
+            self.accepting.per_second,
+            self.accepting.p50.as_secs_f64() * 1e3,
+            self.accepting.p99.as_secs_f64() * 1e3,
+            self.drain.as_secs_f64()
+        );
+        for (name, used) in &self.used {
+            println!(
+                "  {name}: {:.2} ms of processor time an order, {} MiB at its highest, {} MiB now",
+                used.cpu.as_secs_f64() * 1e3 / self.accepted as f64,
+                used.highest >> 20,
+                used.resident >> 20
+            );
+        }
+    }
+}
+
+fn method(n: u64) -> &'static str {
+    if n.is_multiple_of(DECLINED) { "tok_declined" } else { "tok_visa" }
+}
+
+async fn place(shop: &Shop, product: &str, n: u64) {
+    let key = uuid::Uuid::now_v7().to_string();
+    loop {
+        let order = order_of(product, 1, method(n));
+        let reply = shop.customer.post("/api/v1/orders", &order).key(&key).send().await.unwrap();
+        // A shop that asks its customers to come back later is asked again, as they would.
+        if reply.status != 503 {
+            reply.expect(201);
+            return;
+        }
+        let wait = reply.header("retry-after").parse().unwrap_or(1);
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+    }
+}
+
+async fn full_load(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books) -> Run {
+    let (events, frames) = books.history().await;
+    let processes = Processes::of_shop(shop.server.pid());
+    let start = Instant::now();
+    let next = Arc::new(AtomicU64::new(0));
+    let (called, counted, ordered) = (Arc::clone(shop), Arc::clone(&next), Arc::clone(products));
+    let accepting = callers(CALLERS, move |_| {
+        let (shop, next, products) = (Arc::clone(&called), Arc::clone(&counted), Arc::clone(&ordered));
+        async move {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            place(&shop, &products[usize::try_from(n).unwrap() % products.len()], n).await;
+        }
+    })
+    .await;
+    let accepted = next.load(Ordering::Relaxed);
+    let closed = Instant::now();
+    books.until_at_rest(accepted, GIVE_UP).await;
+    let run =
+        Run { accepting, accepted, took: start.elapsed(), drain: closed.elapsed(), used: processes.used() };
+    run.print("Tillstream");
+    let (events_now, frames_now) = books.history().await;
+    let an_order = |count: u64| count as f64 / accepted as f64;
+    let frames = match frames.zip(frames_now) {
+        Some((before, now)) => format!("{:.1}", an_order(now - before)),
+        None => "(not counted on engines)".to_owned(),
+    };
+    println!("  an order: {:.1} events, {frames} frames", an_order(events_now - events));
+    run
+}
+
+/// Orders at a steady rate: from placed to paid.
+async fn steady(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books, before: u64) {
+    let seconds = tests::bench::measured().as_secs();
+    let mut pace = tokio::time::interval(Duration::from_micros(1_000_000 / RATE));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut placing = tokio::task::JoinSet::new();
+    let from = chrono::Utc::now();
+    for n in 1..=(RATE * seconds) {
+        pace.tick().await;
+        let (shop, products) = (Arc::clone(shop), Arc::clone(products));
+        placing.spawn(async move {
+            place(&shop, &products[usize::try_from(n).unwrap() % products.len()], 1).await;
+        });
+    }
+    placing.join_all().await;
+    books.until_at_rest(before + RATE * seconds, GIVE_UP).await;
+    let times = books.placed_to_paid(from).await;
+    let line = summary(times, Duration::from_secs(seconds));
+    println!(
+        "  placed to paid at {RATE} orders/s: p50 {:.1} ms, p99 {:.1} ms",
+        line.p50.as_secs_f64() * 1e3,
+        line.p99.as_secs_f64() * 1e3
+    );
+}
+
+#[tokio::main]
+async fn main() {
+    let shop = Arc::new(Shop::open_with(|start| start.set("logging.level", "warn")).await);
+    let mut products = Vec::new();
+    for n in 0..PRODUCTS {
+        products.push(shop.product(&format!("ORDERS-{n}"), 1_999, 100_000_000).await);
+    }
+    let products = Arc::new(products);
+    let books = Books::of(&shop);
+    let run = full_load(&shop, &products, &books).await;
+    steady(&shop, &products, &books, run.accepted).await;
+    drop(books);
+    if let Ok(url) = std::env::var("POSTGRES_URL") {
+        by_hand::run(&url).await;
+    }
+}
