@@ -1,8 +1,8 @@
 //! Why a query has no answer, as the problem that the client gets: the one place that maps the ports' errors to statuses.
 
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use command_api::http::problem::Problem;
+use command_api::http::unserved::Unserved;
 use domain::ports::keys::KeyError;
 use domain::ports::log::LogError;
 use domain::upcast::DecodeError;
@@ -19,25 +19,22 @@ impl Failed {
     /// 503 for a stream whose read model stands still since an event of it could not be applied.
     pub(crate) fn parked(what: &str) -> Self {
         let detail = format!("an event of this {what} could not be applied; an operator must look at it");
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stream-parked", detail);
-        Self(Problem { retry_after: Some(60), ..problem })
+        Self(Unserved::StreamParked.problem(detail))
     }
 
     /// 503 for a wait that ran out.
     pub(crate) fn stale(detail: String) -> Self {
-        Self(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stale", detail))
+        Self(Unserved::Stale.problem(detail))
     }
 
     /// 503 for a bounded place that is taken.
     pub(crate) fn busy(detail: &str) -> Self {
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
-        Self(Problem { retry_after: Some(5), ..problem })
+        Self(Problem { retry_after: Some(5), ..Unserved::Overloaded.problem(detail) })
     }
 
     fn unavailable(detail: String) -> Self {
         tracing::warn!(detail, "a query failed because a store is unavailable");
-        let told = "a store that the query needs is unavailable";
-        Self(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", told))
+        Self(Unserved::Overloaded.problem("a store that the query needs can't be reached now"))
     }
 
     fn internal(detail: &str) -> Self {

@@ -9,6 +9,9 @@ use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
+use crate::server::eventually;
+use crate::shop::SETTLES_WITHIN;
+
 /// An answer, read to its end.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -137,7 +140,7 @@ impl Client {
     /// When no client can be made.
     #[must_use]
     pub fn via(way: Arc<dyn Way>) -> Self {
-        Self { http: http(Duration::from_secs(60), 256), way, token: None }
+        Self { http: http(SETTLES_WITHIN, 256), way, token: None }
     }
 
     /// A client of several servers, not signed in. Every request has a connection of its own: one that is kept open may be
@@ -149,6 +152,15 @@ impl Client {
     #[must_use]
     pub fn of_many(way: Arc<dyn Way>) -> Self {
         Self { http: http(Duration::from_secs(15), 0), way, token: None }
+    }
+
+    /// The same client with a connection for every request, and as much patience as there is.
+    ///
+    /// # Panics
+    /// When no client can be made.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        Self { http: http(SETTLES_WITHIN, 0), ..self.clone() }
     }
 
     /// The same client for a server that has moved to another address.
@@ -219,7 +231,16 @@ impl Client {
     /// When the credentials are refused.
     pub async fn login(&self, email: &str, password: &str) -> reqwest::Result<Self> {
         let body = serde_json::json!({ "email": email, "password": password });
-        let reply = self.anonymous().post("/api/v1/auth/login", &body).send().await?.expect(200);
+        let anonymous = self.anonymous();
+        // A server that has just started, or lost an owner, says that it can't look just now.
+        let answer = eventually("a login", SETTLES_WITHIN, || async {
+            match anonymous.post("/api/v1/auth/login", &body).send().await {
+                Ok(reply) if reply.status == 503 => None,
+                Err(error) if error.is_timeout() => None,
+                answer => Some(answer),
+            }
+        });
+        let reply = answer.await?.expect(200);
         Ok(self.with_token(reply.text_at("/access_token")))
     }
 }

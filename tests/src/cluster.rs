@@ -150,9 +150,7 @@ impl Cluster {
     pub async fn ended(&mut self, role: &'static str, n: usize) {
         self.members.running.lock().expect("no panic").remove(&(role, n));
         let mut server = self.node(role, n).server.take().expect("it runs");
-        let ended = tokio::task::spawn_blocking(move || server.wait(Duration::from_secs(60)))
-            .await
-            .expect("no panic");
+        let ended = tokio::task::spawn_blocking(move || server.wait(SETTLES_WITHIN)).await.expect("no panic");
         let status = ended.expect("it ends");
         assert!(status.success(), "{role} {n} ended with {status}");
         self.history.tell(format!("{role} {n} has ended"));
@@ -210,6 +208,14 @@ impl Cluster {
     /// When it isn't running.
     pub fn client(&mut self, role: &'static str, n: usize) -> Client {
         self.node(role, n).server.as_ref().expect("it runs").client()
+    }
+
+    /// A client of a process's operators' own listener.
+    ///
+    /// # Panics
+    /// When it isn't running, or has no such listener.
+    pub fn operators(&mut self, role: &'static str, n: usize) -> Client {
+        self.node(role, n).server.as_ref().expect("it runs").operators().expect("it has such a listener")
     }
 
     /// Runs an operator's command beside the running processes: `verify`, `rebuild`.
@@ -332,7 +338,7 @@ async fn ready(client: &Client, nodes: &[Node]) {
     for node in nodes {
         let base = node.server.as_ref().map(|server| server.base.clone()).unwrap_or_default();
         let what = format!("{} {} to become ready", node.role, node.n);
-        eventually(&what, Duration::from_secs(60), || async {
+        eventually(&what, SETTLES_WITHIN, || async {
             let reply = client.at(&base).get("/health/ready").await.ok()?;
             (reply.status == 200).then_some(())
         })

@@ -144,7 +144,7 @@ impl Names {
     pub async fn delete_topic(&self) -> anyhow::Result<()> {
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", &self.engines.kafka).create()?;
-        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(60)));
         for deleted in admin.delete_topics(&[&self.name], &options).await? {
             match deleted {
                 Ok(_)

@@ -175,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_forwards_cuts_delays_swallows_and_severs() {
-        let soon = Duration::from_secs(20);
+        let soon = crate::shop::SETTLES_WITHIN;
         let proxy = Proxy::start(&echo().await).await.unwrap();
         let open = async || TcpStream::connect(proxy.address()).await.unwrap();
         let mut stream = open().await;

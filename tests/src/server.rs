@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::engines::{Engines, Names, engines};
+use crate::shop::SETTLES_WITHIN;
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The longest that a server may take until it serves.
-const SERVES_WITHIN: Duration = Duration::from_secs(60);
+/// A server that takes longer until it serves hangs.
+const SERVES_WITHIN: Duration = SETTLES_WITHIN;
 
 /// The binary `tillstream`, built from today's sources.
 ///
@@ -110,6 +111,8 @@ impl Start {
         };
         command.arg(self.command).arg("--data-dir").arg(&self.dir).args(["--listen", "127.0.0.1:0"]);
         command.args(configuration(&self.dir));
+        // Servers of many tests run at once, and all want the same port for it.
+        command.args(["--set", "http.admin_listen=off"]);
         if self.command == "serve" {
             // What `set` says comes later and counts.
             command.args(["--set", "payments.url=simulator:", "--set", "carrier.url=simulator:"]);
@@ -134,7 +137,7 @@ impl Start {
     /// Starts it and waits until it says that it serves.
     ///
     /// # Errors
-    /// When it ends before it serves, or doesn't serve within a minute; with what it logged.
+    /// When it ends before it serves, or doesn't serve; with what it logged.
     pub fn start(&self) -> anyhow::Result<Server> {
         self.start_telling().map(|(server, _)| server)
     }
@@ -142,7 +145,7 @@ impl Start {
     /// The same; answers also what it printed before it said where it serves.
     ///
     /// # Errors
-    /// When it ends before it serves, or doesn't serve within a minute; with what it logged.
+    /// When it ends before it serves, or doesn't serve; with what it logged.
     pub fn start_telling(&self) -> anyhow::Result<(Server, String)> {
         let child = self.command().spawn().context("the server can't be started")?;
         // From here on it is killed when this fails.
@@ -194,6 +197,13 @@ impl Server {
         Client::new(&self.base)
     }
 
+    /// A client of the operators' own listener, if it has one.
+    #[must_use]
+    pub fn operators(&self) -> Option<Client> {
+        let address = std::fs::read_to_string(self.dir.join(infra::serve::ADMIN_ADDRESS_FILE)).ok()?;
+        Some(Client::new(&format!("http://{}", address.trim())))
+    }
+
     /// A client signed in as one of the accounts of a credentials file.
     ///
     /// # Errors
@@ -211,13 +221,13 @@ impl Server {
         self.child.wait()
     }
 
-    /// SIGTERM, and waits for the end, at most a minute.
+    /// SIGTERM, and waits for the end.
     ///
     /// # Errors
     /// When it doesn't end.
     pub fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
         send("TERM", self.child.id())?;
-        self.wait(Duration::from_secs(60))
+        self.wait(SETTLES_WITHIN)
     }
 
     /// Waits for the end.

@@ -259,7 +259,7 @@ async fn checks_come_in_order_and_an_order_goes_its_way() {
     }
     refused(&ada.post("/api/v1/orders/x/cancel", &json!({})).send().await.unwrap(), 404, "not-found");
 
-    let paid = eventually("the order's payment", std::time::Duration::from_secs(20), async || {
+    let paid = eventually("the order's payment", tests::shop::SETTLES_WITHIN, async || {
         Some(ada.get(&path).await.unwrap()).filter(|order| order.text_at("/status") == "paid")
     })
     .await;
@@ -285,7 +285,7 @@ async fn checks_come_in_order_and_an_order_goes_its_way() {
     assert_eq!(report("deliver").await.status, 409, "not before it is dispatched");
     assert_eq!(report("dispatch").await.expect(200).text_at("/status"), "dispatched");
     assert_eq!(report("deliver").await.expect(200).text_at("/status"), "delivered");
-    eventually("the order's end", std::time::Duration::from_secs(20), async || {
+    eventually("the order's end", tests::shop::SETTLES_WITHIN, async || {
         let status = ada.get(&path).await.unwrap().text_at("/status").to_owned();
         ["delivered", "completed"].contains(&status.as_str()).then_some(())
     })
@@ -300,7 +300,7 @@ async fn checks_come_in_order_and_an_order_goes_its_way() {
     let cancelled = support.call(Method::DELETE, &path).send().await.unwrap().expect(202);
     assert!(!cancelled.header("sync-token").is_empty());
     let _ = ada.post(&format!("{path}/cancel"), &json!({})).send().await.unwrap().expect(202);
-    eventually("the cancellation", std::time::Duration::from_secs(30), async || {
+    eventually("the cancellation", tests::shop::SETTLES_WITHIN, async || {
         Some(ada.get(&path).await.unwrap()).filter(|order| order.text_at("/reason") == "customer_request")
     })
     .await;

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a failed test")]
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -231,7 +230,7 @@ async fn resources_are_their_owners_and_tokens_are_waited_for() {
     refused(&bob.get(&borrowed).await.unwrap(), 400, "bad-cursor");
     refused(&ada.get("/api/v1/orders?status=lost").await.unwrap(), 400, "bad-parameter");
 
-    let paid = eventually("the order's payment", Duration::from_secs(20), async || {
+    let paid = eventually("the order's payment", tests::shop::SETTLES_WITHIN, async || {
         let order = ada.get(&path).await.unwrap();
         (order.text_at("/status") == "paid").then_some(order)
     })
@@ -239,7 +238,7 @@ async fn resources_are_their_owners_and_tokens_are_waited_for() {
     for (kind, id) in [("payments", paid.text_at("/payment/id")), ("shipments", paid.text_at("/shipment/id"))]
     {
         let path = format!("/api/v1/{kind}/{id}");
-        let own = eventually("its own read model", Duration::from_secs(5), async || {
+        let own = eventually("its own read model", tests::shop::SETTLES_WITHIN, async || {
             Some(ada.get(&path).await.unwrap()).filter(|reply| reply.status == 200)
         })
         .await;

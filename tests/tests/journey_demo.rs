@@ -2,11 +2,10 @@
 
 use std::net::TcpListener;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 use tests::server::{Start, binary, clean, tillstream};
-use tests::shop::{ok, pages};
+use tests::shop::{SETTLES_WITHIN, ok, pages};
 
 // proves: OPS-1
 #[tokio::test]
@@ -70,7 +69,7 @@ async fn a_demo_that_was_killed_while_it_set_up_is_completed() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        tests::server::eventually("the sign to appear", Duration::from_secs(60), || {
+        tests::server::eventually("the sign to appear", SETTLES_WITHIN, || {
             let there = dir.join(sign).exists();
             async move { there.then_some(()) }
         })
@@ -102,7 +101,7 @@ async fn a_demo_that_is_told_to_stop_while_it_sets_up_ends_well() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        tests::server::eventually("the server to serve", Duration::from_secs(60), || {
+        tests::server::eventually("the server to serve", SETTLES_WITHIN, || {
             let there = dir.join("address").exists();
             async move { there.then_some(()) }
         })
@@ -130,4 +129,22 @@ fn a_taken_address_is_told_before_anything_is_made() {
     assert_ne!(ended.code, 0);
     assert!(ended.err.contains(&address) && ended.err.contains("in use"), "{}", ended.err);
     assert!(!dir.exists());
+}
+
+// proves: OPS-1, OPS-3
+#[tokio::test]
+async fn a_taken_metrics_port_stops_no_demo() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("demo");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let server = Start::demo(&dir).set("http.admin_listen", &address).start().unwrap();
+    // It is on the shop's own address, for this machine.
+    ok(server.client().get("/metrics").await).expect(200);
+    drop(taken);
+    let operators =
+        tests::server::eventually("the operators' listener", SETTLES_WITHIN, async || server.operators())
+            .await;
+    ok(operators.get("/metrics").await).expect(200);
+    ok(server.client().get("/metrics").await).expect(404);
 }

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
-use std::time::Duration;
 
 use tests::server::{Start, shop, tillstream};
 use tests::shop::Shop;
@@ -178,7 +177,7 @@ async fn a_graceful_stop_answers_what_was_accepted() {
         // Refused connections are those that it never accepted.
         acknowledged.extend(call.await.unwrap().ok());
     }
-    assert!(shop.server.wait(Duration::from_secs(60)).unwrap().success());
+    assert!(shop.server.wait(tests::shop::SETTLES_WITHIN).unwrap().success());
     assert!(acknowledged.iter().all(|(status, _)| matches!(status, 201 | 503)), "{acknowledged:?}");
     shop.restart();
     let mut placed: Vec<String> =
@@ -230,7 +229,7 @@ async fn ctrl_c_ends_at_once_what_a_slow_client_holds_up() {
     assert_eq!(shop.server.client().get("/health/live").await.unwrap().status, 200);
 
     tests::server::send("TERM", shop.server.pid()).unwrap();
-    tests::server::eventually("connections to be refused", Duration::from_secs(60), || async {
+    tests::server::eventually("connections to be refused", tests::shop::SETTLES_WITHIN, || async {
         tokio::net::TcpStream::connect(&address).await.is_err().then_some(())
     })
     .await;
@@ -238,6 +237,6 @@ async fn ctrl_c_ends_at_once_what_a_slow_client_holds_up() {
     tests::server::send("TERM", shop.server.pid()).unwrap();
     slow.write_all(b" ").await.unwrap();
     tests::server::send("INT", shop.server.pid()).unwrap();
-    assert_eq!(shop.server.wait(Duration::from_secs(60)).unwrap().code(), Some(130));
+    assert_eq!(shop.server.wait(tests::shop::SETTLES_WITHIN).unwrap().code(), Some(130));
     drop(slow);
 }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const SHARDS: u16 = 4;
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = tests::shop::SETTLES_WITHIN;
 
 /// A log, its feed and a read side over it.
 struct World {

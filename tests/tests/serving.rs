@@ -14,6 +14,7 @@ fn config(dir: &Path) -> Config {
     let flags = [
         ("data.dir", dir.to_str().unwrap()),
         ("http.listen", "127.0.0.1:0"),
+        ("http.admin_listen", "off"),
         ("log.shards", "4"),
         ("payments.url", "simulator:"),
         ("carrier.url", "simulator:"),

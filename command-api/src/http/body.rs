@@ -21,8 +21,8 @@ use super::problem::{FieldError, Problem};
 pub const MAX_BODY: usize = 1024 * 1024;
 /// The most memory set aside for a body before it comes, whatever length is stated. Bytes.
 const MAX_RESERVED: usize = 16 * 1024;
-/// How long a client may take to send a body.
-const MAX_WAIT: Duration = Duration::from_secs(15);
+/// How long a client may take to send a body: less than a request may take by default, so that it is told what was slow.
+const MAX_WAIT: Duration = Duration::from_secs(8);
 /// The most faults that an answer lists.
 const MAX_FAULTS: usize = 100;
 

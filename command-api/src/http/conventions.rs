@@ -1,4 +1,4 @@
-//! The conventions that every operation follows, as layers around the merged router: ids and traces, the time limit, panics,
+//! The conventions that every operation follows, as layers around the merged router: the door, ids and traces, the time limit, panics,
 //! problems for whatever goes wrong outside a handler, security headers, and the access table.
 
 use std::any::Any;
@@ -17,12 +17,17 @@ use tracing::Instrument;
 
 use super::access;
 use super::context::{REQUEST_ID, RequestContext};
+use super::door::Door;
 use super::leftover::Leftover;
 use super::problem::Problem;
 use super::tokens::Tokens;
+use super::unserved::Unserved;
 
 /// How long a request may take unless configured otherwise.
-pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(30);
+pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// Whoever asks how the server is must not wait for those that keep it busy.
+const HEALTH: &str = "/health";
 
 /// What the conventions need to know.
 #[derive(Clone)]
@@ -31,13 +36,15 @@ pub struct Conventions {
     pub tokens: Arc<Tokens>,
     /// How long a request may take from its head to its answer.
     pub time_limit: Duration,
+    /// How many may be in progress.
+    pub door: Door,
 }
 
 impl Conventions {
-    /// The conventions with [`DEFAULT_TIME_LIMIT`].
+    /// The conventions with [`DEFAULT_TIME_LIMIT`] and a door of the usual size.
     #[must_use]
     pub fn new(tokens: Arc<Tokens>) -> Self {
-        Self { tokens, time_limit: DEFAULT_TIME_LIMIT }
+        Self { tokens, time_limit: DEFAULT_TIME_LIMIT, door: Door::default() }
     }
 }
 
@@ -46,11 +53,20 @@ pub fn apply(router: Router, conventions: &Conventions) -> Router {
     router
         .fallback(async || access::unknown_route())
         .layer(from_fn_with_state(conventions.tokens.clone(), access::guard))
-        .layer(from_fn_with_state(conventions.time_limit, envelope))
+        .layer(from_fn_with_state((conventions.time_limit, conventions.door.clone()), envelope))
 }
 
-async fn envelope(State(time_limit): State<Duration>, mut request: Request, next: Next) -> Response {
+async fn envelope(
+    State((time_limit, door)): State<(Duration, Door)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
+    let is_health = request.extensions().get::<MatchedPath>().is_some_and(|p| p.as_str().starts_with(HEALTH));
+    let inside = if is_health { None } else { door.enter(request.method()) };
+    if inside.is_none() && !is_health {
+        return turned_away(request).await;
+    }
     let context = RequestContext::of(request.headers());
     let template = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     // The template and not the path: paths may hold what doesn't belong into logs.
@@ -70,6 +86,8 @@ async fn envelope(State(time_limit): State<Duration>, mut request: Request, next
             Ok(Err(panic)) => panicked(&*panic),
             Err(_) => too_slow(&context, time_limit),
         };
+        // Its work is done: what the client still sends is not.
+        drop(inside);
         let mut response = with_problem(response);
         if let Some(leftover) = leftover {
             leftover.drain().await;
@@ -86,6 +104,20 @@ async fn envelope(State(time_limit): State<Duration>, mut request: Request, next
     handled.instrument(span).await
 }
 
+/// The answer to a request that is not let in. It is not logged: a crowd would fill the log, and a metric counts it.
+async fn turned_away(mut request: Request) -> Response {
+    let context = RequestContext::of(request.headers());
+    let leftover = Leftover::watch(&mut request);
+    drop(request);
+    let problem = Unserved::Overloaded.problem("too many requests are in progress; nothing was done");
+    let mut response = problem.into_response();
+    if let Some(leftover) = leftover {
+        leftover.drain().await;
+    }
+    finish(&mut response, &context, "");
+    response
+}
+
 fn panicked(panic: &(dyn Any + Send)) -> Response {
     let said =
         panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
@@ -97,11 +129,11 @@ fn panicked(panic: &(dyn Any + Send)) -> Response {
 fn too_slow(context: &RequestContext, time_limit: Duration) -> Response {
     let problem = match context.issued() {
         Some(id) => CommandError::OutcomeUnknown(id).into(),
-        None => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "overloaded",
-            format!("the request took longer than {} s; nothing was changed", time_limit.as_secs()),
-        ),
+        None => {
+            let seconds = time_limit.as_secs_f32();
+            let detail = format!("the request took longer than {seconds} s; nothing was changed");
+            Unserved::Overloaded.problem(detail)
+        }
     };
     problem.into_response()
 }
@@ -142,7 +174,8 @@ fn problem_of(status: StatusCode) -> Problem {
         StatusCode::REQUEST_TIMEOUT => ("request-timeout", "the request came too slowly"),
         StatusCode::PAYLOAD_TOO_LARGE => ("body-too-large", "the request's body is too large"),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported-media-type", "the body must be application/json"),
-        StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "the service can't answer now; repeat later"),
+        // Never a code of its own: see `Unserved`.
+        status if status.as_u16() == 503 => ("", "the service can't answer now; repeat later"),
         StatusCode::URI_TOO_LONG => ("uri-too-long", "the request's path and parameters are too long"),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
             ("headers-too-large", "the request's headers are too many or too large")
@@ -157,7 +190,17 @@ fn problem_of(status: StatusCode) -> Problem {
 /// JSON text.
 #[must_use]
 pub fn unreadable(status: StatusCode) -> Response<Vec<u8>> {
-    let problem = problem_of(status);
+    bare(problem_of(status))
+}
+
+/// The answer to a request of a connection that is one too many: nothing of it is looked at.
+#[must_use]
+pub fn no_room() -> Response<Vec<u8>> {
+    let problem = Unserved::Overloaded.problem("too many connections are open; nothing was done");
+    bare(problem)
+}
+
+fn bare(problem: Problem) -> Response<Vec<u8>> {
     let text = serde_json::to_vec(&problem).unwrap_or_default();
     let mut response = problem.into_response();
     finish(&mut response, &RequestContext::of(&HeaderMap::new()), "");

@@ -9,6 +9,7 @@ pub mod body;
 pub mod cards;
 pub mod context;
 pub mod conventions;
+pub mod door;
 pub mod email;
 pub mod headers;
 mod inventory;
@@ -29,6 +30,7 @@ mod sessions;
 mod shipments;
 pub mod state;
 pub mod tokens;
+pub mod unserved;
 mod users;
 
 use utoipa_axum::router::OpenApiRouter;

@@ -1,20 +1,21 @@
-//! Passwords: hashed with argon2id, at most as many at a time as there are cores.
+//! Passwords: hashed with argon2id, on all cores but one at most, so that a crowd that logs in leaves one to everybody else.
 
 use std::sync::{Arc, OnceLock};
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
-use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::Problem;
+use super::unserved::Unserved;
 
-/// The most hashes that may run or wait; past it callers are told to come back.
-const MOST_WAITING: usize = 1024;
+/// The most hashes that may wait for a core; past it callers are told to come back.
+const MOST_WAITING: usize = 32;
 
 /// Hashes and verifies passwords with argon2id (RFC 9106; 19 MiB, two passes, one lane, as OWASP recommends).
 pub struct Passwords {
     running: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    /// Those that run or wait.
+    places: Arc<Semaphore>,
     dummy: Arc<OnceLock<String>>,
 }
 
@@ -25,13 +26,17 @@ impl Default for Passwords {
 }
 
 impl Passwords {
-    /// As many at a time as the machine has cores.
+    /// One less at a time than the machine has cores; one where it has one.
     #[must_use]
     pub fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::at_once(std::thread::available_parallelism().map_or(1, |cores| cores.get() - 1))
+    }
+
+    fn at_once(running: usize) -> Self {
+        let running = running.max(1);
         Self {
-            running: Arc::new(Semaphore::new(cores)),
-            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
+            running: Arc::new(Semaphore::new(running)),
+            places: Arc::new(Semaphore::new(running + MOST_WAITING)),
             dummy: Arc::default(),
         }
     }
@@ -71,13 +76,9 @@ impl Passwords {
 
     /// The permits go into the closure: a caller who gives up doesn't make room before the hash is done.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let place = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| {
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "overloaded",
-                "too many passwords wait to be hashed",
-            )
-        })?;
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Unserved::Overloaded.problem("too many passwords wait to be hashed"))?;
         let core: OwnedSemaphorePermit =
             Arc::clone(&self.running).acquire_owned().await.map_err(|_| Problem::internal())?;
         let worked = tokio::task::spawn_blocking(move || {
@@ -115,5 +116,50 @@ mod tests {
         assert!(passwords.verify("correct horse".into(), Some(one.clone())).await.unwrap());
         assert!(!passwords.verify("wrong horse".into(), Some(one)).await.unwrap());
         assert!(!passwords.verify("nobody has this password".into(), None).await.unwrap());
+    }
+
+    // proves: SEC-10, USR-1
+    #[tokio::test]
+    async fn so_many_hash_and_wait_and_everybody_else_is_told_at_once() {
+        let cores = std::thread::available_parallelism().unwrap().get();
+        assert_eq!(Passwords::new().running.available_permits(), (cores - 1).max(1));
+        for at_once in [1, 3] {
+            let passwords = Arc::new(Passwords::at_once(at_once));
+            let (go, gate) = std::sync::mpsc::channel::<()>();
+            let gate = Arc::new(std::sync::Mutex::new(gate));
+            let begun = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let work = || {
+                let (passwords, gate, begun) = (passwords.clone(), gate.clone(), begun.clone());
+                async move {
+                    let work = move || {
+                        begun.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                        gate.lock().unwrap().recv()
+                    };
+                    passwords.run(work).await.map(drop)
+                }
+            };
+            let mut taken: Vec<_> = (0..at_once + MOST_WAITING).map(|_| tokio::spawn(work())).collect();
+            while passwords.places.available_permits() > 0
+                || begun.load(std::sync::atomic::Ordering::SeqCst) < at_once
+            {
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..100 {
+                assert_eq!(work().await.unwrap_err().kind.rsplit('/').next(), Some("overloaded"));
+            }
+            // One who waits and gives up makes room.
+            let last = taken.pop().unwrap();
+            last.abort();
+            assert!(last.await.unwrap_err().is_cancelled());
+            taken.push(tokio::spawn(work()));
+            while passwords.places.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(begun.load(std::sync::atomic::Ordering::SeqCst), at_once, "the others wait");
+            taken.iter().for_each(|_| go.send(()).unwrap());
+            for one in taken {
+                one.await.unwrap().unwrap();
+            }
+        }
     }
 }

@@ -8,6 +8,8 @@ use domain::ports::keys::KeyError;
 use domain::refusal::{Refusal, RefusalKind};
 use serde::Serialize;
 
+use super::unserved::Unserved;
+
 /// Where the problem types are documented: `<BASE><code>`.
 pub const TYPE_BASE: &str = "https://tillstream.dev/problems/";
 
@@ -51,17 +53,25 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of a type `code` (kebab-case), whose title is the code in words.
+    /// A problem of a type `code` (kebab-case), whose title is the code in words. A 503 is one of [`Unserved`]'s: `overloaded`,
+    /// whatever its code.
     #[must_use]
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        if status.as_u16() == 503 {
+            return Unserved::Overloaded.problem(detail);
+        }
+        Self::of(status, code, detail.into())
+    }
+
+    pub(super) fn of(status: StatusCode, code: &str, detail: String) -> Self {
         Self {
             kind: format!("{TYPE_BASE}{code}").into(),
             title: code.replace('-', " ").into(),
             status: status.as_u16(),
-            detail: detail.into(),
+            detail,
             errors: Vec::new(),
             command_id: None,
-            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
+            retry_after: None,
             allow: None,
         }
     }
@@ -139,13 +149,10 @@ impl From<CommandError> for Problem {
             CommandError::InFlight => {
                 Self { retry_after: Some(1), ..Self::new(StatusCode::CONFLICT, "in-flight", detail) }
             }
-            CommandError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail),
-            CommandError::OutcomeUnknown(id) => Self {
-                command_id: Some(id.to_string().into()),
-                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", detail)
-            },
-            CommandError::NotOwner { .. } | CommandError::Unavailable(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+            CommandError::OutcomeUnknown(id) => Unserved::OutcomeUnknown(id).problem(detail),
+            // Nothing was done; who asks again may meet another owner, or storage that is back.
+            CommandError::Overloaded | CommandError::NotOwner { .. } | CommandError::Unavailable(_) => {
+                Unserved::Overloaded.problem(detail)
             }
             CommandError::TooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "command-too-large", detail)
@@ -165,9 +172,7 @@ impl From<CommandError> for Problem {
 impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
         match error {
-            KeyError::Unavailable(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
-            }
+            KeyError::Unavailable(_) => Unserved::Overloaded.problem(error.to_string()),
             KeyError::Erased => Self::new(StatusCode::CONFLICT, "subject-erased", error.to_string()),
             KeyError::Broken => {
                 tracing::error!(%error, "personal data can't be opened");

@@ -1,6 +1,7 @@
 //! The keeper's task.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use domain::command::CommandError;
 use domain::ports::leases::{Instance, InstanceId, Lease, Leases};
 use domain::ports::log::LogError;
 use domain::position::Shard;
+use futures::FutureExt as _;
 use futures::stream::{self, StreamExt};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -103,6 +105,7 @@ impl Keeper {
                 Some(done) = self.work.join_next(), if !self.work.is_empty() => {
                     match done {
                         Ok(done) => self.done(done),
+                        // Their panics are caught, and nobody cancels them.
                         Err(error) => tracing::error!(%error, "a takeover or release failed"),
                     }
                     // The row says so at once.
@@ -271,14 +274,21 @@ impl Keeper {
     fn acquire(&mut self, shard: Shard) {
         self.set(shard, Local::Acquiring);
         let owners = Arc::clone(&self.owners);
-        self.work.spawn(async move { Done::Acquired(shard, owners.acquire(shard).await) });
+        self.work.spawn(async move {
+            // A fault of the program's own is one more reason why the shard can't be had here: its lease must go to others.
+            let acquired = AssertUnwindSafe(owners.acquire(shard)).catch_unwind().await;
+            let fault = || Err(CommandError::Internal("taking the shard over panicked".to_owned()));
+            Done::Acquired(shard, acquired.unwrap_or_else(|_| fault()))
+        });
     }
 
     fn end(&mut self, shard: Shard) {
         self.set(shard, Local::Releasing);
         let owners = Arc::clone(&self.owners);
         self.work.spawn(async move {
-            owners.release(shard).await;
+            if AssertUnwindSafe(owners.release(shard)).catch_unwind().await.is_err() {
+                tracing::error!(%shard, "releasing a shard panicked; its lease is given up all the same");
+            }
             Done::Ended(shard)
         });
     }

@@ -77,14 +77,23 @@ pub(super) async fn own(
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => break,
             }
+            let taking = AssertUnwindSafe(take_over(&shared, shard)).catch_unwind();
             let taken = tokio::select! {
-                taken = take_over(&shared, shard) => taken,
+                // A fault of the program's own must not leave the shard without an owner for ever.
+                taken = taking => taken.unwrap_or_else(|_| {
+                    Err(CommandError::Internal("taking the shard over panicked".to_owned()))
+                }),
                 () = stop.cancelled() => break,
             };
             match taken {
                 Ok(takeover) => {
                     start = Some(takeover);
                     pause = FIRST_PAUSE;
+                }
+                // Another process may have more luck; here the lease would be renewed for a shard that nobody serves.
+                Err(error) if shared.config.on_deposed == OnDeposed::Stop => {
+                    tracing::error!(%shard, %error, "the shard can't be taken over again and is given up");
+                    break;
                 }
                 Err(error) => {
                     tracing::error!(%shard, %error, "the shard can't be taken over, trying again");

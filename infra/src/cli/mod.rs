@@ -141,6 +141,7 @@ impl Command {
                     ("logging.level", "warn".to_owned()),
                     ("payments.url", simulator()),
                     ("carrier.url", simulator()),
+                    ("http.admin_listen", "off".to_owned()),
                 ]
             }
             Self::Serve { .. } => Vec::new(),

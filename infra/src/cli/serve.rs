@@ -13,6 +13,10 @@ pub(super) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::
     let listener = bind(config.http.listen).await?;
     let running = start(&config, listener, shutdown).await?;
     out::line(format!("tillstream serves http://{}", running.address));
+    // Without its scheme, so that nobody takes it for the shop's address.
+    if let Some(admin) = running.admin {
+        out::line(format!("  metrics {admin}, with /metrics and /health"));
+    }
     let roles: Vec<String> = config.running().iter().map(ToString::to_string).collect();
     for (what, value) in [
         ("roles", roles.join(", ")),

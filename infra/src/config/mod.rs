@@ -19,7 +19,7 @@ pub use backend_urls::{
 pub use family::{Distributed, Embedded, Family};
 pub use load::{ConfigError, Layers, Origin};
 pub use reference::{Key, effective, reference};
-pub use values::{LogFormat, Role, Span};
+pub use values::{Listen, LogFormat, Role, Span};
 
 /// The file that is read when it exists and none is named.
 pub const DEFAULT_FILE: &str = "tillstream.toml";

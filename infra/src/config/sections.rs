@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backend_urls::{CarrierUrl, FeedUrl, KeysUrl, LogUrl, PaymentsUrl, ReadUrl, SearchUrl};
 use super::reference::Key;
-use super::values::{LogFormat, Role, Span};
+use super::values::{Listen, LogFormat, Role, Span};
 
 /// Declares a section: the struct, its defaults, and its part of the reference.
 macro_rules! section {
@@ -53,13 +53,29 @@ section! {
     Http in "http" {
         /// The address that serves everything; port 0 takes a free one, and DIR/address says which.
         listen: SocketAddr ["address"] = SocketAddr::from(([127, 0, 0, 1], 8080)),
+        /// The address of the operators' own listener, with `/metrics` and `/health` in full; `off` for none, as in the demo. Port 0 takes a
+        /// free one, and DIR/admin-address says which. Where it is off, or the address is taken by another process (it is tried again
+        /// then), http.listen answers these too, to the same machine only.
+        admin_listen: Listen ["address"] = Listen::At(SocketAddr::from(([127, 0, 0, 1], 9090))),
         /// `host:port` by which other processes reach this one, with distributed backends; empty for the listener's address.
         advertise: String ["text"] = String::new(),
         /// How long a query waits for the positions of its Sync-Token before it answers 503.
         sync_wait: Span ["duration"] = Span::seconds(5),
         /// How long a connection may take to send a request's head, and so also how long it may stay idle, before it is closed.
         head_wait: Span ["duration"] = Span::seconds(30),
-        /// How long requests that were accepted may take to finish when the server stops.
+        /// How long a request may take from its head to its answer; then its caller is told 503. Never less than five seconds more than
+        /// http.sync_wait.
+        answer_within: Span ["duration"] = Span::seconds(10),
+        /// How many requests may be in progress, at least 4; three quarters of them may be commands. More are told 503 at once.
+        max_requests: u32 ["number"] = 1_024,
+        /// How many connections are served at once. More are told 503 and closed.
+        max_connections: u32 ["number"] = 4_096,
+        /// How many of them may come from one address (IPv6: one /64 network). More where a proxy is in front.
+        max_connections_per_peer: u32 ["number"] = 1_024,
+        /// How long a client may take no byte of its answers before its connection is closed.
+        write_wait: Span ["duration"] = Span::seconds(30),
+        /// How long a stop may take until requests that were accepted are cut off; at most half of it goes by before no more are accepted,
+        /// while others are given this process's shards.
         drain: Span ["duration"] = Span::seconds(20),
     }
 }

@@ -1,6 +1,7 @@
 //! The types of configuration values: each reads and writes one text.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -71,6 +72,38 @@ impl FromStr for Span {
     }
 }
 
+/// An address to listen on, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// Nowhere.
+    Off,
+    /// There.
+    At(SocketAddr),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::At(address) => address.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            _ => text
+                .parse()
+                .map(Self::At)
+                .map_err(|_| format!("`{text}` is neither an address like 127.0.0.1:9090 nor `off`")),
+        }
+    }
+}
+
 /// Declares an enum that is written in words.
 macro_rules! words {
     ($(#[$doc:meta])* pub enum $name:ident ($what:literal) { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
@@ -126,4 +159,16 @@ words! {
     }
 }
 
-as_text!(Span, LogUrl, ReadUrl, SearchUrl, FeedUrl, KeysUrl, PaymentsUrl, CarrierUrl, Role, LogFormat);
+as_text!(
+    Span,
+    Listen,
+    LogUrl,
+    ReadUrl,
+    SearchUrl,
+    FeedUrl,
+    KeysUrl,
+    PaymentsUrl,
+    CarrierUrl,
+    Role,
+    LogFormat
+);

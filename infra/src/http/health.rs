@@ -1,28 +1,34 @@
-//! Health: is the process alive, can it do its work, and how is each part.
+//! Health: is the process alive, can it do its work, and how is each part. The first two are everybody's to ask, and cost nothing that
+//! grows with the store; the last is for operators.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use command_api::http::door::Door;
 use command_api::http::problem::{FieldError, Problem};
+use command_api::http::unserved::Unserved;
 use command_api::owner::Owners;
 use domain::ports::leases::Lease;
 use domain::position::Position;
 use projections::status::{ProjectionStatus, State as Running};
 use sagas::work::SagaWork;
 use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::exposure::{Exposure, Operator};
 use crate::backends::{Backends, Promises};
 use crate::config::Role;
 use crate::conservation::{Watch, Watched};
 use crate::progress::Progress;
+use crate::serve::admin::AdminAddress;
+use crate::serve::admission::Admission;
 
 /// How many stuck sagas are named.
 const MAX_STUCK: usize = 20;
@@ -30,9 +36,21 @@ const MAX_STUCK: usize = 20;
 /// How long the leases may take to be read.
 const LEASES_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long what is known of the sagas counts as still true, however many ask.
+const SAGAS_FOR: Duration = Duration::from_secs(1);
+
 /// What health is asked of.
 #[derive(Clone)]
-pub struct Health(Arc<HealthParts>);
+pub struct Health {
+    asked: Arc<Asked>,
+    exposure: Exposure,
+}
+
+struct Asked {
+    parts: HealthParts,
+    /// As they were last looked at; one looks at a time.
+    sagas: Mutex<Option<(Instant, SagaHealth)>>,
+}
 
 /// The parts of a process.
 pub struct HealthParts {
@@ -50,61 +68,83 @@ pub struct HealthParts {
     pub conservation: Option<Watch>,
     /// A process is not ready while a projection is more than this many events behind.
     pub max_lag: u64,
+    /// Its requests.
+    pub(crate) door: Door,
+    /// Its connections.
+    pub(crate) connections: Admission,
 }
 
 impl Health {
-    /// Health of a process.
+    /// Health of a process, as everybody may ask for it. `admin` says where operators ask.
     #[must_use]
-    pub fn new(parts: HealthParts) -> Self {
-        Self(Arc::new(parts))
+    pub(crate) fn new(parts: HealthParts, admin: AdminAddress) -> Self {
+        let asked = Arc::new(Asked { parts, sagas: Mutex::default() });
+        Self { asked, exposure: Exposure::Everybody(admin) }
+    }
+
+    /// The same for those who may see all of it.
+    pub(super) fn for_operators(&self) -> Self {
+        Self { exposure: Exposure::Operators, ..self.clone() }
     }
 
     pub(super) fn parts(&self) -> &HealthParts {
-        &self.0
+        &self.asked.parts
     }
 
-    async fn report(&self) -> Report {
-        let parts = &self.0;
+    pub(super) fn exposure(&self) -> &Exposure {
+        &self.exposure
+    }
+
+    /// What readiness depends on. Of sagas nothing: a load balancer that takes the servers away for one order helps nobody.
+    async fn needed(&self) -> Needed {
+        let parts = self.parts();
         let heads = parts.backends.heads();
         let projections = parts.progress.status(&heads).await;
         let log = LogHealth { heads, fault: parts.backends.fault().await };
-        let sagas = self.sagas().await;
-        let (status, version) = (Status::Up, env!("CARGO_PKG_VERSION"));
-        let conservation = parts.conservation.as_ref().and_then(Watch::last);
-        let roles = parts.roles.iter().map(ToString::to_string).collect();
-        let promises = parts.backends.promises();
-        let owners = parts.owners.as_ref().map(|owners| owners.heads()).unwrap_or_default();
-        let mut report = Report {
-            status,
-            version,
-            roles,
-            log,
-            owners,
-            promises,
-            projections,
-            sagas,
-            conservation,
-            owned_by: None,
-            faults: Vec::new(),
-        };
-        report.faults = self.faults(&report);
-        if !report.faults.is_empty() {
-            report.status = Status::Degraded;
-        }
-        report
+        Needed { log, projections }
     }
 
+    async fn report(&self) -> Report {
+        let parts = self.parts();
+        let needed = self.needed().await;
+        let sagas = self.sagas().await;
+        let mut faults = needed.faults(parts.max_lag);
+        faults.extend(sagas.fault.iter().map(|reason| fault("/sagas".to_owned(), reason.clone())));
+        Report {
+            status: if faults.is_empty() { Status::Up } else { Status::Degraded },
+            version: env!("CARGO_PKG_VERSION"),
+            roles: parts.roles.iter().map(ToString::to_string).collect(),
+            log: needed.log,
+            owners: parts.owners.as_ref().map(|owners| owners.heads()).unwrap_or_default(),
+            promises: parts.backends.promises(),
+            projections: needed.projections,
+            sagas,
+            conservation: parts.conservation.as_ref().and_then(Watch::last),
+            owned_by: self.owned_by().await,
+            faults,
+        }
+    }
+
+    /// The sagas, as they were a moment ago at most.
     async fn sagas(&self) -> SagaHealth {
-        let Some(work) = &self.0.sagas else { return SagaHealth { stuck: Vec::new(), fault: None } };
-        match work.stuck(MAX_STUCK).await {
+        let Some(work) = &self.parts().sagas else { return SagaHealth::default() };
+        let mut last = self.asked.sagas.lock().await;
+        if let Some((at, sagas)) = &*last
+            && at.elapsed() < SAGAS_FOR
+        {
+            return sagas.clone();
+        }
+        let sagas = match work.stuck(MAX_STUCK).await {
             Ok(stuck) => SagaHealth { stuck: stuck.iter().map(|saga| saga.order_id).collect(), fault: None },
             Err(error) => SagaHealth { stuck: Vec::new(), fault: Some(error.to_string()) },
-        }
+        };
+        *last = Some((Instant::now(), sagas.clone()));
+        sagas
     }
 
     /// The leases; none when they can't be read soon.
     async fn owned_by(&self) -> Option<Vec<ShardOwner>> {
-        let leases = async { self.0.backends.cluster().await.ok()??.leases.leases().await.ok() };
+        let leases = async { self.parts().backends.cluster().await.ok()??.leases.leases().await.ok() };
         let leases = tokio::time::timeout(LEASES_WITHIN, leases).await.ok()??;
         let owner = |lease: Lease| ShardOwner {
             shard: lease.shard.0,
@@ -113,21 +153,31 @@ impl Health {
         };
         Some(leases.into_iter().map(owner).collect())
     }
+}
 
-    fn faults(&self, report: &Report) -> Vec<FieldError> {
-        let fault = |pointer: String, detail: String| FieldError { pointer, detail };
-        let log = report.log.fault.iter().map(|reason| fault("/log".to_owned(), reason.clone()));
-        let projections = report.projections.iter().filter_map(|projection| {
+/// The parts without which a server can't do its work.
+struct Needed {
+    log: LogHealth,
+    projections: Vec<ProjectionStatus>,
+}
+
+impl Needed {
+    fn faults(&self, max_lag: u64) -> Vec<FieldError> {
+        let log = self.log.fault.iter().map(|reason| fault("/log".to_owned(), reason.clone()));
+        let projections = self.projections.iter().filter_map(|projection| {
             let detail = match &projection.state {
-                Running::Running if projection.lag_events <= self.0.max_lag => return None,
+                Running::Running if projection.lag_events <= max_lag => return None,
                 Running::Running => format!("{} events behind", projection.lag_events),
                 Running::Retrying { reason } | Running::Stopped { reason } => reason.clone(),
             };
             Some(fault(format!("/projections/{}", projection.name), detail))
         });
-        let sagas = report.sagas.fault.iter().map(|reason| fault("/sagas".to_owned(), reason.clone()));
-        log.chain(projections).chain(sagas).collect()
+        log.chain(projections).collect()
     }
+}
+
+fn fault(pointer: String, detail: String) -> FieldError {
+    FieldError { pointer, detail }
 }
 
 /// How the server is.
@@ -189,7 +239,7 @@ struct LogHealth {
 }
 
 /// The sagas' health.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 struct SagaHealth {
     /// The orders of sagas that are neither at their end nor waiting for anything: an operator's matter. The first ones only.
     stuck: Vec<Uuid>,
@@ -233,7 +283,8 @@ async fn live() -> Json<Alive> {
 
 /// Whether the server can do its work
 ///
-/// Fails when the log can't be written, or a projection is stopped, failing or too far behind.
+/// Fails when the log can't be written, or a projection is stopped, failing or too far behind. `errors` says which, to operators: on
+/// http.admin_listen, or from the same machine where that is off.
 #[utoipa::path(
     get,
     path = "/health/ready",
@@ -241,33 +292,37 @@ async fn live() -> Json<Alive> {
     operation_id = "healthReady",
     responses(
         (status = 200, description = "it can", body = Alive),
-        (status = 503, description = "a needed part has a fault; `errors` says which", body = Problem,
+        (status = 503, description = "a needed part has a fault", body = Problem,
          content_type = "application/problem+json",
          headers(("Retry-After" = u32, description = "seconds to wait before repeating")))
     )
 )]
-async fn ready(State(health): State<Health>) -> Response {
-    let report = health.report().await;
-    if report.faults.is_empty() {
-        return Json(Alive { status: Status::Up }).into_response();
+async fn ready(State(health): State<Health>, operator: Operator) -> Result<Json<Alive>, Problem> {
+    let faults = health.needed().await.faults(health.parts().max_lag);
+    if faults.is_empty() {
+        return Ok(Json(Alive { status: Status::Up }));
     }
-    let detail = "a part that is needed has a fault; /health has the details";
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail);
-    Problem { errors: report.faults, ..problem }.into_response()
+    let problem =
+        Unserved::Overloaded.problem("a part that is needed has a fault; operators see which on /health");
+    Err(Problem { errors: if operator.0 { faults } else { Vec::new() }, ..problem })
 }
 
 /// How each part of the server is
 ///
-/// Always 200: whether the server can do its work is `/health/ready`'s to say.
+/// Always 200: whether the server can do its work is `/health/ready`'s to say. For operators: on http.admin_listen, or where that is off
+/// from the same machine; 404 for everybody else.
 #[utoipa::path(
     get,
     path = "/health",
     tag = "health",
     operation_id = "health",
-    responses((status = 200, description = "the parts", body = Report))
+    responses(
+        (status = 200, description = "the parts", body = Report),
+        (status = 404, description = "it is not for this caller", body = Problem,
+         content_type = "application/problem+json")
+    )
 )]
-async fn detail(State(health): State<Health>) -> Json<Report> {
-    let mut report = health.report().await;
-    report.owned_by = health.owned_by().await;
-    Json(report)
+async fn detail(State(health): State<Health>, operator: Operator) -> Result<Json<Report>, Problem> {
+    operator.required()?;
+    Ok(Json(health.report().await))
 }

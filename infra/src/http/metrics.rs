@@ -1,5 +1,5 @@
-//! `GET /metrics`: the process's numbers in Prometheus' text format. No part of the API, so outside its conventions; no login, as for
-//! health.
+//! `GET /metrics`: the process's numbers in Prometheus' text format. No part of the API, so outside its conventions; no login, but for
+//! operators only, as health in full.
 
 use std::fmt::{Display, Write as _};
 
@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use command_api::http::problem::Problem;
 
+use super::exposure::Operator;
 use super::health::Health;
 
 /// The route.
@@ -16,17 +18,27 @@ pub(super) fn router(health: Health) -> Router {
     Router::new().route("/metrics", get(metrics)).with_state(health)
 }
 
-async fn metrics(State(health): State<Health>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text(&health).await)
+async fn metrics(State(health): State<Health>, operator: Operator) -> Result<impl IntoResponse, Problem> {
+    operator.required()?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text(&health).await))
 }
 
-/// Gauges, one family after another.
+/// Families of numbers, one after another.
 struct Text(String);
 
 impl Text {
     fn family(&mut self, name: &str, help: &str) {
+        self.typed(name, help, "gauge");
+    }
+
+    fn typed(&mut self, name: &str, help: &str, kind: &str) {
         // Writing to a text never fails.
-        let _ = writeln!(self.0, "# HELP tillstream_{name} {help}\n# TYPE tillstream_{name} gauge");
+        let _ = writeln!(self.0, "# HELP tillstream_{name} {help}\n# TYPE tillstream_{name} {kind}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.typed(name, help, "counter");
+        let _ = writeln!(self.0, "tillstream_{name} {value}");
     }
 
     fn gauge(&mut self, name: &str, label: &str, labelled: impl Display, value: impl Display) {
@@ -42,6 +54,21 @@ impl Text {
 async fn text(health: &Health) -> String {
     let parts = health.parts();
     let mut out = Text(String::new());
+    let (door, open) = (&parts.door, &parts.connections);
+    out.single("http_requests_in_progress", "Requests being answered.", door.inside());
+    out.single("http_requests_most", "Requests that may be answered at once.", door.most());
+    out.counter(
+        "http_requests_turned_away_total",
+        "Requests answered by 503 for want of room.",
+        door.turned_away(),
+    );
+    out.single("http_connections_open", "Connections being served.", open.served());
+    out.counter("http_connections_told_total", "Connections answered by 503 for want of room.", open.told());
+    out.counter(
+        "http_connections_dropped_total",
+        "Connections closed unanswered for want of room.",
+        open.dropped(),
+    );
     let heads = parts.backends.heads();
     out.family("log_head_position", "The last position of the log known here.");
     for head in &heads {

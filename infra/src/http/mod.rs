@@ -1,16 +1,15 @@
 //! HTTP of a process: the routers of the roles that it runs, with health, the OpenAPI document and its page.
 
 pub mod docs;
+pub(crate) mod exposure;
 pub mod health;
 mod metrics;
 mod other_roles;
 
-use std::sync::Arc;
-
 use axum::Router;
 use command_api::http::CommandState;
 use command_api::http::conventions::{self, Conventions};
-use command_api::http::tokens::Tokens;
+use command_api::http::door::Door;
 use query_api::QueryState;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -21,7 +20,7 @@ use crate::simulator::{self, Simulator};
 
 /// What a process serves: the parts of the roles that it runs.
 pub(crate) struct Served {
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) conventions: Conventions,
     pub(crate) commands: Option<CommandState>,
     pub(crate) queries: Option<QueryState>,
     /// What other instances ask, outside the API.
@@ -30,12 +29,21 @@ pub(crate) struct Served {
     pub(crate) health: Health,
 }
 
+/// What the operators' own listener serves.
+pub(crate) fn admin_router(conventions: &Conventions, health: Health) -> Router {
+    let health = health.for_operators();
+    let (router, _) = health::router(health.clone()).split_for_parts();
+    // A crowd at the other listener is no reason to turn operators away.
+    conventions::apply(router, &Conventions { door: Door::default(), ..conventions.clone() })
+        .merge(metrics::router(health))
+}
+
 /// Every route of the API, under the conventions and the access table; those of roles that don't run here say who has them.
 ///
 /// # Errors
 /// When the OpenAPI document can't be written.
 pub(crate) fn router(served: Served) -> serde_json::Result<Router> {
-    let conventions = Conventions::new(served.tokens);
+    let conventions = served.conventions;
     let outside = served.peers.merge(metrics::router(served.health.clone()));
     let mut router = OpenApiRouter::new().merge(health::router(served.health));
     let mut elsewhere = Router::new();

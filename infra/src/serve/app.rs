@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use command_api::http::CommandState;
+use command_api::http::conventions::Conventions;
+use command_api::http::door::Door;
 use command_api::http::peers::PeerSecret;
 use command_api::http::tokens::Tokens;
 use domain::aggregate::Registry;
@@ -15,15 +17,18 @@ use domain::ports::gateway::CommandGateway;
 use domain::position::Position;
 use tokio_util::sync::CancellationToken;
 
+use super::admin::AdminAddress;
+use super::admission::Admission;
 use super::command_role::{CommandRole, way_to_owners};
 use super::projection_role::ProjectionRole;
 use super::query_role;
 use super::saga_role::SagaRole;
 use crate::backends::{self, Backends};
+use crate::config::sections::Http;
 use crate::config::{Config, Role};
 use crate::feed::find_heads;
 use crate::http::health::{Health, HealthParts};
-use crate::http::{Served, router};
+use crate::http::{Served, admin_router, router};
 use crate::progress::Progress;
 
 /// How long a stop waits for the projections to see what the owners decided last. What they don't see is applied after the
@@ -34,6 +39,12 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 pub struct App {
     /// The HTTP API of the roles.
     pub router: Router,
+    /// What operators ask.
+    pub(super) admin_router: Router,
+    /// Where they ask it.
+    pub(super) admin: AdminAddress,
+    /// The connections to the API.
+    pub(super) connections: Admission,
     backends: Arc<dyn Backends>,
     command_state: Option<CommandState>,
     commands: Option<CommandRole>,
@@ -101,7 +112,9 @@ impl App {
             true => Some(query_role::open(config, &*backends, Arc::clone(&registry), marks).await?),
             false => None,
         };
-        let health = Health::new(HealthParts {
+        let conventions = conventions(&config.http, tokens);
+        let (admin, connections) = (AdminAddress::default(), Admission::new(&config.http));
+        let parts = HealthParts {
             roles: config.running(),
             backends: Arc::clone(&backends),
             owners: commands.as_ref().map(|role| Arc::clone(&role.owners)),
@@ -112,9 +125,13 @@ impl App {
             },
             conservation: projections.as_ref().and_then(|role| role.conservation.clone()),
             max_lag: config.read.max_lag,
-        });
+            door: conventions.door.clone(),
+            connections: connections.clone(),
+        };
+        let health = Health::new(parts, admin.clone());
+        let admin_router = admin_router(&conventions, health.clone());
         let served = Served {
-            tokens,
+            conventions,
             commands: command_state.clone(),
             queries,
             peers: peers(commands.as_ref(), registry),
@@ -125,7 +142,19 @@ impl App {
         if let Some(role) = &commands {
             role.claim();
         }
-        Ok(Self { router, backends, command_state, commands, projections, sagas, progress, stop_following })
+        Ok(Self {
+            router,
+            admin_router,
+            admin,
+            connections,
+            backends,
+            command_state,
+            commands,
+            projections,
+            sagas,
+            progress,
+            stop_following,
+        })
     }
 
     /// What the handlers of commands share.
@@ -169,6 +198,18 @@ impl App {
             tracing::warn!(%error, "the log's heads can't be looked up");
             self.backends.heads()
         })
+    }
+}
+
+/// What a query waits for beside its Sync-Token, at most.
+const BESIDE_THE_TOKEN: Duration = Duration::from_secs(5);
+
+/// What every request of this process is bound to.
+fn conventions(config: &Http, tokens: Arc<Tokens>) -> Conventions {
+    Conventions {
+        time_limit: config.answer_within.0.max(config.sync_wait.0 + BESIDE_THE_TOKEN),
+        door: Door::new(usize::try_from(config.max_requests).unwrap_or(usize::MAX)),
+        ..Conventions::new(tokens)
     }
 }
 

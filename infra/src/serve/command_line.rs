@@ -15,8 +15,9 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Admission;
 use super::command_role::{CommandRole, way_to_owners};
-use super::connections;
+use super::connections::{self, Limits};
 use crate::backends::{self, Backends, Cluster};
 use crate::config::Config;
 
@@ -105,8 +106,9 @@ async fn own(
     let role = CommandRole::start(config, backends, address, Arc::clone(&registry), clock).await?;
     if let Some(secret) = role.peer_secret() {
         let router = peers::router(Arc::clone(&role.owners), registry, PeerSecret::new(secret));
-        let (head_wait, stop) = (config.http.head_wait.0, stop.clone());
-        tokio::spawn(async move { connections::serve(listener, router, head_wait, &stop).await });
+        let limits = Limits::new(&config.http, Admission::new(&config.http));
+        let stop = stop.clone();
+        tokio::spawn(async move { connections::serve(listener, router, limits, &stop).await });
         role.claim();
     }
     Ok(role)

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use command_api::http::openapi::Usual;
 use command_api::http::problem::Problem;
 use command_api::http::schema;
+use command_api::http::unserved::Unserved;
 use domain::money::Money;
 use sagas::ports::ProviderError;
 use serde::Serialize;
@@ -135,9 +136,8 @@ async fn list_charges(
 ) -> Result<Json<SimulatedChargeList>, Problem> {
     let (limit, after) = page(raw.as_deref())?;
     // One more than asked for tells whether there is a next page.
-    let mut rows = simulator.charges(after, limit + 1).await.map_err(|error: ProviderError| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
-    })?;
+    let charges = simulator.charges(after, limit + 1).await;
+    let mut rows = charges.map_err(|error: ProviderError| Unserved::Overloaded.problem(error.to_string()))?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next_cursor = rows.last().filter(|_| more).map(|row| cursor_of(row.seq));

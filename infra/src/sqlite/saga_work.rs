@@ -66,3 +66,6 @@ impl SagaWork for SqliteSagaWork {
         read.await.map_err(unavailable)
     }
 }
+
+#[cfg(test)]
+mod tests;

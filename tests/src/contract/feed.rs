@@ -19,7 +19,7 @@ use super::chain::Chain;
 /// The shards of a case's store.
 pub const SHARDS: u16 = 4;
 /// The longest wait for an event that must come.
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = crate::shop::SETTLES_WITHIN;
 
 /// Makes the feed of one store.
 #[async_trait]

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::history::{History, Story, details, stream, usd};
 
 const SHARDS: u16 = 4;
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = crate::shop::SETTLES_WITHIN;
 
 const STORIES: [Story; 4] = [Story::Delivered, Story::Paid, Story::Declined, Story::OutOfStock];
 

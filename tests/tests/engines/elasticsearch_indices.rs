@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Waits for something that must come to be.
 async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + tests::shop::SETTLES_WITHIN;
     loop {
         if let Some(found) = look().await {
             return found;
@@ -77,7 +77,7 @@ impl Running {
         let mut token = SyncToken::default();
         self.fixture.history.heads().into_iter().for_each(|head| token.add(head));
         for mark in self.runner.watermarks() {
-            mark.wait_for(&token, Duration::from_secs(60)).await.unwrap();
+            mark.wait_for(&token, tests::shop::SETTLES_WITHIN).await.unwrap();
         }
     }
 

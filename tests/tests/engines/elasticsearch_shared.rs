@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::position::{Seen, Shard};
 use infra::elasticsearch::{self, ElasticsearchCheckpoints, ElasticsearchStore, rebuild::rebuild};
@@ -54,7 +53,7 @@ async fn a_lost_index_is_filled_by_all_that_write_to_it() {
         let loaded = match loaded {
             // Whoever comes while the other one is making it comes again.
             Err(StoreError::Unavailable(_)) => {
-                eventually("the index to be made", Duration::from_secs(30), || async {
+                eventually("the index to be made", tests::shop::SETTLES_WITHIN, || async {
                     let again = store.load("search").await;
                     (!matches!(again, Err(StoreError::Unavailable(_)))).then_some(again)
                 })

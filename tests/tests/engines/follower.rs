@@ -3,25 +3,26 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ports::clock::SystemClock;
 use domain::ports::feed::FanOut;
 use domain::ports::log::EventLog;
-use domain::position::SyncToken;
+use domain::position::{Seen, SyncToken};
 use infra::feed::InProcessFeed;
 use infra::postgres::checkpoints::PostgresCheckpoints;
 use infra::postgres::read_models::PostgresReadModels;
 use infra::postgres::{Database, PostgresReadStore};
 use infra::read_side::row_projections;
 use infra::sqlite::log::SqliteLog;
-use projections::follower::Follower;
+use projections::follower::{Checkpoints, Follower, Pace};
 use projections::read_models::{
     Model, Page, ProductFilter, ProductSearch, ProductSort, ReadError, ReadModels, SearchHits,
 };
 use projections::runner::{Runner, RunnerConfig, RunnerParts};
 use projections::status::State;
+use projections::store::StoreError;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tests::contract::history::{History, details};
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const SHARDS: u16 = 4;
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = tests::shop::SETTLES_WITHIN;
 
 /// No search: it isn't asked here.
 struct NoSearch;
@@ -63,8 +64,30 @@ struct World {
     _dir: TempDir,
 }
 
+/// Checkpoints that are read when somebody tells of a change, and at no other time.
+struct ToldOnly(PostgresCheckpoints);
+
+#[async_trait]
+impl Checkpoints for ToldOnly {
+    async fn visible(&self) -> Result<Vec<(String, Seen)>, StoreError> {
+        self.0.visible().await
+    }
+
+    async fn changed(&self) {
+        self.0.changed().await;
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { idle: WAIT * 10, awaited: WAIT * 10 }
+    }
+}
+
 impl World {
     async fn start() -> Self {
+        Self::start_over(|checkpoints| Arc::new(checkpoints)).await
+    }
+
+    async fn start_over(source: impl FnOnce(PostgresCheckpoints) -> Arc<dyn Checkpoints>) -> Self {
         let schema = PostgresSchema::fresh();
         let url = schema.url();
         let (writing, reading) =
@@ -75,7 +98,7 @@ impl World {
         let feed = Arc::new(InProcessFeed::open(log.clone()).await.unwrap());
         let shutdown = CancellationToken::new();
         // The follower first, as when its process is started first: there is no schema to ask yet.
-        let source = Arc::new(PostgresCheckpoints::start(reading.clone(), shutdown.clone()));
+        let source = source(PostgresCheckpoints::start(reading.clone(), shutdown.clone()));
         let follower = Follower::start(source, &row_projections(), SHARDS, shutdown.clone());
         let runner = Runner::start(RunnerParts {
             group: "rows",
@@ -122,26 +145,17 @@ impl World {
 // proves: QRY-1
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_is_soon_visible_in_another_process() {
-    let mut world = World::start().await;
+    let mut world = World::start_over(|checkpoints| Arc::new(ToldOnly(checkpoints))).await;
     let mut waiting = Vec::new();
     for n in 0..400 {
         let (_, token) = world.product(n).await;
-        let acknowledged = Instant::now();
         let mark = world.follower.watermark("products").unwrap();
-        waiting.push(tokio::spawn(async move {
-            mark.wait_for(&token, WAIT).await.unwrap();
-            acknowledged.elapsed()
-        }));
+        waiting.push(tokio::spawn(async move { mark.wait_for(&token, WAIT).await }));
     }
-    let mut took = Vec::new();
+    // A change that nobody tells of would not be seen here. How long it takes the bench measures, on a quiet machine.
     for one in waiting {
-        took.push(one.await.unwrap());
+        one.await.unwrap().unwrap();
     }
-    took.sort();
-    let (p50, p99) = (took[took.len() / 2], took[took.len() * 99 / 100]);
-    tell(&format!("visible after {p50:?} (p50), {p99:?} (p99)"));
-    // No interval of polling is in it. The bench measures it on a quiet machine; this one may be busy.
-    assert!(p50 < Duration::from_millis(500), "{p50:?}");
     let heads = world.history.heads();
     let status = world.follower.status(&heads).await;
     assert_eq!(status.len(), row_projections().len());
@@ -193,9 +207,4 @@ async fn a_view_of_another_shape_is_read_after_one_refusal_per_connection() {
     };
     assert_eq!(after, Some(before));
     world.stop().await;
-}
-
-#[expect(clippy::print_stderr, reason = "the output of a test")]
-fn tell(what: &str) {
-    eprintln!("{what}");
 }

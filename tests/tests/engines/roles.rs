@@ -113,7 +113,7 @@ async fn journey(sites: &Sites, credentials: &Path, name: &str) -> String {
 }
 
 async fn ready(server: &Server) {
-    eventually("the process to be ready", Duration::from_secs(60), || async {
+    eventually("the process to be ready", SETTLES_WITHIN, || async {
         (ok(server.client().get("/health/ready").await).status == 200).then_some(())
     })
     .await;
@@ -187,7 +187,7 @@ async fn one_process_runs_every_role_and_operators_look_into_it() {
 
 /// Puts the first record of every partition behind the last one, as an owner that was deposed with records on their way may do.
 fn repeat_first_records(topic: &str) {
-    const WAIT: Duration = Duration::from_secs(20);
+    const WAIT: Duration = SETTLES_WITHIN;
     let client = |group: &str| {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &engines().kafka).set("group.id", group);
@@ -252,7 +252,7 @@ async fn four_processes_with_a_role_each_are_the_same_shop() {
 
     // A second owner takes its share over while the shop goes on.
     let second = place.serve("second").role("command-api").start().unwrap();
-    eventually("the shards to be shared", Duration::from_secs(60), || async {
+    eventually("the shards to be shared", SETTLES_WITHIN, || async {
         let health = ok(second.client().get("/health").await).expect(200).body;
         (health["owners"].as_array().unwrap().len() == 8).then_some(())
     })

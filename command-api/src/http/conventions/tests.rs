@@ -34,7 +34,7 @@ fn server() -> (Router, Arc<Tokens>) {
         .route("/health", get(async || -> Response { panic!("on purpose") }))
         .route("/health/live", get(async || -> Response { std::future::pending().await }))
         .route("/docs/{*rest}", get(async || "page"));
-    let conventions = Conventions { tokens: tokens.clone(), time_limit: Duration::from_secs(20) };
+    let conventions = Conventions { time_limit: Duration::from_secs(20), ..Conventions::new(tokens.clone()) };
     (apply(router, &conventions), tokens)
 }
 
@@ -176,6 +176,50 @@ async fn past_the_time_limit_a_command_that_was_issued_is_named() {
     let (response, problem) = send(&router, request(Method::POST, "/api/v1/auth/login", &[])).await;
     assert_eq!((response.status().as_u16(), code(&problem)), (503, "outcome-unknown"));
     assert_eq!(problem["command_id"], id.to_string());
+}
+
+// proves: SEC-10, OPS-3
+#[tokio::test(start_paused = true)]
+async fn who_comes_when_it_is_full_is_told_at_once_and_health_is_answered() {
+    let tokens = Arc::new(Tokens::new(SigningKeys::generate().unwrap(), Arc::new(SystemClock)));
+    let reached = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = reached.clone();
+    let slow = async move || -> Response {
+        counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        std::future::pending().await
+    };
+    let routes = Router::new()
+        .route("/api/v1/products", get(slow.clone()))
+        .route("/api/v1/auth/login", post(slow))
+        .route("/health/live", get(async || Json(1)));
+    let conventions = Conventions { door: Door::new(8), ..Conventions::new(tokens) };
+    let router = apply(routes, &conventions);
+    let spawn = |method: Method, path: &'static str| {
+        let router = router.clone();
+        tokio::spawn(async move { send(&router, request(method, path, &[("x-request-id", "mine")])).await })
+    };
+    let began = tokio::time::Instant::now();
+    let commands: Vec<_> = (0..20).map(|_| spawn(Method::POST, "/api/v1/auth/login")).collect();
+    let queries: Vec<_> = (0..20).map(|_| spawn(Method::GET, "/api/v1/products")).collect();
+    while conventions.door.turned_away() < 32 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(reached.load(std::sync::atomic::Ordering::SeqCst), 8, "nothing is done for the others");
+    assert_eq!(send(&router, request(Method::GET, "/health/live", &[])).await.0.status(), 200);
+    let is_done = |all: &[tokio::task::JoinHandle<_>]| all.iter().filter(|one| one.is_finished()).count();
+    while is_done(&commands) + is_done(&queries) < 32 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO, "nobody waits to be turned away");
+    // Those inside are told at the time limit.
+    for one in commands.into_iter().chain(queries) {
+        let (response, problem) = one.await.unwrap();
+        assert_eq!((response.status().as_u16(), code(&problem)), (503, "overloaded"), "{problem}");
+        assert!(response.headers().contains_key("retry-after"));
+        assert_eq!(response.headers()["x-request-id"], "mine");
+    }
+    assert_eq!(began.elapsed(), conventions.time_limit);
+    assert_eq!(conventions.door.inside(), 0);
 }
 
 /// Role × operation over HTTP, in full: nobody, a caller without a role, and every role on every operation.

@@ -128,7 +128,6 @@ pub async fn an_outcome_that_stays_unknown_is_told_with_its_id<B: FreshLeases>()
 pub async fn without_an_owner_it_is_unavailable<B: FreshLeases>() {
     let cluster = Cluster::<B>::new(SHARDS).await;
     let receiver = cluster.gateway(None, peers(), impatient());
-    let started = std::time::Instant::now();
     let outcome = receiver.submit(write_to(note(1), 1)).await;
     assert!(matches!(outcome, Err(CommandError::Unavailable(_))), "{outcome:?}");
     assert!(receiver.read(&[note(1)]).await.is_err(), "never \"not found\"");
@@ -136,7 +135,6 @@ pub async fn without_an_owner_it_is_unavailable<B: FreshLeases>() {
     member.die();
     let outcome = receiver.submit(write_to(note(1), 1)).await;
     assert!(matches!(outcome, Err(CommandError::Unavailable(_))), "{outcome:?}");
-    assert!(started.elapsed() < Duration::from_secs(40));
 }
 
 /// A peer's refusals are those of an own owner.

@@ -30,6 +30,7 @@ use crate::contract::owners::note::Note;
 use crate::contract::owners::world::Published;
 use crate::faults::FaultyLog;
 use crate::leases::HeldLeases;
+use crate::shop::SETTLES_WITHIN;
 
 /// Shared by the instances of a test.
 pub const SECRET: [u8; 32] = [9; 32];
@@ -42,14 +43,14 @@ pub fn times() -> LeaseConfig {
 /// Waits until something is so.
 ///
 /// # Panics
-/// When it isn't so within half a minute.
+/// When it isn't so in the end.
 pub async fn until<F: Future<Output = bool>>(what: &str, is: impl Fn() -> F) {
     let so = async {
         while !is().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(30), so).await.is_ok(), "never: {what}");
+    assert!(tokio::time::timeout(SETTLES_WITHIN, so).await.is_ok(), "never: {what}");
 }
 
 /// The aggregates of the test's application.
@@ -89,8 +90,12 @@ impl<B: FreshLeases> Cluster<B> {
 
     /// Starts an instance.
     pub async fn member(&self) -> Member {
+        self.member_over(FaultyLog::new(self.world.log())).await
+    }
+
+    /// Starts an instance over a log with faults of its own.
+    pub async fn member_over(&self, log: Arc<FaultyLog>) -> Member {
         let registry = registry();
-        let log = FaultyLog::new(self.world.log());
         let leases = HeldLeases::new(self.world.backend.leases());
         let config = OwnerConfig { stop_within: Duration::from_secs(5), ..OwnerConfig::default() };
         let published = Arc::new(Published::default());
@@ -154,7 +159,7 @@ pub fn peers() -> Arc<dyn Peers> {
 
 /// Receivers that wait for long: the machine may be busy.
 pub fn asking() -> RoutedConfig {
-    RoutedConfig { deadline: Duration::from_secs(25), ..RoutedConfig::default() }
+    RoutedConfig { deadline: SETTLES_WITHIN, ..RoutedConfig::default() }
 }
 
 impl Member {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::FreshLeases;
 use super::cluster::{Cluster, asking, peers, until};
 use crate::contract::owners::note::write_to;
-use crate::faults::ProposeFault;
+use crate::faults::{Call, CallFault, FaultyLog, ProposeFault};
 
 /// Notes that the load writes to, spread over the shards.
 const NOTES: usize = 40;
@@ -200,4 +200,21 @@ pub async fn a_dead_owners_shards_go_to_the_others<B: FreshLeases>() {
         member.stop().await;
     }
     once_each(&cluster, wanted.iter().map(|request| request.causation_id).collect()).await;
+}
+
+/// Taking shards over panics, here and there: their leases are given up, and in the end each has an owner.
+// proves: OPS-2, P4
+pub async fn a_takeover_that_panics_leaves_no_shard_without_an_owner<B: FreshLeases>() {
+    let cluster = Cluster::<B>::new(4).await;
+    let log = FaultyLog::new(cluster.world.log());
+    log.inject_in(Call::ReadFrames, [CallFault::Panics, CallFault::Panics]);
+    let first = cluster.member_over(log).await;
+    first.log.fault_met().await;
+    first.log.fault_met().await;
+    cluster.shared_by(&[&first]).await;
+    let log = FaultyLog::new(cluster.world.log());
+    log.inject_in(Call::ReadFrames, [CallFault::Panics]);
+    let second = cluster.member_over(log).await;
+    second.log.fault_met().await;
+    cluster.shared_by(&[&first, &second]).await;
 }

@@ -11,11 +11,12 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::FreshLog;
-use super::note::{self, PANICS, write, write_to};
+use super::note::{self, write, write_to};
 use super::world::{
-    World, command, config, level, level_of, on, owners, owners_with, reserve, set_stock, stock_of,
+    World, command, config, insist, level, level_of, on, owners, owners_with, reserve, set_stock, stock_of,
 };
 use crate::faults::{Call, CallFault, FaultyLog, ProposeFault};
+use crate::shop::SETTLES_WITHIN;
 
 fn unavailable<T>(outcome: &Result<T, CommandError>) -> bool {
     matches!(outcome, Err(CommandError::Unavailable(_)))
@@ -154,7 +155,7 @@ pub async fn derived_rows_far_behind_hold_the_frames_up<B: FreshLog>() {
     assert_eq!(world.log().progress(Shard(0)).await.unwrap().derived_through, 0);
     gate.add_permits(1);
     // What was held up is decided first.
-    owners.submit(command(reserve(1, 1))).await.unwrap();
+    insist(&owners, command(reserve(1, 1))).await.unwrap();
     assert_eq!(level(&owners).await, (accepted + 1, 1, accepted + 2));
     owners.stop().await;
     let frames = world.frames(Shard(0)).await.len() as u64;
@@ -209,28 +210,6 @@ pub async fn states_that_left_memory_come_back<B: FreshLog>() {
     }
 }
 
-/// A decision panics: its caller learns that the outcome is unknown, and the shard is taken over again.
-// proves: P4
-pub async fn a_panic_in_a_decision_costs_its_frame_only<B: FreshLog>() {
-    let world = World::<B>::new().await;
-    let owners = note::owners(world.log(), config()).await;
-    owners.submit(write(3)).await.unwrap();
-    let panicked = write(PANICS).repeatable([1; 32]);
-    assert_eq!(owners.submit(panicked.clone()).await, Err(CommandError::OutcomeUnknown(panicked.id)));
-    let again = async {
-        loop {
-            match owners.submit(write(4)).await {
-                Ok(accepted) => break accepted,
-                Err(error) => assert!(matches!(error, CommandError::NotOwner { .. }), "{error:?}"),
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let accepted = tokio::time::timeout(Duration::from_secs(10), again).await.expect("taken over again");
-    assert_eq!(accepted.position.n, 2);
-    assert_eq!(world.count("note.written").await, 2);
-}
-
 /// Storage never answers: a stop ends all the same, and who waits learns that the outcome is unknown.
 // proves: OPS-2, P3
 pub async fn a_stop_ends_while_storage_hangs<B: FreshLog>() {
@@ -247,7 +226,7 @@ pub async fn a_stop_ends_while_storage_hangs<B: FreshLog>() {
             owners.stop().await;
         })
     };
-    let (outcome, ()) = tokio::time::timeout(Duration::from_secs(5), both).await.expect("a stop ends");
+    let (outcome, ()) = tokio::time::timeout(SETTLES_WITHIN, both).await.expect("a stop ends");
     assert_eq!(outcome, Err(CommandError::OutcomeUnknown(request.id)));
 }
 

@@ -1,7 +1,6 @@
 //! State: what decisions see, whatever was loaded, evicted, lost or rewritten.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use command_api::owner::OwnerConfig;
 use domain::aggregate::SnapshotState;
@@ -22,6 +21,7 @@ use super::world::{
     reserve, set_stock, stock, stock_of,
 };
 use crate::faults::{FaultyLog, ProposeFault};
+use crate::shop::SETTLES_WITHIN;
 
 /// Commands that arrive while their stream is being loaded run in order of arrival.
 // proves: P5
@@ -190,7 +190,7 @@ pub async fn a_full_queue_is_told_and_loses_nothing<B: FreshLog>() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), refused).await.expect("the surplus is told at once");
+    tokio::time::timeout(SETTLES_WITHIN, refused).await.expect("the surplus is told at once");
     gate.add_permits(1);
     let outcomes: Vec<_> = futures::future::join_all(submits).await.into_iter().map(Result::unwrap).collect();
     let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();

@@ -19,6 +19,7 @@ use domain::verify::verify_frame;
 use uuid::Uuid;
 
 use super::FreshLog;
+use crate::shop::SETTLES_WITHIN;
 
 /// Keeps what was published, in order.
 #[derive(Default)]
@@ -99,9 +100,42 @@ pub async fn level(owners: &Owners) -> (u64, u64, u64) {
     level_of(owners, stock()).await
 }
 
+/// Has a command decided, and asks again under its id for as long as nobody knows: the machine may be slower than a caller waits.
+///
+/// # Errors
+/// As it was decided.
+pub async fn insist(owners: &Owners, request: CommandRequest) -> Result<Accepted, CommandError> {
+    let request = if request.id.is_repeatable() { request } else { request.repeatable([1; 32]) };
+    let asking = async {
+        loop {
+            match owners.submit(request.clone()).await {
+                Err(CommandError::OutcomeUnknown(_) | CommandError::InFlight) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                known => break known,
+            }
+        }
+    };
+    tokio::time::timeout(SETTLES_WITHIN, asking).await.expect("it is known in the end")
+}
+
 /// A stock as its owner tells it: (on hand, reserved, version).
+///
+/// # Panics
+/// When its owner doesn't tell.
 pub async fn level_of(owners: &Owners, stream: StreamId) -> (u64, u64, u64) {
-    let views = owners.read(&[stream]).await.expect("the owner answers");
+    let stream = &[stream];
+    let asking = async {
+        loop {
+            match owners.read(stream).await {
+                Ok(views) => break views,
+                // Callers may be made to wait less than a busy machine takes.
+                Err(CommandError::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let views = tokio::time::timeout(SETTLES_WITHIN, asking).await.expect("the owner answers");
     let version = views[0].meta.version;
     let level = views[0]
         .state::<Inventory>()

@@ -132,7 +132,7 @@ pub async fn failing_storage_loses_and_doubles_nothing(factory: &dyn ReadStoreFa
     let mut token = SyncToken::default();
     fixture.history.heads().into_iter().for_each(|head| token.add(head));
     for mark in runner.watermarks() {
-        mark.wait_for(&token, Duration::from_secs(30)).await.unwrap();
+        mark.wait_for(&token, crate::shop::SETTLES_WITHIN).await.unwrap();
     }
     shutdown.cancel();
     runner.stopped().await;

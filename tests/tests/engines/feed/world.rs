@@ -16,7 +16,7 @@ use tests::contract::feed::SHARDS;
 use tests::engines::{engines, fresh_name};
 use tokio_util::sync::CancellationToken;
 
-pub(super) const WAIT: Duration = Duration::from_secs(40);
+pub(super) const WAIT: Duration = tests::shop::SETTLES_WITHIN;
 
 pub(super) struct World {
     pub(super) url: KafkaUrl,

@@ -139,3 +139,22 @@ async fn queries_may_not_take_for_ever_and_writes_may() {
     assert_eq!(limit(database.reads()).await, "15s");
     assert_eq!(limit(database.writes()).await, "0");
 }
+
+/// What health asks, however many sagas there ever were.
+// proves: OPS-3, SEC-10
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stuck_sagas_are_found_without_looking_at_every_saga() {
+    let schema = PostgresSchema::fresh();
+    let database = Database::connect(&schema.url()).await.unwrap();
+    let store = PostgresReadStore::new(database.clone());
+    store.prepare(&infra::read_side::row_projections(), 4).await.unwrap();
+    let mut conn = database.writes().acquire().await.unwrap();
+    // Of a table with next to no rows the planner reads all.
+    sqlx::query("SET enable_seqscan = off").execute(&mut *conn).await.unwrap();
+    let select =
+        include_str!("../../../../infra/src/postgres/saga_work/select_stuck.sql").replace("$1", "20");
+    let plan: Vec<String> =
+        sqlx::query_scalar(&format!("EXPLAIN {select}")).fetch_all(&mut *conn).await.unwrap();
+    let plan = plan.join("\n");
+    assert!(plan.contains("sagas_unattended") && !plan.contains("Seq Scan"), "{plan}");
+}

@@ -31,7 +31,7 @@ use tests::postgres::PostgresSchema;
 use tokio_util::sync::CancellationToken;
 
 const STORIES: [Story; 4] = [Story::Delivered, Story::Paid, Story::Declined, Story::OutOfStock];
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = tests::shop::SETTLES_WITHIN;
 
 /// A log, and read models in PostgreSQL that a runner keeps in step with it.
 struct World {

@@ -2,3 +2,6 @@ CREATE INDEX IF NOT EXISTS saga_work_due ON saga_work (lane, due_at) WHERE opene
 CREATE INDEX IF NOT EXISTS saga_work_next ON saga_work (due_at) WHERE opened_version > 0 AND closed_version = 0;
 CREATE INDEX IF NOT EXISTS saga_work_of_order ON saga_work (tenant, order_id)
     WHERE opened_version > 0 AND closed_version = 0;
+-- The few that are neither at their end nor waiting for anything: health asks for them, however many sagas there ever were.
+CREATE INDEX IF NOT EXISTS sagas_unattended ON sagas (updated_at)
+    WHERE started_at IS NOT NULL AND status IN ('running', 'compensating') AND waiting_for IS NULL;

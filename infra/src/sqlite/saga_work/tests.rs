@@ -1,0 +1,24 @@
+//! What health asks is answered from an index, however many sagas there ever were.
+
+use projections::store::RowStore as _;
+use sagas::projection::SagaProjection;
+
+use super::*;
+
+// proves: OPS-3, SEC-10
+#[tokio::test]
+async fn stuck_sagas_are_found_without_looking_at_every_saga() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteReadStore::open(dir.path()).unwrap();
+    store.prepare(&[Arc::new(SagaProjection)], 1).await.unwrap();
+    let plan = store.read(|conn| {
+        let explain = format!("EXPLAIN QUERY PLAN {}", include_str!("select_stuck.sql"));
+        let mut explain = conn.prepare(&explain)?;
+        let steps = explain.query_map([20], |row| row.get::<_, String>("detail"))?;
+        steps.collect::<rusqlite::Result<Vec<String>>>()
+    });
+    let plan = plan.await.unwrap();
+    let whole = |step: &&String| step.starts_with("SCAN") && !step.contains("USING INDEX sagas_unattended");
+    assert_eq!(plan.iter().find(whole), None, "{plan:?}");
+    assert!(plan.iter().any(|step| step.contains("sagas_unattended")), "{plan:?}");
+}
