@@ -110,6 +110,8 @@ impl Way for Address {
 pub struct Client {
     http: reqwest::Client,
     way: Arc<dyn Way>,
+    /// A request that no server took goes to another one.
+    many: bool,
     token: Option<String>,
 }
 
@@ -117,7 +119,20 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Call {
     builder: reqwest::RequestBuilder,
+    /// Where else it may go.
+    elsewhere: Option<Elsewhere>,
 }
+
+/// Where a request goes, and what it asks for there.
+#[derive(Debug)]
+struct Elsewhere {
+    way: Arc<dyn Way>,
+    method: Method,
+    path: String,
+}
+
+/// How often a request is sent that no server takes.
+const ATTEMPTS: usize = 10;
 
 fn http(patience: Duration, idle: usize) -> reqwest::Client {
     let client = reqwest::Client::builder().timeout(patience).pool_max_idle_per_host(idle);
@@ -140,18 +155,19 @@ impl Client {
     /// When no client can be made.
     #[must_use]
     pub fn via(way: Arc<dyn Way>) -> Self {
-        Self { http: http(SETTLES_WITHIN, 256), way, token: None }
+        Self { http: http(SETTLES_WITHIN, 256), way, many: false, token: None }
     }
 
     /// A client of several servers, not signed in. Every request has a connection of its own: one that is kept open may be
-    /// closed by a server that stops just when a request is sent on it, and then nobody knows what became of the request. And
+    /// closed by a server that stops just when a request is sent on it, and then nobody knows what became of the request. One that
+    /// no server took, since it has stopped just then, goes to another, as load balancers do it. And
     /// patience ends after 15 s, since another server may answer what a paused one doesn't.
     ///
     /// # Panics
     /// When no client can be made.
     #[must_use]
     pub fn of_many(way: Arc<dyn Way>) -> Self {
-        Self { http: http(Duration::from_secs(15), 0), way, token: None }
+        Self { http: http(Duration::from_secs(15), 0), way, many: true, token: None }
     }
 
     /// The same client with a connection for every request, and as much patience as there is.
@@ -166,7 +182,7 @@ impl Client {
     /// The same client for a server that has moved to another address.
     #[must_use]
     pub fn at(&self, base: &str) -> Self {
-        Self { way: Arc::new(base.to_owned()), ..self.clone() }
+        Self { way: Arc::new(base.to_owned()), many: false, ..self.clone() }
     }
 
     /// The same client with another access token.
@@ -185,11 +201,13 @@ impl Client {
     #[must_use]
     pub fn call(&self, method: Method, path: &str) -> Call {
         let url = format!("{}{path}", self.way.base(&method, path));
-        let mut builder = self.http.request(method, url);
+        let mut builder = self.http.request(method.clone(), url);
         if let Some(token) = &self.token {
             builder = builder.bearer_auth(token);
         }
-        Call { builder }
+        let elsewhere =
+            Elsewhere { way: Arc::clone(&self.way), method: method.clone(), path: path.to_owned() };
+        Call { builder, elsewhere: self.many.then_some(elsewhere) }
     }
 
     /// GET, read to its end.
@@ -280,12 +298,32 @@ impl Call {
         self
     }
 
+    /// Sends it; again, elsewhere, as long as nobody takes it.
+    async fn respond(mut self) -> reqwest::Result<reqwest::Response> {
+        for _ in 1..ATTEMPTS {
+            let Some((again, elsewhere)) = self.builder.try_clone().zip(self.elsewhere.as_ref()) else {
+                break;
+            };
+            match self.builder.send().await {
+                Err(error) if error.is_connect() => {}
+                done => return done,
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let base = elsewhere.way.base(&elsewhere.method, &elsewhere.path);
+            let (client, request) = again.build_split();
+            let mut request = request?;
+            *request.url_mut() = format!("{base}{}", elsewhere.path).parse().expect("a url");
+            self.builder = reqwest::RequestBuilder::from_parts(client, request);
+        }
+        self.builder.send().await
+    }
+
     /// Sends it and reads the answer to its end.
     ///
     /// # Errors
     /// When no answer came.
     pub async fn send(self) -> reqwest::Result<Reply> {
-        let response = self.builder.send().await?;
+        let response = self.respond().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);

@@ -37,7 +37,7 @@ const MAX_HEADERS: usize = 100;
 const AFTER_REFUSAL: Duration = Duration::from_millis(200);
 
 /// How long a connection may take to send its first request when the stop has begun.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
+const FIRST_REQUEST: Duration = Duration::from_secs(5);
 
 /// What the connections of a listener may take.
 #[derive(Debug, Clone)]
