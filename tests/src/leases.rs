@@ -1,6 +1,7 @@
 //! Leases within one process, for several instances in one test; and faults between a keeper and its leases.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -67,18 +68,30 @@ impl Leases for MapLeases {
 pub struct HeldLeases {
     inner: Arc<dyn Leases>,
     held: watch::Sender<bool>,
+    panics: AtomicUsize,
 }
 
 impl HeldLeases {
     /// Not held up so far.
     #[must_use]
     pub fn new(inner: Arc<dyn Leases>) -> Arc<Self> {
-        Arc::new(Self { inner, held: watch::Sender::new(false) })
+        Arc::new(Self { inner, held: watch::Sender::new(false), panics: AtomicUsize::new(0) })
     }
 
     /// From now on every call waits, or none any more.
     pub fn hold(&self, held: bool) {
         self.held.send_replace(held);
+    }
+
+    /// So many of the next looks at the leases meet a fault of the program's own.
+    pub fn panic(&self, looks: usize) {
+        self.panics.store(looks, Ordering::SeqCst);
+    }
+
+    /// How many of them are still to come.
+    #[must_use]
+    pub fn panics_left(&self) -> usize {
+        self.panics.load(Ordering::SeqCst)
     }
 
     async fn pass(&self) {
@@ -90,6 +103,8 @@ impl HeldLeases {
 impl Leases for HeldLeases {
     async fn leases(&self) -> Result<Vec<Lease>, LogError> {
         self.pass().await;
+        let panics = self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(panics.is_err(), "a fault that a test asked for");
         self.inner.leases().await
     }
 

@@ -53,7 +53,14 @@ impl IntoResponses for Usual {
             ("400".into(), problem("A header, parameter or body is malformed.", &[])),
             ("406".into(), problem("`Accept` excludes JSON.", &[])),
             ("500".into(), problem("An internal error; it has been logged.", &[])),
-            ("503".into(), problem("Can't answer now; the type says why and what to do.", &retry)),
+            (
+                "503".into(),
+                problem(
+                    "Can't answer now. The type is `overloaded` (nothing was done), `outcome-unknown` (with `command_id`; safe to \
+                     repeat), `stale` (the Sync-Token's wait ran out) or `stream-parked`.",
+                    &retry,
+                ),
+            ),
         ])
     }
 }

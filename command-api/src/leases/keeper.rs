@@ -43,18 +43,21 @@ impl LeaseKeeper {
         stop: CancellationToken,
     ) -> Self {
         let tasks = TaskTracker::new();
-        let keeper = Keeper {
-            owners,
-            leases,
-            me: instance,
-            config,
-            sight: Sight::default(),
-            local: HashMap::new(),
-            work: JoinSet::new(),
-            announced: None,
-            failures: 0,
-        };
-        tasks.spawn(keeper.run(stop));
+        tasks.spawn(async move {
+            loop {
+                let keeper =
+                    Keeper::new(Arc::clone(&owners), Arc::clone(&leases), instance.clone(), config.clone());
+                if AssertUnwindSafe(keeper.run(stop.clone())).catch_unwind().await.is_ok() {
+                    return;
+                }
+                // A process without a keeper would never own a shard again. A new one sees in the rows and the owners how things stand.
+                tracing::error!("the keeper of the leases panicked; another one takes its place");
+                if stop.run_until_cancelled(tokio::time::sleep(config.beat)).await.is_none() {
+                    // In the middle of a stop, or right before one: what can't be handed over lapses.
+                    return;
+                }
+            }
+        });
         tasks.close();
         Self { tasks }
     }
@@ -92,6 +95,20 @@ struct Keeper {
 }
 
 impl Keeper {
+    fn new(owners: Arc<Owners>, leases: Arc<dyn Leases>, me: Instance, config: LeaseConfig) -> Self {
+        Self {
+            owners,
+            leases,
+            me,
+            config,
+            sight: Sight::default(),
+            local: HashMap::new(),
+            work: JoinSet::new(),
+            announced: None,
+            failures: 0,
+        }
+    }
+
     async fn run(mut self, stop: CancellationToken) {
         let mut endings = self.owners.endings();
         let mut looked: Option<Instant> = None;

@@ -25,7 +25,8 @@ macro_rules! leases_contract {
             handover { every_instance_gets_its_fair_share, a_rolling_restart_loses_and_doubles_nothing,
                 a_paused_owner_is_replaced_and_finds_out, two_owners_by_force_do_no_harm,
                 a_keeper_without_its_leases_keeps_its_shards_until_somebody_takes_them, a_dead_owners_shards_go_to_the_others,
-                a_takeover_that_panics_leaves_no_shard_without_an_owner }
+                a_takeover_that_panics_leaves_no_shard_without_an_owner,
+                a_keeper_that_panics_is_replaced }
             asking { any_instance_takes_any_command, a_receiver_follows_a_shard_that_moved,
                 an_attempt_without_an_answer_is_found_by_its_id, an_outcome_that_stays_unknown_is_told_with_its_id,
                 without_an_owner_it_is_unavailable, errors_cross_as_they_are,

@@ -218,3 +218,18 @@ pub async fn a_takeover_that_panics_leaves_no_shard_without_an_owner<B: FreshLea
     second.log.fault_met().await;
     cluster.shared_by(&[&first, &second]).await;
 }
+
+/// The keeper itself panics: another one takes its place, and goes on to give shards away and to take them.
+// proves: OPS-2, P4
+pub async fn a_keeper_that_panics_is_replaced<B: FreshLeases>() {
+    let cluster = Cluster::<B>::new(4).await;
+    let first = cluster.members(1).await.remove(0);
+    first.leases.panic(2);
+    // The members ask through leases of the cluster's own, so only the keeper meets it.
+    until("it panics", async || first.leases.panics_left() == 0).await;
+    let second = cluster.member().await;
+    cluster.shared_by(&[&first, &second]).await;
+    second.stop().await;
+    cluster.shared_by(&[&first]).await;
+    first.stop().await;
+}
