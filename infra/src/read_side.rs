@@ -1,8 +1,15 @@
 //! What the read side consists of, whatever it is kept in.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use domain::position::{Seen, SyncToken};
+use projections::mark::Mark;
 use projections::model::Projection;
+use projections::read_models::{Model, ReadError};
+use projections::watermark::Watermark;
+use tokio::time::Instant;
 
 /// Every projection whose rows are in the read models' database.
 #[must_use]
@@ -10,4 +17,56 @@ pub fn row_projections() -> Vec<Arc<dyn Projection>> {
     let mut projections = projections::shop();
     projections.push(Arc::new(sagas::projection::SagaProjection));
     projections
+}
+
+/// The watermarks that a process's read models go by, and what their rows must hold.
+#[derive(Clone)]
+pub(crate) struct Marks {
+    of: Arc<BTreeMap<&'static str, Watermark>>,
+    needs: Option<(SyncToken, Instant)>,
+}
+
+impl Marks {
+    pub(crate) fn new(watermarks: impl IntoIterator<Item = Watermark>) -> Self {
+        let of = watermarks.into_iter().map(|mark| (mark.projection(), mark)).collect();
+        Self { of: Arc::new(of), needs: None }
+    }
+
+    /// See [`ReadModels::after`](projections::read_models::ReadModels::after).
+    pub(crate) fn after(&self, token: &SyncToken, until: Instant) -> Self {
+        Self { of: Arc::clone(&self.of), needs: Some((token.clone(), until)) }
+    }
+
+    /// What the rows of an answer must hold.
+    pub(crate) fn needs(&self) -> Option<SyncToken> {
+        self.needs.as_ref().map(|(token, _)| token.clone())
+    }
+
+    pub(crate) async fn wait_for(
+        &self,
+        model: Model,
+        token: &SyncToken,
+        wait: Duration,
+    ) -> Result<(), ReadError> {
+        let name = model.projection();
+        match self.of.get(name) {
+            Some(mark) => mark.wait_for(token, wait).await,
+            None => {
+                Err(ReadError::Unavailable(format!("nobody tells here how far the projection {name} is")))
+            }
+        }
+    }
+
+    pub(crate) fn seen(&self, model: Model) -> Seen {
+        self.of.get(model.projection()).map_or_else(|| Seen::none(0), Watermark::seen)
+    }
+
+    /// Rows were read that are behind what is needed, whatever was told of them before: waits until more is told.
+    pub(crate) async fn fallen(&self, model: Model, mark: &Mark) -> Result<(), ReadError> {
+        let Some((token, until)) = &self.needs else { return Ok(()) };
+        if let Some(known) = self.of.get(model.projection()) {
+            known.set(mark);
+        }
+        self.wait_for(model, token, until.saturating_duration_since(Instant::now())).await
+    }
 }

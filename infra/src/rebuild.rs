@@ -5,6 +5,7 @@
 //! at any point leaves the old rows, the new rows, or (for search) no index, which the next start fills from the log.
 
 pub(crate) mod fill;
+pub mod renewal;
 mod report;
 
 use std::path::Path;
@@ -23,11 +24,9 @@ pub use self::report::{Difference, Hex, Phase, RebuildProgress, RebuildReport, R
 use crate::feed::find_heads;
 use crate::read_side::row_projections;
 use crate::sqlite::read_store::{OpenReadStoreError, SqliteReadStore, TableDifference, remove};
-use crate::tantivy::{SEARCH_DIR, TantivySearch};
+use crate::tantivy::{FRESH, OLD, SEARCH_DIR, TantivySearch, remove_dir};
 
 const FRESH_FILE: &str = "read.rebuild.db";
-const FRESH_SEARCH: &str = "search.rebuild";
-const OLD_SEARCH: &str = "search.old";
 const PAGE_FRAMES: usize = 512;
 const PAGE_BYTES: usize = 4 << 20;
 
@@ -52,6 +51,11 @@ pub enum RebuildError {
     /// Another rebuild of the same read models is running.
     #[error("another rebuild is running")]
     Busy,
+    /// Transactions that have read what is to be replaced, and don't end.
+    #[error(
+        "the new rows of {0} can't take the place of the old ones while these are read in an open transaction: {1}"
+    )]
+    InTheWay(&'static str, String),
     /// There is nothing to go back to.
     #[error("the projection {0} has no previous generation")]
     NoPrevious(String),
@@ -147,8 +151,12 @@ impl Work<'_> {
         let built = self.run(fresh.clone(), rows, Phase::Rows).await?;
         let mut reports = Vec::new();
         for (projection, lane) in rows.iter().zip(built.lanes()) {
-            let tables = live.compare(projection, fresh_file).await?;
-            let before = live.digest(projection).await?;
+            // Rows of another version are replaced, not compared.
+            let comparable = live.load(projection.name()).await?.foreign.is_none();
+            let (tables, before) = match comparable {
+                true => (live.compare(projection, fresh_file).await?, live.digest(projection).await?),
+                false => (Vec::new(), [0; 32]),
+            };
             let after = fresh.digest(projection).await?;
             reports.push(RebuildReport {
                 projection: projection.name(),
@@ -177,15 +185,17 @@ impl Work<'_> {
     ) -> Result<RebuildReport, RebuildError> {
         let projection: Arc<dyn Projection> = Arc::new(Search);
         let only = std::slice::from_ref(&projection);
-        let (live_dir, fresh_dir) = (data_dir.join(SEARCH_DIR), data_dir.join(FRESH_SEARCH));
-        let old_dir = data_dir.join(OLD_SEARCH);
+        let live_dir = data_dir.join(SEARCH_DIR);
+        let (fresh_dir, old_dir) = (live_dir.with_extension(FRESH), live_dir.with_extension(OLD));
         remove_dir(&fresh_dir)?;
         remove_dir(&old_dir)?;
         let live = Arc::new(TantivySearch::in_directory(live_dir.clone(), live_rows.clone()));
         let fresh = Arc::new(TantivySearch::in_directory(fresh_dir.clone(), fresh_rows.clone()));
         self.run(live.clone(), only, Phase::CatchUp).await?;
         let built = self.run(fresh.clone(), only, Phase::Search).await?;
-        let (before, after) = (live.document_digests().await?, fresh.document_digests().await?);
+        let comparable = !live.is_foreign();
+        let after = fresh.document_digests().await?;
+        let before = if comparable { live.document_digests().await? } else { after.clone() };
         let only_before = before.keys().filter(|key| !after.contains_key(*key)).count();
         let changed = after.iter().filter(|(key, digest)| before.get(*key) != Some(digest)).count();
         let report = RebuildReport {
@@ -197,11 +207,13 @@ impl Work<'_> {
             only_live: only_before as u64,
             only_built: after.keys().filter(|key| !before.contains_key(*key)).count() as u64,
             examples: Vec::new(),
-            digest_before: live.digest(&projection).await?,
+            digest_before: if comparable { live.digest(&projection).await? } else { [0; 32] },
             digest_after: fresh.digest(&projection).await?,
         };
         (self.progress)(RebuildProgress { phase: Phase::Swap, done: 0, total: 0 });
-        live.close(live_rows.as_ref()).await?;
+        if comparable {
+            live.close(live_rows.as_ref()).await?;
+        }
         fresh.close(live_rows.as_ref()).await?;
         live_rows.take_over(&[], &[projection.name()], fresh_file).await?;
         std::fs::rename(&live_dir, &old_dir)?;
@@ -261,11 +273,4 @@ fn decode(shard: Shard, page: &[Vec<u8>]) -> Result<Vec<Arc<domain::event::Recor
         events.extend(frame.events);
     }
     Ok(events)
-}
-
-fn remove_dir(dir: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use domain::merkle::Hash;
 use domain::stream::StreamId;
+use projections::mark::Mark;
 use projections::model::Projection;
 use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
 use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
@@ -24,6 +25,9 @@ use self::index::{Open, Stamp};
 
 /// The directory's name in the data directory.
 pub const SEARCH_DIR: &str = "search";
+/// The extensions of the directories of an index that is filled beside it, and of the one that it took the place of.
+pub(crate) const FRESH: &str = "rebuild";
+pub(crate) const OLD: &str = "old";
 
 /// The search index of products.
 pub struct TantivySearch {
@@ -37,6 +41,17 @@ struct Shared {
     open: Mutex<Option<Open>>,
     /// What queries read; outlives failures of the writer.
     reader: Mutex<Option<::tantivy::IndexReader>>,
+    /// The index of another version, or of other fields, that another one is filled beside.
+    foreign: Mutex<Option<Foreign>>,
+}
+
+/// An index that isn't this program's to write.
+#[derive(Clone)]
+struct Foreign {
+    /// And why.
+    reason: String,
+    /// What it holds.
+    mark: Mark,
 }
 
 impl TantivySearch {
@@ -49,7 +64,8 @@ impl TantivySearch {
     /// The same in a directory of any name.
     #[must_use]
     pub fn in_directory(dir: PathBuf, letters: Arc<dyn DeadLetters>) -> Self {
-        let shared = Shared { dir, open: Mutex::new(None), reader: Mutex::new(None) };
+        let shared =
+            Shared { dir, open: Mutex::new(None), reader: Mutex::new(None), foreign: Mutex::new(None) };
         Self { shared: Arc::new(shared), letters }
     }
 
@@ -72,29 +88,87 @@ impl TantivySearch {
         task.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
     }
 
-    /// Opens the index if there is one that fits.
+    /// Opens the index that is there: to write it, or only to read it. Nothing when there is none, or none that can be used.
     async fn open_existing(&self, stamp: Stamp, shards: u16) -> Result<bool, StoreError> {
-        self.replace(move |dir| Ok(Open::fitting(dir, stamp, shards))).await
-    }
-
-    async fn create(&self, stamp: Stamp, shards: u16) -> Result<(), StoreError> {
-        self.replace(move |dir| Open::create(dir, stamp, shards).map(Some)).await.map(|_| ())
-    }
-
-    /// Closes what is open and opens something else; whether there is one.
-    async fn replace(
-        &self,
-        open: impl FnOnce(&Path) -> Result<Option<Open>, StoreError> + Send + 'static,
-    ) -> Result<bool, StoreError> {
         let shared = Arc::clone(&self.shared);
         let task = tokio::task::spawn_blocking(move || {
             let mut guard = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
             // The old writer's lock on the directory goes first.
             *guard = None;
-            *guard = open(&shared.dir)?;
-            let reader = guard.as_ref().map(Open::reader);
-            *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = reader;
-            Ok(guard.is_some())
+            settle_swap(&shared.dir)?;
+            let (open, foreign) = match Open::existing(&shared.dir) {
+                Ok(open) if open.fits(stamp, shards) => (Some(open), None),
+                Ok(open) => {
+                    let foreign = Foreign { reason: open.foreign(stamp), mark: open.mark() };
+                    // Its writer ends here; readers go on.
+                    *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.reader());
+                    (None, Some(foreign))
+                }
+                Err(error) => {
+                    if shared.dir.exists() {
+                        tracing::warn!(dir = %shared.dir.display(), %error, "the search index can't be used");
+                    }
+                    // Of other fields: nobody here can read it, and nobody shall read the new one before it has caught up.
+                    let other = index::has_other_fields(&shared.dir).then(|| Foreign {
+                        reason: "the search index has other fields; another one is being filled".to_owned(),
+                        mark: Mark::none(shards),
+                    });
+                    (None, other)
+                }
+            };
+            if let Some(open) = &open {
+                *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.reader());
+            }
+            let found = open.is_some() || foreign.is_some();
+            *guard = open;
+            *shared.foreign.lock().unwrap_or_else(PoisonError::into_inner) = foreign;
+            Ok(found)
+        });
+        task.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
+    }
+
+    fn foreign(&self) -> Option<Foreign> {
+        self.shared.foreign.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether another index is to be filled beside this one.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.foreign().is_some()
+    }
+
+    /// The directory of an index that is filled beside this one.
+    pub(crate) fn beside(&self) -> PathBuf {
+        self.shared.dir.with_extension(FRESH)
+    }
+
+    /// Puts the index that was filled, and closed, in the place of this one. Searches that run read the old one to their end.
+    pub(crate) async fn take_over(&self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::task::spawn_blocking(move || {
+            let mut guard = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+            *guard = None;
+            let old = shared.dir.with_extension(OLD);
+            remove_dir(&old).map_err(index::unavailable)?;
+            std::fs::rename(&shared.dir, &old).map_err(index::unavailable)?;
+            settle_swap(&shared.dir)?;
+            let open = Open::existing(&shared.dir).map_err(index::unavailable)?;
+            *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.reader());
+            *guard = Some(open);
+            *shared.foreign.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            Ok(())
+        });
+        task.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
+    }
+
+    async fn create(&self, stamp: Stamp, shards: u16) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::task::spawn_blocking(move || {
+            let mut guard = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+            *guard = None;
+            let open = Open::create(&shared.dir, stamp, shards)?;
+            *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.reader());
+            *guard = Some(open);
+            Ok(())
         });
         task.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
     }
@@ -115,6 +189,23 @@ impl TantivySearch {
     }
 }
 
+/// Ends what a crash left half done: once the old index was moved away, the new one has taken its place.
+fn settle_swap(dir: &Path) -> Result<(), StoreError> {
+    let (fresh, old) = (dir.with_extension(FRESH), dir.with_extension(OLD));
+    if !dir.exists() && old.exists() && fresh.exists() {
+        std::fs::rename(&fresh, dir).map_err(index::unavailable)?;
+    }
+    if dir.exists() { remove_dir(&old).map_err(index::unavailable) } else { Ok(()) }
+}
+
+/// Removes a directory that may be there.
+pub(crate) fn remove_dir(dir: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 #[async_trait]
 impl ProductSearch for TantivySearch {
     async fn search(
@@ -126,8 +217,11 @@ impl ProductSearch for TantivySearch {
         page: &Page,
     ) -> Result<SearchHits, ReadError> {
         let reader = self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let reader =
-            reader.ok_or_else(|| ReadError::Unavailable("the search index is not open".to_owned()))?;
+        let closed = || match self.is_foreign() {
+            true => ReadError::NotLive { model: "search" },
+            false => ReadError::Unavailable("the search index is not open".to_owned()),
+        };
+        let reader = reader.ok_or_else(closed)?;
         let plan = query::plan(tenant, text, filter, sort, page)?;
         let task = tokio::task::spawn_blocking(move || page::run(&reader.searcher(), &plan));
         let answer = task.await.map_err(|e| ReadError::Unavailable(e.to_string()))?;
@@ -151,10 +245,15 @@ impl RowStore for TantivySearch {
     }
 
     async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
+        if let Some(Foreign { reason, mark }) = self.foreign() {
+            let (parked, letters) = self.letters.parked(projection).await?;
+            let Mark { generation, seen } = mark;
+            return Ok(Loaded { generation, seen, foreign: Some(reason), parked, letters });
+        }
         self.reopen().await?;
-        let seen = self.with_open(|open| Ok(open.applied().clone())).await?;
+        let Mark { generation, seen } = self.with_open(|open| Ok(open.mark())).await?;
         let (parked, letters) = self.letters.parked(projection).await?;
-        Ok(Loaded { seen, parked, letters })
+        Ok(Loaded { generation, seen, foreign: None, parked, letters })
     }
 
     async fn apply(&self, mut batch: Batch) -> Result<Visibility, StoreError> {

@@ -18,8 +18,9 @@ use domain::ports::log::{LogError, LogReader};
 use domain::position::{Arrival, Position, Seen, Shard};
 use domain::stream::StreamId;
 
+use crate::mark::{Generation, Mark};
 use crate::model::Projection;
-use crate::store::{Batch, DeadLetter, Move, Part, RowStore, StoreError, Visibility};
+use crate::store::{Batch, DeadLetter, Loaded, Move, Part, RowStore, StoreError, Visibility};
 
 /// The window in which parked streams are counted.
 const PARKING_WINDOW: Duration = Duration::from_secs(60);
@@ -58,6 +59,8 @@ pub enum ApplyError {
 /// One projection on its way through the log.
 pub struct Lane {
     projection: Arc<dyn Projection>,
+    /// Which making of its rows it goes by.
+    generation: Generation,
     seen: Seen,
     /// From which version on a stream's events are parked.
     parked: HashMap<StreamId, u64>,
@@ -65,6 +68,8 @@ pub struct Lane {
     /// When streams were parked, oldest first, within the window.
     recently: VecDeque<Instant>,
     stopped: Option<Stopped>,
+    /// Why the live rows are others' to write.
+    foreign: Option<String>,
 }
 
 /// Why and since when a projection applies nothing any more.
@@ -89,6 +94,12 @@ impl Lane {
         &self.seen
     }
 
+    /// The positions applied, and by which rows.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { generation: self.generation.clone(), seen: self.seen.clone() }
+    }
+
     /// How many streams are parked.
     #[must_use]
     pub fn parked_streams(&self) -> u64 {
@@ -105,6 +116,32 @@ impl Lane {
     #[must_use]
     pub fn stopped(&self) -> Option<&Stopped> {
         self.stopped.as_ref()
+    }
+
+    /// Why it leaves the live rows to programs of another version; it may go on later.
+    #[must_use]
+    pub fn foreign(&self) -> Option<&str> {
+        self.foreign.as_deref()
+    }
+
+    fn is_at_work(&self) -> bool {
+        self.stopped.is_none() && self.foreign.is_none()
+    }
+
+    fn take(&mut self, loaded: Loaded) {
+        self.generation = loaded.generation;
+        self.seen = loaded.seen;
+        self.parked = loaded.parked.into_iter().collect();
+        self.letters = loaded.letters;
+        if self.foreign != loaded.foreign {
+            match &loaded.foreign {
+                Some(reason) => {
+                    tracing::warn!(projection = self.projection.name(), reason, "applies nothing")
+                }
+                None => tracing::info!(projection = self.projection.name(), "goes on with its own rows"),
+            }
+            self.foreign = loaded.foreign;
+        }
     }
 }
 
@@ -147,11 +184,13 @@ impl Applier {
             .iter()
             .map(|projection| Lane {
                 projection: Arc::clone(projection),
+                generation: Generation::none(),
                 seen: Seen::none(shards),
                 parked: HashMap::new(),
                 letters: 0,
                 recently: VecDeque::new(),
                 stopped: None,
+                foreign: None,
             })
             .collect();
         let mut applier = Self { store, clock, limits, shards, lanes };
@@ -166,11 +205,29 @@ impl Applier {
     pub async fn reload(&mut self) -> Result<(), StoreError> {
         for lane in &mut self.lanes {
             let loaded = self.store.load(lane.projection.name()).await?;
-            lane.seen = loaded.seen;
-            lane.parked = loaded.parked.into_iter().collect();
-            lane.letters = loaded.letters;
+            lane.take(loaded);
         }
         Ok(())
+    }
+
+    /// Whether a projection leaves its rows to others.
+    #[must_use]
+    pub fn has_foreign(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.foreign.is_some())
+    }
+
+    /// Looks again at the projections that leave their rows to others; whether one goes on from here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn look_again(&mut self) -> Result<bool, StoreError> {
+        let mut goes_on = false;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.foreign.is_some()) {
+            let loaded = self.store.load(lane.projection.name()).await?;
+            goes_on |= loaded.foreign.is_none();
+            lane.take(loaded);
+        }
+        Ok(goes_on)
     }
 
     /// The projections.
@@ -185,16 +242,16 @@ impl Applier {
         let idle = self.is_idle();
         let mut low = Seen::none(self.shards);
         for shard in (0..self.shards).map(Shard) {
-            let lanes = self.lanes.iter().filter(|lane| idle || lane.stopped.is_none());
+            let lanes = self.lanes.iter().filter(|lane| idle || lane.is_at_work());
             low.advance(Position { shard, n: lanes.map(|lane| lane.seen.last(shard)).min().unwrap_or(0) });
         }
         low
     }
 
-    /// Whether every projection has stopped.
+    /// Whether no projection is at work.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.stopped.is_some())
+        !self.lanes.iter().any(Lane::is_at_work)
     }
 
     /// Applies events, in order within each shard; they may repeat and have gaps.
@@ -334,7 +391,7 @@ impl Applier {
         let mut plan = Plan { batch: Batch::default(), outcomes: Vec::new() };
         let parked_at = domain::whole_micros(self.clock.now());
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.stopped.is_some() || only.is_some_and(|o| o != index) {
+            if !lane.is_at_work() || only.is_some_and(|o| o != index) {
                 continue;
             }
             let mut part =

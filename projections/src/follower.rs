@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::position::{Position, Seen};
+use domain::position::Position;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::lag::Lag;
 use crate::backoff::Backoff;
+use crate::mark::Mark;
 use crate::model::Projection;
 use crate::status::{ProjectionStatus, State};
 use crate::store::StoreError;
@@ -44,6 +45,25 @@ pub struct Parked {
     pub events: u64,
 }
 
+/// How far queries on a projection can see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visible {
+    /// Its name.
+    pub projection: String,
+    /// How far, and in which making of its rows. It may be lower than it was.
+    pub mark: Mark,
+    /// Why this program can't read the rows: they are of another version of the projection that lacks columns.
+    pub unreadable: Option<String>,
+}
+
+impl Visible {
+    /// Rows that this program can read.
+    #[must_use]
+    pub fn readable(projection: &str, mark: Mark) -> Self {
+        Self { projection: projection.to_owned(), mark, unreadable: None }
+    }
+}
+
 /// Where the checkpoints of running projections are stored.
 #[async_trait]
 pub trait Checkpoints: Send + Sync + 'static {
@@ -51,13 +71,13 @@ pub trait Checkpoints: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    async fn visible(&self) -> Result<Vec<(String, Seen)>, StoreError>;
+    async fn visible(&self) -> Result<Vec<Visible>, StoreError>;
 
     /// The same while a query waits: a store that shows what was applied on demand does so first.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    async fn visible_now(&self) -> Result<Vec<(String, Seen)>, StoreError> {
+    async fn visible_now(&self) -> Result<Vec<Visible>, StoreError> {
         self.visible().await
     }
 
@@ -92,6 +112,7 @@ struct Followed {
     version: u32,
     mark: Watermark,
     lag: Mutex<Lag>,
+    unreadable: Arc<Mutex<Option<String>>>,
 }
 
 impl Follower {
@@ -108,14 +129,15 @@ impl Follower {
             .iter()
             .map(|projection| Followed {
                 version: projection.version(),
-                mark: Watermark::new(projection.name(), Seen::none(shards), Arc::clone(&wanted)),
+                mark: Watermark::new(projection.name(), Mark::none(shards), Arc::clone(&wanted)),
                 lag: Mutex::default(),
+                unreadable: Arc::default(),
             })
             .collect();
         let failure = Arc::new(Mutex::new(None));
         let work = Work {
             source: Arc::clone(&source),
-            marks: followed.iter().map(|one| one.mark.clone()).collect(),
+            marks: followed.iter().map(|one| (one.mark.clone(), Arc::clone(&one.unreadable))).collect(),
             wanted,
             failure: Arc::clone(&failure),
             shutdown,
@@ -157,7 +179,10 @@ impl Follower {
             ProjectionStatus {
                 name,
                 version: one.version,
-                state: state.clone(),
+                state: match one.unreadable.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+                    Some(reason) if state == State::Running => State::Waiting { reason },
+                    _ => state.clone(),
+                },
                 seen: seen.positions().collect(),
                 lag_events: lag::events(heads, &seen),
                 lag_seconds: behind.as_secs_f64(),
@@ -181,7 +206,8 @@ impl Follower {
 
 struct Work {
     source: Arc<dyn Checkpoints>,
-    marks: Vec<Watermark>,
+    /// And why the rows can't be read.
+    marks: Vec<(Watermark, Arc<Mutex<Option<String>>>)>,
     wanted: Arc<Notify>,
     failure: Arc<Mutex<Option<String>>>,
     shutdown: CancellationToken,
@@ -218,7 +244,7 @@ impl Work {
     }
 
     fn is_awaited(&self) -> bool {
-        self.marks.iter().any(Watermark::is_awaited)
+        self.marks.iter().any(|(mark, _)| mark.is_awaited())
     }
 
     async fn read(&self) -> Result<(), StoreError> {
@@ -226,9 +252,11 @@ impl Work {
             true => self.source.visible_now().await?,
             false => self.source.visible().await?,
         };
-        for (projection, seen) in visible {
-            if let Some(mark) = self.marks.iter().find(|mark| mark.projection() == projection) {
-                mark.advance(&seen);
+        for Visible { projection, mark, unreadable } in visible {
+            if let Some((known, why)) = self.marks.iter().find(|(known, _)| known.projection() == projection)
+            {
+                known.set(&mark);
+                *why.lock().unwrap_or_else(PoisonError::into_inner) = unreadable;
             }
         }
         Ok(())

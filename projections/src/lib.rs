@@ -8,6 +8,7 @@ pub mod fold;
 pub mod follower;
 pub mod inventory;
 mod mapping;
+pub mod mark;
 pub mod model;
 pub mod orders;
 pub mod payments;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Why a query has no answer.
@@ -24,6 +25,15 @@ pub enum ReadError {
         model: &'static str,
         /// What was waited for.
         token: String,
+    },
+    /// This program's version of the read model isn't the live one, and the live one has other columns: repeat later, or ask a process
+    /// of that version.
+    #[error(
+        "this program's version of the read model {model} is not live: it is still being filled, or was replaced"
+    )]
+    NotLive {
+        /// The projection.
+        model: &'static str,
     },
     /// [`Page::after`] is not one that this question's [`Listed::next`] made.
     #[error("the cursor doesn't belong to this list")]
@@ -375,6 +385,11 @@ pub trait ReadModels: Send + Sync + 'static {
     /// # Errors
     /// [`ReadError::Stale`] when it hasn't within `wait`.
     async fn wait_for(&self, model: Model, token: &SyncToken, wait: Duration) -> Result<(), ReadError>;
+
+    /// The same questions, asked only of rows that hold the token's positions: an answer and the positions that its rows hold are of
+    /// one snapshot, and it waits until `until` for such a one. What was seen a moment ago needn't be there any more: rows are begun
+    /// anew, and put back to an older state.
+    fn after(self: Arc<Self>, token: &SyncToken, until: Instant) -> Arc<dyn ReadModels>;
 
     /// The positions that the model has seen, in shard order.
     fn seen(&self, model: Model) -> Seen;

@@ -38,7 +38,11 @@ pub struct RedriveReport {
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Moved`]: what was applied stays applied; repeat.
 pub async fn redrive(store: &dyn RowStore, projection: &dyn Projection) -> Result<RedriveReport, StoreError> {
-    let mut parked = store.load(projection.name()).await?.parked;
+    let loaded = store.load(projection.name()).await?;
+    if let Some(reason) = loaded.foreign {
+        return Err(StoreError::Unavailable(reason));
+    }
+    let mut parked = loaded.parked;
     parked.sort();
     let mut report = RedriveReport { streams: parked.len() as u64, ..RedriveReport::default() };
     for (stream, _) in parked {

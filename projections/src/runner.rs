@@ -1,5 +1,7 @@
 //! The runner: one task that keeps a group of projections, which share a store, in step with the feed.
 
+mod others;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -117,6 +119,7 @@ struct LaneReport {
     version: u32,
     seen: Seen,
     stopped: Option<Stopped>,
+    foreign: Option<String>,
     parked_streams: u64,
     parked_events: u64,
 }
@@ -142,7 +145,7 @@ impl Runner {
         let watermarks: Vec<Watermark> = applier
             .lanes()
             .iter()
-            .map(|lane| Watermark::new(lane.projection().name(), lane.seen().clone(), Arc::clone(&wanted)))
+            .map(|lane| Watermark::new(lane.projection().name(), lane.mark(), Arc::clone(&wanted)))
             .collect();
         let shared = Arc::new(Shared {
             feed: Arc::clone(&parts.feed),
@@ -159,6 +162,7 @@ impl Runner {
             shared: Arc::clone(&shared),
             due: None,
             rest_until: None,
+            look_again_at: Instant::now() + others::LOOK_AGAIN,
             pending_since: None,
         };
         work.report(None, None);
@@ -194,14 +198,15 @@ impl Runner {
             .map(|lane| {
                 let lag_events =
                     heads.iter().map(|head| head.n.saturating_sub(lane.seen.last(head.shard))).sum();
-                let state = match (&lane.stopped, &report.failure) {
+                let state = match (&lane.stopped, &lane.foreign, &report.failure) {
                     // On shutdown, or by a panic, which nobody else would tell of.
                     _ if self.ended.is_finished() => {
                         State::Stopped { reason: "the task has ended".to_owned() }
                     }
-                    (Some(stopped), _) => State::Stopped { reason: stopped.reason.clone() },
-                    (None, Some(reason)) => State::Retrying { reason: reason.clone() },
-                    (None, None) => State::Running,
+                    (Some(stopped), ..) => State::Stopped { reason: stopped.reason.clone() },
+                    (None, Some(reason), _) => State::Waiting { reason: reason.clone() },
+                    (None, None, Some(reason)) => State::Retrying { reason: reason.clone() },
+                    (None, None, None) => State::Running,
                 };
                 ProjectionStatus {
                     name: lane.name,
@@ -253,6 +258,8 @@ struct Work {
     due: Option<Due>,
     /// When the next batch is taken, unless a query waits.
     rest_until: Option<Instant>,
+    /// When to look again whether rows of another version were replaced.
+    look_again_at: Instant,
     backoff: Backoff,
     /// The time of the oldest event received and not yet applied.
     pending_since: Option<Timestamp>,
@@ -273,21 +280,19 @@ enum Wake {
     FeedFailed(LogError),
     /// The rest is over, or a query waits.
     Rested,
+    /// Rows of another version may have been replaced by then.
+    LookAgain,
     /// Something of what the store held is gone.
     StoreLost,
 }
 
 impl Work {
     async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
-        while let Some(mut reader) = self.subscribe().await {
+        while let Some(mut reader) = self.subscribe(&mut inbox).await {
             loop {
                 match self.next(reader.as_mut(), &mut inbox).await {
                     Wake::Stop => return self.finish().await,
-                    Wake::Request(request) => {
-                        let answer = self.redrive(&request.projection).await;
-                        // Nobody to answer: the caller gave up; the work is done all the same.
-                        let _ = request.reply.send(answer);
-                    }
+                    Wake::Request(request) => self.answer(request).await,
                     Wake::Publish => match self.publish().await {
                         Ok(()) => {}
                         Err(error) => break self.failed(&error.into()).await,
@@ -306,6 +311,12 @@ impl Work {
                     }
                     Wake::FeedFailed(error) => break self.failed(&error.into()).await,
                     Wake::Rested => {}
+                    Wake::LookAgain => match self.look_again().await {
+                        // From where that projection stands.
+                        Ok(true) => break,
+                        Ok(false) => {}
+                        Err(error) => break self.failed(&error.into()).await,
+                    },
                     Wake::StoreLost => {
                         let lost = StoreError::Unavailable("what was stored is gone".to_owned());
                         break self.failed(&lost.into()).await;
@@ -342,8 +353,7 @@ impl Work {
             match self.applier.reload().await {
                 Ok(()) => {
                     // The failed call may have done its work all the same, and perhaps no event follows that would show it.
-                    self.due = Some(Due { at: Instant::now(), visibility: Visibility::Pending });
-                    return;
+                    return self.looked();
                 }
                 Err(error) => reason = error.to_string(),
             }
@@ -351,7 +361,8 @@ impl Work {
     }
 
     /// A reader from where the projections stand; `None` on shutdown.
-    async fn subscribe(&mut self) -> Option<Box<dyn FeedReader>> {
+    async fn subscribe(&mut self, inbox: &mut mpsc::Receiver<Request>) -> Option<Box<dyn FeedReader>> {
+        self.stand_by(inbox).await;
         while !self.parts.shutdown.is_cancelled() {
             match self.parts.feed.subscribe(self.parts.group, &self.applier.low()).await {
                 Ok(reader) => return Some(reader),
@@ -370,6 +381,7 @@ impl Work {
             () = self.parts.shutdown.cancelled() => Wake::Stop,
             () = self.publish_due() => Wake::Publish,
             Some(request) = inbox.recv() => Wake::Request(request),
+            () = sleep_until(self.look_again_at), if self.applier.has_foreign() => Wake::LookAgain,
             () = self.rest(), if self.rest_until.is_some() => Wake::Rested,
             events = reader.next(), if self.rest_until.is_none() => match events {
                 Ok(events) => Wake::Events(events),
@@ -447,7 +459,7 @@ impl Work {
 
     fn show(&self) {
         for (mark, lane) in self.watermarks.iter().zip(self.applier.lanes()) {
-            mark.advance(lane.seen());
+            mark.set(&lane.mark());
         }
     }
 
@@ -458,6 +470,7 @@ impl Work {
         };
         let report = redrive(self.parts.store.as_ref(), projection.as_ref()).await;
         self.applier.reload().await?;
+        self.limit();
         self.report(None, None);
         Ok(report?)
     }
@@ -472,6 +485,7 @@ impl Work {
             version: lane.projection().version(),
             seen: lane.seen().clone(),
             stopped: lane.stopped().cloned(),
+            foreign: lane.foreign().map(str::to_owned),
             parked_streams: lane.parked_streams(),
             parked_events: lane.parked_events(),
         });

@@ -14,6 +14,11 @@ pub enum State {
         /// The last failure.
         reason: String,
     },
+    /// The live rows are of another version than this program's, which is still being filled beside them, or was replaced.
+    Waiting {
+        /// Which versions.
+        reason: String,
+    },
     /// Too many streams were parked in a short time: something is wrong with the projection, not with the events. It starts
     /// again with the process.
     Stopped {

@@ -10,6 +10,7 @@ use domain::position::{Position, Seen, Shard};
 use domain::stream::StreamId;
 use uuid::Uuid;
 
+use crate::mark::{Generation, Mark};
 use crate::model::Projection;
 use crate::rows::RowChange;
 
@@ -86,12 +87,25 @@ pub enum Visibility {
 /// What a store knows of a projection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
+    /// Which making of its rows this is of.
+    pub generation: Generation,
     /// The positions applied, also those not yet published.
     pub seen: Seen,
+    /// Why these rows aren't this program's to write: they are of another version of the projection, whose programs write them. `None`
+    /// where they are its own.
+    pub foreign: Option<String>,
     /// The streams with dead letters, each with the version of its first one: from there on its events are parked.
     pub parked: Vec<(StreamId, u64)>,
     /// How many dead letters there are.
     pub letters: u64,
+}
+
+impl Loaded {
+    /// The positions applied, and by which rows.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { generation: self.generation.clone(), seen: self.seen.clone() }
+    }
 }
 
 /// Parked events of one stream, applied after all.
@@ -109,8 +123,9 @@ pub struct Redrive {
 /// A database of read models.
 #[async_trait]
 pub trait RowStore: Send + Sync + 'static {
-    /// Makes the projections' tables. A projection of another version, or with other tables, than the stored one is emptied,
-    /// its checkpoints and dead letters too, so that it is built anew.
+    /// Makes the tables of projections that have none. Rows of another version of a projection, or of other tables, stay as they are
+    /// and are read on: this program's are filled beside them and take their place when they have caught up, which is not the store's
+    /// matter. Until then [`load`](Self::load) tells that they are [`foreign`](Loaded::foreign).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -7,6 +7,7 @@ use std::time::Duration;
 use domain::position::{Seen, SyncToken};
 use tokio::sync::{Notify, watch};
 
+use crate::mark::Mark;
 use crate::read_models::ReadError;
 
 /// How far queries on one projection can see. Cheap to clone; all clones share one state, however many queries wait.
@@ -15,7 +16,7 @@ pub struct Watermark(Arc<Shared>);
 
 struct Shared {
     projection: &'static str,
-    visible: watch::Sender<Seen>,
+    visible: watch::Sender<Mark>,
     waiting: AtomicUsize,
     /// Rung when a query begins to wait, for a store that makes things visible on demand.
     wanted: Arc<Notify>,
@@ -31,12 +32,12 @@ impl Drop for Waiting<'_> {
 }
 
 impl Watermark {
-    /// A watermark at `seen`; `wanted` is rung whenever a query begins to wait.
+    /// A watermark at `mark`; `wanted` is rung whenever a query begins to wait.
     #[must_use]
-    pub fn new(projection: &'static str, seen: Seen, wanted: Arc<Notify>) -> Self {
+    pub fn new(projection: &'static str, mark: Mark, wanted: Arc<Notify>) -> Self {
         Self(Arc::new(Shared {
             projection,
-            visible: watch::Sender::new(seen),
+            visible: watch::Sender::new(mark),
             waiting: AtomicUsize::new(0),
             wanted,
         }))
@@ -51,27 +52,40 @@ impl Watermark {
     /// The positions that queries see.
     #[must_use]
     pub fn seen(&self) -> Seen {
+        self.0.visible.borrow().seen.clone()
+    }
+
+    /// The same, and of which rows.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
         self.0.visible.borrow().clone()
     }
 
     /// A receiver that is told of every change.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Seen> {
+    pub fn subscribe(&self) -> watch::Receiver<Mark> {
         self.0.visible.subscribe()
     }
 
-    /// Records what queries see from now on. It never goes back: what was seen stays seen.
-    pub fn advance(&self, seen: &Seen) {
+    /// Sets what queries see from now on, lower than before included: rows may be begun anew, or put back to an older state.
+    pub fn set(&self, mark: &Mark) {
         self.0.visible.send_if_modified(|now| {
-            let mut changed = false;
-            for position in seen.positions() {
-                if position.n > now.last(position.shard) {
-                    now.advance(position);
-                    changed = true;
-                }
+            if now == mark {
+                return false;
             }
-            changed
+            if now.seen.positions().any(|position| position.n > mark.seen.last(position.shard)) {
+                let (projection, before) = (self.0.projection, &now.generation);
+                tracing::warn!(projection, %before, now = %mark.generation, "the read model has fallen back");
+            }
+            now.clone_from(mark);
+            true
         });
+    }
+
+    /// Claims no more than `mark` says, which may not be visible yet.
+    pub fn limit(&self, mark: &Mark) {
+        let common = self.mark().common(mark);
+        self.set(&common);
     }
 
     /// Whether a query waits.
@@ -86,13 +100,13 @@ impl Watermark {
     /// [`ReadError::Stale`] when that isn't so within `wait`.
     pub async fn wait_for(&self, token: &SyncToken, wait: Duration) -> Result<(), ReadError> {
         let mut visible = self.0.visible.subscribe();
-        if visible.borrow_and_update().covers(token) {
+        if visible.borrow_and_update().seen.covers(token) {
             return Ok(());
         }
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.0.waiting);
         self.0.wanted.notify_one();
-        match tokio::time::timeout(wait, visible.wait_for(|seen| seen.covers(token))).await {
+        match tokio::time::timeout(wait, visible.wait_for(|mark| mark.seen.covers(token))).await {
             Ok(Ok(_)) => Ok(()),
             // The sender lives in `self`, so only time can run out.
             Ok(Err(_)) | Err(_) => {
@@ -105,37 +119,63 @@ impl Watermark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mark::Generation;
     use domain::position::{Position, Shard};
 
     fn at(n: u64) -> Position {
         Position { shard: Shard(0), n }
     }
 
+    fn mark(generation: &str, n: u64) -> Mark {
+        Mark { generation: Generation::named(generation), seen: Seen::up_to(&[at(n)]) }
+    }
+
+    fn watermark() -> Watermark {
+        Watermark::new("orders", Mark::none(1), Arc::new(Notify::new()))
+    }
+
+    async fn waiting(watermark: &Watermark, n: u64) -> tokio::task::JoinHandle<Result<(), ReadError>> {
+        let waiting = tokio::spawn({
+            let watermark = watermark.clone();
+            async move { watermark.wait_for(&SyncToken::of(at(n)), Duration::from_secs(10)).await }
+        });
+        while !watermark.is_awaited() {
+            tokio::task::yield_now().await;
+        }
+        waiting
+    }
+
     #[tokio::test]
     async fn a_token_waits_until_it_is_visible() {
         // proves: QRY-1
-        let mark = Watermark::new("orders", Seen::none(1), Arc::new(Notify::new()));
-        let token = SyncToken::of(at(1));
-        let waiting = tokio::spawn({
-            let (mark, token) = (mark.clone(), token.clone());
-            async move { mark.wait_for(&token, Duration::from_secs(10)).await }
-        });
-        while !mark.is_awaited() {
-            tokio::task::yield_now().await;
-        }
-        let mut seen = Seen::none(1);
-        seen.advance(at(1));
-        mark.advance(&seen);
+        let watermark = watermark();
+        let waiting = waiting(&watermark, 1).await;
+        watermark.set(&mark("1", 1));
         assert_eq!(waiting.await.unwrap(), Ok(()));
-        assert!(!mark.is_awaited());
+        assert!(!watermark.is_awaited());
+    }
+
+    #[tokio::test]
+    async fn a_token_waits_again_once_the_rows_are_begun_anew_or_have_fallen_back() {
+        // proves: QRY-1
+        let watermark = watermark();
+        for lower in [mark("2", 0), mark("1", 3)] {
+            watermark.set(&mark("1", 5));
+            watermark.wait_for(&SyncToken::of(at(5)), Duration::ZERO).await.unwrap();
+            watermark.set(&lower);
+            assert_eq!(watermark.mark(), lower);
+            let waiting = waiting(&watermark, 5).await;
+            watermark.set(&Mark { seen: Seen::up_to(&[at(5)]), ..lower });
+            assert_eq!(waiting.await.unwrap(), Ok(()));
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_token_beyond_the_wait_is_stale() {
         // proves: QRY-1
-        let mark = Watermark::new("orders", Seen::none(1), Arc::new(Notify::new()));
-        let answer = mark.wait_for(&SyncToken::of(at(7)), Duration::from_millis(50)).await;
+        let watermark = watermark();
+        let answer = watermark.wait_for(&SyncToken::of(at(7)), Duration::from_millis(50)).await;
         assert_eq!(answer, Err(ReadError::Stale { model: "orders", token: "0:7".into() }));
-        assert!(!mark.is_awaited());
+        assert!(!watermark.is_awaited());
     }
 }

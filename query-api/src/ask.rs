@@ -1,11 +1,13 @@
 //! What every query may carry: parameters, a Sync-Token, `If-None-Match`.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, StatusCode};
 use command_api::http::headers::SYNC_TOKEN;
 use command_api::http::problem::Problem;
 use domain::position::{Position, SyncToken};
 use domain::stream::StreamId;
-use projections::read_models::{Model, Page};
+use projections::read_models::{Model, Page, ReadModels};
 use tokio::time::Instant;
 
 use crate::cursor::Scope;
@@ -51,18 +53,24 @@ impl Ask {
         Ok(Self { params, if_none_match: IfNoneMatch::read(headers)?, token })
     }
 
-    /// Waits until every model that the query touches has seen the token; at once without one.
+    /// Waits until every model that the query touches has seen the token, and returns them: their answers are as new as the token,
+    /// whatever happens to their rows meanwhile. At once without a token.
     ///
     /// # Errors
     /// 503 `stale` when the wait runs out; one deadline counts for all models.
-    pub(crate) async fn settle(&self, state: &QueryState, models: &[Model]) -> Result<(), Failed> {
-        let Some(token) = &self.token else { return Ok(()) };
+    pub(crate) async fn settle(
+        &self,
+        state: &QueryState,
+        models: &[Model],
+    ) -> Result<Arc<dyn ReadModels>, Failed> {
+        let read = Arc::clone(&state.ports.read);
+        let Some(token) = &self.token else { return Ok(read) };
         let deadline = Instant::now() + state.config.wait;
         for model in models {
             let left = deadline.saturating_duration_since(Instant::now());
-            state.ports.read.wait_for(*model, token, left).await?;
+            read.wait_for(*model, token, left).await?;
         }
-        Ok(())
+        Ok(read.after(token, deadline))
     }
 
     /// The page asked for: what `cursor` names, if there is one and it is of this scope.

@@ -62,7 +62,7 @@ impl From<ReadError> for Failed {
     fn from(error: ReadError) -> Self {
         let detail = error.to_string();
         match error {
-            ReadError::Stale { .. } => Self::stale(detail),
+            ReadError::Stale { .. } | ReadError::NotLive { .. } => Self::stale(detail),
             ReadError::BadCursor => Self(bad_cursor()),
             ReadError::Unavailable(_) => Self::unavailable(detail),
         }

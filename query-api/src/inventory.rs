@@ -60,12 +60,12 @@ pub(crate) async fn availability(
         let detail = format!("give it 1 to {MAX_PRODUCTS} times");
         return Err(Problem::bad_parameter("product_id", detail).into());
     }
-    ask.settle(&state, &[Model::Inventory]).await?;
+    let read = ask.settle(&state, &[Model::Inventory]).await?;
     let tenant = Caller::tenant_of(caller.as_ref());
     for product in &products {
         not_parked(&state, Model::Inventory, &StreamId::new(tenant, "inventory", product)).await?;
     }
-    let stock = state.ports.read.stock(tenant, &products).await?;
+    let stock = read.stock(tenant, &products).await?;
     ok(&Availabilities { items: totals(&products, &stock) })
 }
 

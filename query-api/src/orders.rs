@@ -44,9 +44,9 @@ pub(crate) async fn get_order(
 ) -> Result<Response, Failed> {
     let id = path_id(&id, "order")?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    ask.settle(&state, &[Model::Orders]).await?;
+    let read = ask.settle(&state, &[Model::Orders]).await?;
     let stream = |kind: &str, id| StreamId::new(&caller.tenant, kind, id);
-    let Some(order) = state.ports.read.order(&caller.tenant, id).await? else {
+    let Some(order) = read.order(&caller.tenant, id).await? else {
         not_parked(&state, Model::Orders, &stream("order", id)).await?;
         return Err(Problem::not_found("order").into());
     };
@@ -95,11 +95,11 @@ pub(crate) async fn list_orders(
     let scope =
         Scope { operation, tenant: &caller.tenant, caller: Some(&user), filters: ask.params.filters() };
     let page = ask.page(&state, &scope)?;
-    ask.settle(&state, &[Model::Orders]).await?;
+    let read = ask.settle(&state, &[Model::Orders]).await?;
     let filter = OrderFilter {
         customer_id: (!all).then_some(caller.user_id),
         status: status.map(|status| status.as_str().to_owned()),
     };
-    let listed = state.ports.read.orders(&caller.tenant, &filter, &page).await?;
+    let listed = read.orders(&caller.tenant, &filter, &page).await?;
     ok(&ListOf::new(&state, &scope, listed.items, listed.next.as_deref()))
 }

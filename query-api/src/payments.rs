@@ -42,8 +42,8 @@ pub(crate) async fn get_payment(
 ) -> Result<Response, Failed> {
     let id = path_id(&id, "payment")?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    ask.settle(&state, &[Model::Payments]).await?;
-    let payment = state.ports.read.payment(&caller.tenant, id).await?;
+    let read = ask.settle(&state, &[Model::Payments]).await?;
+    let payment = read.payment(&caller.tenant, id).await?;
     let sees_all = caller.has_any(&[Role::Admin, Role::Support]);
     if payment.as_ref().is_some_and(|p| p.customer_id != caller.user_id && !sees_all) {
         return Err(Problem::not_found("payment").into());

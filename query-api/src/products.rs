@@ -60,10 +60,10 @@ pub(crate) async fn get_product(
 ) -> Result<Response, Failed> {
     let id = path_id(&id, "product")?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    ask.settle(&state, &[Model::Products]).await?;
+    let read = ask.settle(&state, &[Model::Products]).await?;
     let tenant = Caller::tenant_of(caller.as_ref());
     not_parked(&state, Model::Products, &StreamId::new(tenant, "product", id)).await?;
-    let product = state.ports.read.product(tenant, id).await?;
+    let product = read.product(tenant, id).await?;
     let product = product.ok_or_else(|| Problem::not_found("product"))?;
     tagged(&ask, product.version, &product)
 }
@@ -99,8 +99,8 @@ pub(crate) async fn list_products(
     let tenant = Caller::tenant_of(caller.as_ref());
     let scope = Scope { operation: "list_products", tenant, caller: None, filters: ask.params.filters() };
     let page = ask.page(&state, &scope)?;
-    ask.settle(&state, &[Model::Products]).await?;
-    let listed = state.ports.read.products(tenant, &filter, sort, &page).await?;
+    let read = ask.settle(&state, &[Model::Products]).await?;
+    let listed = read.products(tenant, &filter, sort, &page).await?;
     ok(&ListOf::new(&state, &scope, listed.items, listed.next.as_deref()))
 }
 
@@ -167,8 +167,8 @@ pub(crate) async fn search_products(
     let tenant = Caller::tenant_of(caller.as_ref());
     let scope = Scope { operation: "search_products", tenant, caller: None, filters: ask.params.filters() };
     let page = ask.page(&state, &scope)?;
-    ask.settle(&state, &[Model::Search]).await?;
-    let hits = state.ports.read.search(tenant, text, &filter, sort, &page).await?;
+    let read = ask.settle(&state, &[Model::Search]).await?;
+    let hits = read.search(tenant, text, &filter, sort, &page).await?;
     let listed = ListOf::<ProductRow>::new(&state, &scope, hits.page.items, hits.page.next.as_deref());
     let category = hits.categories.into_iter().map(|(value, count)| FacetCount { value, count }).collect();
     ok(&Found {

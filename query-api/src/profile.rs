@@ -1,5 +1,7 @@
 //! The caller's own profile: the only place where the query side opens personal data.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -12,8 +14,9 @@ use domain::event::serialize_wire_time;
 use domain::personal::ERASED;
 use domain::position::SyncToken;
 use domain::shop::user::Role;
-use projections::read_models::{Model, UserRow};
+use projections::read_models::{Model, ReadModels, UserRow};
 use serde::Serialize;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::ask::{Ask, not_parked};
@@ -44,10 +47,10 @@ pub(crate) async fn get_profile(
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    ask.settle(&state, &[Model::Users]).await?;
+    let read = ask.settle(&state, &[Model::Users]).await?;
     let stream = caller.stream();
     not_parked(&state, Model::Users, &stream).await?;
-    let row = user_row(&state, &caller).await?;
+    let row = user_row(&state, read, &caller).await?;
     let opened = state.ports.keys.open(&stream, &[&row.email, &row.name]).await?;
     let mut opened = opened.into_iter();
     let mut next = || opened.next().unwrap_or_else(|| ERASED.to_owned());
@@ -79,15 +82,15 @@ struct Opened {
 
 /// The caller's row. Who holds an access token has signed up, so a missing row most likely hasn't been projected yet: then
 /// waits for everything that is in the log of their shard now.
-async fn user_row(state: &QueryState, caller: &Caller) -> Result<UserRow, Failed> {
-    let read = &state.ports.read;
+async fn user_row(state: &QueryState, read: Arc<dyn ReadModels>, caller: &Caller) -> Result<UserRow, Failed> {
     if let Some(row) = read.user(&caller.tenant, caller.user_id).await? {
         return Ok(row);
     }
     let shard = caller.stream().shard(state.config.shards);
     let head = state.ports.log.head(shard).await?;
-    read.wait_for(Model::Users, &SyncToken::of(head), state.config.wait).await?;
-    let row = read.user(&caller.tenant, caller.user_id).await?;
+    let (token, deadline) = (SyncToken::of(head), Instant::now() + state.config.wait);
+    read.wait_for(Model::Users, &token, state.config.wait).await?;
+    let row = read.after(&token, deadline).user(&caller.tenant, caller.user_id).await?;
     row.ok_or_else(|| Problem::not_found("user").into())
 }
 

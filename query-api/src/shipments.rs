@@ -42,8 +42,8 @@ pub(crate) async fn get_shipment(
 ) -> Result<Response, Failed> {
     let id = path_id(&id, "shipment")?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    ask.settle(&state, &[Model::Shipments]).await?;
-    let shipment = state.ports.read.shipment(&caller.tenant, id).await?;
+    let read = ask.settle(&state, &[Model::Shipments]).await?;
+    let shipment = read.shipment(&caller.tenant, id).await?;
     let sees_all = caller.has_any(&[Role::Admin, Role::Support, Role::Warehouse]);
     if shipment.as_ref().is_some_and(|s| s.customer_id != caller.user_id && !sees_all) {
         return Err(Problem::not_found("shipment").into());

@@ -3,8 +3,10 @@
 use async_trait::async_trait;
 use domain::Timestamp;
 use domain::money::Money;
+use domain::position::Seen;
 use domain::shop::order::OrderPlaced;
 use domain::stream::StreamId;
+use projections::mark::Mark;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -135,10 +137,29 @@ pub struct StuckSaga {
     pub updated_at: Timestamp,
 }
 
-/// Why the work queue can't be read: repeat later.
+/// Why the work queue, or what bounds it, can't be read: repeat later.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the saga read model is unavailable: {0}")]
+#[error("the work of the sagas is unavailable: {0}")]
 pub struct WorkError(pub String);
+
+/// Open work, and which state of the read model shows it: both are read in one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// What the rows hold.
+    pub mark: Mark,
+    /// The work.
+    pub items: Vec<WorkItem>,
+}
+
+/// What the log holds.
+#[async_trait]
+pub trait Decided: Send + Sync + 'static {
+    /// The last decided position of every shard.
+    ///
+    /// # Errors
+    /// [`WorkError`] when the log can't be read now.
+    async fn decided(&self) -> Result<Seen, WorkError>;
+}
 
 /// The saga read model's queries.
 #[async_trait]
@@ -148,7 +169,7 @@ pub trait SagaWork: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`WorkError`], here and below.
-    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<WorkItem>, WorkError>;
+    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Due, WorkError>;
 
     /// When the next piece of open work will be due that isn't at `now`.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, WorkError>;

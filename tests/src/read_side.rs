@@ -7,6 +7,8 @@ use domain::ports::clock::Clock;
 use domain::ports::feed::Feed;
 use domain::ports::log::LogReader;
 use infra::read_side::row_projections;
+use infra::rebuild::RebuildError;
+use infra::rebuild::renewal::{renew_rows, renew_search};
 use infra::sqlite::read_models::EmbeddedReadModels;
 use infra::sqlite::read_store::SqliteReadStore;
 use infra::tantivy::TantivySearch;
@@ -15,6 +17,8 @@ use projections::runner::{RedriveError, Runner, RunnerConfig, RunnerParts};
 use projections::search::Search;
 use projections::status::ProjectionStatus;
 use projections::watermark::Watermark;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A running read side in a directory.
@@ -25,6 +29,8 @@ pub struct ReadSide {
     pub models: Arc<EmbeddedReadModels>,
     /// The runners: rows, search.
     pub runners: Vec<Arc<Runner>>,
+    /// Replaces what another version made.
+    renewal: Mutex<Option<JoinHandle<Result<(), RebuildError>>>>,
 }
 
 impl ReadSide {
@@ -58,15 +64,20 @@ impl ReadSide {
             store: search.clone(),
             projections: vec![Arc::new(Search)],
             feed,
-            log,
+            log: Arc::clone(&log),
             clock,
             config,
             shutdown,
         });
         let runners = vec![rows, Arc::new(documents.await?)];
         let marks = runners.iter().flat_map(|runner| runner.watermarks().to_vec());
-        let models = Arc::new(EmbeddedReadModels::new(Arc::clone(&store), search, marks));
-        Ok(Self { store, models, runners })
+        let models = Arc::new(EmbeddedReadModels::new(Arc::clone(&store), search.clone(), marks));
+        let (dir, rows) = (data_dir.to_owned(), Arc::clone(&store));
+        let renewal = tokio::spawn(async move {
+            renew_rows(&dir, &rows, &row_projections(), &log).await?;
+            renew_search(&dir, &search, &rows, Arc::new(Search), &log).await
+        });
+        Ok(Self { store, models, runners, renewal: Mutex::new(Some(renewal)) })
     }
 
     /// The watermark of a projection.
@@ -93,7 +104,13 @@ impl ReadSide {
     }
 
     /// Waits until the runners have ended, which they do on shutdown.
+    ///
+    /// # Panics
+    /// When what another version made couldn't be replaced.
     pub async fn stopped(&self) {
+        if let Some(renewal) = self.renewal.lock().await.take() {
+            renewal.await.expect("no panic").expect("it is replaced");
+        }
         for runner in &self.runners {
             runner.stopped().await;
         }

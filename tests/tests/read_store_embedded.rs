@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use domain::ports::log::{EventLog, LogReader};
+use infra::rebuild::renewal::{renew_rows, renew_search};
 use infra::sqlite::read_store::SqliteReadStore;
 use infra::tantivy::TantivySearch;
 use projections::model::Projection;
@@ -38,7 +40,20 @@ impl Directories {
     }
 }
 
-struct Sqlite(Directories);
+/// Rows, and the store opened last.
+struct Sqlite(Directories, Mutex<Option<Arc<SqliteReadStore>>>);
+
+impl Sqlite {
+    fn new() -> Self {
+        Self(Directories::new(), Mutex::default())
+    }
+
+    fn open(&self, dir: &Path) -> Arc<dyn RowStore> {
+        let store = Arc::new(SqliteReadStore::open(dir).unwrap());
+        *self.1.lock().unwrap() = Some(store.clone());
+        store
+    }
+}
 
 #[async_trait]
 impl ReadStoreFactory for Sqlite {
@@ -53,21 +68,37 @@ impl ReadStoreFactory for Sqlite {
     }
 
     async fn fresh(&self) -> Arc<dyn RowStore> {
-        Arc::new(SqliteReadStore::open(&self.0.next()).unwrap())
+        self.open(&self.0.next())
+    }
+
+    async fn renew(&self, projections: &[Arc<dyn Projection>], log: Arc<dyn EventLog>) {
+        let store = self.1.lock().unwrap().clone().unwrap();
+        let log = log as Arc<dyn LogReader>;
+        renew_rows(&self.0.current(), &store, projections, &log).await.unwrap();
     }
 
     async fn reopen(&self, store: Arc<dyn RowStore>) -> Arc<dyn RowStore> {
         drop(store);
-        Arc::new(SqliteReadStore::open(&self.0.current()).unwrap())
+        *self.1.lock().unwrap() = None;
+        self.open(&self.0.current())
     }
 }
 
-struct Tantivy(Directories);
+/// The index opened last, and where its dead letters are.
+type Index = (Arc<TantivySearch>, Arc<SqliteReadStore>);
+
+struct Tantivy(Directories, Mutex<Option<Index>>);
 
 impl Tantivy {
-    fn open(dir: &std::path::Path) -> Arc<dyn RowStore> {
+    fn new() -> Self {
+        Self(Directories::new(), Mutex::default())
+    }
+
+    fn open(&self, dir: &Path) -> Arc<dyn RowStore> {
         let letters = Arc::new(SqliteReadStore::open(dir).unwrap());
-        Arc::new(TantivySearch::new(dir, letters))
+        let index = Arc::new(TantivySearch::new(dir, letters.clone()));
+        *self.1.lock().unwrap() = Some((index.clone(), letters));
+        index
     }
 }
 
@@ -82,21 +113,28 @@ impl ReadStoreFactory for Tantivy {
     }
 
     async fn fresh(&self) -> Arc<dyn RowStore> {
-        Self::open(&self.0.next())
+        self.open(&self.0.next())
+    }
+
+    async fn renew(&self, projections: &[Arc<dyn Projection>], log: Arc<dyn EventLog>) {
+        let (index, letters) = self.1.lock().unwrap().clone().unwrap();
+        let (dir, log) = (self.0.current(), log as Arc<dyn LogReader>);
+        renew_search(&dir, &index, &letters, projections[0].clone(), &log).await.unwrap();
     }
 
     async fn reopen(&self, store: Arc<dyn RowStore>) -> Arc<dyn RowStore> {
         drop(store);
-        Self::open(&self.0.current())
+        *self.1.lock().unwrap() = None;
+        self.open(&self.0.current())
     }
 }
 
 mod sqlite {
     use super::*;
-    tests::read_store_contract!(Sqlite(Directories::new()));
+    tests::read_store_contract!(Sqlite::new());
 }
 
 mod tantivy {
     use super::*;
-    tests::read_store_contract!(Tantivy(Directories::new()));
+    tests::read_store_contract!(Tantivy::new());
 }

@@ -26,6 +26,11 @@ pub trait Feed: Send + Sync + 'static {
 
     /// The last position of every shard that this feed knows of; for lag.
     fn heads(&self) -> Vec<Position>;
+
+    /// Whether the readers of a group, in all processes, share the shards among them.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// One consumer's place in the feed.

@@ -33,10 +33,13 @@ use crate::postgres::checkpoints::PostgresCheckpoints;
 use crate::postgres::events_copy::PostgresEvents;
 use crate::postgres::keys::PostgresKeys;
 use crate::postgres::read_models::PostgresReadModels;
+use crate::postgres::rebuild::OnlyOne;
 use crate::postgres::saga_work::PostgresSagaWork;
 use crate::postgres::secrets::PostgresSecrets;
-use crate::postgres::{Database, PostgresReadStore, PostgresUrl};
+use crate::postgres::{self, Database, PostgresReadStore, PostgresUrl};
 use crate::read_side::row_projections;
+use crate::rebuild::RebuildError;
+use crate::rebuild::renewal::Renewal;
 
 /// The rest between small `_bulk` requests: much shorter than what a search shows by itself.
 const BULK_EVERY: Duration = Duration::from_millis(100);
@@ -131,6 +134,27 @@ fn groups(
     ])
 }
 
+/// Tables and indices, one process at a time.
+struct DistributedRenewal {
+    database: Database,
+    search: ElasticsearchUrl,
+    log: Arc<dyn LogReader>,
+}
+
+#[async_trait]
+impl Renewal for DistributedRenewal {
+    async fn renew(&self) -> Result<(), RebuildError> {
+        postgres::rebuild::renew(&self.database, &row_projections(), Arc::clone(&self.log)).await?;
+        let only_one = OnlyOne::take(&self.database).await?;
+        let letters = Arc::new(PostgresReadStore::new(self.database.clone()));
+        let projections = elasticsearch::projections();
+        let log = Arc::clone(&self.log);
+        let renewed = elasticsearch::rebuild::renew(&self.search, letters, &projections, log).await;
+        only_one.release().await;
+        renewed
+    }
+}
+
 #[async_trait]
 impl Backends for DistributedBackends {
     fn log(&self) -> Arc<dyn EventLog> {
@@ -185,8 +209,13 @@ impl Backends for DistributedBackends {
         groups(&self.database().await?, &self.search_url, self.log.clone())
     }
 
+    async fn renewal(&self) -> anyhow::Result<Arc<dyn Renewal>> {
+        let database = self.database().await?;
+        Ok(Arc::new(DistributedRenewal { database, search: self.search_url.clone(), log: self.log.clone() }))
+    }
+
     async fn follow(&self, shutdown: &CancellationToken) -> anyhow::Result<Vec<Arc<Follower>>> {
-        let rows = PostgresCheckpoints::start(self.database().await?, shutdown.clone());
+        let rows = PostgresCheckpoints::start(self.database().await?, row_projections(), shutdown.clone());
         let documents = ElasticsearchCheckpoints::new(&self.search_url, self.shards())?
             .with_letters(Arc::new(PostgresReadStore::new(self.database().await?)));
         let (shards, shutdown) = (self.shards(), shutdown.clone());

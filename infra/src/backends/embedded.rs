@@ -28,6 +28,7 @@ use crate::data_dir::DataDir;
 use crate::feed::InProcessFeed;
 use crate::key_files;
 use crate::read_side::row_projections;
+use crate::rebuild::renewal::{EmbeddedRenewal, Renewal};
 use crate::sqlite::events_copy::SqliteEvents;
 use crate::sqlite::keys::SqliteKeys;
 use crate::sqlite::log::SqliteLog;
@@ -140,6 +141,16 @@ impl Backends for EmbeddedBackends {
                 apply_every: Duration::ZERO,
             },
         ])
+    }
+
+    async fn renewal(&self) -> anyhow::Result<Arc<dyn Renewal>> {
+        let read = self.read().await?;
+        Ok(Arc::new(EmbeddedRenewal {
+            dir: self.read_dir.clone(),
+            rows: read.rows.clone(),
+            search: read.search.clone(),
+            log: self.log.clone(),
+        }))
     }
 
     async fn follow(&self, _shutdown: &CancellationToken) -> anyhow::Result<Vec<Arc<Follower>>> {

@@ -34,6 +34,7 @@ pub use embedded::EmbeddedBackends;
 
 use crate::config::{Config, Family};
 use crate::conservation::EventCopy;
+use crate::rebuild::renewal::Renewal;
 
 /// Projections that share a store, and so a runner.
 #[derive(Clone)]
@@ -111,6 +112,9 @@ pub trait Backends: Send + Sync + 'static {
     /// The stores of the read side, each with its projections.
     async fn groups(&self) -> anyhow::Result<Vec<Group>>;
 
+    /// What replaces rows that an older version of this program made.
+    async fn renewal(&self) -> anyhow::Result<Arc<dyn Renewal>>;
+
     /// Follows the checkpoints of whichever processes run the projections; nothing where only this process can run them.
     async fn follow(&self, shutdown: &CancellationToken) -> anyhow::Result<Vec<Arc<Follower>>>;
 
@@ -147,8 +151,8 @@ pub struct Prepared {
     pub notes: Vec<String>,
 }
 
-/// Makes whatever is missing in the configured backends, and lays derived tables out anew that an older program made otherwise; what
-/// else is there is left as it is.
+/// Makes whatever is missing in the configured backends; what is there is left as it is. Derived rows that an older program made
+/// otherwise are replaced by the servers, when they have filled others beside them.
 ///
 /// # Errors
 /// When a part can't be made; the reason names it.

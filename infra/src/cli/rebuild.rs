@@ -11,6 +11,7 @@ use super::{out, store};
 use crate::cassandra::CassandraLog;
 use crate::config::{Config, Distributed, Family};
 use crate::elasticsearch;
+use crate::postgres::rebuild::OnlyOne;
 use crate::postgres::{self, Database, PostgresReadStore};
 use crate::read_side::row_projections;
 use crate::rebuild::{Difference, Hex, Phase, RebuildProgress, RebuildReport, rebuild};
@@ -67,9 +68,12 @@ async fn beside_servers(
         reports.extend(postgres::rebuild::rebuild(&database, &rows, log.clone(), progress).await?);
     }
     if names.is_empty() || !documents.is_empty() {
+        let only_one = OnlyOne::take(&database).await?;
         let letters = Arc::new(PostgresReadStore::new(database));
         let rebuilding = elasticsearch::rebuild::rebuild(urls.search, letters, &documents, log, progress);
-        reports.extend(rebuilding.await?);
+        let rebuilt = rebuilding.await;
+        only_one.release().await;
+        reports.extend(rebuilt?);
     }
     Ok(reports)
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use ::elasticsearch::http::Method;
 use async_trait::async_trait;
 use domain::position::Seen;
-use projections::follower::{Checkpoints, Pace, Parked};
+use projections::follower::{Checkpoints, Pace, Parked, Visible};
+use projections::mark::{Generation, Mark};
 use projections::store::{DeadLetters, StoreError};
 
 use super::checkpoints;
@@ -34,10 +35,20 @@ pub struct ElasticsearchCheckpoints {
 /// What is known of one live index.
 #[derive(Debug, Clone)]
 struct Known {
+    generation: Generation,
     /// What to read it by.
     index: String,
+    /// Why this program doesn't search it.
+    unreadable: Option<String>,
     visible: Seen,
     looked: Option<Instant>,
+}
+
+impl Known {
+    fn told(&self, kind: &Kind) -> Visible {
+        let mark = Mark { generation: self.generation.clone(), seen: self.visible.clone() };
+        Visible { projection: kind.projection.to_owned(), mark, unreadable: self.unreadable.clone() }
+    }
 }
 
 impl ElasticsearchCheckpoints {
@@ -57,12 +68,12 @@ impl ElasticsearchCheckpoints {
         self
     }
 
-    async fn read(&self, now: bool) -> Result<Vec<(String, Seen)>, StoreError> {
+    async fn read(&self, now: bool) -> Result<Vec<Visible>, StoreError> {
         let (mut all, mut failed) = (Vec::new(), None);
         for kind in Kind::all() {
             // Only searches of products wait; the others are looked at now and then.
             let rarely = now && kind != Kind::products();
-            let seen = match self.read_one(kind, rarely).await {
+            let told = match self.read_one(kind, rarely).await {
                 // Replaced, or gone: another look tells.
                 Err(Failure::Lost(_)) => {
                     self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(kind.projection);
@@ -70,8 +81,8 @@ impl ElasticsearchCheckpoints {
                 }
                 read => read,
             };
-            match seen {
-                Ok(seen) => all.push((kind.projection.to_owned(), seen)),
+            match told {
+                Ok(told) => all.push(told),
                 // What can be told of the others is told.
                 Err(failure) => {
                     tracing::debug!(index = kind.name, ?failure, "can't tell how far a search index is");
@@ -86,10 +97,10 @@ impl ElasticsearchCheckpoints {
     }
 
     /// What is visible for certain in every copy of the index: a refresh tells of all, a search only of the copy that it asks.
-    async fn read_one(&self, kind: &'static Kind, rarely: bool) -> Result<Seen, Failure> {
+    async fn read_one(&self, kind: &'static Kind, rarely: bool) -> Result<Visible, Failure> {
         let mut known = self.known(kind).await?;
         if rarely && known.looked.is_some_and(|at| at.elapsed() < IDLE) {
-            return Ok(known.visible);
+            return Ok(known.told(kind));
         }
         let applied = checkpoints::applied(&self.client, &known.index, self.shards).await?;
         known.looked = Some(Instant::now());
@@ -99,9 +110,9 @@ impl ElasticsearchCheckpoints {
             self.client.ask(Method::Post, &path).await.and_then(Answer::ok)?;
             known.visible = applied;
         }
-        let visible = known.visible.clone();
+        let told = known.told(kind);
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(kind.projection, known);
-        Ok(visible)
+        Ok(told)
     }
 
     async fn known(&self, kind: &'static Kind) -> Result<Known, Failure> {
@@ -118,17 +129,21 @@ impl ElasticsearchCheckpoints {
         // A generation loses the alias that it is written through when it is replaced, which is how that is noticed here. Its name
         // stays: by that, the checkpoints of the replaced one would be read for ever.
         let index = live.write_alias();
-        Ok(Known { index, visible: Seen::none(self.shards), looked: None })
+        let generation = Generation::named(&live.name);
+        let definition = live.stamp.as_ref().map(|stamp| stamp.definition.clone());
+        let unreadable = (definition != Some(kind.definition_digest()))
+            .then(|| format!("{} has other fields than this program's version needs", live.name));
+        Ok(Known { generation, index, unreadable, visible: Seen::none(self.shards), looked: None })
     }
 }
 
 #[async_trait]
 impl Checkpoints for ElasticsearchCheckpoints {
-    async fn visible(&self) -> Result<Vec<(String, Seen)>, StoreError> {
+    async fn visible(&self) -> Result<Vec<Visible>, StoreError> {
         self.read(false).await
     }
 
-    async fn visible_now(&self) -> Result<Vec<(String, Seen)>, StoreError> {
+    async fn visible_now(&self) -> Result<Vec<Visible>, StoreError> {
         self.read(true).await
     }
 

@@ -28,7 +28,7 @@ pub(super) struct Stamp {
     /// The shards of the log.
     pub(super) shards: u16,
     /// See [`Kind::definition_digest`].
-    definition: String,
+    pub(super) definition: String,
 }
 
 impl Stamp {
@@ -66,6 +66,8 @@ pub(super) struct Generation {
     /// `None` for one that something else made.
     pub(super) stamp: Option<Stamp>,
     pub(super) live: bool,
+    /// Searches of its definition find it.
+    pub(super) searched: bool,
     pub(super) writable: bool,
     /// Nobody may write to it until then, in seconds since 1970: it is about to be replaced.
     pub(super) held: Option<i64>,
@@ -74,6 +76,28 @@ pub(super) struct Generation {
 }
 
 impl Generation {
+    /// Why it isn't for programs with this stamp to write; `None` for their own.
+    pub(super) fn foreign(&self, stamp: &Stamp) -> Option<String> {
+        let of = |version: u32| format!("{} is of version {version}", self.name);
+        match &self.stamp {
+            Some(own) if own == stamp => None,
+            Some(own) if own.version > stamp.version => Some(format!(
+                "{}, and this program is made for {}: `tillstream rebuild --rollback` goes back to that",
+                of(own.version),
+                stamp.version
+            )),
+            Some(own) => {
+                Some(format!("{}; version {} is being filled beside it", of(own.version), stamp.version))
+            }
+            None => Some(format!("{} was made by something else; another index is being filled", self.name)),
+        }
+    }
+
+    /// Whether programs with this stamp are to replace it: those of a later version have taken over.
+    pub(super) fn is_older(&self, stamp: &Stamp) -> bool {
+        self.stamp.as_ref().is_none_or(|own| own != stamp && own.version <= stamp.version)
+    }
+
     /// The alias that it can be written through now, by whoever holds it.
     pub(super) fn write_alias(&self) -> String {
         self.held.map_or_else(|| writes(&self.name), |until| held_alias(&self.name, until))
@@ -129,11 +153,17 @@ impl Place<'_> {
             if number.is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())) {
                 let held = |alias: &String| alias.strip_prefix(&format!("{name}-held-"))?.parse().ok();
                 let filling = !index["aliases"][filling_alias(name).as_str()].is_null();
+                let stamp = Stamp::from_meta(&index["mappings"]["_meta"]);
+                let searched = stamp.as_ref().is_some_and(|stamp| {
+                    let alias = self.kind.searched(self.url, &stamp.definition);
+                    !index["aliases"][alias.as_str()].is_null()
+                });
                 all.push(Generation {
+                    searched,
                     filling: filling.then(|| filled_from(&index["mappings"]["_meta"])),
                     held: index["aliases"].as_object().and_then(|aliases| aliases.keys().find_map(held)),
                     name: name.clone(),
-                    stamp: Stamp::from_meta(&index["mappings"]["_meta"]),
+                    stamp,
                     live: !index["aliases"][alias.as_str()].is_null(),
                     writable: !index["aliases"][writes(name).as_str()].is_null(),
                 });
@@ -204,6 +234,10 @@ impl Place<'_> {
                 actions.push(json!({"remove": {"index": old.name, "alias": writes(&old.name)}}));
             }
         }
+        for other in all.iter().filter(|other| other.searched && other.name != name) {
+            let searched = self.kind.searched(self.url, "*");
+            actions.push(json!({"remove": {"index": other.name, "alias": searched, "must_exist": false}}));
+        }
         for held in all.iter().filter(|g| g.live || g.name == name) {
             if let Some(until) = held.held {
                 // Whoever finds it gone has been taken for dead.
@@ -217,7 +251,13 @@ impl Place<'_> {
         }
         // Readers see documents, not checkpoints.
         let documents = json!({"bool": {"must_not": {"term": {"doc_type": CHECKPOINT}}}});
-        actions.push(json!({"add": {"index": name, "alias": alias, "filter": documents}}));
+        actions.push(json!({"add": {"index": name, "alias": alias, "filter": documents.clone()}}));
+        let stamp = all.iter().find(|generation| generation.name == name).and_then(|one| one.stamp.as_ref());
+        // What was made a moment ago is of this program's definition.
+        let definition =
+            stamp.map_or_else(|| self.kind.definition_digest(), |stamp| stamp.definition.clone());
+        let searched = self.kind.searched(self.url, &definition);
+        actions.push(json!({"add": {"index": name, "alias": searched, "filter": documents}}));
         actions.push(json!({"add": {"index": name, "alias": writes(name)}}));
         self.client.post("/_aliases", json!({"actions": actions})).await.map(|_| ())
     }
@@ -240,6 +280,7 @@ impl Place<'_> {
             name: name.to_owned(),
             stamp: None,
             live: true,
+            searched: true,
             writable: false,
             held: Some(until),
             filling: None,
@@ -284,7 +325,8 @@ impl Place<'_> {
             return Err(Failure::Unavailable(format!("{} is about to be replaced", first.name)));
         }
         let rivals: Vec<String> = live.map(|rival| rival.name.clone()).collect();
-        if !rivals.is_empty() || !first.writable || first.held.is_some() {
+        let searched = first.searched || first.stamp.is_none();
+        if !rivals.is_empty() || !first.writable || !searched || first.held.is_some() {
             self.go_live(&first.name, &all).await?;
             self.remove(&rivals).await?;
         }

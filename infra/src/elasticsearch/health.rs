@@ -42,8 +42,8 @@ pub async fn health(url: &ElasticsearchUrl) -> Result<Health, StoreError> {
     })
 }
 
-/// Makes the indices and aliases that aren't there; an index of another version is replaced by an empty one. In a store with events a
-/// new index is only shown when a server has filled it.
+/// Makes the indices and aliases that aren't there; an index of another version is left to the servers, which fill another one beside
+/// it. In a store with events a new index is only shown when a server has filled it.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].

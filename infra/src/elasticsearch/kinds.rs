@@ -76,6 +76,12 @@ impl Kind {
         format!("{}-{}", url.prefix(), self.name)
     }
 
+    /// The alias that programs with a definition search through: it names the live index if that is of this definition, so that nobody
+    /// asks an index whose fields mean something else.
+    pub(super) fn searched(&self, url: &ElasticsearchUrl, definition: &str) -> String {
+        format!("{}-as-{definition}", self.alias(url))
+    }
+
     /// Names the definition: another one needs another index.
     pub(super) fn definition_digest(&self) -> String {
         let hash = Sha256::digest(self.definition.as_bytes());

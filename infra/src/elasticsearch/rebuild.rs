@@ -52,6 +52,24 @@ pub async fn rebuild(
     Ok(reports)
 }
 
+/// Fills this program's version of projections beside the live indices where these are of an older one, and swaps each in when it has
+/// caught up. Processes of the older version keep reading and feeding the live ones until then.
+///
+/// # Errors
+/// [`RebuildError`]: repeat later.
+pub async fn renew(
+    url: &ElasticsearchUrl,
+    letters: Arc<dyn DeadLetters>,
+    wanted: &[Arc<dyn Projection>],
+    log: Arc<dyn LogReader>,
+) -> Result<(), RebuildError> {
+    let work = Work { client: Client::new(url)?, url: url.clone(), letters, log };
+    for projection in wanted {
+        work.renew(projection).await?;
+    }
+    Ok(())
+}
+
 /// Has readers find the previous generation again, brought up to date before. Events that were parked since stay parked until
 /// redriven. Doing it twice undoes it.
 ///
@@ -107,14 +125,7 @@ impl Work {
         let name = projection.name();
         let kind = Kind::of(name).ok_or_else(|| StoreError::Unavailable(format!("no index of {name}")))?;
         let place = Place { client: &self.client, url: &self.url, kind };
-        let all = place.list().await?;
-        let leftovers: Vec<String> = all
-            .into_iter()
-            .filter(|g| !g.live && g.writable && g.filling.is_none())
-            .map(|g| g.name)
-            .collect();
-        place.remove(&leftovers).await?;
-
+        remove_unfinished(place).await?;
         let heads = Seen::up_to(&find_heads(self.log.as_ref()).await?);
         let shards = self.log.store().shards;
         let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, shards);
@@ -151,6 +162,29 @@ impl Work {
             digest_before: found.digest_before,
             digest_after: found.digest_after,
         })
+    }
+
+    async fn renew(&self, projection: &Arc<dyn Projection>) -> Result<(), RebuildError> {
+        let name = projection.name();
+        let kind = Kind::of(name).ok_or_else(|| StoreError::Unavailable(format!("no index of {name}")))?;
+        let place = Place { client: &self.client, url: &self.url, kind };
+        let shards = self.log.store().shards;
+        let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, shards);
+        // Where nothing is live, whoever writes next makes what goes live when it is filled.
+        let Some(live) = place.live().await?.filter(|live| live.is_older(&stamp)) else { return Ok(()) };
+        tracing::info!(
+            index = live.name,
+            version = stamp.version,
+            "filling this version beside the live index"
+        );
+        remove_unfinished(place).await?;
+        let fresh = self.fresh(projection, shards).await?;
+        self.approach(None, &fresh).await?;
+        fresh.store.publish().await?;
+        self.swap(place, Some(&live), &fresh, shards).await?;
+        tracing::info!(index = fresh.name, "swapped in what was filled");
+        self.settle(&fresh).await?;
+        Ok(place.retire(&fresh.name, Some(&live.name)).await?)
     }
 
     async fn roll_back(
@@ -202,6 +236,13 @@ impl Work {
         }
         Ok(compare(&self.client, kind, live.map(|live| live.name.as_str()), &fresh.name).await?)
     }
+}
+
+/// Removes what others began to build and didn't finish.
+async fn remove_unfinished(place: Place<'_>) -> Result<(), RebuildError> {
+    let all = place.list().await?.into_iter();
+    let begun = all.filter(|g| !g.live && g.writable && g.filling.is_none()).map(|g| g.name);
+    Ok(place.remove(&begun.collect::<Vec<_>>()).await?)
 }
 
 impl From<Failure> for RebuildError {

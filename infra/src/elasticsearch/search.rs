@@ -4,13 +4,14 @@ use async_trait::async_trait;
 use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
 use projections::store::StoreError;
 
-use super::client::Client;
+use super::client::{Client, Failure};
 use super::kinds::Kind;
 use super::url::ElasticsearchUrl;
 use super::{hits, query};
 use crate::product_query::ProductQuery;
 
-/// The question that the products' index answers. It asks through the readers' alias, so a replaced index changes nothing for it.
+/// The question that the products' index answers. It asks through the alias of its own definition, so a replaced index changes nothing
+/// for it, and one of another definition isn't asked.
 #[derive(Debug, Clone)]
 pub struct ElasticsearchSearch {
     client: Client,
@@ -23,7 +24,8 @@ impl ElasticsearchSearch {
     /// # Errors
     /// [`StoreError::Unavailable`] when no client can be made for the URL.
     pub fn new(url: &ElasticsearchUrl) -> Result<Self, StoreError> {
-        Ok(Self { client: Client::new(url)?, alias: Kind::products().alias(url) })
+        let kind = Kind::products();
+        Ok(Self { client: Client::new(url)?, alias: kind.searched(url, &kind.definition_digest()) })
     }
 }
 
@@ -46,6 +48,10 @@ impl ProductSearch for ElasticsearchSearch {
             .chain(text.bytes())
             .fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
         let path = format!("/{}/_search?preference=question{}", self.alias, copy % 64);
-        hits::hits(&self.client.post(&path, body).await?, &wanted, page)
+        let answer = self.client.post(&path, body).await.map_err(|failure| match failure {
+            Failure::Lost(_) => ReadError::NotLive { model: Kind::products().projection },
+            other => other.into(),
+        })?;
+        hits::hits(&answer, &wanted, page)
     }
 }

@@ -14,6 +14,7 @@ use domain::ports::log::LogReader;
 use domain::position::Seen;
 use domain::stream::StreamId;
 use futures::future::try_join_all;
+use projections::mark::Generation;
 use projections::model::Projection;
 use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
 
@@ -132,29 +133,32 @@ impl RowStore for ElasticsearchStore {
 
     async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
         let open = self.reopen(projection).await?;
-        let seen = checkpoints::applied(&self.client, &open.alias(), open.stamp.shards).await?;
+        let name = if open.foreign.is_some() { open.generation.clone() } else { open.alias() };
+        let seen = checkpoints::applied(&self.client, &name, open.stamp.shards).await?;
         self.update(open.kind, |open| open.applied = seen.clone());
         let (parked, letters) = self.letters.parked(projection).await?;
-        Ok(Loaded { seen, parked, letters })
+        let generation = Generation::named(&open.generation);
+        Ok(Loaded { generation, seen, foreign: open.foreign, parked, letters })
     }
 
     async fn peek(&self, projection: &'static str) -> Result<Loaded, StoreError> {
         let kind = Kind::of(projection)
             .ok_or_else(|| StoreError::Unavailable(format!("there is no search index for {projection}")))?;
         let all = self.place(kind).list().await?;
-        let seen = match all.iter().find(|generation| generation.live) {
+        let (generation, seen) = match all.iter().find(|generation| generation.live) {
             Some(live) => {
                 let shards = live.stamp.as_ref().map_or(0, |stamp| stamp.shards);
-                checkpoints::applied(&self.client, &live.name, shards).await?
+                let seen = checkpoints::applied(&self.client, &live.name, shards).await?;
+                (Generation::named(&live.name), seen)
             }
             None if all.iter().any(|generation| generation.filling.is_some()) => {
                 let reason = format!("the search index of {projection} is being built anew");
                 return Err(StoreError::Unavailable(reason));
             }
-            None => Seen::none(0),
+            None => (Generation::none(), Seen::none(0)),
         };
         let (parked, letters) = self.letters.parked(projection).await?;
-        Ok(Loaded { seen, parked, letters })
+        Ok(Loaded { generation, seen, foreign: None, parked, letters })
     }
 
     async fn apply(&self, batch: Batch) -> Result<Visibility, StoreError> {

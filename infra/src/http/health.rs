@@ -168,7 +168,9 @@ impl Needed {
             let detail = match &projection.state {
                 Running::Running if projection.lag_events <= max_lag => return None,
                 Running::Running => format!("{} events behind", projection.lag_events),
-                Running::Retrying { reason } | Running::Stopped { reason } => reason.clone(),
+                Running::Retrying { reason } | Running::Waiting { reason } | Running::Stopped { reason } => {
+                    reason.clone()
+                }
             };
             Some(fault(format!("/projections/{}", projection.name), detail))
         });

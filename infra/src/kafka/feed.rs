@@ -117,6 +117,10 @@ impl Feed for KafkaFeed {
         let head = |(shard, head): (u16, &AtomicU64)| Position { shard: Shard(shard), n: head.load(Relaxed) };
         (0..).zip(&self.shared.heads).map(head).collect()
     }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 /// Keeps the heads up, and lets go of consumers that nobody reads from.

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::position::{Position, Seen, Shard};
-use projections::follower::{Checkpoints, Parked};
+use projections::follower::{Checkpoints, Parked, Visible};
+use projections::mark::{Generation, Mark};
+use projections::model::Projection;
 use projections::store::StoreError;
 use sqlx::Row as _;
-use sqlx::postgres::{PgListener, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions, PgRow};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Database;
+use super::read_store::schema::lacking;
 
 /// The pauses between attempts to listen again: from the first, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -22,16 +25,34 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The live checkpoints of a database, and a task that listens for their changes on a connection of its own.
 pub struct PostgresCheckpoints {
     database: Database,
+    /// As this program reads them.
+    projections: Vec<Arc<dyn Projection>>,
     changed: Arc<Notify>,
 }
 
 impl PostgresCheckpoints {
     /// Starts to listen, until the shutdown.
     #[must_use]
-    pub fn start(database: Database, shutdown: CancellationToken) -> Self {
+    pub fn start(
+        database: Database,
+        projections: Vec<Arc<dyn Projection>>,
+        shutdown: CancellationToken,
+    ) -> Self {
         let changed = Arc::new(Notify::new());
         tokio::spawn(listen(database.clone(), Arc::clone(&changed), shutdown));
-        Self { database, changed }
+        Self { database, projections, changed }
+    }
+
+    fn visible_of(&self, row: &PgRow) -> sqlx::Result<Visible> {
+        let (name, mark) = visible(row)?;
+        let (version, shape): (i32, &str) = (row.try_get("version")?, row.try_get("shape")?);
+        let ours = self.projections.iter().find(|projection| projection.name() == name);
+        let lacking = ours.and_then(|ours| Some((ours, lacking(ours.as_ref(), shape)?)));
+        let unreadable = lacking.map(|(ours, column)| {
+            let wanted = ours.version();
+            format!("the live rows of {name} are of version {version} and have no {column}, which version {wanted} needs")
+        });
+        Ok(Visible { projection: name, mark, unreadable })
     }
 }
 
@@ -69,13 +90,21 @@ async fn hear(database: &Database, changed: &Notify, pause: &mut Duration) -> sq
     Ok(())
 }
 
-fn visible(row: &PgRow) -> sqlx::Result<(String, Seen)> {
+fn visible(row: &PgRow) -> sqlx::Result<(String, Mark)> {
     let positions: Vec<i64> = row.try_get("positions")?;
     let mut seen = Seen::none(u16::try_from(positions.len()).unwrap_or(u16::MAX));
     for (shard, n) in (0..).zip(positions) {
         seen.advance(Position { shard: Shard(shard), n: u64::try_from(n).unwrap_or(0) });
     }
-    Ok((row.try_get("projection")?, seen))
+    let generation = Generation::named(row.try_get::<i32, _>("generation")?.to_string());
+    Ok((row.try_get("projection")?, Mark { generation, seen }))
+}
+
+/// How far the live rows of a projection are, for a transaction that reads these too; nothing where there are none.
+pub(super) async fn mark(conn: &mut PgConnection, projection: &str) -> sqlx::Result<Mark> {
+    let select = sqlx::query(include_str!("checkpoints/select_mark.sql")).bind(projection);
+    let row = select.fetch_optional(conn).await?;
+    row.map_or_else(|| Ok(Mark::none(0)), |row| Ok(visible(&row)?.1))
 }
 
 fn parked(row: &PgRow) -> sqlx::Result<(String, Parked)> {
@@ -91,10 +120,10 @@ fn unavailable(error: sqlx::Error) -> StoreError {
 /// On the connections of the writers, which queries can't take: a reader's wait must not grow with the load of queries.
 #[async_trait]
 impl Checkpoints for PostgresCheckpoints {
-    async fn visible(&self) -> Result<Vec<(String, Seen)>, StoreError> {
+    async fn visible(&self) -> Result<Vec<Visible>, StoreError> {
         let select = sqlx::query(include_str!("checkpoints/select_visible.sql"));
         let rows = select.fetch_all(self.database.writes()).await.map_err(unavailable)?;
-        rows.iter().map(|row| visible(row).map_err(unavailable)).collect()
+        rows.iter().map(|row| self.visible_of(row).map_err(unavailable)).collect()
     }
 
     async fn changed(&self) {

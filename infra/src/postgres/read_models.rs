@@ -10,7 +10,6 @@ mod parts;
 mod products;
 mod sql;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,21 +22,24 @@ use projections::read_models::{
     ProductSearch, ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow, UserRow,
 };
 use projections::watermark::Watermark;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::sql::Query;
-use super::Database;
+use super::{Database, checkpoints};
 use crate::product_list;
+use crate::read_side::Marks;
 
 /// A transaction that reads, and sees the same all the time.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The questions, answered from the database and the search index.
+#[derive(Clone)]
 pub struct PostgresReadModels {
     database: Database,
     search: Arc<dyn ProductSearch>,
-    marks: BTreeMap<&'static str, Watermark>,
+    marks: Marks,
 }
 
 impl PostgresReadModels {
@@ -49,28 +51,65 @@ impl PostgresReadModels {
         search: Arc<dyn ProductSearch>,
         watermarks: impl IntoIterator<Item = Watermark>,
     ) -> Self {
-        let marks = watermarks.into_iter().map(|mark| (mark.projection(), mark)).collect();
-        Self { database, search, marks }
+        Self { database, search, marks: Marks::new(watermarks) }
     }
 
-    /// The rows of a question that is one statement.
-    async fn rows<T>(&self, query: Query, read: fn(&PgRow) -> sqlx::Result<T>) -> Result<Vec<T>, ReadError> {
-        let mut conn = self.database.reads().acquire().await.map_err(unavailable)?;
-        let rows = query.rows(&mut conn).await;
-        if rows.as_ref().is_err_and(shape_changed) {
-            // A rebuild gave a view other types: what this connection has prepared fits no more, but would be tried for ever.
-            sqlx::Connection::clear_cached_statements(&mut *conn).await.map_err(unavailable)?;
+    /// The rows of a question that is one statement, in one snapshot with the positions that they hold where that matters.
+    async fn rows<T>(
+        &self,
+        model: Model,
+        query: Query,
+        read: fn(&PgRow) -> sqlx::Result<T>,
+    ) -> Result<Vec<T>, ReadError> {
+        let Some(token) = self.marks.needs() else {
+            let mut conn = self.database.reads().acquire().await.map_err(unavailable)?;
+            return answer(&mut conn, model, query, read).await;
+        };
+        loop {
+            let mut both = self.database.reads().begin_with(SNAPSHOT).await.map_err(unavailable)?;
+            let mark = checkpoints::mark(&mut both, model.projection()).await.map_err(unavailable)?;
+            if mark.seen.covers(&token) {
+                let answer = answer(&mut both, model, query, read).await;
+                both.rollback().await.map_err(unavailable)?;
+                return answer;
+            }
+            both.rollback().await.map_err(unavailable)?;
+            self.marks.fallen(model, &mark).await?;
         }
-        rows.and_then(|rows| rows.iter().map(read).collect()).map_err(unavailable)
     }
 
     async fn first<T>(
         &self,
+        model: Model,
         query: Query,
         read: fn(&PgRow) -> sqlx::Result<T>,
     ) -> Result<Option<T>, ReadError> {
-        Ok(self.rows(query, read).await?.pop())
+        Ok(self.rows(model, query, read).await?.pop())
     }
+}
+
+async fn answer<T>(
+    conn: &mut PgConnection,
+    model: Model,
+    query: Query,
+    read: fn(&PgRow) -> sqlx::Result<T>,
+) -> Result<Vec<T>, ReadError> {
+    let rows = query.rows(&mut *conn).await;
+    if rows.as_ref().is_err_and(shape_changed) {
+        // A rebuild gave a view other types: what this connection has prepared fits no more, but would be tried for ever.
+        sqlx::Connection::clear_cached_statements(conn).await.map_err(unavailable)?;
+    }
+    let rows = rows.map_err(|error| match lacks_columns(&error) {
+        true => ReadError::NotLive { model: model.projection() },
+        false => unavailable(error),
+    })?;
+    rows.iter().map(read).collect::<sqlx::Result<_>>().map_err(unavailable)
+}
+
+/// `undefined_column`, `undefined_table`: the live rows are of another version of the program, which hasn't them yet or any more.
+fn lacks_columns(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "42703" || code == "42P01")
 }
 
 fn unavailable(error: sqlx::Error) -> ReadError {
@@ -85,15 +124,15 @@ fn shape_changed(error: &sqlx::Error) -> bool {
 #[async_trait]
 impl ReadModels for PostgresReadModels {
     async fn wait_for(&self, model: Model, token: &SyncToken, wait: Duration) -> Result<(), ReadError> {
-        let name = model.projection();
-        match self.marks.get(name) {
-            Some(mark) => mark.wait_for(token, wait).await,
-            None => Err(ReadError::Unavailable(format!("the projection {name} isn't followed here"))),
-        }
+        self.marks.wait_for(model, token, wait).await
+    }
+
+    fn after(self: Arc<Self>, token: &SyncToken, until: Instant) -> Arc<dyn ReadModels> {
+        Arc::new(Self { marks: self.marks.after(token, until), ..Self::clone(&self) })
     }
 
     fn seen(&self, model: Model) -> Seen {
-        self.marks.get(model.projection()).map_or_else(|| Seen::none(0), Watermark::seen)
+        self.marks.seen(model)
     }
 
     async fn is_parked(&self, model: Model, stream: &StreamId) -> Result<bool, ReadError> {
@@ -101,11 +140,11 @@ impl ReadModels for PostgresReadModels {
         query.text(model.projection());
         query.and_text("stream_type", stream.kind());
         query.and_text("stream_id", stream.id());
-        Ok(self.first(query, |_| Ok(())).await?.is_some())
+        Ok(self.first(model, query, |_| Ok(())).await?.is_some())
     }
 
     async fn product(&self, tenant: &str, id: Uuid) -> Result<Option<ProductRow>, ReadError> {
-        self.first(products::one(tenant, id), products::row).await
+        self.first(Model::Products, products::one(tenant, id), products::row).await
     }
 
     async fn products(
@@ -115,7 +154,9 @@ impl ReadModels for PostgresReadModels {
         sort: ProductSort,
         page: &Page,
     ) -> Result<Listed<ProductRow>, ReadError> {
-        let rows = self.rows(products::query(tenant, filter, sort, page)?, products::sorted_row).await?;
+        let rows = self
+            .rows(Model::Products, products::query(tenant, filter, sort, page)?, products::sorted_row)
+            .await?;
         Ok(product_list::page(rows, sort, page.limit))
     }
 
@@ -134,11 +175,11 @@ impl ReadModels for PostgresReadModels {
         if products.is_empty() {
             return Ok(Vec::new());
         }
-        self.rows(parts::stock(tenant, products), parts::stock_row).await
+        self.rows(Model::Inventory, parts::stock(tenant, products), parts::stock_row).await
     }
 
     async fn order(&self, tenant: &str, id: Uuid) -> Result<Option<OrderRow>, ReadError> {
-        self.first(orders::one(tenant, id), orders::row).await
+        self.first(Model::Orders, orders::one(tenant, id), orders::row).await
     }
 
     async fn orders(
@@ -147,20 +188,20 @@ impl ReadModels for PostgresReadModels {
         filter: &OrderFilter,
         page: &Page,
     ) -> Result<Listed<OrderRow>, ReadError> {
-        let rows = self.rows(orders::query(tenant, filter, page)?, orders::row).await?;
+        let rows = self.rows(Model::Orders, orders::query(tenant, filter, page)?, orders::row).await?;
         Ok(orders::page(rows, page.limit))
     }
 
     async fn payment(&self, tenant: &str, id: Uuid) -> Result<Option<PaymentRow>, ReadError> {
-        self.first(parts::payment(tenant, id), parts::payment_row).await
+        self.first(Model::Payments, parts::payment(tenant, id), parts::payment_row).await
     }
 
     async fn shipment(&self, tenant: &str, id: Uuid) -> Result<Option<ShipmentRow>, ReadError> {
-        self.first(parts::shipment(tenant, id), parts::shipment_row).await
+        self.first(Model::Shipments, parts::shipment(tenant, id), parts::shipment_row).await
     }
 
     async fn user(&self, tenant: &str, id: Uuid) -> Result<Option<UserRow>, ReadError> {
-        self.first(parts::user(tenant, id), parts::user_row).await
+        self.first(Model::Users, parts::user(tenant, id), parts::user_row).await
     }
 
     async fn stream_events(
@@ -169,7 +210,7 @@ impl ReadModels for PostgresReadModels {
         after: u64,
         limit: usize,
     ) -> Result<Vec<Arc<RecordedEvent>>, ReadError> {
-        self.rows(events::stream(stream, after, limit), events::event).await
+        self.rows(Model::Events, events::stream(stream, after, limit), events::event).await
     }
 
     async fn events(

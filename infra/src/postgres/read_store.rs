@@ -14,6 +14,7 @@ mod letters;
 mod plan;
 pub(super) mod schema;
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use domain::merkle::Hash;
 use domain::position::{Position, Seen, Shard};
 use domain::stream::StreamId;
+use projections::mark::Generation;
 use projections::model::Projection;
 use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
 use sqlx::postgres::PgPool;
@@ -29,7 +31,7 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use self::letters::Letters;
-use self::schema::{live, physical};
+use self::schema::{Live, live, physical};
 use super::Database;
 
 /// A transaction that takes longer has failed: its connection may hang.
@@ -55,10 +57,28 @@ enum Target {
 }
 
 /// A projection as this process has prepared and loaded it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Known {
     version: u32,
+    /// Of the tables that it is made for.
+    shape: String,
+    /// The live generation when it was loaded last; 0 before.
     generation: i32,
+}
+
+impl Known {
+    /// Why the live rows are others' to write.
+    fn foreign(&self, projection: &str, live: &Live) -> Option<String> {
+        let of = format!("the live rows of {projection} are of version {}", live.version);
+        match self.version.cmp(&live.version) {
+            Ordering::Equal if self.shape == live.shape => None,
+            Ordering::Less => Some(format!(
+                "{of}, and this program is made for {}: `tillstream rebuild --rollback {projection}` goes back to that",
+                self.version
+            )),
+            _ => Some(format!("{of}; version {} is being filled beside them", self.version)),
+        }
+    }
 }
 
 impl PostgresReadStore {
@@ -106,11 +126,21 @@ impl PostgresReadStore {
     }
 
     fn known(&self, projection: &str) -> Option<Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(projection).copied()
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(projection).cloned()
     }
 
-    fn learn(&self, projection: &'static str, known: Known) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(projection, known);
+    fn learn(&self, projection: &dyn Projection) {
+        let (version, shape) = (projection.version(), schema::shape(projection));
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = all.get(projection.name()).map_or(0, |known| known.generation);
+        all.insert(projection.name(), Known { version, shape, generation });
+    }
+
+    fn learn_generation(&self, projection: &str, generation: i32) {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(projection) {
+            known.generation = generation;
+        }
     }
 
     /// The generation that reads of a projection go to; 0 when its rows aren't here.
@@ -140,7 +170,8 @@ impl PostgresReadStore {
     ) -> Result<Loaded, StoreError> {
         let seen = self.seen(&mut *conn, projection, generation).await?;
         let (parked, letters) = Letters { projection, generation }.parked(conn).await?;
-        Ok(Loaded { seen, parked, letters })
+        let generation = Generation::named(generation.to_string());
+        Ok(Loaded { generation, seen, foreign: None, parked, letters })
     }
 
     /// Positions of a generation's checkpoints.
@@ -217,40 +248,35 @@ impl RowStore for PostgresReadStore {
         }
         let schema = self.database.schema();
         let mut tx = self.database.writes().begin().await.map_err(unavailable)?;
-        schema::lock(&mut tx, schema).await.map_err(unavailable)?;
-        schema::migrate(&mut tx, schema).await.map_err(unavailable)?;
-        let mut prepared = Vec::new();
-        for projection in projections {
-            let live =
+        if !schema::is_prepared(&mut tx, schema, projections).await.map_err(unavailable)? {
+            schema::lock(&mut tx, schema).await.map_err(unavailable)?;
+            schema::migrate(&mut tx, schema).await.map_err(unavailable)?;
+            for projection in projections {
                 schema::prepare(&mut tx, schema, projection.as_ref(), shards).await.map_err(unavailable)?;
-            prepared.push((projection.name(), Known { version: live.version, generation: live.generation }));
+            }
         }
         tx.commit().await.map_err(unavailable)?;
-        prepared.into_iter().for_each(|(name, known)| self.learn(name, known));
+        projections.iter().for_each(|projection| self.learn(projection.as_ref()));
         Ok(())
     }
 
     async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
         let mut tx = snapshot(self.database.reads()).await?;
-        let generation = match &self.target {
-            Target::Filling(generations) => generations.get(projection).copied().unwrap_or(0),
-            Target::Live => {
-                let live = live(&mut tx, projection, false).await.map_err(unavailable)?;
-                let Some(live) = live else {
-                    return Ok(Loaded { seen: Seen::none(0), parked: Vec::new(), letters: 0 });
-                };
-                let version = self.known(projection).map_or(live.version, |known| known.version);
-                if version != live.version {
-                    return Err(StoreError::Unavailable(format!(
-                        "the projection {projection} is now of version {}, and this process is made for {version}",
-                        live.version
-                    )));
-                }
-                self.learn(projection, Known { version, generation: live.generation });
-                live.generation
-            }
+        let Target::Live = &self.target else {
+            let generation = self.generation(&mut tx, projection).await?;
+            return self.loaded(&mut tx, projection, generation).await;
         };
-        self.loaded(&mut tx, projection, generation).await
+        let live = live(&mut tx, projection, false).await.map_err(unavailable)?;
+        let Some(live) = live else {
+            let (generation, seen) = (Generation::none(), Seen::none(0));
+            return Ok(Loaded { generation, seen, foreign: None, parked: Vec::new(), letters: 0 });
+        };
+        let foreign = self.known(projection).and_then(|known| known.foreign(projection, &live));
+        if foreign.is_none() {
+            self.learn_generation(projection, live.generation);
+        }
+        let loaded = self.loaded(&mut tx, projection, live.generation).await?;
+        Ok(Loaded { foreign, ..loaded })
     }
 
     async fn peek(&self, projection: &'static str) -> Result<Loaded, StoreError> {

@@ -7,9 +7,12 @@
 //! the generation that is live then. A crash leaves at most an unfinished generation, which the next rebuild removes.
 
 mod compare;
+mod indexes;
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::merkle::Hash;
 use domain::ports::log::LogReader;
@@ -34,6 +37,9 @@ const CLOSE: u64 = 2_000;
 const ROUNDS: usize = 10;
 /// Projections that are indexed, compared and swapped at the same time.
 const AT_ONCE: usize = 3;
+/// How often a swap is tried, and the first pause between two attempts; the longest is 20 times that.
+const SWAP_ATTEMPTS: u32 = 20;
+const SWAP_PAUSE: Duration = Duration::from_millis(50);
 /// How long the transaction that holds the live one may wait for the last events.
 const HELD: &str = "SET LOCAL idle_in_transaction_session_timeout = '60s'";
 
@@ -103,11 +109,44 @@ fn unknown(rows: &[Arc<dyn Projection>], name: &str) -> RebuildError {
     RebuildError::UnknownProjection(name.to_owned(), all.join(", "))
 }
 
+/// Fills this program's version of projections beside the live rows where these are of an older one, swaps it in when it has caught
+/// up, and makes the secondary indexes that the live rows lack. Processes of the older version keep reading and feeding the live rows
+/// until then. What was begun goes on after a failure, in this process or another one.
+///
+/// # Errors
+/// [`RebuildError`]: [`RebuildError::Busy`] while another process does it, [`RebuildError::InTheWay`] while somebody reads the views for
+/// long. Repeat later.
+pub async fn renew(
+    database: &Database,
+    rows: &[Arc<dyn Projection>],
+    log: Arc<dyn LogReader>,
+) -> Result<(), RebuildError> {
+    let only_one = OnlyOne::take(database).await?;
+    let work = Work { database: database.clone(), unsynced: database.unsynced()?, log };
+    let mut done = work.renew(rows).await;
+    if done.is_ok() {
+        done = indexes::bring_up_to_date(database, rows).await.map_err(RebuildError::Store);
+    }
+    work.unsynced.writes().close().await;
+    only_one.release().await;
+    done
+}
+
+/// Whether the live rows are of a version before the projection's, or of the same one in other tables. Those of a later version stay:
+/// its programs have taken over.
+fn is_older(live: &Live, projection: &dyn Projection) -> bool {
+    match live.version.cmp(&projection.version()) {
+        Ordering::Less => true,
+        Ordering::Equal => live.shape != schema::shape(projection),
+        Ordering::Greater => false,
+    }
+}
+
 /// One rebuild at a time: a lock of a session, which ends with its connection.
-struct OnlyOne(PgConnection);
+pub(crate) struct OnlyOne(PgConnection);
 
 impl OnlyOne {
-    async fn take(database: &Database) -> Result<Self, RebuildError> {
+    pub(crate) async fn take(database: &Database) -> Result<Self, RebuildError> {
         let conn = database.writes().acquire().await.map_err(unavailable)?;
         let mut conn = conn.detach();
         let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
@@ -118,7 +157,7 @@ impl OnlyOne {
         if taken { Ok(Self(conn)) } else { Err(RebuildError::Busy) }
     }
 
-    async fn release(self) {
+    pub(crate) async fn release(self) {
         if let Err(error) = self.0.close().await {
             tracing::debug!(%error, "the connection that held the rebuild's lock ended first");
         }
@@ -280,13 +319,10 @@ impl Work {
     }
 
     async fn swap(&self, fresh: &Fresh) -> Result<(), RebuildError> {
-        let (schema, name) = (self.database.schema(), fresh.projection.name());
-        self.approach(fresh).await?;
-        let (mut held, live) = self.hold(fresh).await?;
-        schema::make_live(&mut held, schema, name, fresh.generation).await.map_err(unavailable)?;
-        held.commit().await.map_err(unavailable)?;
+        let name = fresh.projection.name();
+        let replaced = self.take_the_place(fresh, true).await?;
         tracing::info!(projection = name, generation = fresh.generation, "swapped in what was rebuilt");
-        if live.is_some_and(|live| live.previous.is_some()) {
+        if replaced.is_some_and(|live| live.previous.is_some()) {
             // A long query may still read them; the next rebuild removes them then.
             if let Err(error) = self.remove_leftovers(name).await {
                 tracing::warn!(projection = name, %error, "can't remove the tables of an older generation yet");
@@ -295,8 +331,39 @@ impl Work {
         Ok(())
     }
 
+    /// Lets the views show a generation, caught up before if it is of this program's version. A forgotten transaction that has read a
+    /// view keeps it from being replaced: each attempt holds up appliers and queries for a moment only, and lets them go on in between.
+    async fn take_the_place(&self, fresh: &Fresh, ours: bool) -> Result<Option<Live>, RebuildError> {
+        let (schema, name) = (self.database.schema(), fresh.projection.name());
+        let mut in_the_way = Vec::new();
+        for attempt in 1..=SWAP_ATTEMPTS {
+            let (mut held, live) = match ours {
+                true => {
+                    self.approach(fresh).await?;
+                    self.hold(fresh).await?
+                }
+                false => (self.locked().await?, None),
+            };
+            match schema::make_live(&mut held, schema, name, fresh.generation).await {
+                Ok(()) => {
+                    held.commit().await.map_err(unavailable)?;
+                    return Ok(live);
+                }
+                Err(error) if schema::is_lock_timeout(&error) => {
+                    held.rollback().await.map_err(unavailable)?;
+                    let mut conn = self.database.reads().acquire().await.map_err(unavailable)?;
+                    in_the_way = schema::readers(&mut conn, schema).await.map_err(unavailable)?;
+                    tracing::debug!(projection = name, attempt, ?in_the_way, "the views are being read");
+                    tokio::time::sleep(SWAP_PAUSE * attempt.min(20)).await;
+                }
+                Err(error) => return Err(unavailable(error).into()),
+            }
+        }
+        Err(RebuildError::InTheWay(name, in_the_way.join(", ")))
+    }
+
     async fn roll_back(&self, projection: &Arc<dyn Projection>) -> Result<(), RebuildError> {
-        let (schema, name) = (self.database.schema(), projection.name());
+        let name = projection.name();
         let mut conn = self.database.reads().acquire().await.map_err(unavailable)?;
         let live = schema::live(&mut conn, name, false).await.map_err(unavailable)?;
         let previous = live.and_then(|live| live.previous);
@@ -304,16 +371,59 @@ impl Work {
         let ours = schema::fits(&mut conn, projection.as_ref(), generation).await.map_err(unavailable)?;
         drop(conn);
         let fresh = Fresh { projection: Arc::clone(projection), generation, comparable: true };
-        let mut held = if ours {
-            self.approach(&fresh).await?;
-            self.hold(&fresh).await?.0
-        } else {
-            self.locked().await?
-        };
-        schema::make_live(&mut held, schema, name, generation).await.map_err(unavailable)?;
-        held.commit().await.map_err(unavailable)?;
+        self.take_the_place(&fresh, ours).await?;
         tracing::info!(projection = name, generation, "swapped the previous generation in");
         Ok(())
+    }
+
+    /// Fills this program's version of projections beside the live rows of an older one, and swaps each in when it has caught up.
+    async fn renew(&self, rows: &[Arc<dyn Projection>]) -> Result<(), RebuildError> {
+        let mut fresh = Vec::new();
+        for projection in rows {
+            if let Some(one) = self.outdated(projection).await? {
+                tracing::info!(
+                    projection = projection.name(),
+                    version = projection.version(),
+                    generation = one.generation,
+                    "filling this version beside the live rows"
+                );
+                fresh.push(one);
+            }
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let filled: Vec<_> = fresh.iter().map(|one| Arc::clone(&one.projection)).collect();
+        let heads = Seen::up_to(&find_heads(self.log.as_ref()).await?);
+        Fill::new(self.store(&fresh), &filled, &self.log).run(&heads, Phase::Rows, &mut |_| {}).await?;
+        for one in &fresh {
+            self.index(one).await?;
+            self.swap(one).await?;
+        }
+        Ok(())
+    }
+
+    /// What is to take the place of live rows of an older version: a generation that was live, one that somebody began to fill, or a
+    /// new one.
+    async fn outdated(&self, projection: &Arc<dyn Projection>) -> Result<Option<Fresh>, RebuildError> {
+        let name = projection.name();
+        let mut conn = self.database.reads().acquire().await.map_err(unavailable)?;
+        let live = schema::live(&mut conn, name, false).await.map_err(unavailable)?;
+        let Some(live) = live.filter(|live| is_older(live, projection.as_ref())) else { return Ok(None) };
+        let begun: Vec<i32> = sqlx::query_scalar(include_str!("rebuild/select_others.sql"))
+            .bind(name)
+            .bind(live.generation)
+            .fetch_all(&mut *conn)
+            .await
+            .map_err(unavailable)?;
+        for generation in begun {
+            if schema::fits(&mut conn, projection.as_ref(), generation).await.map_err(unavailable)? {
+                let projection = Arc::clone(projection);
+                return Ok(Some(Fresh { projection, generation, comparable: false }));
+            }
+        }
+        drop(conn);
+        self.create(projection).await.map(Some)
     }
 
     /// Brings the new generation close to the live one, without holding that up.
@@ -350,7 +460,7 @@ impl Work {
         sqlx::query(HELD).execute(&mut *tx).await.map_err(unavailable)?;
         let live =
             schema::live(&mut tx, name, true).await.map_err(unavailable)?.filter(|l| l.generation != 0);
-        if let Some(live) = live {
+        if let Some(live) = &live {
             let store = self.store(std::slice::from_ref(fresh));
             let target = store.seen(&mut tx, name, live.generation).await?;
             let only = std::slice::from_ref(&fresh.projection);

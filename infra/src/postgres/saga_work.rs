@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use domain::Timestamp;
 use sagas::fulfilment::action::Lane;
-use sagas::work::{SagaWork, StuckSaga, WorkError, WorkItem};
+use sagas::work::{Due, SagaWork, StuckSaga, WorkError};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::Database;
+use super::read_store::snapshot;
+use super::{Database, checkpoints};
 
 /// The work queue, where the projection `sagas` writes it.
 #[derive(Debug, Clone)]
@@ -39,11 +40,15 @@ fn stuck(row: &PgRow) -> sqlx::Result<StuckSaga> {
 
 #[async_trait]
 impl SagaWork for PostgresSagaWork {
-    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<WorkItem>, WorkError> {
+    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Due, WorkError> {
+        let mut both = snapshot(self.0.reads()).await.map_err(unavailable)?;
+        let mark = checkpoints::mark(&mut both, sagas::projection::NAME).await.map_err(unavailable)?;
         let select = sqlx::query_scalar(include_str!("saga_work/select_due.sql"));
         let select = select.bind(lane.as_str()).bind(now).bind(rows(limit));
-        let items: Vec<String> = select.fetch_all(self.0.reads()).await.map_err(unavailable)?;
-        items.iter().map(|item| serde_json::from_str(item).map_err(unavailable)).collect()
+        let items: Vec<String> = select.fetch_all(&mut *both).await.map_err(unavailable)?;
+        both.rollback().await.map_err(unavailable)?;
+        let items = items.iter().map(|item| serde_json::from_str(item).map_err(unavailable));
+        Ok(Due { mark, items: items.collect::<Result<_, _>>()? })
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, WorkError> {

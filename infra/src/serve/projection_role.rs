@@ -5,11 +5,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use domain::ports::clock::Clock;
 use projections::runner::{Runner, RunnerConfig, RunnerParts};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::backends::Backends;
 use crate::config::Config;
 use crate::conservation::{Conservation, Watch};
+use crate::rebuild::renewal::keep_trying;
 
 /// The running projections of this process.
 pub struct ProjectionRole {
@@ -18,6 +21,7 @@ pub struct ProjectionRole {
     /// The comparison of the copies, unless it is turned off.
     pub conservation: Option<Watch>,
     stop: CancellationToken,
+    renewal: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl ProjectionRole {
@@ -50,6 +54,8 @@ impl ProjectionRole {
                 runner.await.with_context(|| format!("the projections of {name} can't be started"))?,
             ));
         }
+        // In the background: a start never waits for rows that are filled, or for others' transactions.
+        let renewal = tokio::spawn(keep_trying(backends.renewal().await?, stop.clone()));
         let every = config.conservation.every.0;
         let conservation = match every.is_zero() {
             true => None,
@@ -58,12 +64,17 @@ impl ProjectionRole {
                 Some(Watch::start(conservation, every, clock, stop.clone()))
             }
         };
-        Ok(Self { runners, conservation, stop })
+        Ok(Self { runners, conservation, stop, renewal: Mutex::new(Some(renewal)) })
     }
 
     /// Ends the runners; what they applied is published.
     pub async fn stop(&self) {
         self.stop.cancel();
+        if let Some(renewal) = self.renewal.lock().await.take()
+            && let Err(error) = renewal.await
+        {
+            tracing::error!(%error, "replacing what is outdated failed");
+        }
         for runner in &self.runners {
             runner.stopped().await;
         }

@@ -6,7 +6,6 @@ mod parts;
 mod products;
 mod sql;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use async_trait::async_trait;
 use domain::event::RecordedEvent;
 use domain::position::{Position, Seen, SyncToken};
 use domain::stream::StreamId;
+use projections::mark::Mark;
 use projections::read_models::{
     EventFilter, Listed, Model, OrderFilter, OrderRow, Page, PaymentRow, ProductFilter, ProductRow,
     ProductSearch, ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow, UserRow,
@@ -21,15 +21,19 @@ use projections::read_models::{
 use projections::store::StoreError;
 use projections::watermark::Watermark;
 use rusqlite::Connection;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::read_store::SqliteReadStore;
+use super::read_store::apply::mark;
+use crate::read_side::Marks;
 
 /// The questions, answered from `read.db` and the search index.
+#[derive(Clone)]
 pub struct EmbeddedReadModels {
     store: Arc<SqliteReadStore>,
     search: Arc<dyn ProductSearch>,
-    marks: BTreeMap<&'static str, Watermark>,
+    marks: Marks,
 }
 
 impl EmbeddedReadModels {
@@ -40,15 +44,56 @@ impl EmbeddedReadModels {
         search: Arc<dyn ProductSearch>,
         watermarks: impl IntoIterator<Item = Watermark>,
     ) -> Self {
-        let marks = watermarks.into_iter().map(|mark| (mark.projection(), mark)).collect();
-        Self { store, search, marks }
+        Self { store, search, marks: Marks::new(watermarks) }
     }
 
+    /// Reads in one snapshot with the positions that the model's rows hold.
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        model: Model,
+        mut read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
-        self.store.read(read).await.map_err(read_error)
+        loop {
+            let needs = self.marks.needs();
+            let answer = self.store.read(move |conn| {
+                if let Some(token) = needs {
+                    let mark = mark(conn, model.projection())?;
+                    if !mark.seen.covers(&token) {
+                        return Ok(Answer::Behind(mark, read));
+                    }
+                }
+                match read(conn) {
+                    Err(error) if lacks_columns(&error) => Ok(Answer::NotLive),
+                    answer => answer.map(Answer::Rows),
+                }
+            });
+            match answer.await.map_err(read_error)? {
+                Answer::Rows(answer) => return Ok(answer),
+                Answer::NotLive => return Err(ReadError::NotLive { model: model.projection() }),
+                Answer::Behind(mark, again) => {
+                    self.marks.fallen(model, &mark).await?;
+                    read = again;
+                }
+            }
+        }
+    }
+}
+
+/// What a snapshot says to a question.
+enum Answer<T, Q> {
+    Rows(T),
+    /// The rows don't hold what is needed, and the question is to be asked again.
+    Behind(Mark, Q),
+    /// The rows are of another version, which lacks columns.
+    NotLive,
+}
+
+/// "SQL error or missing database": the statements are right, so the tables are of another version.
+fn lacks_columns(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqlInputError { .. } => true,
+        rusqlite::Error::SqliteFailure(error, _) => error.extended_code == rusqlite::ffi::SQLITE_ERROR,
+        _ => false,
     }
 }
 
@@ -59,15 +104,15 @@ fn read_error(error: StoreError) -> ReadError {
 #[async_trait]
 impl ReadModels for EmbeddedReadModels {
     async fn wait_for(&self, model: Model, token: &SyncToken, wait: Duration) -> Result<(), ReadError> {
-        let name = model.projection();
-        match self.marks.get(name) {
-            Some(mark) => mark.wait_for(token, wait).await,
-            None => Err(ReadError::Unavailable(format!("the projection {name} doesn't run here"))),
-        }
+        self.marks.wait_for(model, token, wait).await
+    }
+
+    fn after(self: Arc<Self>, token: &SyncToken, until: Instant) -> Arc<dyn ReadModels> {
+        Arc::new(Self { marks: self.marks.after(token, until), ..Self::clone(&self) })
     }
 
     fn seen(&self, model: Model) -> Seen {
-        self.marks.get(model.projection()).map_or_else(|| Seen::none(0), Watermark::seen)
+        self.marks.seen(model)
     }
 
     async fn is_parked(&self, model: Model, stream: &StreamId) -> Result<bool, ReadError> {
@@ -76,7 +121,7 @@ impl ReadModels for EmbeddedReadModels {
 
     async fn product(&self, tenant: &str, id: Uuid) -> Result<Option<ProductRow>, ReadError> {
         let tenant = tenant.to_owned();
-        self.read(move |conn| products::product(conn, &tenant, id)).await
+        self.read(Model::Products, move |conn| products::product(conn, &tenant, id)).await
     }
 
     async fn products(
@@ -87,7 +132,7 @@ impl ReadModels for EmbeddedReadModels {
         page: &Page,
     ) -> Result<Listed<ProductRow>, ReadError> {
         let query = products::query(tenant, filter, sort, page)?;
-        self.read(move |conn| products::list(conn, query)).await
+        self.read(Model::Products, move |conn| products::list(conn, query)).await
     }
 
     async fn search(
@@ -103,12 +148,12 @@ impl ReadModels for EmbeddedReadModels {
 
     async fn stock(&self, tenant: &str, products: &[Uuid]) -> Result<Vec<StockRow>, ReadError> {
         let (tenant, products) = (tenant.to_owned(), products.to_vec());
-        self.read(move |conn| parts::stock(conn, &tenant, &products)).await
+        self.read(Model::Inventory, move |conn| parts::stock(conn, &tenant, &products)).await
     }
 
     async fn order(&self, tenant: &str, id: Uuid) -> Result<Option<OrderRow>, ReadError> {
         let tenant = tenant.to_owned();
-        self.read(move |conn| orders::order(conn, &tenant, id)).await
+        self.read(Model::Orders, move |conn| orders::order(conn, &tenant, id)).await
     }
 
     async fn orders(
@@ -118,22 +163,22 @@ impl ReadModels for EmbeddedReadModels {
         page: &Page,
     ) -> Result<Listed<OrderRow>, ReadError> {
         let query = orders::query(tenant, filter, page)?;
-        self.read(move |conn| orders::list(conn, query)).await
+        self.read(Model::Orders, move |conn| orders::list(conn, query)).await
     }
 
     async fn payment(&self, tenant: &str, id: Uuid) -> Result<Option<PaymentRow>, ReadError> {
         let tenant = tenant.to_owned();
-        self.read(move |conn| parts::payment(conn, &tenant, id)).await
+        self.read(Model::Payments, move |conn| parts::payment(conn, &tenant, id)).await
     }
 
     async fn shipment(&self, tenant: &str, id: Uuid) -> Result<Option<ShipmentRow>, ReadError> {
         let tenant = tenant.to_owned();
-        self.read(move |conn| parts::shipment(conn, &tenant, id)).await
+        self.read(Model::Shipments, move |conn| parts::shipment(conn, &tenant, id)).await
     }
 
     async fn user(&self, tenant: &str, id: Uuid) -> Result<Option<UserRow>, ReadError> {
         let tenant = tenant.to_owned();
-        self.read(move |conn| parts::user(conn, &tenant, id)).await
+        self.read(Model::Users, move |conn| parts::user(conn, &tenant, id)).await
     }
 
     async fn stream_events(
@@ -143,7 +188,7 @@ impl ReadModels for EmbeddedReadModels {
         limit: usize,
     ) -> Result<Vec<Arc<RecordedEvent>>, ReadError> {
         let stream = stream.clone();
-        self.read(move |conn| events::stream(conn, &stream, after, limit)).await
+        self.read(Model::Events, move |conn| events::stream(conn, &stream, after, limit)).await
     }
 
     async fn events(
@@ -155,6 +200,7 @@ impl ReadModels for EmbeddedReadModels {
         limit: usize,
     ) -> Result<Vec<Arc<RecordedEvent>>, ReadError> {
         let (tenant, filter, heads) = (tenant.to_owned(), filter.clone(), heads.clone());
-        self.read(move |conn| events::matching(conn, &tenant, &filter, from, &heads, limit)).await
+        self.read(Model::Events, move |conn| events::matching(conn, &tenant, &filter, from, &heads, limit))
+            .await
     }
 }

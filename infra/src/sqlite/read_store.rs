@@ -4,7 +4,7 @@
 //! tables come from the projections' own [`Table`](projections::rows::Table) definitions; a UUID is a 16-byte blob, an instant an
 //! integer of microseconds since 1970, a truth value 0 or 1.
 
-mod apply;
+pub(super) mod apply;
 pub mod columns;
 mod digest;
 mod letters;
@@ -12,19 +12,22 @@ mod pool;
 mod schema;
 mod swap;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use domain::merkle::Hash;
 use domain::position::{Position, Seen, Shard};
 use domain::stream::StreamId;
+use projections::mark::Mark;
 use projections::model::Projection;
 use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use uuid::Uuid;
 
 use self::pool::ReadPool;
+use self::schema::Made;
 pub use self::swap::TableDifference;
 use super::connection::{Durability, is_broken, open_writer};
 use super::thread::DbThread;
@@ -61,6 +64,8 @@ pub struct SqliteReadStore {
     // The order matters when dropped: readers first, so that the writer is the last to close and leaves no journal behind.
     readers: Arc<ReadPool>,
     writer: DbThread,
+    /// What this program makes the projections' rows like that were prepared.
+    known: Mutex<HashMap<&'static str, Made>>,
 }
 
 impl SqliteReadStore {
@@ -88,7 +93,7 @@ impl SqliteReadStore {
         let conn = conn.map_err(|source| OpenReadStoreError::Storage { file: file.clone(), source })?;
         let writer = DbThread::spawn("read-store", conn)
             .map_err(|source| OpenReadStoreError::Io { file: file.clone(), source })?;
-        Ok(Self { writer, readers: Arc::new(ReadPool::new(file)) })
+        Ok(Self { writer, readers: Arc::new(ReadPool::new(file)), known: Mutex::default() })
     }
 
     /// Runs a read in one snapshot, on a blocking thread. For adapters that ask their own questions of projections' tables.
@@ -169,6 +174,8 @@ fn refused(error: rusqlite::Error) -> StoreError {
 #[async_trait]
 impl RowStore for SqliteReadStore {
     async fn prepare(&self, projections: &[Arc<dyn Projection>], shards: u16) -> Result<(), StoreError> {
+        let made = projections.iter().map(|projection| (projection.name(), Made::by(projection.as_ref())));
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).extend(made);
         let projections = projections.to_vec();
         self.write(move |conn| {
             projections
@@ -179,10 +186,13 @@ impl RowStore for SqliteReadStore {
     }
 
     async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
+        let ours = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(projection).cloned();
         self.read(move |conn| {
-            let seen = apply::seen(conn, projection)?;
+            let Mark { generation, seen } = apply::mark(conn, projection)?;
             let (parked, letters) = letters::parked(conn, projection)?;
-            Ok(Loaded { seen, parked, letters })
+            let stored = Made::stored(conn, projection)?;
+            let foreign = stored.zip(ours).and_then(|(stored, ours)| stored.foreign(projection, &ours));
+            Ok(Loaded { generation, seen, foreign, parked, letters })
         })
         .await
     }

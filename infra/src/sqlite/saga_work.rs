@@ -7,8 +7,9 @@ use domain::Timestamp;
 use projections::store::StoreError;
 use rusqlite::params;
 use sagas::fulfilment::action::Lane;
-use sagas::work::{SagaWork, StuckSaga, WorkError, WorkItem};
+use sagas::work::{Due, SagaWork, StuckSaga, WorkError};
 
+use super::read_store::apply::mark;
 use super::read_store::{SqliteReadStore, columns};
 
 /// The work queue in `read.db`, where the projection `sagas` writes it.
@@ -33,12 +34,13 @@ fn rows(limit: usize) -> i64 {
 
 #[async_trait]
 impl SagaWork for SqliteSagaWork {
-    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<WorkItem>, WorkError> {
+    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Due, WorkError> {
         let read = self.0.read(move |conn| {
+            let mark = mark(conn, sagas::projection::NAME)?;
             let mut select = conn.prepare_cached(include_str!("saga_work/select_due.sql"))?;
             let due = params![lane.as_str(), now.timestamp_micros(), rows(limit)];
             let items = select.query_map(due, |row| columns::json(row, 0))?;
-            items.collect()
+            Ok(Due { mark, items: items.collect::<rusqlite::Result<_>>()? })
         });
         read.await.map_err(unavailable)
     }

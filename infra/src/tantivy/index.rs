@@ -10,6 +10,7 @@ use ::tantivy::{DocAddress, Index, IndexReader, IndexWriter, ReloadPolicy, Searc
 use domain::merkle::Hash;
 use domain::position::{Position, Seen, Shard};
 use projections::digest::RowDigest;
+use projections::mark::{Generation, Mark};
 use projections::rows::RowChange;
 use projections::search::SEARCH_PRODUCTS;
 use projections::store::{Batch, StoreError, Visibility};
@@ -21,6 +22,9 @@ use super::row::{SearchRow, key_of};
 
 /// Memory of the one indexing thread.
 const HEAP_BYTES: usize = 32 << 20;
+
+/// Documents that wait for a commit at most; they are in memory.
+const COMMIT_AT: usize = 20_000;
 
 /// What an index must agree with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +39,9 @@ pub(super) struct Stamp {
 #[derive(Debug, Serialize, Deserialize)]
 struct Checkpoint {
     stamp: Stamp,
+    /// Made with the index; nil for one that a program before this made.
+    #[serde(default)]
+    generation: Uuid,
     /// The last position applied of each shard, in shard order.
     seen: Vec<u64>,
 }
@@ -44,6 +51,7 @@ pub(super) struct Open {
     writer: IndexWriter,
     reader: IndexReader,
     stamp: Stamp,
+    generation: Uuid,
     applied: Seen,
     /// Rows changed since the last commit.
     pending: HashMap<(String, Uuid), SearchRow>,
@@ -56,23 +64,15 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
 }
 
 impl Open {
-    /// Opens the index if there is one that fits; says why not.
-    pub(super) fn fitting(dir: &Path, stamp: Stamp, shards: u16) -> Option<Self> {
-        match Self::existing(dir) {
-            Ok(open) if open.stamp == stamp && open.applied.positions().count() == usize::from(shards) => {
-                Some(open)
-            }
-            Ok(_) => {
-                tracing::info!(dir = %dir.display(), "the search index belongs to another version; building it anew");
-                None
-            }
-            Err(error) => {
-                if dir.exists() {
-                    tracing::warn!(dir = %dir.display(), %error, "the search index can't be used; building it anew");
-                }
-                None
-            }
-        }
+    /// Whether it holds what a program with this stamp makes of a log with so many shards.
+    pub(super) fn fits(&self, stamp: Stamp, shards: u16) -> bool {
+        self.stamp == stamp && self.applied.positions().count() == usize::from(shards)
+    }
+
+    /// Why another one is filled beside it.
+    pub(super) fn foreign(&self, stamp: Stamp) -> String {
+        let (theirs, ours) = (self.stamp.version, stamp.version);
+        format!("the search index is of version {theirs}; version {ours} is being filled beside it")
     }
 
     /// Makes an empty index in place of whatever is there.
@@ -82,7 +82,7 @@ impl Open {
         }
         std::fs::create_dir_all(dir).map_err(unavailable)?;
         let index = Index::create_in_dir(dir, FIELDS.schema.clone()).map_err(unavailable)?;
-        let mut open = Self::with(index, stamp, Seen::none(shards)).map_err(unavailable)?;
+        let mut open = Self::with(index, stamp, Uuid::now_v7(), Seen::none(shards)).map_err(unavailable)?;
         open.moved = true;
         open.commit()?;
         Ok(open)
@@ -114,21 +114,21 @@ impl Open {
         for (shard, n) in (0..shards).zip(&checkpoint.seen) {
             seen.advance(Position { shard: Shard(shard), n: *n });
         }
-        Self::with(index, checkpoint.stamp, seen)
+        Self::with(index, checkpoint.stamp, checkpoint.generation, seen)
     }
 
-    fn with(index: Index, stamp: Stamp, applied: Seen) -> ::tantivy::Result<Self> {
+    fn with(index: Index, stamp: Stamp, generation: Uuid, applied: Seen) -> ::tantivy::Result<Self> {
         let writer = index.writer_with_num_threads(1, HEAP_BYTES)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        Ok(Self { index, writer, reader, stamp, applied, pending: HashMap::new(), moved: false })
+        Ok(Self { index, writer, reader, stamp, generation, applied, pending: HashMap::new(), moved: false })
     }
 
     pub(super) fn reader(&self) -> IndexReader {
         self.reader.clone()
     }
 
-    pub(super) fn applied(&self) -> &Seen {
-        &self.applied
+    pub(super) fn mark(&self) -> Mark {
+        Mark { generation: Generation::named(self.generation.to_string()), seen: self.applied.clone() }
     }
 
     pub(super) fn apply(&mut self, batch: &Batch) -> Result<Visibility, StoreError> {
@@ -143,6 +143,9 @@ impl Open {
                 self.applied.advance(Position { shard: moved.shard, n: moved.to });
                 self.moved = true;
             }
+        }
+        if self.pending.len() >= COMMIT_AT {
+            self.commit()?;
         }
         Ok(match (self.pending.is_empty(), self.moved) {
             (false, _) => Visibility::Pending,
@@ -187,7 +190,9 @@ impl Open {
             return Ok(());
         }
         let seen = self.applied.positions().map(|p| p.n).collect();
-        let payload = serde_json::to_string(&Checkpoint { stamp: self.stamp, seen }).map_err(unavailable)?;
+        let payload =
+            serde_json::to_string(&Checkpoint { stamp: self.stamp, generation: self.generation, seen })
+                .map_err(unavailable)?;
         let mut commit = self.writer.prepare_commit().map_err(unavailable)?;
         commit.set_payload(&payload);
         commit.commit().map_err(unavailable)?;
@@ -220,6 +225,11 @@ impl Open {
         let rows = self.rows()?;
         Ok(rows.values().map(|row| (super::document::key_text(&row.tenant, row.id), row.digest())).collect())
     }
+}
+
+/// Whether an index is there that is whole but for its fields, which are other ones.
+pub(super) fn has_other_fields(dir: &Path) -> bool {
+    Index::open_in_dir(dir).is_ok_and(|index| index.schema() != FIELDS.schema)
 }
 
 /// The row that a document holds.

@@ -1,14 +1,16 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use domain::position::{Shard, SyncToken};
+use domain::position::{Seen, Shard, SyncToken};
 
 use super::*;
+use crate::mark::Generation;
 use crate::orders::Orders;
 
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// Checkpoints in memory, told of only when `told` is rung.
 struct Source {
+    generation: AtomicU64,
     position: AtomicU64,
     applied: AtomicU64,
     reads: AtomicUsize,
@@ -20,6 +22,7 @@ struct Source {
 impl Source {
     fn new(awaited: Duration) -> Arc<Self> {
         Arc::new(Self {
+            generation: AtomicU64::new(1),
             position: AtomicU64::new(0),
             applied: AtomicU64::new(0),
             reads: AtomicUsize::new(0),
@@ -32,18 +35,21 @@ impl Source {
 
 #[async_trait]
 impl Checkpoints for Source {
-    async fn visible(&self) -> Result<Vec<(String, Seen)>, StoreError> {
+    async fn visible(&self) -> Result<Vec<Visible>, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         if self.failing.load(Ordering::SeqCst) > 0 {
             self.failing.fetch_sub(1, Ordering::SeqCst);
             return Err(StoreError::Unavailable("gone".into()));
         }
-        let mut seen = Seen::none(1);
-        seen.advance(at(self.position.load(Ordering::SeqCst)));
-        Ok(vec![("orders".into(), seen), ("others".into(), Seen::none(1))])
+        let seen = Seen::up_to(&[at(self.position.load(Ordering::SeqCst))]);
+        let generation = Generation::named(self.generation.load(Ordering::SeqCst).to_string());
+        Ok(vec![
+            Visible::readable("orders", Mark { generation, seen }),
+            Visible::readable("others", Mark::none(1)),
+        ])
     }
 
-    async fn visible_now(&self) -> Result<Vec<(String, Seen)>, StoreError> {
+    async fn visible_now(&self) -> Result<Vec<Visible>, StoreError> {
         self.position.store(self.applied.load(Ordering::SeqCst), Ordering::SeqCst);
         self.visible().await
     }
@@ -131,4 +137,30 @@ async fn a_read_that_fails_is_told_and_repeated() {
     shutdown.cancel();
     follower.stopped().await;
     assert!(matches!(follower.status(&[]).await[0].state, State::Stopped { .. }));
+}
+
+/// Rows begun anew, or put back to an older state: queries wait again, and the lag is told.
+// proves: QRY-1
+#[tokio::test(start_paused = true)]
+async fn a_read_model_that_starts_again_lower_is_noticed() {
+    let source = Source::new(NEVER);
+    let (follower, mark, _shutdown) = follow(&source);
+    for (generation, lower) in [(2, 0), (2, 4), (3, 0)] {
+        let stored = |position| {
+            source.position.store(position, Ordering::SeqCst);
+            source.applied.store(position, Ordering::SeqCst);
+            source.told.notify_one();
+        };
+        stored(9);
+        mark.wait_for(&SyncToken::of(at(9)), NEVER / 2).await.unwrap();
+        let mut told = mark.subscribe();
+        source.generation.store(generation, Ordering::SeqCst);
+        stored(lower);
+        told.wait_for(|mark| mark.seen.last(Shard(0)) == lower).await.unwrap();
+        assert_eq!(mark.mark().generation.to_string(), generation.to_string());
+        let status = follower.status(&[at(9)]).await.remove(0);
+        assert_eq!(status.lag_events, 9 - lower);
+        let early = mark.wait_for(&SyncToken::of(at(9)), Duration::from_millis(50)).await;
+        assert!(early.is_err(), "rows at {lower} were taken for rows at 9");
+    }
 }

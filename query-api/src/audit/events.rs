@@ -63,8 +63,7 @@ pub(crate) async fn list_events(
     };
     let page = ask.page(&state, &scope)?;
     let place = page.after.map(|text| Place::parse(&text, shards).ok_or_else(bad_cursor)).transpose()?;
-    ask.settle(&state, &[Model::Events]).await?;
-    let read = &state.ports.read;
+    let read = ask.settle(&state, &[Model::Events]).await?;
     let Place { from, heads } = place.unwrap_or_else(|| Place { from, heads: read.seen(Model::Events) });
     // One more than the page is where the next page starts.
     let mut events = read.events(&caller.tenant, &filter, from, &heads, page.limit + 1).await?;

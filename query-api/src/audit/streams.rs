@@ -69,10 +69,10 @@ pub(crate) async fn stream_events(
     let scope = Scope { operation: &operation, tenant: &caller.tenant, caller: Some(&user), filters: vec![] };
     let page = ask.page(&state, &scope)?;
     let after = page.after.map(|place| place.parse::<u64>().map_err(|_| bad_cursor())).transpose()?;
-    ask.settle(&state, &[Model::Events]).await?;
+    let read = ask.settle(&state, &[Model::Events]).await?;
     not_parked(&state, Model::Events, &stream).await?;
     // One more than the page shows whether there is a next one.
-    let mut events = state.ports.read.stream_events(&stream, after.unwrap_or(0), page.limit + 1).await?;
+    let mut events = read.stream_events(&stream, after.unwrap_or(0), page.limit + 1).await?;
     if events.is_empty() && after.is_none() {
         return Err(Problem::not_found("stream").into());
     }
@@ -114,12 +114,12 @@ pub(crate) async fn stream_state(
     let stream = stream_of(&state, &caller.tenant, &kind, &id)?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &["at", "version"])?;
     let until = until(&ask.params)?;
-    ask.settle(&state, &[Model::Events]).await?;
+    let read = ask.settle(&state, &[Model::Events]).await?;
     not_parked(&state, Model::Events, &stream).await?;
     let initial = state.ports.registry.initial(&kind).ok_or_else(|| Problem::not_found("stream"))?;
     let mut fold = Fold::new(initial, until);
     loop {
-        let events = state.ports.read.stream_events(&stream, fold.version(), FOLD_PAGE).await?;
+        let events = read.stream_events(&stream, fold.version(), FOLD_PAGE).await?;
         if !fold.take(&events)? || events.len() < FOLD_PAGE {
             break;
         }

@@ -11,9 +11,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::Timestamp;
 use domain::ports::clock::Clock;
 use domain::ports::gateway::CommandGateway;
 use domain::position::{Position, Seen};
+use projections::mark::Mark;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{self, JoinSet};
 use tokio::time::Instant;
@@ -22,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{FulfilmentConfig, WorkerConfig};
 use crate::fulfilment::action::Lane;
 use crate::ports::{Carrier, PaymentProvider};
-use crate::work::{SagaWork, WorkItem};
+use crate::work::{Decided, Due, SagaWork, WorkError, WorkItem};
 use backoff::Backoff;
 pub use perform::Retry;
 
@@ -89,10 +91,12 @@ struct Round {
     backoff: Backoff,
     /// Due work may have found no room.
     crowded: bool,
-    /// What was decided before the worker started.
+    /// The log.
+    log: Arc<dyn Decided>,
+    /// What was decided before the worker met the rows that it goes by now.
     decided: Seen,
-    /// What the read model showed before the queue was read.
-    shown: Seen,
+    /// What the rows held that were read last.
+    shown: Option<Mark>,
     /// How much of the open work couldn't be judged at the last look.
     unjudged: usize,
 }
@@ -100,14 +104,15 @@ struct Round {
 /// Carries out work until the token stops it. Wakes when the saga projection's watermark `seen` moves, when a deadline or a
 /// repeat is due, and every [`WorkerConfig::poll`].
 ///
-/// `decided` is what the log holds when the worker starts. A read model that is filled anew shows work as open that was closed
-/// long ago, until it gets to the closing event: such work waits until the model has seen that much of the closing event's
-/// shard, for a provider may have forgotten the key of an old charge.
+/// A read model that is filled anew shows work as open that was closed long ago, until it gets to the closing event. So what the log
+/// holds when the worker meets a making of the rows bounds it: work waits until the rows hold that much of the closing event's
+/// shard, for a provider may have forgotten the key of an old charge. Rows that have fallen back, as after a restore, count as
+/// another making.
 pub async fn run(
     worker: Worker,
     work: Arc<dyn SagaWork>,
-    mut seen: watch::Receiver<Seen>,
-    decided: Seen,
+    log: Arc<dyn Decided>,
+    mut seen: watch::Receiver<Mark>,
     stop: CancellationToken,
 ) {
     let grace = worker.config.stop_grace;
@@ -121,15 +126,13 @@ pub async fn run(
         busy: HashSet::new(),
         done: HashMap::new(),
         crowded: false,
-        shown: Seen::none(0),
-        decided,
+        log,
+        shown: None,
+        decided: Seen::none(0),
         unjudged: 0,
     };
     'looking: loop {
-        // Read before the queue is: what the watermark covers, the queue shows.
-        let marks = seen.borrow_and_update().clone();
-        round.done.retain(|_, position| marks.last(position.shard) < position.n);
-        round.shown = marks;
+        seen.mark_unchanged();
         let wake = round.look().await;
         loop {
             tokio::select! {
@@ -165,7 +168,7 @@ impl Round {
             let (lane, size) = (self.rooms[at].lane, self.rooms[at].size);
             // What is known already may come first, and must not hide what is new.
             let limit = known + size;
-            match self.work.due(lane, now, limit).await {
+            match self.due(lane, now, limit).await {
                 Ok(items) => {
                     self.crowded |= items.len() == limit;
                     open.extend(items.iter().map(key));
@@ -193,11 +196,28 @@ impl Round {
         }
     }
 
-    /// Whether the read model may yet come to an event of the time before the start that closes it.
+    /// Reads due work, and settles what bounds it before anything of it is done.
+    async fn due(&mut self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<WorkItem>, WorkError> {
+        let Due { mark, items } = self.work.due(lane, now, limit).await?;
+        if !self.shown.as_ref().is_some_and(|shown| mark.continues(shown)) {
+            // Read after the rows were: whatever they lack that was decided by then is below these heads.
+            self.decided = self.log.decided().await?;
+            if self.shown.is_some() {
+                let generation = &mark.generation;
+                tracing::warn!(%generation, "the work of the sagas was begun anew or has fallen back: it waits for what is decided");
+            }
+        }
+        self.done.retain(|_, position| mark.seen.last(position.shard) < position.n);
+        self.shown = Some(mark);
+        Ok(items)
+    }
+
+    /// Whether the rows may yet come to an event that closes it, decided before the worker met them.
     fn may_be_closed(&self, item: &WorkItem) -> bool {
         let shards = u16::try_from(self.decided.positions().count()).unwrap_or(u16::MAX);
         let shard = item.closed_by().shard(shards);
-        self.shown.last(shard) < self.decided.last(shard)
+        let shown = self.shown.as_ref().map_or(0, |shown| shown.seen.last(shard));
+        shown < self.decided.last(shard)
     }
 
     fn start(&mut self, room: usize, item: WorkItem) {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::outside::{Fault, Outside};
-use crate::world::{SHARDS, World};
+use crate::world::{Backup, SHARDS, World};
 
 const ORDERS: u8 = 3;
 const PRODUCTS: u8 = 2;
@@ -38,6 +38,13 @@ pub(crate) enum Mode {
     Doubled,
     /// After every piece of work, all work so far is carried out again.
     EverythingAgain,
+}
+
+/// When a worker starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Starts {
+    BeforeTheLoss,
+    AfterTheLoss,
 }
 
 pub(crate) struct Story {
@@ -264,8 +271,8 @@ impl Story {
         let config =
             WorkerConfig { commands: 2, payment_calls: 1, carrier_calls: 1, ..WorkerConfig::default() };
         let worker = Worker { config, ..self.worker.clone() };
-        let (seen, decided) = (self.world.watermark(), self.world.heads());
-        let running = tokio::spawn(sagas::worker::run(worker, work, seen, decided, stop.clone()));
+        let (log, seen) = (Arc::new(self.world.clone()), self.world.watermark());
+        let running = tokio::spawn(sagas::worker::run(worker, work, log, seen, stop.clone()));
         while !(self.all_completed() && self.world.open_work().is_empty()) {
             self.world.project_all();
             for order in 0..ORDERS {
@@ -279,24 +286,36 @@ impl Story {
         running.await.unwrap();
     }
 
-    /// Fills a lost read model anew, event by event, under the worker's eyes; answers how often the outside was called
-    /// meanwhile.
-    pub(crate) async fn fill_anew_under_the_worker(&self) -> usize {
+    /// Fills a read model that `loses` something anew, event by event, under the eyes of a worker that starts before or after the loss;
+    /// answers how often the outside was called meanwhile.
+    pub(crate) async fn fill_anew_under_the_worker(&self, starts: Starts, loses: impl Fn(&World)) -> usize {
         let calls = self.outside.calls();
         let stop = CancellationToken::new();
         let work: Arc<dyn SagaWork> = Arc::new(self.world.clone());
         self.world.forget_commands();
-        self.world.forget_rows();
-        let (seen, decided) = (self.world.watermark(), self.world.heads());
+        if starts == Starts::AfterTheLoss {
+            loses(&self.world);
+        }
+        let (log, seen) = (Arc::new(self.world.clone()), self.world.watermark());
         let worker = self.worker.clone();
-        let running = tokio::spawn(sagas::worker::run(worker, work, seen, decided, stop.clone()));
+        let running = tokio::spawn(sagas::worker::run(worker, work, log, seen, stop.clone()));
+        if starts == Starts::BeforeTheLoss {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            loses(&self.world);
+        }
         // The worker looks after every single event.
+        tokio::time::sleep(Duration::from_millis(1)).await;
         while (0..SHARDS).any(|shard| self.world.project(shard, 1)) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         stop.cancel();
         running.await.unwrap();
         self.outside.calls() - calls
+    }
+
+    /// The read model as it is now.
+    pub(crate) fn back_up(&self) -> Backup {
+        self.world.back_up()
     }
 
     pub(crate) fn history(&self) -> BTreeMap<String, Vec<String>> {

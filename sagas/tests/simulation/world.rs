@@ -14,11 +14,12 @@ use domain::ports::clock::Clock;
 use domain::ports::gateway::{CommandGateway, StreamView};
 use domain::position::{Position, Seen, Shard};
 use domain::stream::{DEFAULT_TENANT, StreamId};
+use projections::mark::{Generation, Mark};
 use projections::model::Projection;
 use projections::rows::{RowChange, Value};
 use sagas::fulfilment::action::Lane;
 use sagas::projection::SagaProjection;
-use sagas::work::{SagaWork, StuckSaga, WorkError, WorkItem};
+use sagas::work::{Decided, Due, SagaWork, StuckSaga, WorkError, WorkItem};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -29,13 +30,19 @@ pub(crate) const SHARDS: u16 = 4;
 /// A row: each group's guard, and all columns.
 type Row = (HashMap<&'static str, u64>, HashMap<&'static str, Value>);
 
+/// The read model as it once was.
+pub(crate) struct Backup {
+    rows: BTreeMap<(&'static str, String), Row>,
+    mark: Mark,
+}
+
 pub(crate) struct Inner {
     registry: Registry,
     streams: HashMap<StreamId, StreamView>,
     log: Vec<Vec<RecordedEvent>>,
     results: HashMap<CommandId, (Hash, Accepted)>,
     rows: BTreeMap<(&'static str, String), Row>,
-    seen: watch::Sender<Seen>,
+    seen: watch::Sender<Mark>,
     now: Timestamp,
     fault: Fault,
     next_id: u128,
@@ -53,7 +60,7 @@ impl World {
             log: vec![Vec::new(); usize::from(SHARDS)],
             results: HashMap::new(),
             rows: BTreeMap::new(),
-            seen: watch::Sender::new(Seen::none(SHARDS)),
+            seen: watch::Sender::new(Mark::none(SHARDS)),
             now: Timestamp::from_timestamp(1_735_689_600, 0).unwrap(),
             fault: Fault::None,
             next_id: 0x0195_0000_0000_7000_8000_0000_0001_0000,
@@ -85,7 +92,22 @@ impl World {
     pub(crate) fn forget_rows(&self) {
         let mut inner = self.inner();
         inner.rows.clear();
-        inner.seen.send_replace(Seen::none(SHARDS));
+        let generation = Generation::named(format!("{}'", inner.seen.borrow().generation));
+        inner.seen.send_replace(Mark { generation, ..Mark::none(SHARDS) });
+    }
+
+    /// The rows as they are.
+    pub(crate) fn back_up(&self) -> Backup {
+        let inner = self.inner();
+        let mark = inner.seen.borrow().clone();
+        Backup { rows: inner.rows.clone(), mark }
+    }
+
+    /// The rows are put back to what they were.
+    pub(crate) fn restore(&self, backup: &Backup) {
+        let mut inner = self.inner();
+        inner.rows.clone_from(&backup.rows);
+        inner.seen.send_replace(backup.mark.clone());
     }
 
     /// What the log holds.
@@ -95,7 +117,7 @@ impl World {
         heads
     }
 
-    pub(crate) fn watermark(&self) -> watch::Receiver<Seen> {
+    pub(crate) fn watermark(&self) -> watch::Receiver<Mark> {
         self.inner().seen.subscribe()
     }
 
@@ -134,11 +156,11 @@ impl World {
     /// Lets the read model see up to `events` more events of a shard.
     pub(crate) fn project(&self, shard: u16, events: usize) -> bool {
         let mut inner = self.inner();
-        let from = usize::try_from(inner.seen.borrow().last(Shard(shard))).unwrap();
+        let from = usize::try_from(inner.seen.borrow().seen.last(Shard(shard))).unwrap();
         let next: Vec<_> = inner.log[usize::from(shard)].iter().skip(from).take(events).cloned().collect();
         for event in &next {
             SagaProjection.map(event).unwrap().into_iter().for_each(|change| inner.apply(change));
-            inner.seen.send_modify(|seen| seen.advance(event.position));
+            inner.seen.send_modify(|mark| mark.seen.advance(event.position));
         }
         !next.is_empty()
     }
@@ -291,12 +313,21 @@ impl Clock for World {
 }
 
 #[async_trait]
+impl Decided for World {
+    async fn decided(&self) -> Result<Seen, WorkError> {
+        Ok(self.heads())
+    }
+}
+
+#[async_trait]
 impl SagaWork for World {
-    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<WorkItem>, WorkError> {
+    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Due, WorkError> {
         let due = |(at, item): &(Option<Timestamp>, WorkItem)| {
             item.work.lane() == lane && at.is_none_or(|at| at <= now)
         };
-        Ok(self.open_work().into_iter().filter(due).map(|(_, item)| item).take(limit).collect())
+        let mark = self.inner().seen.borrow().clone();
+        let items = self.open_work().into_iter().filter(due).map(|(_, item)| item).take(limit).collect();
+        Ok(Due { mark, items })
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, WorkError> {

@@ -40,6 +40,9 @@ pub trait ReadStoreFactory: Send + Sync {
     /// An empty store.
     async fn fresh(&self) -> Arc<dyn RowStore>;
 
+    /// Fills other versions of projections beside the live ones of the store made last, and swaps them in.
+    async fn renew(&self, projections: &[Arc<dyn Projection>], log: Arc<dyn EventLog>);
+
     /// Closes the store and opens it again.
     async fn reopen(&self, store: Arc<dyn RowStore>) -> Arc<dyn RowStore>;
 }
@@ -149,7 +152,7 @@ macro_rules! read_store_contract {
             what_was_not_published_is_applied_again
         );
         $crate::read_store_contract!(@cases $factory, versions:
-            another_version_is_built_anew
+            another_version_is_filled_beside_and_swapped
         );
     };
     (@cases $factory:expr, $module:ident: $($case:ident),+) => {

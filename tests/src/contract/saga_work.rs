@@ -91,8 +91,10 @@ impl Bench {
     }
 
     async fn due(&self, lane: Lane, seconds: i64) -> Vec<String> {
-        let items = self.work.due(lane, at(seconds), 10).await.unwrap();
-        items.into_iter().map(|item| item.id.split_once('/').unwrap().1.to_owned()).collect()
+        let due = self.work.due(lane, at(seconds), 10).await.unwrap();
+        // Work and positions are of one state.
+        assert_eq!(due.mark, self.store.load(sagas::projection::NAME).await.unwrap().mark());
+        due.items.into_iter().map(|item| item.id.split_once('/').unwrap().1.to_owned()).collect()
     }
 }
 

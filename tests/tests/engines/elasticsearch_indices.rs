@@ -14,7 +14,7 @@ use infra::sqlite::log::SqliteLog;
 use infra::sqlite::read_store::SqliteReadStore;
 use infra::tantivy::TantivySearch;
 use projections::applier::{Applier, Limits};
-use projections::follower::Checkpoints as _;
+use projections::follower::{Checkpoints as _, Visible};
 use projections::model::Projection;
 use projections::read_models::{Page, ProductFilter, ProductSearch as _, ProductSort, SearchHits};
 use projections::runner::{Runner, RunnerConfig, RunnerParts};
@@ -241,7 +241,9 @@ async fn a_waiting_query_of_another_process_makes_documents_visible() {
     let limits = Limits::default();
     let (projections, clock) = (elasticsearch::projections(), Arc::new(SystemClock));
     let mut applier = Applier::open(store, &projections, SHARDS, clock, limits).await.unwrap();
-    let of = |all: Vec<(String, Seen)>, name: &str| all.into_iter().find(|(of, _)| of == name).unwrap().1;
+    let of = |all: Vec<Visible>, name: &str| {
+        all.into_iter().find(|one| one.projection == name && one.unreadable.is_none()).unwrap().mark.seen
+    };
     assert_eq!(of(follower.visible_now().await.unwrap(), "search"), Seen::none(SHARDS));
     applier.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
     // Nobody publishes.

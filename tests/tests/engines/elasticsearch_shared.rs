@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use domain::position::{Seen, Shard};
 use infra::elasticsearch::{self, ElasticsearchCheckpoints, ElasticsearchStore, rebuild::rebuild};
-use projections::follower::Checkpoints as _;
+use projections::follower::{Checkpoints as _, Visible};
+use projections::mark::Generation;
 use projections::model::Projection;
 use projections::search::Search;
 use projections::store::{Batch, Loaded, Move, Part, RowStore, StoreError};
@@ -29,8 +30,8 @@ async fn prepared(indices: &Indices, projections: &[Arc<dyn Projection>]) -> Arc
     store
 }
 
-fn of(all: &[(String, Seen)], name: &str) -> Seen {
-    all.iter().find(|(of, _)| of == name).unwrap().1.clone()
+fn of(all: &[Visible], name: &str) -> Seen {
+    all.iter().find(|one| one.projection == name).unwrap().mark.seen.clone()
 }
 
 /// Two processes with different shards: they fill one new index, which is searched when it holds the shards of both.
@@ -138,7 +139,7 @@ async fn a_follower_that_looks_during_a_swap_goes_on_with_the_new_index() {
     let events = indices.behind("events").await.remove(0);
     indices.ask(Method::DELETE, &format!("/{events}"), None).await;
     let all = follower.visible().await.unwrap();
-    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = all.iter().map(|one| one.projection.as_str()).collect();
     assert_eq!(names, ["search", "search-orders"]);
 }
 
@@ -147,7 +148,13 @@ async fn a_follower_that_looks_during_a_swap_goes_on_with_the_new_index() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peeking_leaves_everything_as_it_is() {
     let indices = Indices::default();
-    let nothing = Loaded { seen: Seen::none(0), parked: Vec::new(), letters: 0 };
+    let nothing = Loaded {
+        generation: Generation::none(),
+        seen: Seen::none(0),
+        foreign: None,
+        parked: Vec::new(),
+        letters: 0,
+    };
     assert_eq!(indices.store().peek("search").await.unwrap(), nothing);
     assert!(indices.all().await.is_empty());
     let store = prepared(&indices, &elasticsearch::projections()).await;

@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use domain::ports::clock::SystemClock;
 use domain::ports::feed::FanOut;
 use domain::ports::log::EventLog;
-use domain::position::{Seen, SyncToken};
+use domain::position::SyncToken;
 use infra::feed::InProcessFeed;
 use infra::postgres::checkpoints::PostgresCheckpoints;
 use infra::postgres::read_models::PostgresReadModels;
 use infra::postgres::{Database, PostgresReadStore};
 use infra::read_side::row_projections;
 use infra::sqlite::log::SqliteLog;
-use projections::follower::{Checkpoints, Follower, Pace};
+use projections::follower::{Checkpoints, Follower, Pace, Visible};
 use projections::read_models::{
     Model, Page, ProductFilter, ProductSearch, ProductSort, ReadError, ReadModels, SearchHits,
 };
@@ -35,7 +35,7 @@ const SHARDS: u16 = 4;
 const WAIT: Duration = tests::shop::SETTLES_WITHIN;
 
 /// No search: it isn't asked here.
-struct NoSearch;
+pub(super) struct NoSearch;
 
 #[async_trait]
 impl ProductSearch for NoSearch {
@@ -69,7 +69,7 @@ struct ToldOnly(PostgresCheckpoints);
 
 #[async_trait]
 impl Checkpoints for ToldOnly {
-    async fn visible(&self) -> Result<Vec<(String, Seen)>, StoreError> {
+    async fn visible(&self) -> Result<Vec<Visible>, StoreError> {
         self.0.visible().await
     }
 
@@ -98,7 +98,7 @@ impl World {
         let feed = Arc::new(InProcessFeed::open(log.clone()).await.unwrap());
         let shutdown = CancellationToken::new();
         // The follower first, as when its process is started first: there is no schema to ask yet.
-        let source = source(PostgresCheckpoints::start(reading.clone(), shutdown.clone()));
+        let source = source(PostgresCheckpoints::start(reading.clone(), row_projections(), shutdown.clone()));
         let follower = Follower::start(source, &row_projections(), SHARDS, shutdown.clone());
         let runner = Runner::start(RunnerParts {
             group: "rows",

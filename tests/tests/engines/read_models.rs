@@ -75,7 +75,8 @@ impl ReadModelsFactory for Postgres {
         let rows = Runner::start(parts("rows", store, row_projections())).await.unwrap();
         let documents = parts("search", search.clone(), vec![Arc::new(Search)]);
         let documents = Runner::start(documents).await.unwrap();
-        let source = Arc::new(PostgresCheckpoints::start(reading.clone(), shutdown.clone()));
+        let source =
+            Arc::new(PostgresCheckpoints::start(reading.clone(), row_projections(), shutdown.clone()));
         let shards = log.store().shards;
         let follower = Arc::new(Follower::start(source, &row_projections(), shards, shutdown));
         let marks = follower.watermarks().chain(documents.watermarks().to_vec());

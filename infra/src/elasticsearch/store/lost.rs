@@ -30,7 +30,8 @@ impl ElasticsearchStore {
     }
 
     async fn is_lost(&self) -> Result<bool, StoreError> {
-        for open in self.all_opened() {
+        // Those of another version are others' to look after.
+        for open in self.all_opened().into_iter().filter(|open| open.foreign.is_none()) {
             let all = self.place(open.kind).list().await?;
             let mine = all.iter().find(|generation| generation.name == open.generation);
             // One that is being filled isn't live yet.

@@ -28,6 +28,8 @@ pub(super) struct Open {
     pub(super) applied: Seen,
     /// A generation in place of a lost one: nobody reads it before these positions are applied.
     pub(super) filling: Option<Seen>,
+    /// Why the live generation is programs' of another version to write.
+    pub(super) foreign: Option<String>,
     /// Whether something was written since the last refresh.
     pending: bool,
 }
@@ -50,7 +52,7 @@ impl ElasticsearchStore {
             return Ok(());
         }
         let until = Instant::now() + WAIT;
-        let (generation, filling) = loop {
+        let Prepared { generation, filling, foreign } = loop {
             match self.find_or_make(kind, &stamp).await? {
                 Some(prepared) => break prepared,
                 None if Instant::now() < until => tokio::time::sleep(LOOK_EVERY).await,
@@ -62,28 +64,27 @@ impl ElasticsearchStore {
             }
         };
         self.set_open(kind, stamp, generation);
-        self.update(kind, |open| open.filling = filling);
+        self.update(kind, |open| (open.filling, open.foreign) = (filling, foreign));
         Ok(())
     }
 
     /// What a projection writes to; `None` while another process is making it.
     async fn find_or_make(&self, kind: &'static Kind, stamp: &Stamp) -> Result<Option<Prepared>, StoreError> {
-        Ok(Some(match self.place(kind).live().await? {
-            Some(live) if live.stamp.as_ref() == Some(stamp) => (live.name, None),
+        match self.place(kind).live().await? {
+            // Of whatever version: what doesn't fit is replaced when another one has been filled beside it.
             Some(live) => {
-                let index = live.name;
-                tracing::info!(index, "the search index belongs to another version; building it anew");
-                (self.renew(kind, stamp).await?, None)
+                let foreign = live.foreign(stamp);
+                Ok(Some(Prepared { generation: live.name, filling: None, foreign }))
             }
-            None => return self.replace_missing(kind, stamp).await,
-        }))
+            None => self.replace_missing(kind, stamp).await,
+        }
     }
 
     /// Has a projection write to a generation.
     pub(super) fn set_open(&self, kind: &'static Kind, stamp: Stamp, generation: String) {
         // What a crash left unrefreshed is shown by the first refresh.
         let applied = Seen::none(stamp.shards);
-        let open = Open { kind, stamp, generation, applied, filling: None, pending: true };
+        let open = Open { kind, stamp, generation, applied, filling: None, foreign: None, pending: true };
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(kind.projection, open);
     }
 
@@ -101,7 +102,8 @@ impl ElasticsearchStore {
         let unread = |error: LogError| StoreError::Unavailable(format!("the log's heads: {error}"));
         let heads = find_heads(self.log.as_ref()).await.map_err(unread)?;
         if heads.iter().all(|head| head.n == 0) {
-            return Ok(Some((self.renew(kind, stamp).await?, None)));
+            let generation = self.renew(kind, stamp).await?;
+            return Ok(Some(Prepared { generation, filling: None, foreign: None }));
         }
         let held = Seen::up_to(&heads);
         tracing::warn!(projection = kind.projection, "there is no search index; building one from the log");
@@ -136,16 +138,16 @@ impl ElasticsearchStore {
             return Ok(open);
         }
         match self.place(open.kind).live().await? {
-            // Another program version has taken over: this one has nothing to write there.
-            Some(live) if live.stamp.as_ref() != Some(&open.stamp) => {
-                let reason = format!("{} belongs to another version of {projection}", live.name);
-                return Err(StoreError::Unavailable(reason));
+            Some(live) => {
+                open.foreign = live.foreign(&open.stamp);
+                (open.generation, open.filling) = (live.name, None);
             }
-            Some(live) if live.name == open.generation => open.filling = None,
-            Some(live) => (open.generation, open.filling) = (live.name, None),
-            None => self.recover(&mut open).await?,
+            None => {
+                open.foreign = None;
+                self.recover(&mut open).await?;
+            }
         }
-        open.pending = true;
+        open.pending = open.foreign.is_none();
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(open.kind.projection, open.clone());
         Ok(open)
@@ -175,7 +177,8 @@ impl ElasticsearchStore {
             }
         };
         let being_made = || StoreError::Unavailable("another process is making the index".to_owned());
-        (open.generation, open.filling) = adopted(filled, lost).ok_or_else(being_made)?;
+        let prepared = adopted(filled, lost).ok_or_else(being_made)?;
+        (open.generation, open.filling) = (prepared.generation, prepared.filling);
         Ok(())
     }
 
@@ -235,7 +238,8 @@ impl ElasticsearchStore {
     /// The projections with something to refresh, or all; they count as refreshed from here on.
     pub(super) fn take_pending(&self, everything: bool) -> Vec<Open> {
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = all.values_mut().filter(|open| everything || open.pending || open.filling.is_some());
+        let ours = all.values_mut().filter(|open| open.foreign.is_none());
+        let due = ours.filter(|open| everything || open.pending || open.filling.is_some());
         due.map(|open| {
             open.pending = false;
             open.clone()
@@ -249,8 +253,14 @@ impl ElasticsearchStore {
     }
 }
 
-/// What a prepared projection writes to, and what that must hold before anybody reads it.
-type Prepared = (String, Option<Seen>);
+/// What a prepared projection writes to.
+struct Prepared {
+    generation: String,
+    /// See [`Open::filling`].
+    filling: Option<Seen>,
+    /// See [`Open::foreign`].
+    foreign: Option<String>,
+}
 
 /// Goes on with a generation that any process made in place of the lost one. `None` while it is being made: soon that is done, or
 /// whoever made it has died, and it is made again.
@@ -260,7 +270,7 @@ fn adopted(filled: Generation, lost: Seen) -> Option<Prepared> {
     }
     let mut target = lost;
     filled.filling.iter().for_each(|held| raise(&mut target, held));
-    Some((filled.name, Some(target)))
+    Some(Prepared { generation: filled.name, filling: Some(target), foreign: None })
 }
 
 /// Takes the later of both positions, shard by shard.

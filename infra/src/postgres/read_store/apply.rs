@@ -55,6 +55,11 @@ impl PostgresReadStore {
                 .map_err(unavailable)?,
         };
         let generation = generation.ok_or_else(|| moved(step.projection))?;
+        if matches!(self.target, Target::Live)
+            && self.known(step.projection).is_none_or(|known| known.generation != generation)
+        {
+            return Err(moved(step.projection));
+        }
         let letters = Letters { projection: step.projection, generation };
         letters.lock(&mut tx).await?;
         letters.settle(&mut tx, &step.letters).await?;

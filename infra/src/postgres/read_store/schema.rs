@@ -1,30 +1,30 @@
 //! The schemas: what all projections share, and the tables of each one's generations.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::sync::Arc;
 
 use projections::model::Projection;
 use projections::rows::{Column, ColumnKind, Table};
 use sqlx::{Executor as _, PgConnection, Row};
 
 use super::columns::sql_type;
-use super::{analysts, documented};
+use super::{analysts, digest, documented};
 
 /// The layout that `schema.sql` makes.
 const LAYOUT: i32 = 1;
 /// How long a swap waits for a view that queries use: new ones wait behind it. Shorter than the server's `deadlock_timeout` (1 s), so that
 /// it is the swap, not a query, that gives way when a query uses one view and wants another.
 const SWAP_WAIT: &str = "300ms";
-/// How often, and after which pause, it tries again.
-const SWAP_ATTEMPTS: u32 = 30;
-const SWAP_PAUSE: Duration = Duration::from_millis(50);
+/// How long a start waits for others that make or change tables.
+const START_WAIT: &str = "20s";
 /// How long removing old tables waits for transactions that have read them.
 const REMOVE_WAIT: &str = "10s";
 
 /// The generation of a projection that readers see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::postgres) struct Live {
     pub(in crate::postgres) version: u32,
+    pub(in crate::postgres) shape: String,
     pub(in crate::postgres) generation: i32,
     pub(in crate::postgres) previous: Option<i32>,
 }
@@ -35,13 +35,13 @@ pub(in crate::postgres) fn physical(schema: &str, projection: &str, generation: 
 }
 
 /// Runs statements without parameters.
-pub(super) async fn run(conn: &mut PgConnection, statements: &str) -> sqlx::Result<()> {
+pub(in crate::postgres) async fn run(conn: &mut PgConnection, statements: &str) -> sqlx::Result<()> {
     conn.execute(statements).await?;
     Ok(())
 }
 
 /// The secondary indexes of a projection's tables.
-fn indexes(projection: &str) -> &'static str {
+pub(in crate::postgres) fn indexes(projection: &str) -> &'static str {
     match projection {
         "events" => include_str!("indexes/events.sql"),
         "orders" => include_str!("indexes/orders.sql"),
@@ -85,8 +85,9 @@ pub(super) async fn migrate(conn: &mut PgConnection, schema: &str) -> sqlx::Resu
     analysts::grant(conn, schema, "progress").await
 }
 
-/// Keeps other processes from changing schemas until the end of the transaction.
+/// Keeps other processes from changing schemas until the end of the transaction, and bounds every wait for a lock in it.
 pub(in crate::postgres) async fn lock(conn: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    run(conn, &format!("SET LOCAL lock_timeout = '{START_WAIT}'")).await?;
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
         .bind(format!("tillstream schema {schema}"))
         .execute(conn)
@@ -94,16 +95,16 @@ pub(in crate::postgres) async fn lock(conn: &mut PgConnection, schema: &str) -> 
     Ok(())
 }
 
-/// The live generation; the row stays locked against swaps when asked for.
+/// The live generation, if there is one; the row stays locked against swaps when asked for.
 pub(in crate::postgres) async fn live(
     conn: &mut PgConnection,
     projection: &str,
     locked: bool,
 ) -> sqlx::Result<Option<Live>> {
     let sql = if locked {
-        "SELECT version, generation, previous_generation FROM projections WHERE name = $1 FOR UPDATE"
+        concat!(include_str!("select_live.sql"), "FOR UPDATE OF p")
     } else {
-        "SELECT version, generation, previous_generation FROM projections WHERE name = $1"
+        include_str!("select_live.sql")
     };
     let row = sqlx::query(sql).bind(projection).fetch_optional(conn).await?;
     row.map(|row| {
@@ -111,51 +112,48 @@ pub(in crate::postgres) async fn live(
             version: row.try_get::<i32, _>(0)?.unsigned_abs(),
             generation: row.try_get(1)?,
             previous: row.try_get(2)?,
+            shape: row.try_get(3)?,
         })
     })
     .transpose()
 }
 
-/// Makes the projection's tables; one of another version or shape gets empty ones, and the old ones are kept as the previous
-/// generation, which a program of that version takes up again.
+/// Whether the schema and all projections are there, so that a start has nothing to make and waits for nobody.
+pub(super) async fn is_prepared(
+    conn: &mut PgConnection,
+    schema: &str,
+    projections: &[Arc<dyn Projection>],
+) -> sqlx::Result<bool> {
+    let made: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(format!("{schema}.store"))
+        .fetch_one(&mut *conn)
+        .await?;
+    if !made {
+        return Ok(false);
+    }
+    migrate(conn, schema).await?;
+    for projection in projections {
+        if live(conn, projection.name(), false).await?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Makes the tables of a projection that has none, and lets the views show them. Others stay as they are, whatever their version.
 pub(super) async fn prepare(
     conn: &mut PgConnection,
     schema: &str,
     projection: &dyn Projection,
     shards: u16,
-) -> sqlx::Result<Live> {
+) -> sqlx::Result<()> {
     let name = projection.name();
-    let stored = live(conn, name, false).await?;
-    if let Some(stored) = stored
-        && fits(conn, projection, stored.generation).await?
-    {
-        index(conn, schema, name, stored.generation).await?;
-        checkpoints(conn, name, stored.generation, shards).await?;
-        return Ok(stored);
+    if live(conn, name, true).await?.is_some() {
+        return Ok(());
     }
-    if let Some(stored) = &stored {
-        tracing::info!(
-            projection = name,
-            from = stored.version,
-            to = projection.version(),
-            "building the projection anew"
-        );
-    }
-    let stored = live(conn, name, true).await?;
-    let previous = stored.and_then(|stored| stored.previous);
-    let generation = match previous {
-        Some(previous) if fits(conn, projection, previous).await? => previous,
-        _ => {
-            let fresh = create(conn, schema, projection, shards).await?;
-            index(conn, schema, name, fresh).await?;
-            fresh
-        }
-    };
-    make_live(conn, schema, name, generation).await?;
-    if let Some(previous) = previous.filter(|previous| *previous != generation) {
-        remove(conn, schema, name, previous).await?;
-    }
-    Ok(Live { version: projection.version(), generation, previous: stored.map(|s| s.generation) })
+    let fresh = create(conn, schema, projection, shards).await?;
+    index(conn, schema, name, fresh).await?;
+    make_live(conn, schema, name, fresh).await
 }
 
 /// Whether a generation was made for this version of the projection.
@@ -265,7 +263,8 @@ pub(in crate::postgres) async fn analyze(
     Ok(())
 }
 
-/// Lets the views show a generation; the one before is kept.
+/// Lets the views show a generation; the one before is kept. It waits for the views' readers for a moment only: see
+/// [`is_lock_timeout`].
 pub(in crate::postgres) async fn make_live(
     conn: &mut PgConnection,
     schema: &str,
@@ -292,19 +291,11 @@ pub(in crate::postgres) async fn make_live(
     .bind(before)
     .execute(&mut *conn)
     .await?;
+    // Followers see at once that they follow other rows.
+    sqlx::query("SELECT pg_notify($1, '')").bind(format!("{schema}_checkpoints")).execute(&mut *conn).await?;
     let old = before.filter(|_| !same_shape).map(|before| physical(schema, projection, before));
     let new = physical(schema, projection, generation);
-    for attempt in 1.. {
-        run(conn, "SAVEPOINT views").await?;
-        match define_views(conn, schema, old.as_deref(), &new, !same_shape).await {
-            Err(error) if attempt < SWAP_ATTEMPTS && is_lock_timeout(&error) => {
-                run(conn, "ROLLBACK TO SAVEPOINT views").await?;
-                tokio::time::sleep(SWAP_PAUSE).await;
-            }
-            defined => return defined,
-        }
-    }
-    Ok(())
+    define_views(conn, schema, old.as_deref(), &new, !same_shape).await
 }
 
 /// Lets the views show the tables of a schema.
@@ -329,10 +320,11 @@ async fn define_views(
             analysts::grant(conn, schema, &table).await?;
         }
     }
-    run(conn, "SET LOCAL lock_timeout = 0").await
+    run(conn, &format!("SET LOCAL lock_timeout = '{START_WAIT}'")).await
 }
 
-fn is_lock_timeout(error: &sqlx::Error) -> bool {
+/// Whether somebody else's transaction was in the way for longer than it may hold others up.
+pub(in crate::postgres) fn is_lock_timeout(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
 }
 
@@ -341,6 +333,11 @@ async fn tables(conn: &mut PgConnection, physical: &str) -> sqlx::Result<Vec<Str
         .bind(physical)
         .fetch_all(conn)
         .await
+}
+
+/// Whose transactions keep the views of a schema, for people.
+pub(in crate::postgres) async fn readers(conn: &mut PgConnection, schema: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(include_str!("select_readers.sql")).bind(schema).fetch_all(conn).await
 }
 
 /// Drops a generation that isn't live.
@@ -364,8 +361,27 @@ pub(in crate::postgres) async fn remove(
 }
 
 /// The definitions of the projection's tables.
-fn shape(projection: &dyn Projection) -> String {
+pub(in crate::postgres) fn shape(projection: &dyn Projection) -> String {
     projection.tables().iter().map(|table| format!("{} ({});\n", table.name, definition(table))).collect()
+}
+
+/// A column of the projection that tables of another shape lack; none: this program can read them.
+pub(in crate::postgres) fn lacking(projection: &dyn Projection, others: &str) -> Option<String> {
+    for table in projection.tables() {
+        let name = table.name;
+        let line = others.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" ("));
+        let Some(line) = line else { return Some(name.to_owned()) };
+        let columns: Vec<&str> = line.split(", ").collect();
+        let missing = digest::columns(table).into_iter().find(|(column, kind)| {
+            let wanted = format!("\"{column}\" {}", sql_type(*kind));
+            let fits = |rest: &str| rest.is_empty() || rest.starts_with(' ');
+            !columns.iter().any(|has| has.strip_prefix(wanted.as_str()).is_some_and(fits))
+        });
+        if let Some((column, _)) = missing {
+            return Some(format!("{name}.{column}"));
+        }
+    }
+    None
 }
 
 fn definition(table: &Table) -> String {

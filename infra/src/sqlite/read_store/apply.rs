@@ -3,17 +3,26 @@
 use std::fmt::Write as _;
 
 use domain::position::Seen;
+use projections::mark::{Generation, Mark};
 use projections::rows::{RowChange, Value};
 use projections::store::{Batch, Part, StoreError};
-use rusqlite::{Connection, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::columns::bound;
 use super::{letters, refused, seen_of, unavailable};
 
-pub(super) fn seen(conn: &Connection, projection: &str) -> rusqlite::Result<Seen> {
+fn seen(conn: &Connection, projection: &str) -> rusqlite::Result<Seen> {
     let mut statement = conn.prepare_cached(include_str!("select_checkpoints.sql"))?;
     let rows = statement.query_map([projection], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(seen_of(&rows.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// How far the rows of a projection are, for a transaction that reads these too.
+pub(in crate::sqlite) fn mark(conn: &Connection, projection: &str) -> rusqlite::Result<Mark> {
+    let mut select = conn.prepare_cached(include_str!("select_generation.sql"))?;
+    let number: Option<i64> = select.query_row([projection], |row| row.get(0)).optional()?;
+    let generation = Generation::named(number.unwrap_or(0).to_string());
+    Ok(Mark { generation, seen: seen(conn, projection)? })
 }
 
 pub(super) fn apply(conn: &Connection, batch: &Batch) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::columns::sql_type;
 
 /// The secondary indexes of a projection's tables; adding one needs no rebuild.
-fn indexes(projection: &str) -> &'static str {
+pub(super) fn indexes(projection: &str) -> &'static str {
     match projection {
         "events" => include_str!("indexes/events.sql"),
         "orders" => include_str!("indexes/orders.sql"),
@@ -21,45 +21,78 @@ fn indexes(projection: &str) -> &'static str {
     }
 }
 
-/// Makes the tables; empties a projection of another version or shape first.
+/// The rows of a projection as they were made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Made {
+    /// The projection's version.
+    pub(super) version: u32,
+    /// The statements that made its tables.
+    pub(super) ddl: String,
+}
+
+impl Made {
+    /// What this program would make.
+    pub(super) fn by(projection: &dyn Projection) -> Self {
+        let ddl = projection.tables().iter().map(|table| create_table(table)).collect();
+        Self { version: projection.version(), ddl }
+    }
+
+    pub(super) fn stored(conn: &Connection, projection: &str) -> rusqlite::Result<Option<Self>> {
+        let mut select = conn.prepare_cached("SELECT version, ddl FROM projections WHERE name = ?1")?;
+        select.query_row([projection], |row| Ok(Self { version: row.get(0)?, ddl: row.get(1)? })).optional()
+    }
+
+    /// Why rows that were made like this aren't to be written by a program that makes them otherwise.
+    pub(super) fn foreign(&self, projection: &str, ours: &Self) -> Option<String> {
+        (self != ours).then(|| {
+            let (theirs, ours) = (self.version, ours.version);
+            format!(
+                "the rows of {projection} are of version {theirs}; version {ours} is being filled beside them"
+            )
+        })
+    }
+}
+
+/// Makes the tables of a projection that has none. Others stay as they are, whatever their version.
 pub(super) fn prepare(conn: &Connection, projection: &dyn Projection, shards: u16) -> rusqlite::Result<()> {
     let name = projection.name();
-    let ddl: String = projection.tables().iter().map(|table| create_table(table)).collect();
-    let stored: Option<(u32, String, String)> = conn
-        .query_row("SELECT version, ddl, table_names FROM projections WHERE name = ?1", [name], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
-        .optional()?;
-    let current = stored
-        .as_ref()
-        .is_some_and(|(version, stored, _)| *version == projection.version() && *stored == ddl);
-    if !current {
-        if let Some((version, _, tables)) = stored {
-            tracing::info!(
-                projection = name,
-                from = version,
-                to = projection.version(),
-                "building the projection anew"
-            );
-            let tables: Vec<String> = serde_json::from_str(&tables).unwrap_or_default();
-            for table in tables {
-                conn.execute_batch(&format!("DROP TABLE IF EXISTS \"{table}\""))?;
-            }
-        }
-        conn.execute("DELETE FROM checkpoints WHERE projection = ?1", [name])?;
-        conn.execute("DELETE FROM dead_letters WHERE projection = ?1", [name])?;
-        conn.execute_batch(&ddl)?;
-        let names: Vec<&str> = projection.tables().iter().map(|table| table.name).collect();
-        conn.execute(
-            "INSERT OR REPLACE INTO projections (name, version, ddl, table_names) VALUES (?1, ?2, ?3, ?4)",
-            params![name, projection.version(), ddl, serde_json::json!(names).to_string()],
-        )?;
+    match Made::stored(conn, name)? {
+        None => make(conn, projection)?,
+        Some(made) if made != Made::by(projection) => return Ok(()),
+        Some(_) => {}
     }
     conn.execute_batch(indexes(name))?;
     for shard in 0..shards {
         conn.execute(include_str!("insert_checkpoint.sql"), params![name, shard])?;
     }
     Ok(())
+}
+
+/// Makes empty tables, without secondary indexes, in place of what is there.
+pub(super) fn make(conn: &Connection, projection: &dyn Projection) -> rusqlite::Result<()> {
+    let (name, made) = (projection.name(), Made::by(projection));
+    let before: Option<String> = conn
+        .query_row("SELECT table_names FROM projections WHERE name = ?1", [name], |row| row.get(0))
+        .optional()?;
+    let before: Vec<String> = before.and_then(|names| serde_json::from_str(&names).ok()).unwrap_or_default();
+    for table in before {
+        conn.execute_batch(&format!("DROP TABLE IF EXISTS main.\"{table}\""))?;
+    }
+    conn.execute("DELETE FROM checkpoints WHERE projection = ?1", [name])?;
+    conn.execute("DELETE FROM dead_letters WHERE projection = ?1", [name])?;
+    conn.execute_batch(&made.ddl)?;
+    begin_anew(conn, name)?;
+    let names: Vec<&str> = projection.tables().iter().map(|table| table.name).collect();
+    conn.execute(
+        "INSERT OR REPLACE INTO projections (name, version, ddl, table_names) VALUES (?1, ?2, ?3, ?4)",
+        params![name, made.version, made.ddl, serde_json::json!(names).to_string()],
+    )?;
+    Ok(())
+}
+
+/// Counts a new making of a projection's rows.
+fn begin_anew(conn: &Connection, projection: &str) -> rusqlite::Result<()> {
+    conn.execute(include_str!("next_generation.sql"), [projection]).map(|_| ())
 }
 
 fn create_table(table: &Table) -> String {

@@ -15,6 +15,12 @@ CREATE TABLE IF NOT EXISTS projections (
     table_names TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- How often a projection's rows were begun anew.
+CREATE TABLE IF NOT EXISTS generations (
+    projection TEXT NOT NULL PRIMARY KEY,
+    number INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS checkpoints (
     projection TEXT NOT NULL,
     shard INTEGER NOT NULL,

@@ -9,7 +9,7 @@ use projections::store::StoreError;
 use rusqlite::Connection;
 
 use super::digest::columns;
-use super::schema::key_list;
+use super::schema::{indexes, key_list, make};
 use super::{SqliteReadStore, unavailable};
 use crate::rebuild::{Difference, RowDifference};
 
@@ -155,15 +155,17 @@ fn shown(name: &str, kind: ColumnKind) -> String {
     [part(1, 8), part(9, 4), part(13, 4), part(17, 4), part(21, 12)].join(" || '-' || ")
 }
 
+/// Makes the tables anew, since those before may be of another version, and fills them.
 fn replace_rows(conn: &Connection, projection: &dyn Projection) -> rusqlite::Result<()> {
+    make(conn, projection)?;
     for table in projection.tables() {
         let columns: Vec<String> = columns(table).iter().map(|(name, _)| format!("\"{name}\"")).collect();
         let (all, name) = (columns.join(", "), table.name);
         conn.execute_batch(&format!(
-            "DELETE FROM main.\"{name}\"; INSERT INTO main.\"{name}\" ({all}) SELECT {all} FROM fresh.\"{name}\""
+            "INSERT INTO main.\"{name}\" ({all}) SELECT {all} FROM fresh.\"{name}\""
         ))?;
     }
-    Ok(())
+    conn.execute_batch(indexes(projection.name()))
 }
 
 fn replace_of(conn: &Connection, table: &str, projection: &str) -> rusqlite::Result<()> {

@@ -5,6 +5,8 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use domain::ports::log::EventLog;
+use infra::elasticsearch::rebuild::renew;
 use projections::model::Projection;
 use projections::store::RowStore;
 use tests::contract::read_store::ReadStoreFactory;
@@ -29,6 +31,15 @@ impl ReadStoreFactory for Factory {
         let store = indices.store();
         *self.0.lock().unwrap() = Some(indices);
         store
+    }
+
+    async fn renew(&self, projections: &[Arc<dyn Projection>], log: Arc<dyn EventLog>) {
+        let (url, letters) = {
+            let indices = self.0.lock().unwrap();
+            let indices = indices.as_ref().unwrap();
+            (indices.url.clone(), indices.letters())
+        };
+        renew(&url, letters, projections, log).await.unwrap();
     }
 
     async fn reopen(&self, store: Arc<dyn RowStore>) -> Arc<dyn RowStore> {

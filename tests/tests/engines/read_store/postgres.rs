@@ -5,6 +5,8 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use domain::ports::log::EventLog;
+use infra::postgres::rebuild::renew;
 use infra::postgres::{Database, PostgresReadStore};
 use infra::sqlite::read_store::SqliteReadStore;
 use projections::model::Projection;
@@ -43,6 +45,13 @@ impl ReadStoreFactory for Postgres {
     async fn fresh(&self) -> Arc<dyn RowStore> {
         self.schemas.lock().unwrap().push(PostgresSchema::fresh());
         self.open().await
+    }
+
+    async fn renew(&self, projections: &[Arc<dyn Projection>], log: Arc<dyn EventLog>) {
+        let url = self.schemas.lock().unwrap().last().unwrap().url();
+        let database = Database::connect(&url).await.unwrap();
+        renew(&database, projections, log).await.unwrap();
+        database.close().await;
     }
 
     async fn reopen(&self, store: Arc<dyn RowStore>) -> Arc<dyn RowStore> {

@@ -1,0 +1,155 @@
+//! A new version of a projection: filled beside the live rows while the process runs, and swapped in when it has caught up.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::ports::log::LogReader;
+use domain::position::Seen;
+use projections::model::Projection;
+use projections::search::Search;
+use projections::store::RowStore;
+use tokio_util::sync::CancellationToken;
+
+use super::fill::Fill;
+use super::{FRESH_FILE, Phase, RebuildError};
+use crate::feed::find_heads;
+use crate::read_side::row_projections;
+use crate::sqlite::read_store::{SqliteReadStore, remove};
+use crate::tantivy::{TantivySearch, remove_dir};
+
+/// The pauses between two attempts: from the first, doubled up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// What was filled takes its place when so few events are missing, or after so many rounds: the rest comes by the feed.
+const CLOSE: u64 = 2_000;
+const ROUNDS: usize = 10;
+
+/// Brings this program's versions of the projections to life where the live rows are of older ones.
+#[async_trait]
+pub trait Renewal: Send + Sync + 'static {
+    /// Fills what is outdated beside the live rows and swaps it in; nothing to do for what isn't.
+    ///
+    /// # Errors
+    /// [`RebuildError`]: the live rows are as they were, but for those already swapped. Repeat later.
+    async fn renew(&self) -> Result<(), RebuildError>;
+}
+
+/// Renews what is outdated, and tries again until that is done or the process stops.
+pub(crate) async fn keep_trying(renewal: Arc<dyn Renewal>, stop: CancellationToken) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let renewed = tokio::select! {
+            () = stop.cancelled() => return,
+            renewed = renewal.renew() => renewed,
+        };
+        match renewed {
+            Ok(()) => return,
+            // Then there is nothing left to do here.
+            Err(RebuildError::Busy) => tracing::debug!("another process fills what is outdated"),
+            Err(error) => {
+                tracing::warn!(%error, "what is outdated can't be replaced yet; trying again");
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// The read side of the one process that may use a directory.
+pub(crate) struct EmbeddedRenewal {
+    pub(crate) dir: PathBuf,
+    pub(crate) rows: Arc<SqliteReadStore>,
+    pub(crate) search: Arc<TantivySearch>,
+    pub(crate) log: Arc<dyn LogReader>,
+}
+
+#[async_trait]
+impl Renewal for EmbeddedRenewal {
+    async fn renew(&self) -> Result<(), RebuildError> {
+        renew_rows(&self.dir, &self.rows, &row_projections(), &self.log).await?;
+        renew_search(&self.dir, &self.search, &self.rows, Arc::new(Search), &self.log).await
+    }
+}
+
+/// Fills the rows of another version of projections in a file beside the live ones, and takes them over.
+///
+/// # Errors
+/// [`RebuildError`]: the live rows are as they were.
+pub async fn renew_rows(
+    dir: &Path,
+    live: &SqliteReadStore,
+    projections: &[Arc<dyn Projection>],
+    log: &Arc<dyn LogReader>,
+) -> Result<(), RebuildError> {
+    let mut outdated = Vec::new();
+    for projection in projections {
+        if let Some(reason) = live.load(projection.name()).await?.foreign {
+            tracing::info!(reason, "filling a new version");
+            outdated.push(Arc::clone(projection));
+        }
+    }
+    let file = dir.join(FRESH_FILE);
+    remove(&file)?;
+    if outdated.is_empty() {
+        return Ok(());
+    }
+    fill(Arc::new(SqliteReadStore::open_file(file.clone())?), &outdated, log, Phase::Rows).await?;
+    live.take_over(&outdated, &[], &file).await?;
+    tracing::info!(projections = outdated.len(), "swapped in what was filled");
+    Ok(remove(&file)?)
+}
+
+/// The same for the search index and its dead letters, which are kept in `rows`.
+///
+/// # Errors
+/// [`RebuildError`]: the live index is as it was.
+pub async fn renew_search(
+    dir: &Path,
+    live: &TantivySearch,
+    rows: &SqliteReadStore,
+    projection: Arc<dyn Projection>,
+    log: &Arc<dyn LogReader>,
+) -> Result<(), RebuildError> {
+    let (file, beside) = (dir.join(FRESH_FILE), live.beside());
+    remove(&file)?;
+    if !live.is_foreign() {
+        return Ok(());
+    }
+    tracing::info!("filling a new version of the search index");
+    remove_dir(&beside)?;
+    // Its dead letters are kept in a file of their own meanwhile.
+    let letters = Arc::new(SqliteReadStore::open_file(file.clone())?);
+    let fresh = Arc::new(TantivySearch::in_directory(beside, letters));
+    fill(fresh.clone(), std::slice::from_ref(&projection), log, Phase::Search).await?;
+    fresh.close(rows).await?;
+    rows.take_over(&[], &[projection.name()], &file).await?;
+    live.take_over().await?;
+    tracing::info!("swapped in the search index that was filled");
+    drop(fresh);
+    Ok(remove(&file)?)
+}
+
+/// Fills a store until it is close to the log's end.
+async fn fill(
+    store: Arc<dyn RowStore>,
+    projections: &[Arc<dyn Projection>],
+    log: &Arc<dyn LogReader>,
+    phase: Phase,
+) -> Result<(), RebuildError> {
+    let mut seen = Seen::up_to(&find_heads(log.as_ref()).await?);
+    for _ in 0..ROUNDS {
+        Fill::new(Arc::clone(&store), projections, log).run(&seen, phase, &mut |_| {}).await?;
+        let heads = Seen::up_to(&find_heads(log.as_ref()).await?);
+        let missing: u64 = heads.positions().map(|head| head.n - seen.last(head.shard)).sum();
+        if missing <= CLOSE {
+            break;
+        }
+        seen = heads;
+    }
+    Ok(store.publish().await?)
+}
