@@ -8,6 +8,7 @@
 
 mod carrier;
 pub mod http;
+pub(crate) mod nearby;
 mod payments;
 #[cfg(test)]
 mod tests;
