@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -106,6 +107,9 @@ pub struct CommandRequest {
     pub causation_id: Uuid,
     /// Who acts: `user:<id>`, `saga:<name>`, `system:<part>`.
     pub actor: String,
+    /// What the answer says besides the aggregate's own fields, and in their place: what was read of other streams. Stored with
+    /// it, so that a repeat gets the same.
+    pub beside: Option<Map<String, Value>>,
 }
 
 impl CommandRequest {
@@ -119,6 +123,7 @@ impl CommandRequest {
             correlation_id: id.0,
             causation_id: id.0,
             actor: actor.to_owned(),
+            beside: None,
         }
     }
 

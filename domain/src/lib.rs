@@ -14,6 +14,7 @@ pub mod refusal;
 pub mod shop;
 pub mod stream;
 pub mod upcast;
+pub mod uuids;
 pub mod verify;
 mod wire;
 

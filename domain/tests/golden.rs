@@ -1,4 +1,4 @@
-//! The stored form of every event of the shop, as golden files, and the one real upcast.
+//! The stored form of every event of the shop, as golden files, and the real upcasts.
 
 #[path = "support/golden_files.rs"]
 mod golden_files;
@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use domain::aggregate::Aggregate;
 use domain::money::{Currency, Money};
+use domain::shop::payment::{PaymentEvent, RefundReason};
 use domain::shop::product::{Product, ProductEvent};
-use domain::shop::{email_claim, inventory, order, payment, session, shipment, upcasters, user};
+use domain::shop::{email_claim, inventory, order, session, shipment, upcasters, user};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -27,7 +28,7 @@ fn every_event_ever_stored_has_a_golden_file_that_still_reads() {
     checked.extend(golden_files::check::<email_claim::EmailClaimEvent>(&folder, chain));
     checked.extend(golden_files::check::<inventory::InventoryEvent>(&folder, chain));
     checked.extend(golden_files::check::<order::OrderEvent>(&folder, chain));
-    checked.extend(golden_files::check::<payment::PaymentEvent>(&folder, chain));
+    checked.extend(golden_files::check::<PaymentEvent>(&folder, chain));
     checked.extend(golden_files::check::<ProductEvent>(&folder, chain));
     checked.extend(golden_files::check::<session::SessionEvent>(&folder, chain));
     checked.extend(golden_files::check::<shipment::ShipmentEvent>(&folder, chain));
@@ -60,6 +61,20 @@ fn a_product_of_version_1_gets_a_price_in_money_and_no_attributes() {
     let mut expected = Product::default();
     expected.evolve(&event);
     assert_eq!(state.as_any().downcast_ref::<Product>(), Some(&expected));
+}
+
+// proves: EVT-2, SEC-6
+#[test]
+fn a_refund_of_version_1_keeps_its_reason_in_the_clear_and_version_2_seals_it() {
+    let reason = |version| {
+        let text = stored(&format!("payment.refunded.v{version}.json"));
+        match upcasters::shop().decode("payment.refunded", version, &text).unwrap() {
+            PaymentEvent::Refunded(refunded) => refunded.reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(reason(1) == RefundReason::Plain("one was broken".into()));
+    assert!(matches!(reason(2), RefundReason::Sealed(sealed) if sealed.as_text() == "v1.cmVhc29u"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The accounts that come with an installation, and the file that tells their passwords.
 
+mod first_admin;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -7,12 +9,11 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use command_api::http::CommandState;
-use command_api::http::accounts::{Account, ensure};
-use command_api::http::email::normalised;
+use command_api::http::accounts::{Account, Standing, ensure, standing};
 use command_api::http::problem::Problem;
-use domain::shop::email_claim::EmailClaim;
+use domain::ports::log::LogReader;
 use domain::shop::user::Role;
-use domain::stream::{DEFAULT_TENANT, StreamId};
+use domain::stream::DEFAULT_TENANT;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -20,15 +21,20 @@ use crate::key_files::write_private;
 use crate::private;
 
 /// The accounts by name; the administrator comes last, so that its being there says that all are.
-const ACCOUNTS: [(&str, Role); 6] = [
+const ACCOUNTS: [(&str, Role); 8] = [
     ("warehouse", Role::Warehouse),
     ("analyst", Role::Analyst),
     ("auditor", Role::Auditor),
     ("support", Role::Support),
     ("customer", Role::Customer),
+    ("operator", Role::Operator),
+    ("service", Role::Service),
     (ADMIN, Role::Admin),
 ];
 const ADMIN: &str = "admin";
+
+/// What the accounts' addresses end in, where nobody says.
+pub const DOMAIN: &str = "tillstream.example";
 
 /// How an account logs in.
 #[derive(Clone, Serialize, Deserialize)]
@@ -46,25 +52,47 @@ pub struct Login {
 pub struct Credentials(BTreeMap<String, Login>);
 
 impl Credentials {
-    /// Reads the file; makes it, readable by its owner only, when there is none.
+    /// Reads the file; `None` when there is none.
     ///
     /// # Errors
-    /// When it can't be read or written, or holds something else: it is never overwritten.
-    pub fn read_or_make(path: &Path) -> anyhow::Result<Self> {
+    /// When it can't be read or holds something else.
+    pub fn read(path: &Path) -> anyhow::Result<Option<Self>> {
         if !path.exists() {
-            let made = Self::made_up();
-            let text = format!("{}\n", serde_json::to_string_pretty(&made)?);
-            write_private(path, text.as_bytes())?;
-            return Ok(made);
+            return Ok(None);
         }
         private::file(path).with_context(|| path.display().to_string())?;
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         let read: Self = serde_json::from_str(&text)
             .with_context(|| format!("{} is there already and is no credentials file", path.display()))?;
+        read.login(ADMIN).with_context(|| path.display().to_string())?;
+        Ok(Some(read))
+    }
+
+    /// The same logins, and made-up ones for the accounts that are not among them, with addresses of this domain.
+    #[must_use]
+    pub fn completed(known: Option<Self>, domain: &str) -> Self {
+        let mut logins = known.map(|known| known.0).unwrap_or_default();
         for (name, _) in ACCOUNTS {
-            read.login(name).with_context(|| path.display().to_string())?;
+            logins.entry(name.to_owned()).or_insert_with(|| Login {
+                email: format!("{name}@{domain}"),
+                password: BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 18]>()),
+            });
         }
-        Ok(read)
+        Self(logins)
+    }
+
+    /// Whether every account is among them.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        ACCOUNTS.iter().all(|(name, _)| self.0.contains_key(*name))
+    }
+
+    /// Writes the file, readable by its owner only.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        write_private(path, format!("{}\n", serde_json::to_string_pretty(self)?).as_bytes())
     }
 
     /// The login of an account.
@@ -75,12 +103,19 @@ impl Credentials {
         self.0.get(name).with_context(|| format!("the account {name} is missing"))
     }
 
-    fn made_up() -> Self {
-        let login = |name: &str| Login {
-            email: format!("{name}@tillstream.example"),
-            password: BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 18]>()),
+    /// The accounts, the administrator last.
+    fn accounts(&self) -> anyhow::Result<Vec<(&'static str, Account)>> {
+        let account = |(name, role): (&'static str, Role)| {
+            let login = self.login(name)?;
+            let account = Account {
+                email: login.email.clone(),
+                name: display_name(name),
+                password: login.password.clone(),
+                roles: vec![role],
+            };
+            Ok::<_, anyhow::Error>((name, account))
         };
-        Self(ACCOUNTS.iter().map(|(name, _)| ((*name).to_owned(), login(name))).collect())
+        ACCOUNTS.into_iter().map(account).collect()
     }
 }
 
@@ -94,14 +129,7 @@ pub async fn create(
     credentials: &Credentials,
 ) -> anyhow::Result<BTreeMap<String, Uuid>> {
     let mut ids = BTreeMap::new();
-    for (name, role) in ACCOUNTS {
-        let login = credentials.login(name)?;
-        let account = Account {
-            email: login.email.clone(),
-            name: display_name(name),
-            password: login.password.clone(),
-            roles: vec![role],
-        };
+    for (name, account) in credentials.accounts()? {
         let id =
             ensure(state, DEFAULT_TENANT, actor, &account).await.map_err(|problem| said(name, &problem))?;
         ids.insert(name.to_owned(), id);
@@ -109,23 +137,27 @@ pub async fn create(
     Ok(ids)
 }
 
-/// Whether the administrator of an installation is there already.
-///
-/// # Errors
-/// When the owner of the stream can't answer.
-pub async fn admin_exists(state: &CommandState) -> anyhow::Result<bool> {
-    let address = normalised(&format!("{ADMIN}@tillstream.example"));
-    let claim = StreamId::new(DEFAULT_TENANT, "email_claim", state.keys.blind(&address));
-    let views = state.gateway.read(&[claim]).await?;
-    Ok(views.iter().any(|view| view.state::<EmailClaim>().is_some_and(|claim| claim.holder.is_some())))
-}
-
-/// Refuses to go on when there is an administrator.
+/// Refuses addresses that somebody else holds, each by its name: their accounts could not be made, or not be logged in to.
 ///
 /// # Errors
 /// When there is one, or nobody can tell.
-pub async fn refuse_when_there_is_an_admin(state: &CommandState) -> anyhow::Result<()> {
-    if admin_exists(state).await? {
+pub async fn refuse_held_addresses(state: &CommandState, credentials: &Credentials) -> anyhow::Result<()> {
+    let mut held = Vec::new();
+    for (name, account) in credentials.accounts()? {
+        let standing = standing(state, DEFAULT_TENANT, &account).await;
+        if let Standing::Others(how) = standing.map_err(|problem| said(name, &problem))? {
+            held.push(format!("the address {} of the account {name} {how}", account.email));
+        }
+    }
+    if held.is_empty() { Ok(()) } else { bail!("{}; nothing was changed", held.join("; ")) }
+}
+
+/// Refuses to go on when there is an administrator, under whatever address.
+///
+/// # Errors
+/// When there is one, or the log can't be read.
+pub async fn refuse_when_there_is_an_admin(log: &dyn LogReader) -> anyhow::Result<()> {
+    if first_admin::exists(log, DEFAULT_TENANT).await? {
         bail!("an administrator exists already; nothing was changed");
     }
     Ok(())
@@ -144,14 +176,23 @@ fn display_name(name: &str) -> String {
 mod tests {
     use super::*;
 
+    // proves: OPS-1 SEC-8
     #[test]
-    fn the_file_is_made_once_private_and_read_back() {
+    fn the_file_is_private_and_what_it_says_stays() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("credentials.json");
-        let made = Credentials::read_or_make(&path).unwrap();
-        let read = Credentials::read_or_make(&path).unwrap();
-        assert_eq!(made.login("auditor").unwrap().password, read.login("auditor").unwrap().password);
-        assert!(made.login("admin").unwrap().password.len() >= 20);
+        assert!(Credentials::read(&path).unwrap().is_none());
+        let made = Credentials::completed(None, "shop.example");
+        made.write(&path).unwrap();
+        let read = Credentials::read(&path).unwrap().unwrap();
+        assert!(read.is_complete());
+        assert_eq!(read.login("operator").unwrap().email, "operator@shop.example");
+        assert!(read.login("admin").unwrap().password.len() >= 20);
+        let again = Credentials::completed(Some(read), DOMAIN);
+        for (name, _) in ACCOUNTS {
+            let logins = [&made, &again].map(|all| all.login(name).unwrap());
+            assert_eq!((&logins[0].email, &logins[0].password), (&logins[1].email, &logins[1].password));
+        }
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
@@ -160,13 +201,24 @@ mod tests {
     }
 
     #[test]
-    fn another_file_is_never_overwritten() {
+    fn a_file_of_an_older_version_gets_the_accounts_that_it_lacks() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("credentials.json");
+        std::fs::write(&path, r#"{"admin": {"email": "a@b.example", "password": "x"}}"#).unwrap();
+        let read = Credentials::read(&path).unwrap().unwrap();
+        assert!(!read.is_complete());
+        let completed = Credentials::completed(Some(read), DOMAIN);
+        assert_eq!(completed.login("admin").unwrap().email, "a@b.example");
+        assert_eq!(completed.login("service").unwrap().email, "service@tillstream.example");
+    }
+
+    #[test]
+    fn another_file_is_never_taken_for_one() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("notes.txt");
-        std::fs::write(&path, "my notes").unwrap();
-        assert!(Credentials::read_or_make(&path).is_err());
-        std::fs::write(&path, r#"{"admin": {"email": "a@b.example", "password": "x"}}"#).unwrap();
-        assert!(Credentials::read_or_make(&path).is_err());
-        assert!(std::fs::read_to_string(&path).unwrap().contains("a@b.example"));
+        for text in ["my notes", "{}", "[]", r#"{"admin": 1}"#] {
+            std::fs::write(&path, text).unwrap();
+            assert!(Credentials::read(&path).is_err(), "{text}");
+        }
     }
 }

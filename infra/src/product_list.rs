@@ -3,13 +3,14 @@
 use projections::read_models::{Listed, ProductRow, ProductSort};
 
 use crate::keyset::{Keyset, SortValue, cut};
+use crate::price_order;
 
 /// What a cursor of this order is bound to. There is no best match in a list: it is as by creation.
 pub(crate) fn order_name(sort: ProductSort) -> &'static str {
     match sort {
         ProductSort::Created | ProductSort::Relevance => "products-created",
-        ProductSort::PriceAsc => "products-price",
-        ProductSort::PriceDesc => "products-price-desc",
+        ProductSort::PriceAsc => "products-currency-price",
+        ProductSort::PriceDesc => "products-currency-price-desc",
         ProductSort::Name => "products-name",
     }
 }
@@ -23,7 +24,8 @@ pub(crate) fn page(
     let next = cut(&mut rows, limit, order_name(sort), |(product, sort_name)| {
         let value = match sort {
             ProductSort::Created | ProductSort::Relevance => SortValue::None,
-            ProductSort::PriceAsc | ProductSort::PriceDesc => SortValue::Number(product.price.amount),
+            ProductSort::PriceAsc => SortValue::Number(price_order::ascending(product.price)),
+            ProductSort::PriceDesc => SortValue::Number(price_order::descending(product.price)),
             ProductSort::Name => SortValue::Text(sort_name.clone()),
         };
         Keyset { value, created: product.created_at.timestamp_micros(), id: product.id }

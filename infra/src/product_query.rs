@@ -74,8 +74,8 @@ impl ProductQuery {
 fn order_name(sort: ProductSort) -> &'static str {
     match sort {
         ProductSort::Created => "search-created",
-        ProductSort::PriceAsc => "search-price",
-        ProductSort::PriceDesc => "search-price-desc",
+        ProductSort::PriceAsc => "search-currency-price",
+        ProductSort::PriceDesc => "search-currency-price-desc",
         ProductSort::Name => "search-name",
         ProductSort::Relevance => "search-relevance",
     }

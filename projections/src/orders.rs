@@ -73,7 +73,7 @@ impl Projection for Orders {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -163,19 +163,20 @@ fn lines(event: &RecordedEvent, order: Uuid, placed: &OrderPlaced) -> Vec<RowCha
 
 fn payment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
     let (order, status) = match decode::<PaymentEvent>(event)? {
-        PaymentEvent::Initiated(e) => (e.order_id, PaymentStatus::Initiated),
-        PaymentEvent::Authorized(e) => (e.order_id, PaymentStatus::Authorized),
-        PaymentEvent::Captured(e) => (e.order_id, PaymentStatus::Captured),
-        PaymentEvent::Declined(e) => (e.order_id, PaymentStatus::Declined),
-        PaymentEvent::Unknown(e) => (e.order_id, PaymentStatus::Unknown),
-        PaymentEvent::Voided(e) => (e.order_id, PaymentStatus::Voided),
-        PaymentEvent::Refunded(e) => (e.order_id, e.status),
-        PaymentEvent::RefundSettled(_) => return Ok(vec![]),
+        PaymentEvent::Initiated(e) => (e.order_id, Some(PaymentStatus::Initiated)),
+        PaymentEvent::Authorized(e) => (e.order_id, Some(PaymentStatus::Authorized)),
+        PaymentEvent::Captured(e) => (e.order_id, Some(PaymentStatus::Captured)),
+        PaymentEvent::Declined(e) => (e.order_id, Some(PaymentStatus::Declined)),
+        PaymentEvent::Unknown(e) => (e.order_id, Some(PaymentStatus::Unknown)),
+        PaymentEvent::Voided(e) => (e.order_id, Some(PaymentStatus::Voided)),
+        PaymentEvent::Refunded(e) => (e.order_id, Some(e.status)),
+        // Changes nothing here but the payment's version, which the order's tag tells.
+        PaymentEvent::RefundSettled(e) => (e.order_id, None),
     };
-    let set = vec![
-        ("payment_id", Value::Uuid(stream_uuid(event)?)),
-        ("payment_status", wire_name(event, &status)?),
-    ];
+    let mut set = vec![("payment_id", Value::Uuid(stream_uuid(event)?))];
+    if let Some(status) = status {
+        set.push(("payment_status", wire_name(event, &status)?));
+    }
     Ok(vec![change(event, order, "payment", set)])
 }
 
@@ -325,7 +326,8 @@ mod tests {
             refund_id: ID,
             provider_reference: "re".into(),
         });
-        assert!(Orders.map(&event("payment", 3, &settled)).unwrap().is_empty());
+        let rows = Orders.map(&event("payment", 3, &settled)).unwrap();
+        assert_eq!((rows[0].version, set(&rows[0], "payment_status")), (3, None));
     }
 
     #[test]

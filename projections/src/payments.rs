@@ -1,7 +1,7 @@
 //! Payments and their refunds.
 
 use domain::event::RecordedEvent;
-use domain::shop::payment::{PaymentEvent, PaymentStatus};
+use domain::shop::payment::{PaymentEvent, PaymentStatus, RefundReason};
 use domain::upcast::DecodeError;
 use uuid::Uuid;
 
@@ -46,6 +46,7 @@ pub static REFUNDS: Table = Table {
             col("currency", ColumnKind::Text),
             col("amount", ColumnKind::Int),
             col("reason", ColumnKind::Text),
+            col("sealed_reason", ColumnKind::Text),
             col("settled", ColumnKind::Bool),
             col("provider_reference", ColumnKind::Text),
             CREATED_AT,
@@ -64,7 +65,7 @@ impl Projection for Payments {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -112,7 +113,10 @@ impl Projection for Payments {
                     ("accepted_version", int(event, event.version)?),
                     ("currency", text(refunded.amount.currency.code())),
                     ("amount", Value::Int(refunded.amount.amount)),
-                    ("reason", text(refunded.reason)),
+                    match refunded.reason {
+                        RefundReason::Plain(reason) => ("reason", text(reason)),
+                        RefundReason::Sealed(sealed) => ("sealed_reason", text(sealed.as_text())),
+                    },
                     ("settled", Value::Bool(false)),
                     ("created_at", Value::Time(event.time)),
                 ];
@@ -155,6 +159,7 @@ fn refund(event: &RecordedEvent, payment: Uuid, id: Uuid, mut set: Vec<(&'static
 mod tests {
     use super::*;
     use crate::testing::{ID, event, set, text as t, usd};
+    use domain::personal::Sealed;
     use domain::shop::payment::{PaymentRefundSettled, PaymentRefunded};
 
     #[test]
@@ -164,7 +169,7 @@ mod tests {
             order_id: ID,
             refund_id,
             amount: usd(40),
-            reason: "scratch".into(),
+            reason: RefundReason::Sealed(Sealed::from_text("v1.c2NyYXRjaA".into())),
             refunded: usd(60),
             status: PaymentStatus::PartiallyRefunded,
         });
@@ -176,6 +181,8 @@ mod tests {
             (Some(&Value::Int(40)), Some(&Value::Bool(false)))
         );
         assert_eq!(set(refund, "accepted_version"), Some(&Value::Int(5)));
+        // proves: SEC-6
+        assert_eq!((set(refund, "sealed_reason"), set(refund, "reason")), (Some(&t("v1.c2NyYXRjaA")), None));
         assert_eq!(set(payment, "status"), Some(&t("partially_refunded")));
         assert_eq!(set(payment, "refunded_amount"), Some(&Value::Int(60)));
         let settled = PaymentEvent::RefundSettled(PaymentRefundSettled {

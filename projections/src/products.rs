@@ -43,7 +43,7 @@ impl Projection for Products {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static [&'static Table] {

@@ -6,6 +6,7 @@ use domain::event::{RecordedEvent, serialize_wire_time};
 use domain::money::{Currency, Money};
 use domain::personal::Sealed;
 use domain::position::{Position, Seen, SyncToken};
+use domain::shop::payment::RefundReason;
 use domain::shop::user::Role;
 use domain::stream::StreamId;
 use serde::Serialize;
@@ -128,9 +129,9 @@ pub enum ProductSort {
     /// Created first, first.
     #[default]
     Created,
-    /// Cheapest first.
+    /// By currency, in order of its code: amounts of two can't be compared. Within each, cheapest first.
     PriceAsc,
-    /// Dearest first.
+    /// By currency, in order of its code; within each, dearest first.
     PriceDesc,
     /// By name.
     Name,
@@ -138,7 +139,7 @@ pub enum ProductSort {
     Relevance,
 }
 
-/// Which products.
+/// Which products. An amount says nothing without its currency: whoever bounds the price names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProductFilter {
     /// Exactly this category.
@@ -244,6 +245,12 @@ pub struct OrderRow {
     pub payment_method: String,
     /// The stream's version.
     pub version: u64,
+    /// The version of the payment's stream that `payment` shows; 0 before there is one.
+    #[serde(skip)]
+    pub payment_version: u64,
+    /// The version of the shipment's stream that `shipment` shows; 0 before there is one.
+    #[serde(skip)]
+    pub shipment_version: u64,
     /// When it was placed.
     #[serde(serialize_with = "serialize_wire_time")]
     pub created_at: Timestamp,
@@ -261,7 +268,7 @@ pub struct OrderFilter {
     pub status: Option<String>,
 }
 
-/// A refund of a payment.
+/// A refund of a payment; its reason as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RefundRow {
     /// Its id.
@@ -269,7 +276,7 @@ pub struct RefundRow {
     /// How much.
     pub amount: Money,
     /// Why, for people.
-    pub reason: String,
+    pub reason: RefundReason,
     /// The provider has paid it back.
     pub settled: bool,
 }

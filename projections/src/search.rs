@@ -52,7 +52,7 @@ impl Projection for Search {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static [&'static Table] {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, StatusCode};
 use command_api::http::headers::SYNC_TOKEN;
+use command_api::http::preconditions::IfNoneMatch;
 use command_api::http::problem::Problem;
 use domain::position::{Position, SyncToken};
 use domain::stream::StreamId;
@@ -12,7 +13,6 @@ use tokio::time::Instant;
 
 use crate::cursor::Scope;
 use crate::failed::Failed;
-use crate::if_none_match::IfNoneMatch;
 use crate::params::Params;
 use crate::state::QueryState;
 

@@ -10,6 +10,7 @@ use command_api::http::openapi::Usual;
 use command_api::http::problem::Problem;
 use command_api::http::schema::Availability;
 use domain::stream::StreamId;
+use domain::uuids::any_spelling;
 use projections::read_models::{Model, StockRow};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,7 +19,6 @@ use uuid::Uuid;
 use crate::ask::{Ask, not_parked};
 use crate::docs::SyncParam;
 use crate::failed::Failed;
-use crate::params::uuid;
 use crate::reply::ok;
 use crate::state::QueryState;
 
@@ -54,7 +54,7 @@ pub(crate) async fn availability(
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
     let ask = Ask::read_repeated(&state, &headers, raw.as_deref(), &[], &["product_id"])?;
-    let products = ask.params.all("product_id").map(uuid).collect::<Option<Vec<_>>>();
+    let products = ask.params.all("product_id").map(any_spelling).collect::<Option<Vec<_>>>();
     let products = products.ok_or_else(|| Problem::bad_parameter("product_id", "not a UUID"))?;
     if products.is_empty() || products.len() > MAX_PRODUCTS {
         let detail = format!("give it 1 to {MAX_PRODUCTS} times");

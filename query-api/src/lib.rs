@@ -5,7 +5,6 @@ mod audit;
 pub mod cursor;
 mod docs;
 mod failed;
-mod if_none_match;
 mod inventory;
 mod orders;
 mod params;

@@ -5,6 +5,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::http::access::Caller;
 use command_api::http::openapi::{ById, LoggedIn, Usual};
+use command_api::http::order_tag::OrderTag;
 use command_api::http::problem::Problem;
 use command_api::http::schema;
 use domain::shop::order::OrderStatus;
@@ -29,8 +30,8 @@ use crate::state::QueryState;
     summary = "Get an order",
     params(("id" = Uuid, Path, description = "the order's id"), SyncParam, ConditionalParam),
     responses(
-        (status = 200, description = "The order", body = schema::Order, headers(("ETag" = String, description = "the stream's version, quoted"))),
-        (status = 304, description = "The client has this version"),
+        (status = 200, description = "The order", body = schema::Order, headers(("ETag" = String, description = "opaque; covers the order, its payment and its shipment"))),
+        (status = 304, description = "The client has the order as it is"),
         Usual, LoggedIn, ById,
     ),
     security(("bearer" = []))
@@ -61,7 +62,9 @@ pub(crate) async fn get_order(
             not_parked(&state, Model::Orders, &stream(kind, part.id)).await?;
         }
     }
-    tagged(&ask, order.version, &order)
+    let tag =
+        OrderTag { order: order.version, payment: order.payment_version, shipment: order.shipment_version };
+    tagged(&ask, &tag, &order)
 }
 
 /// One's own orders in order of placing; an admin sees everybody's.

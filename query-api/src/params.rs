@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use command_api::http::problem::Problem;
 use domain::money::MAX_AMOUNT;
+use domain::uuids::any_spelling;
 use uuid::Uuid;
 
 /// The most rows of a page.
@@ -36,9 +37,13 @@ impl Params {
                 let shown: String = name.chars().take(60).collect();
                 return Err(Problem::bad_parameter(&shown, "this operation has no such parameter"));
             }
-            let Some(value) = decode(value) else {
+            let Some(mut value) = decode(value) else {
                 return Err(Problem::bad_parameter(&name, "the value is not percent-encoded UTF-8 text"));
             };
+            // Ids in the one spelling that is written, so that a list and its cursors don't depend on how it was asked for.
+            if let Some(id) = name.ends_with("_id").then(|| any_spelling(&value)).flatten() {
+                value = id.to_string();
+            }
             if !repeated.contains(&name.as_str()) && pairs.iter().any(|(other, _)| *other == name) {
                 return Err(Problem::bad_parameter(&name, "the parameter is given twice"));
             }
@@ -100,7 +105,7 @@ impl Params {
     /// A UUID.
     pub(crate) fn uuid(&self, name: &str) -> Result<Option<Uuid>, Problem> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        uuid(text).map(Some).ok_or_else(|| Problem::bad_parameter(name, "not a UUID"))
+        any_spelling(text).map(Some).ok_or_else(|| Problem::bad_parameter(name, "not a UUID"))
     }
 
     /// One of the given words, and what it stands for.
@@ -114,14 +119,9 @@ impl Params {
     }
 }
 
-/// A UUID in its hyphenated form, the only one that Tillstream writes.
-pub(crate) fn uuid(text: &str) -> Option<Uuid> {
-    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
-}
-
-/// The UUID of a path; a resource can't have another id, so anything else is not found.
+/// The UUID of a path, in any spelling; a resource can't have another id, so anything else is not found.
 pub(crate) fn path_id(text: &str, what: &str) -> Result<Uuid, Problem> {
-    uuid(text).ok_or_else(|| Problem::not_found(what))
+    any_spelling(text).ok_or_else(|| Problem::not_found(what))
 }
 
 /// A number of decimal digits only: no sign, no spaces.
@@ -205,20 +205,18 @@ mod tests {
         }
     }
 
+    // proves: SEC-4
     #[test]
-    fn only_hyphenated_uuids_are_ids() {
+    fn a_list_is_the_same_however_its_ids_are_written() {
+        let parse = |id: &str| Params::parse(Some(&format!("correlation_id={id}")), &["correlation_id"], &[]);
         let id = "0190b5a4-7e1c-7c3a-8d52-0242ac120002";
-        assert!(uuid(id).is_some());
-        assert!(uuid(&id.to_uppercase()).is_some(), "the same id");
-        for text in [
-            &id.replace('-', ""),
-            &format!("{{{id}}}"),
-            &format!("urn:uuid:{id}"),
-            "x",
-            "",
-            &format!("{id} "),
-        ] {
-            assert!(uuid(text).is_none(), "{text}");
+        for spelling in
+            [id.to_uppercase(), id.replace('-', ""), format!("urn:uuid:{id}"), format!("%7B{id}%7D")]
+        {
+            assert_eq!(parse(&spelling).unwrap().filters(), parse(id).unwrap().filters(), "{spelling}");
+        }
+        for text in ["x", "", &format!("{id}%20"), &id[1..]] {
+            assert!(parse(text).unwrap().uuid("correlation_id").is_err(), "{text}");
         }
     }
 

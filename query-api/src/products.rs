@@ -1,14 +1,15 @@
 //! The shop window: products by id, as a list, and by full-text search. Anybody may look.
 
 use axum::extract::{Path, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use command_api::http::access::Caller;
 use command_api::http::openapi::{ById, Usual};
 use command_api::http::problem::Problem;
 use command_api::http::schema;
+use domain::money::Currency;
 use domain::stream::StreamId;
-use projections::read_models::{Model, ProductFilter, ProductRow, ProductSort};
+use projections::read_models::{Model, Page, ProductFilter, ProductRow, ProductSort};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -65,7 +66,7 @@ pub(crate) async fn get_product(
     not_parked(&state, Model::Products, &StreamId::new(tenant, "product", id)).await?;
     let product = read.product(tenant, id).await?;
     let product = product.ok_or_else(|| Problem::not_found("product"))?;
-    tagged(&ask, product.version, &product)
+    tagged(&ask, &product.version, &product)
 }
 
 /// Products that can be ordered.
@@ -77,9 +78,10 @@ pub(crate) async fn get_product(
     summary = "List products",
     params(
         ("category" = Option<String>, Query, description = "exactly this category", max_length = 500),
-        ("min_price" = Option<i64>, Query, description = "at least this price, in minor units", minimum = 0, maximum = 9007199254740991i64),
-        ("max_price" = Option<i64>, Query, description = "at most this price, in minor units", minimum = 0, maximum = 9007199254740991i64),
-        ("sort" = Option<String>, Query, description = "`created` (default), `price`, `-price` or `name`", pattern = "^(created|-?price|name)$"),
+        ("currency" = Option<schema::Currency>, Query, description = "only prices of this currency"),
+        ("min_price" = Option<i64>, Query, description = "at least this price, in minor units of `currency`; without one, of the only currency that the category's products (all products, without a category) are priced in: 400 `currency-required` when there are several", minimum = 0, maximum = 9007199254740991i64),
+        ("max_price" = Option<i64>, Query, description = "at most this price; its currency as for `min_price`", minimum = 0, maximum = 9007199254740991i64),
+        ("sort" = Option<String>, Query, description = "`created` (default), `price`, `-price` or `name`; prices by currency in order of its code, and within each by amount", pattern = "^(created|-?price|name)$"),
         PageParams,
         SyncParam,
     ),
@@ -92,12 +94,13 @@ pub(crate) async fn list_products(
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
-    let known = ["category", "min_price", "max_price", "sort", "limit", "cursor"];
+    let known = ["category", "currency", "min_price", "max_price", "sort", "limit", "cursor"];
     let ask = Ask::read(&state, &headers, raw.as_deref(), &known)?;
-    let filter = filter(&ask.params)?;
+    let mut filter = filter(&ask.params)?;
     let sort = ask.params.choice("sort", &SORTS)?.unwrap_or(ProductSort::Created);
     let tenant = Caller::tenant_of(caller.as_ref());
     let scope = Scope { operation: "list_products", tenant, caller: None, filters: ask.params.filters() };
+    name_currency(&state, &ask, tenant, &mut filter).await?;
     let page = ask.page(&state, &scope)?;
     let read = ask.settle(&state, &[Model::Products]).await?;
     let listed = read.products(tenant, &filter, sort, &page).await?;
@@ -144,9 +147,10 @@ pub(crate) struct Found<T> {
     params(
         ("q" = Option<String>, Query, description = "words to look for", max_length = 500),
         ("category" = Option<String>, Query, description = "exactly this category", max_length = 500),
-        ("min_price" = Option<i64>, Query, description = "at least this price, in minor units", minimum = 0, maximum = 9007199254740991i64),
-        ("max_price" = Option<i64>, Query, description = "at most this price, in minor units", minimum = 0, maximum = 9007199254740991i64),
-        ("sort" = Option<String>, Query, description = "`relevance` (default), `created`, `price`, `-price` or `name`", pattern = "^(relevance|created|-?price|name)$"),
+        ("currency" = Option<schema::Currency>, Query, description = "only prices of this currency"),
+        ("min_price" = Option<i64>, Query, description = "at least this price, in minor units of `currency`; without one, of the only currency that the category's products (all products, without a category) are priced in: 400 `currency-required` when there are several", minimum = 0, maximum = 9007199254740991i64),
+        ("max_price" = Option<i64>, Query, description = "at most this price; its currency as for `min_price`", minimum = 0, maximum = 9007199254740991i64),
+        ("sort" = Option<String>, Query, description = "`relevance` (default), `created`, `price`, `-price` or `name`; prices by currency in order of its code, and within each by amount", pattern = "^(relevance|created|-?price|name)$"),
         PageParams,
         SyncParam,
     ),
@@ -159,13 +163,14 @@ pub(crate) async fn search_products(
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
-    let known = ["q", "category", "min_price", "max_price", "sort", "limit", "cursor"];
+    let known = ["q", "category", "currency", "min_price", "max_price", "sort", "limit", "cursor"];
     let ask = Ask::read(&state, &headers, raw.as_deref(), &known)?;
-    let filter = filter(&ask.params)?;
+    let mut filter = filter(&ask.params)?;
     let sort = ask.params.choice("sort", &SEARCH_SORTS)?.unwrap_or(ProductSort::Relevance);
     let text = ask.params.text("q")?.unwrap_or_default();
     let tenant = Caller::tenant_of(caller.as_ref());
     let scope = Scope { operation: "search_products", tenant, caller: None, filters: ask.params.filters() };
+    name_currency(&state, &ask, tenant, &mut filter).await?;
     let page = ask.page(&state, &scope)?;
     let read = ask.settle(&state, &[Model::Search]).await?;
     let hits = read.search(tenant, text, &filter, sort, &page).await?;
@@ -185,7 +190,7 @@ fn filter(params: &Params) -> Result<ProductFilter, Problem> {
         category: params.text("category")?.map(str::to_owned),
         min_price: params.amount("min_price")?,
         max_price: params.amount("max_price")?,
-        currency: None,
+        currency: params.choice("currency", &Currency::ALL.map(|currency| (currency.code(), currency)))?,
     };
     match (filter.min_price, filter.max_price) {
         (Some(min), Some(max)) if min > max => Err(Problem::bad_parameter("max_price", "below min_price")),
@@ -193,12 +198,55 @@ fn filter(params: &Params) -> Result<ProductFilter, Problem> {
     }
 }
 
+/// An amount is compared with amounts of its own currency only. Where nobody names it, it is the only one there is.
+async fn name_currency(
+    state: &QueryState,
+    ask: &Ask,
+    tenant: &str,
+    filter: &mut ProductFilter,
+) -> Result<(), Failed> {
+    if filter.currency.is_some() || (filter.min_price, filter.max_price) == (None, None) {
+        return Ok(());
+    }
+    let read = ask.settle(state, &[Model::Products]).await?;
+    let first = Page { after: None, limit: 1 };
+    let mut found = Vec::new();
+    for currency in Currency::ALL {
+        // In the order that an index has by currency, so that it is answered at once.
+        let priced = ProductFilter {
+            category: filter.category.clone(),
+            currency: Some(currency),
+            ..ProductFilter::default()
+        };
+        let listed = read.products(tenant, &priced, ProductSort::PriceAsc, &first).await?;
+        found.extend((!listed.items.is_empty()).then_some(currency));
+    }
+    filter.currency = Some(only_currency(&found)?);
+    Ok(())
+}
+
+/// The only currency of prices; whichever, where there is no price at all.
+fn only_currency(found: &[Currency]) -> Result<Currency, Problem> {
+    match found {
+        [] => return Ok(Currency::ALL[0]),
+        [only] => return Ok(*only),
+        _ => {}
+    }
+    let codes: Vec<_> = found.iter().map(|currency| currency.code()).collect();
+    let detail = format!("the prices are in {}: say in which one the bounds are", codes.join(", "));
+    Err(Problem {
+        errors: Problem::bad_parameter("currency", detail.as_str()).errors,
+        ..Problem::new(StatusCode::BAD_REQUEST, "currency-required", detail)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn filter_of(raw: &str) -> Result<ProductFilter, u16> {
-        let params = Params::parse(Some(raw), &["category", "min_price", "max_price"], &[]).unwrap();
+        let params =
+            Params::parse(Some(raw), &["category", "currency", "min_price", "max_price"], &[]).unwrap();
         filter(&params).map_err(|p| p.status)
     }
 
@@ -210,5 +258,18 @@ mod tests {
         assert_eq!(both.category.as_deref(), Some("Tea & coffee"));
         assert_eq!(filter_of("min_price=101&max_price=100"), Err(400));
         assert_eq!(filter_of("min_price=-1"), Err(400));
+    }
+
+    // proves: CAT-1 CAT-2
+    #[test]
+    fn a_bound_has_a_currency() {
+        assert_eq!(filter_of("currency=EUR").unwrap().currency, Some(Currency::Eur));
+        for code in ["eur", "XXX", "", "EUR,USD"] {
+            assert_eq!(filter_of(&format!("currency={code}")), Err(400), "{code}");
+        }
+        assert!(only_currency(&[]).is_ok());
+        assert_eq!(only_currency(&[Currency::Gbp]), Ok(Currency::Gbp));
+        let refused = only_currency(&Currency::ALL).unwrap_err();
+        assert_eq!((refused.status, &*refused.title), (400, "currency required"));
     }
 }

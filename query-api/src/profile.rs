@@ -1,4 +1,4 @@
-//! The caller's own profile: the only place where the query side opens personal data.
+//! The caller's own profile, with its personal data in the clear.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::http::access::Caller;
 use command_api::http::openapi::{ById, LoggedIn, Usual};
+use command_api::http::preconditions::personal_tag;
 use command_api::http::problem::Problem;
 use command_api::http::schema;
 use domain::Timestamp;
@@ -63,7 +64,8 @@ pub(crate) async fn get_profile(
         created_at: row.created_at,
         updated_at: row.updated_at,
     };
-    tagged(&ask, profile.version, &profile)
+    let tag = personal_tag(profile.version, [profile.email.as_str(), &profile.name]);
+    tagged(&ask, &tag, &profile)
 }
 
 /// A user's row with its personal fields opened; [`schema::Profile`] describes it.

@@ -1,5 +1,7 @@
 //! Answers: one resource with its tag, or a page of a list.
 
+use std::fmt::Display;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -36,10 +38,10 @@ pub(crate) fn ok(body: &impl Serialize) -> Result<Response, Failed> {
         .into_response())
 }
 
-/// 200 with body and `ETag`, or 304 when the client has this version.
-pub(crate) fn tagged(ask: &Ask, version: u64, body: &impl Serialize) -> Result<Response, Failed> {
-    let unchanged = ask.if_none_match.as_ref().is_some_and(|tags| tags.matches(version));
+/// 200 with body and `ETag`, or 304 when the client has what the tag names. The tag must change whenever the body does.
+pub(crate) fn tagged(ask: &Ask, tag: &impl Display, body: &impl Serialize) -> Result<Response, Failed> {
+    let unchanged = ask.if_none_match.as_ref().is_some_and(|tags| tags.has(&tag.to_string()));
     let mut response = if unchanged { StatusCode::NOT_MODIFIED.into_response() } else { ok(body)? };
-    response.headers_mut().insert(header::ETAG, etag(version));
+    response.headers_mut().insert(header::ETAG, etag(tag));
     Ok(response)
 }

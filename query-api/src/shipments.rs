@@ -50,5 +50,5 @@ pub(crate) async fn get_shipment(
     }
     not_parked(&state, Model::Shipments, &StreamId::new(&caller.tenant, "shipment", id)).await?;
     let shipment = shipment.ok_or_else(|| Problem::not_found("shipment"))?;
-    tagged(&ask, shipment.version, &shipment)
+    tagged(&ask, &shipment.version, &shipment)
 }

@@ -1,31 +1,11 @@
 //! Ids that a saga draws for what it makes: always the same for the same order, so that a repeat makes nothing twice.
 
-use domain::command::{CommandId, digest_of};
+use domain::command::CommandId;
+use domain::shop::order::parts::derived;
+pub use domain::shop::order::parts::{payment_id, shipment_id};
 use uuid::Uuid;
 
 use crate::fulfilment::steps::StepName;
-
-/// A UUIDv7 with the order's time and random bits from a digest of the order and what the id is for.
-fn derived(order_id: Uuid, what: &str, attempt: u32) -> Uuid {
-    let digest = digest_of(&[&order_id.to_string(), what, &attempt.to_string()]);
-    let mut bytes = *order_id.as_bytes();
-    bytes[6..].copy_from_slice(&digest[..10]);
-    bytes[6] = (bytes[6] & 0x0f) | 0x70;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    Uuid::from_bytes(bytes)
-}
-
-/// The payment of the order's n-th attempt to pay, from 1.
-#[must_use]
-pub fn payment_id(order_id: Uuid, attempt: u32) -> Uuid {
-    derived(order_id, "payment", attempt)
-}
-
-/// The shipment of the order's n-th attempt to ship, from 1.
-#[must_use]
-pub fn shipment_id(order_id: Uuid, attempt: u32) -> Uuid {
-    derived(order_id, "shipment", attempt)
-}
 
 /// The refund by which the saga gives back what is left of the order's payment.
 #[must_use]

@@ -386,7 +386,8 @@ impl Default for Place {
 }
 
 /// The arguments that name the configuration file beside a data directory, if there is one.
-fn configuration(dir: &Path) -> Vec<String> {
+#[must_use]
+pub fn configuration(dir: &Path) -> Vec<String> {
     let file = dir.with_extension("toml");
     if file.exists() { vec!["--config".to_owned(), text(&file).to_owned()] } else { Vec::new() }
 }

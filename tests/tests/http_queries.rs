@@ -156,14 +156,21 @@ async fn the_shop_window_pages_filters_and_refuses() {
     let path = format!("/api/v1/products/{}", ids[0]);
     let product = anyone.get(&path).await.unwrap().expect(200);
     assert_eq!((product.header("etag"), product.body.clone()), ("\"1\"", made[0].body.clone()));
-    for (tags, status) in
-        [("\"1\"", 304), ("W/\"1\"", 304), ("\"9\", \"1\"", 304), ("*", 304), ("\"2\"", 200), ("1", 400)]
-    {
+    for (tags, status) in [
+        ("\"1\"", 304),
+        ("W/\"1\"", 304),
+        ("\"9\", \"1\"", 304),
+        (",\"1\"", 304),
+        ("*", 304),
+        (",", 200),
+        ("\"2\"", 200),
+        ("1", 400),
+    ] {
         let reply = anyone.call(Method::GET, &path).header("if-none-match", tags).send().await.unwrap();
         assert_eq!(reply.status, status, "{tags}");
         assert!(status != 304 || (reply.text.is_empty() && reply.header("etag") == "\"1\""), "{reply:?}");
     }
-    for id in ["x", "0190b5a4-7e1c-7c3a-8d52-0242ac120002", &ids[0].replace('-', "")] {
+    for id in ["x", "0190b5a4-7e1c-7c3a-8d52-0242ac120002", &ids[0][1..]] {
         refused(&anyone.get(&format!("/api/v1/products/{id}")).await.unwrap(), 404, "not-found");
     }
 

@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use tests::server::{Start, shop, tillstream};
+use tests::server::{Place, Server, Start, shop, tillstream};
 use tests::shop::Shop;
 
 fn text(path: &Path) -> &str {
@@ -112,6 +113,106 @@ async fn a_directory_in_use_is_refused_to_a_second_server() {
     assert_eq!(shop.server.client().get("/health/ready").await.unwrap().status, 200);
 }
 
+const ACCOUNTS: [&str; 8] =
+    ["admin", "warehouse", "analyst", "auditor", "support", "customer", "operator", "service"];
+
+/// Everybody in a credentials file can log in, and is what the account's name says.
+async fn all_can_log_in(server: &Server, credentials: &Path) {
+    for account in ACCOUNTS {
+        let client = server.login(credentials, account).await.unwrap();
+        let me = client.get("/api/v1/users/me").await.unwrap().expect(200);
+        assert_eq!(me.body["roles"], serde_json::json!([account]));
+    }
+}
+
+/// Strangers may sign up with any address, also before the shop is set up. That makes nobody an administrator, and keeps nobody out.
+// proves: OPS-1, SEC-2
+#[tokio::test]
+async fn a_stranger_with_the_administrators_address_locks_nobody_out() {
+    let place = Place::new();
+    let (dir, credentials) = (place.data(), place.path().join("credentials.json"));
+    let mut server = Start::serve(&dir).start().unwrap();
+    for name in ["admin", "support", "customer"] {
+        let email = format!("{name}@tillstream.example");
+        let body = serde_json::json!({"email": email, "password": "a stranger's own", "name": name});
+        server.client().post("/api/v1/users", &body).send().await.unwrap().expect(201);
+    }
+    assert!(server.terminate().unwrap().success());
+    let verified = |what: &str| {
+        let ended = tillstream(&["verify", "--data-dir", text(&dir)]);
+        assert_eq!(ended.code, 0, "{what}: {}{}", ended.out, ended.err);
+        ended.out
+    };
+    let before = verified("before");
+    let bootstrap = ["bootstrap", "--data-dir", text(&dir), "--credentials", text(&credentials)];
+    let refused = tillstream(&bootstrap);
+    assert_ne!(refused.code, 0, "{}", refused.out);
+    for held in ["admin@tillstream.example", "support@tillstream.example", "customer@tillstream.example"] {
+        assert!(refused.err.contains(held), "{held} in {}", refused.err);
+    }
+    assert!(!refused.err.contains("warehouse@"), "{}", refused.err);
+    assert!(
+        refused.err.contains("--domain") && refused.err.contains("nothing was changed"),
+        "{}",
+        refused.err
+    );
+    assert!(!credentials.exists(), "a refusal writes nothing");
+    let events = |out: &str| out.lines().find(|line| line.contains("events")).map(str::to_owned);
+    assert_eq!(events(&verified("after")), events(&before), "nor into the log");
+
+    let done = tillstream(&[&bootstrap[..], &["--domain", "shop.example"]].concat());
+    assert_eq!(done.code, 0, "{}", done.err);
+    let server = Start::serve(&dir).start().unwrap();
+    all_can_log_in(&server, &credentials).await;
+    drop(server);
+    let other = place.path().join("other.json");
+    let again = tillstream(&[
+        "bootstrap",
+        "--data-dir",
+        text(&dir),
+        "--credentials",
+        text(&other),
+        "--domain",
+        "x.example",
+    ]);
+    assert!(again.code != 0 && again.err.contains("administrator exists"), "{}", again.err);
+    assert!(!other.exists(), "a refusal writes nothing");
+}
+
+/// `kill -9` at any moment of it.
+// proves: OPS-1, SEC-2
+#[tokio::test]
+async fn a_bootstrap_that_was_cut_short_is_repeated() {
+    let place = Place::new();
+    let (dir, credentials) = (place.data(), place.path().join("credentials.json"));
+    let bootstrap = ["bootstrap", "--data-dir", text(&dir), "--credentials", text(&credentials)];
+    let mut first: Option<String> = None;
+    for wait in [0, 20, 60, 120] {
+        let mut command = std::process::Command::new(tests::server::binary());
+        let mut child = tests::server::clean(&mut command)
+            .args(bootstrap)
+            .args(tests::server::configuration(&dir))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        while !credentials.exists() && child.try_wait().unwrap().is_none() {
+            assert!(started.elapsed() < Duration::from_secs(60), "waited in vain for the file");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        let _ = child.kill();
+        child.wait().unwrap();
+        let written = std::fs::read_to_string(&credentials).unwrap();
+        assert_eq!(first.get_or_insert_with(|| written.clone()), &written, "the passwords stay");
+    }
+    let last = tillstream(&bootstrap);
+    assert!(last.code == 0 || last.err.contains("administrator exists"), "{}", last.err);
+    let server = Start::serve(&dir).start().unwrap();
+    all_can_log_in(&server, &credentials).await;
+}
+
 // proves: OPS-1, SEC-2
 #[test]
 fn bootstrap_makes_the_accounts_once() {
@@ -123,7 +224,7 @@ fn bootstrap_makes_the_accounts_once() {
     }
     let all: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(&credentials).unwrap()).unwrap();
-    for account in ["admin", "warehouse", "analyst", "auditor", "support", "customer"] {
+    for account in ACCOUNTS {
         assert!(all[account]["email"].is_string() && all[account]["password"].is_string(), "{account}");
     }
     let other = temp.path().join("other.json");

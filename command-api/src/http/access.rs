@@ -75,7 +75,7 @@ pub const OPERATIONS: &[Operation] = &[
     operation("PUT", "/api/v1/products/{id}", Roles(&[Role::Admin])),
     operation("PUT", "/api/v1/products/{id}/inventory", Roles(&[Role::Admin, Role::Warehouse])),
     operation("GET", "/api/v1/inventory/availability", Public),
-    operation("POST", "/api/v1/orders", Authenticated),
+    operation("POST", "/api/v1/orders", Roles(&[Role::Customer])),
     operation("GET", "/api/v1/orders", Authenticated),
     operation("GET", "/api/v1/orders/{id}", Authenticated),
     operation("DELETE", "/api/v1/orders/{id}", Authenticated),

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use domain::command::{Accepted, Step};
 use domain::refusal::Refusal;
 use domain::shop::email_claim::{EmailClaim, EmailClaimCommand, EmailClaimError};
-use domain::shop::user::{Role, UserCommand};
+use domain::shop::user::{Role, User, UserCommand};
 use domain::stream::{StreamId, draw_id_in_shard};
 use uuid::Uuid;
 
@@ -45,25 +45,65 @@ pub(crate) async fn holder_of(state: &CommandState, claim: &StreamId) -> Result<
     Ok(state.read::<EmailClaim>(claim).await?.and_then(|(claim, _)| claim.holder))
 }
 
-/// Makes sure that an account exists, for operators: an address that is in use already is left alone, whoever holds it.
-/// `actor` stands in the events, as `system:<part>`. Answers with the holder's user id.
+/// What an address that an account is to have is found to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody's.
+    Free,
+    /// That of the account itself, which exists: its user id.
+    Ours(Uuid),
+    /// Somebody else's, who has not the account's roles, or not its password; for people.
+    Others(&'static str),
+}
+
+/// Finds out who holds an account's address.
 ///
 /// # Errors
 /// 503 when an owner or the key store can't be reached.
+pub async fn standing(state: &CommandState, tenant: &str, account: &Account) -> Result<Standing, Problem> {
+    let claim = claim_of(state, tenant, &account.email);
+    let Some(user_id) = holder_of(state, &claim).await? else { return Ok(Standing::Free) };
+    let stream = StreamId::new(tenant, "user", user_id);
+    let profile = state.read::<User>(&stream).await?.and_then(|(user, _)| user.profile);
+    let Some(profile) = profile.filter(|held| account.roles.iter().all(|role| held.roles.contains(role)))
+    else {
+        return Ok(Standing::Others("is held by a user without its role"));
+    };
+    let phc = state.keys.open(&stream, &[&profile.password_hash]).await?.pop();
+    if state.passwords.verify(account.password.clone(), phc).await? {
+        return Ok(Standing::Ours(user_id));
+    }
+    Ok(Standing::Others("is held by a user with another password"))
+}
+
+/// Makes sure that an account exists, for operators. `actor` stands in the events, as `system:<part>`. Answers its user id.
+///
+/// # Errors
+/// 409 `address-held` when somebody else holds its address; 503 when an owner or the key store can't be reached.
 pub async fn ensure(
     state: &CommandState,
     tenant: &str,
     actor: &str,
     account: &Account,
 ) -> Result<Uuid, Problem> {
-    let claim = claim_of(state, tenant, &account.email);
-    if let Some(holder) = holder_of(state, &claim).await? {
-        return Ok(holder);
+    let held = |how: &str| {
+        let detail = format!("the address {} {how}", account.email);
+        Problem::new(StatusCode::CONFLICT, "address-held", detail)
+    };
+    match standing(state, tenant, account).await? {
+        Standing::Ours(id) => return Ok(id),
+        Standing::Others(how) => return Err(held(how)),
+        Standing::Free => {}
     }
     match register(state, Issue::internal(tenant, actor), account).await {
         Ok(accepted) => id_of(&accepted),
+        // Somebody was faster: a sign-up, or another run of the same.
         Err(problem) if problem.status == StatusCode::CONFLICT.as_u16() => {
-            holder_of(state, &claim).await?.ok_or(problem)
+            match standing(state, tenant, account).await? {
+                Standing::Ours(id) => Ok(id),
+                Standing::Others(how) => Err(held(how)),
+                Standing::Free => Err(problem),
+            }
         }
         Err(problem) => Err(problem),
     }

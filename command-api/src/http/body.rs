@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use domain::money::{Currency, MAX_AMOUNT, Money};
+use domain::uuids::any_spelling;
 use http_body_util::BodyExt;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -263,10 +264,10 @@ impl<'a> Fields<'a> {
         number
     }
 
-    /// A UUID in its hyphenated form.
+    /// A UUID, in any of its spellings.
     pub fn uuid(&mut self, name: &'static str) -> Option<Uuid> {
         let value = self.require(name)?;
-        let id = value.as_str().and_then(hyphenated);
+        let id = value.as_str().and_then(any_spelling);
         if id.is_none() {
             self.fault(name, "must be a uuid");
         }
@@ -393,11 +394,6 @@ fn checked_text<'v>(value: &'v Value, kind: Text, length: &RangeInclusive<usize>
         return Err("must not be blank".to_owned());
     }
     Ok(text)
-}
-
-/// A UUID in its hyphenated form, the only one that is written.
-pub(crate) fn hyphenated(text: &str) -> Option<Uuid> {
-    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The API's own headers: `Idempotency-Key`, `If-Match`, `ETag`, `Sync-Token`.
+//! The API's own headers: `Idempotency-Key`, `ETag`, `Sync-Token`. Conditions on tags are in [`super::preconditions`].
 
 use std::fmt;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use domain::position::SyncToken;
 
 use super::problem::Problem;
@@ -91,71 +91,10 @@ fn unquoted(text: &str) -> Result<String, Problem> {
     Err(bad_key("its closing quote is missing"))
 }
 
-/// The version that an update is meant for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IfMatch {
-    /// `*`: whichever it has.
-    Any,
-    /// This one.
-    Version(u64),
-    /// An entity tag that is none of ours, or a weak one, which never matches here.
-    Never,
-}
-
-impl IfMatch {
-    /// The request's `If-Match`.
-    ///
-    /// # Errors
-    /// 428 when it is missing; 400 when it is malformed or names several versions.
-    pub fn required(headers: &HeaderMap) -> Result<Self, Problem> {
-        let mut values = headers.get_all(header::IF_MATCH).iter();
-        let Some(value) = values.next() else {
-            let detail = "an update needs an if-match header with the etag of what it updates";
-            return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition-required", detail));
-        };
-        let text = value.to_str().unwrap_or_default().trim();
-        if text == "*" && values.next().is_none() {
-            return Ok(Self::Any);
-        }
-        let (weak, tag) = match text.strip_prefix("W/") {
-            Some(tag) => (true, tag),
-            None => (false, text),
-        };
-        let opaque = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-        let Some(opaque) = opaque.filter(|o| !o.contains('"') && !o.contains(char::is_whitespace)) else {
-            return Err(bad_match());
-        };
-        if values.next().is_some() {
-            return Err(bad_match());
-        }
-        let canonical = opaque.bytes().all(|b| b.is_ascii_digit()) && !opaque.starts_with('0');
-        Ok(match opaque.parse() {
-            Ok(version) if canonical && !weak => Self::Version(version),
-            _ => Self::Never,
-        })
-    }
-
-    /// For [`domain::command::Step::expected_version`].
-    #[must_use]
-    pub fn expected_version(self) -> Option<u64> {
-        match self {
-            Self::Any => None,
-            Self::Version(version) => Some(version),
-            // No stream ever has this version, so the owner refuses it as stale, unless it repeats an accepted command.
-            Self::Never => Some(u64::MAX),
-        }
-    }
-}
-
-fn bad_match() -> Problem {
-    let detail = "if-match must be one quoted etag, like \"3\", or *";
-    Problem::new(StatusCode::BAD_REQUEST, "if-match-malformed", detail)
-}
-
-/// The entity tag of a stream version: the version, quoted.
+/// The `ETag` header's value: a tag, such as a stream's version, quoted.
 #[must_use]
-pub fn etag(version: u64) -> HeaderValue {
-    header_of(&format!("\"{version}\""))
+pub fn etag(tag: &impl fmt::Display) -> HeaderValue {
+    header_of(&format!("\"{tag}\""))
 }
 
 /// The `Sync-Token` header's value.
@@ -212,31 +151,13 @@ mod tests {
         assert_eq!((missing.status, &*missing.title), (400, "idempotency key required"));
     }
 
-    #[test]
-    fn if_match_names_one_version() {
-        let read = |text| IfMatch::required(&headers(header::IF_MATCH, text)).map_err(|p| p.status);
-        assert_eq!(read("\"3\""), Ok(IfMatch::Version(3)));
-        assert_eq!(read("*"), Ok(IfMatch::Any));
-        for never in
-            ["W/\"3\"", "\"abc\"", "\"03\"", "\"0\"", "\"+3\"", "\"\"", "\"99999999999999999999999\""]
-        {
-            assert_eq!(read(never), Ok(IfMatch::Never), "{never}");
-        }
-        for malformed in ["3", "\"3", "3\"", "\"3\", \"4\"", "", "W/3", "w/\"3\""] {
-            assert_eq!(read(malformed), Err(400), "{malformed}");
-        }
-        assert_eq!(IfMatch::required(&HeaderMap::new()).unwrap_err().status, 428);
-    }
-
     proptest! {
         #[test]
         fn reading_never_panics(bytes in proptest::collection::vec(32_u8..=255, 0..80)) {
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
                 let mut map = HeaderMap::new();
-                map.insert(IDEMPOTENCY_KEY, value.clone());
-                map.insert(header::IF_MATCH, value);
+                map.insert(IDEMPOTENCY_KEY, value);
                 let _ = IdempotencyKey::read(&map);
-                let _ = IfMatch::required(&map);
             }
         }
     }

@@ -62,7 +62,7 @@ async fn set_stock(
     Path(id): Path<String>,
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
-    let product = products::existing(&state, &incoming.caller()?, &id).await?;
+    let product = products::existing(&state, &incoming.caller()?, &id).await?.stream;
     let (issue, StockInput { on_hand, warehouse }) = incoming.read(&state, Key::Optional).await?;
     let stream = StreamId::new(product.tenant(), "inventory", product.id());
     let step = Step::new(stream, InventoryCommand::SetStock { warehouse, on_hand });

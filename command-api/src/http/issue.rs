@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::command::{Accepted, CommandId, CommandRequest, Step, digest_of};
@@ -11,13 +12,15 @@ use domain::merkle::Hash;
 use domain::ports::keys::SubjectKeys;
 use domain::position::Shard;
 use domain::stream::{DEFAULT_TENANT, StreamId, draw_id_in_shard, shard_of_digest};
-use serde_json::Value;
+use domain::uuids::any_spelling;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::access::Caller;
 use super::body::{self, FromBody};
 use super::context::RequestContext;
 use super::headers::{IDEMPOTENCY_REPLAYED, IdempotencyKey, SYNC_TOKEN, etag, header_of, sync_token};
+use super::order_parts;
 use super::problem::Problem;
 use super::state::CommandState;
 
@@ -34,7 +37,7 @@ pub(crate) enum Key {
 pub(crate) struct Incoming {
     pub(crate) headers: HeaderMap,
     method: Method,
-    path: String,
+    target: String,
     query: Option<String>,
     context: RequestContext,
     caller: Option<Caller>,
@@ -45,18 +48,33 @@ impl<S: Send + Sync> FromRequest<S> for Incoming {
     type Rejection = Infallible;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let target = target(&mut parts).await;
         let context = parts.extensions.get().cloned().unwrap_or_else(|| RequestContext::of(&parts.headers));
         Ok(Self {
             caller: parts.extensions.get().cloned(),
             method: parts.method,
-            path: parts.uri.path().to_owned(),
+            target,
             query: parts.uri.query().map(str::to_owned),
             headers: parts.headers,
             context,
             body,
         })
     }
+}
+
+/// What a command is sent to: the route's template with the ids in it, each in the one spelling that is written. However a
+/// client writes the path, a key means the same command.
+async fn target(parts: &mut Parts) -> String {
+    let template = parts.extensions.get::<MatchedPath>().map(|matched| matched.as_str().to_owned());
+    let Some(mut target) = template else { return parts.uri.path().to_owned() };
+    // Decoded once. Where that can't be done, the handler refuses the path.
+    let Ok(params) = RawPathParams::from_request_parts(parts, &()).await else { return target };
+    for (name, value) in &params {
+        let id = any_spelling(value).map_or_else(|| value.to_owned(), |id| id.to_string());
+        target = target.replace(&format!("{{{name}}}"), &id);
+    }
+    target
 }
 
 impl Incoming {
@@ -88,12 +106,19 @@ impl Incoming {
         let value = body::parse::<B>(&self.headers, &bytes)?;
         let body = body::check::<B>(&value)?;
         let actor = self.caller.as_ref().map_or_else(|| "system:anonymous".to_owned(), Caller::actor);
+        // What is done to a session is done to that one: the same key in another session is another command.
+        let principal = match &self.caller {
+            Some(caller) if self.target.starts_with("/api/v1/auth/") => {
+                format!("{actor}/session:{}", caller.session_id)
+            }
+            _ => actor.clone(),
+        };
         let issue = Issue {
             tenant: self.caller.map_or_else(|| DEFAULT_TENANT.to_owned(), |caller| caller.tenant),
-            principal: actor.clone(),
+            principal,
             actor,
             method: self.method,
-            path: self.path,
+            target: self.target,
             key,
             body_hash: body_hash(&*state.keys, &value),
             context: self.context,
@@ -115,7 +140,7 @@ pub(crate) struct Issue {
     pub(crate) body_hash: Hash,
     principal: String,
     method: Method,
-    path: String,
+    target: String,
     key: Option<IdempotencyKey>,
     context: RequestContext,
     fresh: CommandId,
@@ -129,7 +154,7 @@ impl Issue {
             principal: actor.to_owned(),
             actor: actor.to_owned(),
             method: Method::POST,
-            path: String::new(),
+            target: String::new(),
             key: None,
             body_hash: [0; 32],
             context: RequestContext::of(&HeaderMap::new()),
@@ -161,7 +186,7 @@ impl Issue {
     }
 
     fn parts<'a>(&'a self, key: &'a str) -> [&'a str; 5] {
-        [&self.tenant, &self.principal, self.method.as_str(), &self.path, key]
+        [&self.tenant, &self.principal, self.method.as_str(), &self.target, key]
     }
 
     /// The command's id: the same for every request with this key in this scope.
@@ -189,8 +214,18 @@ impl Issue {
     /// # Errors
     /// The refusal or failure, as a problem.
     pub(crate) async fn submit(&self, state: &CommandState, steps: Vec<Step>) -> Result<Accepted, Problem> {
+        self.submit_beside(state, steps, None).await
+    }
+
+    /// As [`Self::submit`], with what the answer says besides the aggregate's own.
+    pub(crate) async fn submit_beside(
+        &self,
+        state: &CommandState,
+        steps: Vec<Step>,
+        beside: Option<Map<String, Value>>,
+    ) -> Result<Accepted, Problem> {
         let id = self.id();
-        let mut command = CommandRequest::new(id, &self.actor, steps);
+        let mut command = CommandRequest { beside, ..CommandRequest::new(id, &self.actor, steps) };
         if self.key.is_some() {
             command = command.repeatable(self.body_hash);
         }
@@ -247,7 +282,15 @@ impl Reply {
     /// Adds the `ETag` of the body's version.
     pub(crate) fn tagged(mut self) -> Self {
         if let Some(version) = self.body.as_ref().and_then(|body| body["version"].as_u64()) {
-            self.headers.push((header::ETAG, etag(version)));
+            self.headers.push((header::ETAG, etag(&version)));
+        }
+        self
+    }
+
+    /// Adds the `ETag` of an order, which covers its parts.
+    pub(crate) fn tagged_as_order(mut self) -> Self {
+        if let Some(tag) = self.body.as_mut().and_then(order_parts::take_tag) {
+            self.headers.push((header::ETAG, etag(&tag)));
         }
         self
     }
@@ -288,9 +331,9 @@ pub(crate) fn answer_of(accepted: &Accepted) -> Result<Value, Problem> {
     })
 }
 
-/// The id in a path; whatever is no id names nothing.
+/// The id in a path, in any spelling; whatever is no id names nothing.
 pub(crate) fn path_id(text: &str, what: &str) -> Result<Uuid, Problem> {
-    body::hyphenated(text).ok_or_else(|| Problem::not_found(what))
+    any_spelling(text).ok_or_else(|| Problem::not_found(what))
 }
 
 #[cfg(test)]
@@ -308,7 +351,7 @@ mod tests {
             body_hash: [0; 32],
             principal: principal.into(),
             method: Method::POST,
-            path: path.into(),
+            target: path.into(),
             key: IdempotencyKey::read(&headers).unwrap(),
             context: RequestContext::of(&headers),
             fresh: CommandId::fresh(),
@@ -333,6 +376,44 @@ mod tests {
         ] {
             assert_ne!(first.id(), other.id());
         }
+    }
+
+    /// What each spelling of one refund's path is a command on.
+    async fn targets(paths: &[&str]) -> Vec<String> {
+        let route = axum::routing::post(async |incoming: Incoming| incoming.target);
+        let router = axum::Router::new().route("/api/v1/payments/{id}/refund", route);
+        let mut targets = Vec::new();
+        for path in paths {
+            let request = axum::http::Request::post(*path).body(Body::empty()).unwrap();
+            let answer = tower::ServiceExt::oneshot(router.clone(), request).await.unwrap();
+            let bytes = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+            targets.push(String::from_utf8(bytes.to_vec()).unwrap());
+        }
+        targets
+    }
+
+    // proves: PAY-2 SEC-4
+    #[tokio::test]
+    async fn a_key_means_the_same_command_however_the_id_is_written() {
+        let id = Uuid::parse_str("0190b5a4-7e1c-7c3a-8d52-0242ac12abcd").unwrap();
+        let encoded: String = id.to_string().bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let spellings = [
+            id.to_string(),
+            id.to_string().to_uppercase(),
+            id.simple().to_string(),
+            id.urn().to_string(),
+            format!("%7B{id}%7D"),
+            id.to_string().replace('-', "%2D"),
+            id.to_string().replace('0', "%30"),
+            encoded,
+        ];
+        let paths: Vec<String> = spellings.iter().map(|id| format!("/api/v1/payments/{id}/refund")).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let canonical = paths[0].to_owned();
+        assert_eq!(targets(&paths).await, vec![canonical.clone(); paths.len()]);
+        // Decoded once: what is encoded twice is no spelling of the id.
+        let twice = canonical.replace('-', "%252D");
+        assert_ne!(targets(&[&twice]).await, [canonical]);
     }
 
     #[test]

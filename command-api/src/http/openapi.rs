@@ -137,6 +137,15 @@ impl IntoResponses for Versioned {
     }
 }
 
+/// Problems of commands that may come under `If-Match`.
+pub struct Matching;
+
+impl IntoResponses for Matching {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        BTreeMap::from([("412".into(), problem("`If-Match` names none of the thing's tags of now.", &[]))])
+    }
+}
+
 /// The key of a command that may go without.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -159,7 +168,16 @@ pub struct RequiredKey {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct RequiredMatch {
-    /// The `ETag` of what is updated, or `*`.
+    /// The `ETag` of what is updated, a list of several, or `*`.
     #[param(rename = "If-Match", example = "\"1\"")]
     pub etag: String,
+}
+
+/// The version that a command may be bound to.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct OptionalMatch {
+    /// The `ETag` that the thing must have, a list of several, or `*`.
+    #[param(rename = "If-Match", example = "\"1\"")]
+    pub etag: Option<String>,
 }

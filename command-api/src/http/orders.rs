@@ -2,13 +2,13 @@
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use domain::aggregate::StreamMeta;
 use domain::command::Step;
 use domain::refusal::Refusal;
 use domain::shop::order::{
     MAX_LINES, MAX_QUANTITY, Order, OrderCommand, OrderError, OrderStatus, RequestedLine, ShippingAddress,
 };
 use domain::shop::product::Product;
-use domain::shop::shipment::{Shipment, ShipmentStatus};
 use domain::shop::user::Role;
 use domain::stream::StreamId;
 use utoipa_axum::router::OpenApiRouter;
@@ -18,14 +18,20 @@ use uuid::Uuid;
 use super::access::Caller;
 use super::body::NoBody;
 use super::issue::{Incoming, Key, Reply, path_id};
-use super::openapi::{ById, Conflicting, LoggedIn, OptionalKey, RequiredKey, Usual, WithBody};
+use super::openapi::{
+    ById, ByRole, Conflicting, LoggedIn, Matching, OptionalKey, OptionalMatch, RequiredKey, Usual, WithBody,
+};
 use super::order_input::{Address, Item, OrderInput, PlaceOrder};
+use super::order_parts::Parts;
+use super::preconditions::{IfMatch, stale};
 use super::problem::{FieldError, Problem};
 use super::products::PRODUCT;
 use super::schema;
 use super::state::CommandState;
 
 const ORDER: &str = "order";
+/// How often an order may move on while it is looked at beside its parts, as it does when its saga is at work.
+const MOVES: u32 = 5;
 const _: () = assert!(MAX_LINES == 100 && MAX_QUANTITY == 1_000_000, "as the OpenAPI document says");
 
 pub(super) fn router() -> OpenApiRouter<CommandState> {
@@ -39,11 +45,11 @@ pub(super) fn router() -> OpenApiRouter<CommandState> {
     responses(
         (status = 201, description = "The order, `pending`.", body = schema::Order, headers(
             ("Location" = String, description = "Where it is."),
-            ("ETag" = String, description = "The stream's version, quoted."),
+            ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
             ("Idempotency-Replayed" = String, description = "`true` when this is the stored answer of a repeat."),
         )),
-        Usual, WithBody, LoggedIn, Conflicting,
+        Usual, WithBody, ByRole, Conflicting,
     ),
 )]
 async fn place(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
@@ -64,7 +70,7 @@ async fn place(State(state): State<CommandState>, incoming: Incoming) -> Result<
         // The catalogue may have changed since the first time, and a repeat still gets its answer.
         Err(refused) => issue.repeat_or(&state, issue.shard(shards), refused).await?,
     };
-    Ok(Reply::of(StatusCode::CREATED, &accepted)?.tagged().within("/api/v1/orders"))
+    Ok(Reply::of(StatusCode::CREATED, &accepted)?.tagged_as_order().within("/api/v1/orders"))
 }
 
 /// Joins the items with their products as the owners know them; the inner error names every item that can't be ordered.
@@ -125,13 +131,13 @@ async fn seal(state: &CommandState, caller: &Caller, address: Address) -> Result
 /// Asks to cancel an order; the saga undoes what was done. Until dispatch a cancel refunds and restocks.
 #[utoipa::path(
     post, path = "/api/v1/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
-    params(("id" = Uuid, Path, description = "The order."), OptionalKey), security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch), security(("bearer" = [])),
     responses(
         (status = 202, description = "The order; the cancellation is under way.", body = schema::Order, headers(
-            ("ETag" = String, description = "The stream's version, quoted."),
+            ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, LoggedIn, ById, Conflicting,
+        Usual, WithBody, LoggedIn, ById, Conflicting, Matching,
     ),
 )]
 async fn cancel(
@@ -140,42 +146,63 @@ async fn cancel(
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
     let caller = incoming.caller()?;
-    let stream = StreamId::new(&caller.tenant, ORDER, path_id(&id, ORDER)?);
-    let order = state.read::<Order>(&stream).await?.map(|(order, _)| order).unwrap_or_default();
-    let may = |customer: Uuid| customer == caller.user_id || caller.has_any(&[Role::Admin, Role::Support]);
-    // Somebody else's order is answered like none at all, so that ids can't be probed.
-    if !order.placed.is_some_and(|placed| may(placed.customer_id)) {
-        return Err(Problem::not_found(ORDER));
-    }
+    let id = path_id(&id, ORDER)?;
+    let stream = StreamId::new(&caller.tenant, ORDER, id);
+    let (mut order, mut meta) = find(&state, &caller, &stream).await?;
+    let if_match = IfMatch::read(&incoming.headers)?;
     let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
-    let accepted = if has_left(&state, &caller, order.shipment_id).await? {
-        let late = Refusal::from(OrderError::TooLateToCancel(OrderStatus::Shipped));
-        // The stored answer, if it had not left when this was asked for first.
-        issue.repeat_or(&state, stream.shard(state.gateway.shards()), late.into()).await?
-    } else {
-        issue.submit(&state, vec![Step::new(stream, OrderCommand::RequestCancellation)]).await?
+    let mut tries = MOVES;
+    let accepted = loop {
+        let parts = Parts::read(&state, &caller.tenant, id, &order).await?;
+        let tag = parts.tag(meta.version).to_string();
+        let refused: Option<Problem> = if parts.have_left() {
+            Some(Refusal::from(OrderError::TooLateToCancel(OrderStatus::Shipped)).into())
+        } else {
+            if_match.as_ref().filter(|tags| !tags.allows(&tag)).map(|_| stale(&tag))
+        };
+        if let Some(refused) = refused {
+            // The stored answer, if it was another state when this was asked for first.
+            break issue.repeat_or(&state, stream.shard(state.gateway.shards()), refused).await?;
+        }
+        tries -= 1;
+        let step = Step {
+            // The parts were read beside this version of the order. One that moves on and on is taken as it is, unless asked for.
+            expected_version: (tries > 0 || if_match.is_some()).then_some(meta.version),
+            ..Step::new(stream.clone(), OrderCommand::RequestCancellation)
+        };
+        match issue.submit_beside(&state, vec![step], Some(parts.beside())).await {
+            Err(moved) if moved.status == StatusCode::PRECONDITION_FAILED.as_u16() && tries > 0 => {
+                (order, meta) = find(&state, &caller, &stream).await?;
+            }
+            answered => break answered?,
+        }
     };
-    Ok(Reply::of(StatusCode::ACCEPTED, &accepted)?.tagged())
+    Ok(Reply::of(StatusCode::ACCEPTED, &accepted)?.tagged_as_order())
 }
 
-/// Whether the shipment has left the warehouse, which the saga tells the order a moment later.
-async fn has_left(state: &CommandState, caller: &Caller, shipment: Option<Uuid>) -> Result<bool, Problem> {
-    let Some(id) = shipment else { return Ok(false) };
-    let shipment = state.read::<Shipment>(&StreamId::new(&caller.tenant, "shipment", id)).await?;
-    let left = |status| matches!(status, ShipmentStatus::Dispatched | ShipmentStatus::Delivered);
-    Ok(shipment.is_some_and(|(shipment, _)| left(shipment.status)))
+/// The order, if the caller may cancel it. Somebody else's is answered like none at all, so that ids can't be probed.
+async fn find(
+    state: &CommandState,
+    caller: &Caller,
+    stream: &StreamId,
+) -> Result<(Order, StreamMeta), Problem> {
+    let sees_all = caller.has_any(&[Role::Admin, Role::Support]);
+    let found = state.read::<Order>(stream).await?.filter(|(order, _)| {
+        order.placed.as_ref().is_some_and(|placed| sees_all || placed.customer_id == caller.user_id)
+    });
+    found.ok_or_else(|| Problem::not_found(ORDER))
 }
 
 /// Asks to cancel an order (alias of `POST /api/v1/orders/{id}/cancel`).
 #[utoipa::path(
     delete, path = "/api/v1/orders/{id}", operation_id = "cancelOrderByDelete", tag = "orders",
-    params(("id" = Uuid, Path, description = "The order."), OptionalKey), security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch), security(("bearer" = [])),
     responses(
         (status = 202, description = "The order; the cancellation is under way.", body = schema::Order, headers(
-            ("ETag" = String, description = "The stream's version, quoted."),
+            ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, LoggedIn, ById, Conflicting,
+        Usual, WithBody, LoggedIn, ById, Conflicting, Matching,
     ),
 )]
 async fn cancel_by_delete(

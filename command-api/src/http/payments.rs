@@ -12,9 +12,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::body::{Fields, FromBody, Text};
-use super::issue::{Incoming, Key, Reply, path_id};
-use super::openapi::{ById, ByRole, Conflicting, RequiredKey, Usual, WithBody};
+use super::issue::{Incoming, Key, Reply, answer_of, path_id};
+use super::openapi::{ById, ByRole, Conflicting, Matching, OptionalMatch, RequiredKey, Usual, WithBody};
+use super::preconditions::IfMatch;
 use super::problem::Problem;
+use super::refund_reasons;
 use super::schema;
 use super::state::CommandState;
 
@@ -32,7 +34,7 @@ const MAX_REASON: usize = 500;
 struct RefundInput {
     /// How much; at most what is left of the capture.
     amount: schema::Money,
-    /// Why, for people.
+    /// Why, for people; kept encrypted, and shown to the customer, support and admins.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
@@ -58,7 +60,7 @@ pub(super) fn router() -> OpenApiRouter<CommandState> {
 /// Gives money back. The refund counts at once; the provider pays it back soon after.
 #[utoipa::path(
     post, path = "/api/v1/payments/{id}/refund", operation_id = "refundPayment", tag = "payments",
-    params(("id" = uuid::Uuid, Path, description = "The payment."), RequiredKey),
+    params(("id" = uuid::Uuid, Path, description = "The payment."), RequiredKey, OptionalMatch),
     request_body = RefundInput, security(("bearer" = [])),
     responses(
         (status = 201, description = "The payment as it is now.", body = schema::Payment, headers(
@@ -67,7 +69,7 @@ pub(super) fn router() -> OpenApiRouter<CommandState> {
             ("Sync-Token" = String, description = "For queries that must see this command."),
             ("Idempotency-Replayed" = String, description = "`true` when this is the stored answer of a repeat."),
         )),
-        Usual, WithBody, ByRole, ById, Conflicting,
+        Usual, WithBody, ByRole, ById, Conflicting, Matching,
     ),
 )]
 async fn refund(
@@ -76,12 +78,21 @@ async fn refund(
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
     let stream = StreamId::new(&incoming.caller()?.tenant, PAYMENT, path_id(&id, PAYMENT)?);
-    if state.read::<Payment>(&stream).await?.is_none() {
-        return Err(Problem::not_found(PAYMENT));
-    }
+    let found = state.read::<Payment>(&stream).await?;
+    let found = found.and_then(|(payment, meta)| Some((payment.initiated?.customer_id, meta.version)));
+    let (customer_id, version) = found.ok_or_else(|| Problem::not_found(PAYMENT))?;
+    let expected = IfMatch::read(&incoming.headers)?;
     let (issue, Refund { amount, reason }) = incoming.read(&state, Key::Required).await?;
+    let subject = refund_reasons::subject(stream.tenant(), customer_id);
+    let reason = refund_reasons::seal(&*state.keys, &subject, &reason).await?;
     // The refund's id is the command's, so that even a repeat whose answer was forgotten gives back nothing twice.
     let refund = PaymentCommand::Refund { refund_id: issue.id().0, amount, reason };
-    let accepted = issue.submit(&state, vec![Step::new(stream, refund)]).await?;
-    Ok(Reply::of(StatusCode::CREATED, &accepted)?.tagged().within("/api/v1/payments"))
+    let step = Step {
+        expected_version: expected.and_then(|expected| expected.version(version)),
+        ..Step::new(stream, refund)
+    };
+    let accepted = issue.submit(&state, vec![step]).await?;
+    // Whoever may give money back may read why.
+    let body = refund_reasons::open_answer(&*state.keys, &subject, answer_of(&accepted)?).await?;
+    Ok(Reply::with(StatusCode::CREATED, &accepted, body).tagged().within("/api/v1/payments"))
 }

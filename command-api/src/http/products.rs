@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use domain::aggregate::StreamMeta;
 use domain::command::Step;
 use domain::money::Money;
 use domain::shop::product::{
@@ -18,9 +19,9 @@ use utoipa_axum::routes;
 
 use super::access::Caller;
 use super::body::{Fields, FromBody, Text};
-use super::headers::IfMatch;
 use super::issue::{Incoming, Key, Reply, path_id};
 use super::openapi::{ById, ByRole, Conflicting, OptionalKey, RequiredMatch, Usual, Versioned, WithBody};
+use super::preconditions::IfMatch;
 use super::problem::Problem;
 use super::schema;
 use super::state::CommandState;
@@ -85,13 +86,11 @@ pub(super) fn router() -> OpenApiRouter<CommandState> {
     OpenApiRouter::new().routes(routes!(create)).routes(routes!(update))
 }
 
-/// The stream of a product that exists.
-pub(super) async fn existing(state: &CommandState, caller: &Caller, id: &str) -> Result<StreamId, Problem> {
+/// What the log knows of a product that exists.
+pub(super) async fn existing(state: &CommandState, caller: &Caller, id: &str) -> Result<StreamMeta, Problem> {
     let stream = StreamId::new(&caller.tenant, PRODUCT, path_id(id, PRODUCT)?);
-    match state.read::<Product>(&stream).await? {
-        Some(_) => Ok(stream),
-        None => Err(Problem::not_found(PRODUCT)),
-    }
+    let found = state.read::<Product>(&stream).await?;
+    found.map(|(_, meta)| meta).ok_or_else(|| Problem::not_found(PRODUCT))
 }
 
 /// Adds a product to the catalogue.
@@ -133,12 +132,12 @@ async fn update(
     Path(id): Path<String>,
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
-    let stream = existing(&state, &incoming.caller()?, &id).await?;
+    let product = existing(&state, &incoming.caller()?, &id).await?;
     let expected = IfMatch::required(&incoming.headers)?;
     let (issue, Content { details, price }) = incoming.read(&state, Key::Optional).await?;
     let step = Step {
-        expected_version: expected.expected_version(),
-        ..Step::new(stream, ProductCommand::Update { details, price })
+        expected_version: expected.version(product.version),
+        ..Step::new(product.stream, ProductCommand::Update { details, price })
     };
     let accepted = issue.submit(&state, vec![step]).await?;
     Ok(Reply::of(StatusCode::OK, &accepted)?.tagged())

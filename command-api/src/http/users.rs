@@ -13,9 +13,9 @@ use utoipa_axum::routes;
 use super::accounts::{self, Account};
 use super::body::{Fields, FromBody, Text};
 use super::email::{MAX_EMAIL, is_plausible};
-use super::headers::IfMatch;
 use super::issue::{Incoming, Key, Reply, answer_of};
 use super::openapi::{ById, Conflicting, LoggedIn, OptionalKey, RequiredMatch, Usual, Versioned, WithBody};
+use super::preconditions::IfMatch;
 use super::problem::Problem;
 use super::schema;
 use super::state::CommandState;
@@ -159,8 +159,9 @@ async fn sign_up_at_register(state: State<CommandState>, incoming: Incoming) -> 
 )]
 async fn rename(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
     let stream = incoming.caller()?.stream();
-    let found = state.read::<User>(&stream).await?.and_then(|(user, _)| user.profile);
-    let profile = found.ok_or_else(|| Problem::not_found("user"))?;
+    let found = state.read::<User>(&stream).await?;
+    let found = found.and_then(|(user, meta)| Some((user.profile?, meta.version)));
+    let (profile, version) = found.ok_or_else(|| Problem::not_found("user"))?;
     let expected = IfMatch::required(&incoming.headers)?;
     let (issue, update) = incoming.read::<ProfileUpdate>(&state, Key::Optional).await?;
     let opened = state.keys.open(&stream, &[&profile.email, &profile.name]).await?;
@@ -173,7 +174,7 @@ async fn rename(State(state): State<CommandState>, incoming: Incoming) -> Result
         sealed.into_iter().next().ok_or_else(Problem::internal)?
     };
     let step = Step {
-        expected_version: expected.expected_version(),
+        expected_version: expected.version(version),
         ..Step::new(stream, UserCommand::Rename { name: sealed })
     };
     let accepted = issue.submit(&state, vec![step]).await?;

@@ -64,9 +64,13 @@ pub(super) struct Building {
 /// About what a command's record takes in a frame beside its answer.
 const RECORD_BYTES: usize = 100;
 
-/// The answer's JSON; an aggregate that has none answers nothing.
-fn answer_of(entry: &Entry) -> Vec<u8> {
-    entry.state.answer(&entry.meta).map(|json| json.to_string().into_bytes()).unwrap_or_default()
+/// The answer's JSON, with what the command wants beside; an aggregate that has none answers nothing.
+fn answer_of(entry: &Entry, request: &CommandRequest) -> Vec<u8> {
+    let Some(mut answer) = entry.state.answer(&entry.meta) else { return Vec::new() };
+    if let (Some(fields), Some(beside)) = (answer.as_object_mut(), &request.beside) {
+        fields.extend(beside.clone());
+    }
+    answer.to_string().into_bytes()
 }
 
 impl Building {
@@ -214,7 +218,7 @@ impl Building {
         for (step, decided) in request.steps.iter().zip(decisions) {
             if let Some(entry) = streams.get_mut(&step.stream) {
                 entry.state.evolve(decided);
-                answer = answer_of(entry);
+                answer = answer_of(entry, request);
                 self.touched.push(step.stream.clone());
             }
         }

@@ -8,7 +8,7 @@ use domain::merkle::Hash;
 use domain::ports::gateway::StreamView;
 use domain::stream::StreamId;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub struct WireCommand {
     correlation_id: Uuid,
     causation_id: Uuid,
     actor: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    beside: Option<Map<String, Value>>,
 }
 
 impl WireCommand {
@@ -53,6 +55,7 @@ impl WireCommand {
             correlation_id: request.correlation_id,
             causation_id: request.causation_id,
             actor: request.actor.clone(),
+            beside: request.beside.clone(),
         })
     }
 
@@ -82,6 +85,7 @@ impl WireCommand {
             correlation_id: self.correlation_id,
             causation_id: self.causation_id,
             actor: self.actor,
+            beside: self.beside,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Orders: what a customer bought, and how far it has come. Stream type `order`.
 
 mod decide;
+pub mod parts;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! the provider has paid it back.
 
 mod decide;
+mod reason;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use self::decide::PaymentError;
+pub use self::reason::RefundReason;
 use crate::money::Money;
 
 /// How far a payment has come.
@@ -94,7 +96,7 @@ pub enum PaymentCommand {
         /// How much.
         amount: Money,
         /// Why, for people.
-        reason: String,
+        reason: RefundReason,
     },
     /// The provider has paid a refund back.
     SettleRefund {
@@ -163,7 +165,7 @@ pub struct PaymentVoided {
     pub order_id: Uuid,
 }
 
-/// `payment.refunded` 1: a refund was accepted.
+/// `payment.refunded` 2: a refund was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentRefunded {
     /// The order.
@@ -173,7 +175,7 @@ pub struct PaymentRefunded {
     /// This refund.
     pub amount: Money,
     /// Why, for people.
-    pub reason: String,
+    pub reason: RefundReason,
     /// The sum of all refunds from now on.
     pub refunded: Money,
     /// `partially_refunded` or `refunded`.
@@ -207,7 +209,7 @@ crate::events! {
         /// It will never be charged.
         "payment.voided" 1 => Voided(PaymentVoided),
         /// A refund was accepted.
-        "payment.refunded" 1 => Refunded(PaymentRefunded),
+        "payment.refunded" 2 => Refunded(PaymentRefunded),
         /// The provider has paid a refund back.
         "payment.refund_settled" 1 => RefundSettled(PaymentRefundSettled),
     }
@@ -219,7 +221,7 @@ pub struct Refund {
     /// How much.
     pub amount: Money,
     /// Why, for people.
-    pub reason: String,
+    pub reason: RefundReason,
     /// The provider has paid it back.
     pub settled: bool,
 }

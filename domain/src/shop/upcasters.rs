@@ -8,8 +8,12 @@ use crate::upcast::Upcasters;
 
 /// The shop's upcaster chain.
 pub fn shop() -> &'static Upcasters {
-    static CHAIN: LazyLock<Upcasters> =
-        LazyLock::new(|| Upcasters::new(&[("product.created", 1, product_created_1)]));
+    static CHAIN: LazyLock<Upcasters> = LazyLock::new(|| {
+        Upcasters::new(&[
+            ("payment.refunded", 1, payment_refunded_1),
+            ("product.created", 1, product_created_1),
+        ])
+    });
     &CHAIN
 }
 
@@ -23,6 +27,14 @@ fn product_created_1(mut payload: Value) -> Value {
     }
     if let Some(details) = payload.get_mut("details").and_then(Value::as_object_mut) {
         details.entry("attributes").or_insert_with(|| json!({}));
+    }
+    payload
+}
+
+/// Version 1 had every reason in the clear.
+fn payment_refunded_1(mut payload: Value) -> Value {
+    if let Some(reason) = payload.get_mut("reason").filter(|reason| reason.is_string()) {
+        *reason = json!({"plain": reason.take()});
     }
     payload
 }

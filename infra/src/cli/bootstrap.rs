@@ -7,18 +7,19 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use super::out;
-use crate::accounts::{Credentials, create, refuse_when_there_is_an_admin};
+use crate::accounts::{Credentials, create, refuse_held_addresses, refuse_when_there_is_an_admin};
 use crate::config::Config;
 use crate::serve::CommandLine;
 
 pub(super) async fn run(
     config: Config,
     file: &Path,
+    domain: &str,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let side = CommandLine::open(&config).await?;
     let done = tokio::select! {
-        done = bootstrap(&side, file) => done,
+        done = bootstrap(&side, file, domain) => done,
         () = shutdown.cancelled() => {
             out::line("interrupted; run it again to complete the accounts");
             Ok(())
@@ -28,9 +29,18 @@ pub(super) async fn run(
     done.map(|()| ExitCode::SUCCESS)
 }
 
-async fn bootstrap(side: &CommandLine, file: &Path) -> anyhow::Result<()> {
-    refuse_when_there_is_an_admin(&side.state).await?;
-    let credentials = Credentials::read_or_make(file).context("nothing was changed")?;
+async fn bootstrap(side: &CommandLine, file: &Path, domain: &str) -> anyhow::Result<()> {
+    refuse_when_there_is_an_admin(&*side.log()).await?;
+    // The file is written before the first account, so a run that was cut short goes on with what it says.
+    let known = Credentials::read(file).context("nothing was changed")?;
+    let complete = known.as_ref().is_some_and(Credentials::is_complete);
+    let credentials = Credentials::completed(known, domain);
+    refuse_held_addresses(&side.state, &credentials).await.context(
+        "the accounts need addresses of their own: name another domain with --domain, or other addresses in the file",
+    )?;
+    if !complete {
+        credentials.write(file)?;
+    }
     let ids = create(&side.state, "system:bootstrap", &credentials).await?;
     for (name, id) in &ids {
         out::line(format!("{:<10} {} {}", name, credentials.login(name)?.email, out::styled(out::QUIET, id)));

@@ -80,11 +80,14 @@ enum Command {
     },
     /// Prepares the configured backends
     Migrate,
-    /// Creates the accounts admin, warehouse, analyst, auditor, support and customer with made-up passwords
+    /// Creates the accounts admin, warehouse, analyst, auditor, support, customer, operator and service with made-up passwords
     Bootstrap {
         /// File that the e-mails and passwords are written to, readable by its owner only
         #[arg(long, value_name = "FILE")]
         credentials: PathBuf,
+        /// What the accounts' e-mail addresses end in
+        #[arg(long, value_name = "DOMAIN", default_value = crate::accounts::DOMAIN)]
+        domain: String,
     },
     /// Checks the hash chain of the whole log, then the derived rows against it; exit status 1 at a fault
     Verify,
@@ -218,7 +221,9 @@ async fn dispatch(command: Command, config: Config, shutdown: CancellationToken)
         Command::Demo { .. } => Box::pin(demo::run(config, shutdown)).await,
         Command::Serve { .. } => Box::pin(serve::run(config, shutdown)).await,
         Command::Migrate => Box::pin(migrate::run(&config)).await,
-        Command::Bootstrap { credentials } => Box::pin(bootstrap::run(config, &credentials, shutdown)).await,
+        Command::Bootstrap { credentials, domain } => {
+            Box::pin(bootstrap::run(config, &credentials, &domain, shutdown)).await
+        }
         Command::Verify => Box::pin(verify::run(&config, shutdown)).await,
         Command::Conservation => Box::pin(conservation::run(&config, shutdown)).await,
         Command::Rebuild { names, rollback: false } => {

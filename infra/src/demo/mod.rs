@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use self::api::{Api, Extras};
 use self::catalogue::ITEMS;
-use crate::accounts::{Credentials, create};
+use crate::accounts::{Credentials, DOMAIN, create, refuse_held_addresses};
 use crate::cli::out;
 use crate::key_files::write_private;
 use crate::serve::App;
@@ -37,12 +37,26 @@ pub type Accounts = (Credentials, BTreeMap<String, Uuid>);
 /// # Errors
 /// When a command isn't accepted, or the file can't be read or written.
 pub async fn accounts(app: &App, data_dir: &Path) -> anyhow::Result<Option<Accounts>> {
-    if data_dir.join(PLAYED).exists() {
+    let (played, file) = (data_dir.join(PLAYED).exists(), data_dir.join(CREDENTIALS));
+    let known = match Credentials::read(&file) {
+        // What was played needs the file no more, so whatever became of it keeps no shop closed.
+        Err(_) if played => None,
+        read => read?,
+    };
+    let complete = known.as_ref().is_some_and(Credentials::is_complete);
+    // Of a directory of an older version only the accounts are missing that came since.
+    if played && (complete || known.is_none()) {
         return Ok(None);
     }
-    let credentials = Credentials::read_or_make(&data_dir.join(CREDENTIALS))?;
+    let credentials = Credentials::completed(known, DOMAIN);
+    refuse_held_addresses(app.command_state()?, &credentials).await.context(
+        "these accounts may have been made by others, such as `tillstream bootstrap`: give the demo a directory of its own",
+    )?;
+    if !complete {
+        credentials.write(&file)?;
+    }
     let ids = create(app.command_state()?, "system:demo", &credentials).await?;
-    Ok(Some((credentials, ids)))
+    Ok((!played).then_some((credentials, ids)))
 }
 
 /// Sets the demo up, or completes it; does nothing where there are no accounts to play with, since it is complete.
@@ -60,8 +74,7 @@ pub async fn prepare(app: &App, data_dir: &Path, accounts: Option<Accounts>) -> 
     let anonymous = Api::new(app.router.clone());
     let login = async |name: &str| {
         let login = credentials.login(name)?;
-        let hint = "these accounts may have been made by `tillstream bootstrap`: give the demo a directory of its own";
-        anonymous.login(&login.email, &login.password).await.context(hint)
+        anonymous.login(&login.email, &login.password).await
     };
     let products = stock(&login("admin").await?, &login("warehouse").await?).await?;
     out::line(format!("  catalogue: {} products, with stock", products.len()));

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use super::document::Document;
 use super::kinds::Kind;
 use crate::keyset::{Keyset, SortValue};
+use crate::price_order;
 use crate::product_query::{ProductQuery, score_key};
 
 /// Reads an answer.
@@ -44,8 +45,8 @@ pub(super) fn hits(answer: &Json, wanted: &ProductQuery, page: &Page) -> Result<
 fn sort_value(sort: ProductSort, row: &ProductRow, hit: &Json) -> Option<SortValue> {
     Some(match sort {
         ProductSort::Created => SortValue::None,
-        ProductSort::PriceAsc => SortValue::Number(row.price.amount),
-        ProductSort::PriceDesc => SortValue::Number(row.price.amount.saturating_neg()),
+        ProductSort::PriceAsc => SortValue::Number(price_order::ascending(row.price)),
+        ProductSort::PriceDesc => SortValue::Number(price_order::descending(row.price)),
         ProductSort::Name => SortValue::Text(hit["_source"]["sort_name"].as_str()?.to_owned()),
         // Elasticsearch computes with 32 bits and writes them exactly.
         #[expect(clippy::cast_possible_truncation, reason = "the number came from 32 bits")]

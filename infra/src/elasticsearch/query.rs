@@ -6,6 +6,7 @@ use projections::read_models::{Page, ProductFilter, ProductSort, ReadError};
 use serde_json::{Value, json};
 
 use crate::keyset::{Keyset, SortValue};
+use crate::price_order;
 use crate::product_query::{FUZZY_SCORE, ProductQuery, WEIGHTS, Word, score_of};
 
 /// The most categories that are counted.
@@ -84,8 +85,8 @@ fn sort(sort: ProductSort) -> Value {
     let id = json!({"product_id": "asc"});
     match sort {
         ProductSort::Created => json!([created, id]),
-        ProductSort::PriceAsc => json!([{"price_amount": "asc"}, created, id]),
-        ProductSort::PriceDesc => json!([{"price_amount": "desc"}, created, id]),
+        ProductSort::PriceAsc => json!([{"currency": "asc"}, {"price_amount": "asc"}, created, id]),
+        ProductSort::PriceDesc => json!([{"currency": "asc"}, {"price_amount": "desc"}, created, id]),
         ProductSort::Name => json!([{"sort_name": "asc"}, created, id]),
         ProductSort::Relevance => json!([{"_score": "desc"}, created, id]),
     }
@@ -98,8 +99,14 @@ fn search_after(after: &Keyset, sort: ProductSort) -> Option<Value> {
     let id = after.id.to_string();
     Some(match (&after.value, sort) {
         (SortValue::Text(name), ProductSort::Name) => json!([name, created, id]),
-        (SortValue::Number(n), ProductSort::PriceAsc) => json!([n, created, id]),
-        (SortValue::Number(n), ProductSort::PriceDesc) => json!([n.checked_neg()?, created, id]),
+        (SortValue::Number(place), ProductSort::PriceAsc) => {
+            let price = price_order::price_at(*place)?;
+            json!([price.currency.code(), price.amount, created, id])
+        }
+        (SortValue::Number(place), ProductSort::PriceDesc) => {
+            let price = price_order::price_at(price_order::turned(*place))?;
+            json!([price.currency.code(), price.amount, created, id])
+        }
         (SortValue::Number(n), ProductSort::Relevance) => json!([score_of(*n)?, created, id]),
         (SortValue::None, ProductSort::Created) => json!([created, id]),
         _ => return None,

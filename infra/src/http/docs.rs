@@ -49,9 +49,10 @@ pub(crate) fn frame() -> OpenApi {
 /// cost no more than a file does.
 pub(crate) fn routes(document: &OpenApi) -> serde_json::Result<Router> {
     let served = Bytes::from(serde_json::to_vec(document)?);
-    // No validator: it would send the document's address to somebody else.
+    // No validator: it would send the document's address to somebody else. And a token that was typed in goes with the page: kept
+    // in the browser's storage, whoever sits down next has it.
     let config =
-        Config::from(DOCUMENT).validator_url("none").persist_authorization(true).try_it_out_enabled(true);
+        Config::from(DOCUMENT).validator_url("none").persist_authorization(false).try_it_out_enabled(true);
     let answer = async move || ([(header::CONTENT_TYPE, "application/json")], served.clone());
     Ok(Router::new().merge(SwaggerUi::new("/docs").config(config)).route(DOCUMENT, get(answer)))
 }

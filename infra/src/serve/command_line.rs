@@ -11,6 +11,7 @@ use command_api::http::tokens::Tokens;
 use domain::aggregate::Registry;
 use domain::ports::clock::{Clock, SystemClock};
 use domain::ports::gateway::CommandGateway;
+use domain::ports::log::EventLog;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +60,12 @@ impl CommandLine {
         let tokens = Arc::new(Tokens::new(backends.signing_keys().await?, Arc::clone(&clock)));
         let state = CommandState::new(gateway, backends.keys().await?, clock, tokens);
         Ok(Self { state, role, backends, stop_listening })
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> Arc<dyn EventLog> {
+        self.backends.log()
     }
 
     /// Takes no more commands, and writes what is outstanding.

@@ -8,12 +8,15 @@ use std::sync::LazyLock;
 use uuid::Uuid;
 
 use super::row::SearchRow;
+use crate::price_order;
 use crate::product_query::WEIGHTS;
 
 /// Names of the fast fields, which segments know by name.
 pub(super) mod fast {
     pub(in super::super) const CATEGORY: &str = "category";
     pub(in super::super) const PRICE: &str = "price";
+    /// The price's place in the order of prices, cheapest first.
+    pub(in super::super) const PRICE_ORDER: &str = "price_order";
     pub(in super::super) const CREATED: &str = "created";
     pub(in super::super) const SORT_NAME: &str = "sort_name";
     pub(in super::super) const ID_HIGH: &str = "id_high";
@@ -31,6 +34,7 @@ pub(super) struct Fields {
     pub(super) category: Field,
     pub(super) currency: Field,
     pub(super) price: Field,
+    price_order: Field,
     created: Field,
     sort_name: Field,
     id_high: Field,
@@ -54,6 +58,7 @@ pub(super) static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     let category = schema.add_text_field(fast::CATEGORY, STRING | FAST);
     let currency = schema.add_text_field("currency", STRING);
     let price = schema.add_i64_field(fast::PRICE, INDEXED | FAST);
+    let price_order = schema.add_i64_field(fast::PRICE_ORDER, FAST);
     let created = schema.add_i64_field(fast::CREATED, FAST);
     let sort_name = schema.add_text_field(fast::SORT_NAME, TextOptions::default().set_fast("raw"));
     let id_high = schema.add_u64_field(fast::ID_HIGH, FAST);
@@ -61,7 +66,21 @@ pub(super) static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     let words =
         WEIGHTS.map(|(column, weight)| (schema.add_text_field(column, words.clone()), column, weight));
     let schema = schema.build();
-    Fields { schema, key, row, tenant, category, currency, price, created, sort_name, id_high, id_low, words }
+    Fields {
+        schema,
+        key,
+        row,
+        tenant,
+        category,
+        currency,
+        price,
+        price_order,
+        created,
+        sort_name,
+        id_high,
+        id_low,
+        words,
+    }
 });
 
 /// The term that names a document.
@@ -87,6 +106,7 @@ pub(super) fn document(row: &SearchRow) -> serde_json::Result<TantivyDocument> {
     document.add_text(fields.category, row.text("category").unwrap_or_default());
     document.add_text(fields.currency, row.text("currency").unwrap_or_default());
     document.add_i64(fields.price, row.int("price_amount").unwrap_or_default());
+    document.add_i64(fields.price_order, row.price().map_or(0, price_order::ascending));
     document.add_i64(fields.created, row.int("created_at").unwrap_or_default());
     document.add_text(fields.sort_name, row.text("sort_name").unwrap_or_default());
     let (high, low) = row.id.as_u64_pair();

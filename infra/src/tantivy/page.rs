@@ -12,6 +12,7 @@ use super::document::fast;
 use super::index::row;
 use super::query::Plan;
 use crate::keyset::{Keyset, SortValue};
+use crate::price_order;
 use crate::product_query::score_key;
 
 /// Runs a search.
@@ -88,7 +89,7 @@ impl Collector for Pages<'_> {
             keep: self.plan.limit + 1,
             categories: columns.str(fast::CATEGORY)?,
             names,
-            price: ints(fast::PRICE)?,
+            price_order: ints(fast::PRICE_ORDER)?,
             created: ints(fast::CREATED)?,
             id_high: longs(fast::ID_HIGH)?,
             id_low: longs(fast::ID_LOW)?,
@@ -149,7 +150,7 @@ struct SegmentPage {
     keep: usize,
     categories: Option<StrColumn>,
     names: Option<StrColumn>,
-    price: Column<i64>,
+    price_order: Column<i64>,
     created: Column<i64>,
     id_high: Column<u64>,
     id_low: Column<u64>,
@@ -164,8 +165,8 @@ impl SegmentPage {
     fn sort_key(&self, doc: DocId, score: Score) -> i64 {
         match self.sort {
             ProductSort::Created => 0,
-            ProductSort::PriceAsc => self.price.first(doc).unwrap_or_default(),
-            ProductSort::PriceDesc => self.price.first(doc).unwrap_or_default().saturating_neg(),
+            ProductSort::PriceAsc => self.price_order.first(doc).unwrap_or_default(),
+            ProductSort::PriceDesc => price_order::turned(self.price_order.first(doc).unwrap_or_default()),
             ProductSort::Name => self.names.as_ref().and_then(|n| n.ords().first(doc)).map_or(0, ordinal),
             ProductSort::Relevance => score_key(score),
         }

@@ -69,6 +69,11 @@ impl SearchRow {
         self.columns.get(name)?.as_i64()
     }
 
+    /// The price of one.
+    pub(super) fn price(&self) -> Option<Money> {
+        Some(Money::new(self.int("price_amount")?, self.text("currency")?.parse().ok()?))
+    }
+
     /// Whether searches find it.
     pub(super) fn is_live(&self) -> bool {
         self.columns.get("discontinued").and_then(serde_json::Value::as_bool) == Some(false)
@@ -84,7 +89,7 @@ impl SearchRow {
             description: self.text("description")?.to_owned(),
             category: self.text("category")?.to_owned(),
             attributes: serde_json::from_str(self.text("attributes")?).ok()?,
-            price: Money::new(self.int("price_amount")?, self.text("currency")?.parse().ok()?),
+            price: self.price()?,
             discontinued: !self.is_live(),
             version: self.version,
             created_at: time("created_at")?,

@@ -11,6 +11,7 @@ use command_api::http::openapi::{ById, ByRole, Usual};
 use command_api::http::problem::Problem;
 use domain::Timestamp;
 use domain::stream::StreamId;
+use domain::uuids::any_spelling;
 use projections::read_models::Model;
 
 use crate::ask::{Ask, not_parked};
@@ -19,7 +20,7 @@ use crate::audit::fold::{Fold, StateAsOf, Until};
 use crate::cursor::{Scope, bad_cursor};
 use crate::docs::{ConditionalParam, PageParams, SyncParam};
 use crate::failed::Failed;
-use crate::params::{Params, digits, uuid};
+use crate::params::{Params, digits};
 use crate::reply::{ListOf, ok, tagged};
 use crate::state::QueryState;
 
@@ -33,8 +34,8 @@ fn stream_of(state: &QueryState, tenant: &str, kind: &str, id: &str) -> Result<S
     if !state.ports.registry.kinds().any(|known| known == kind) || id.len() > MAX_ID || id.contains('\0') {
         return Err(Problem::not_found("stream"));
     }
-    // UUIDs name the same stream in either case; other ids, such as those of e-mail claims, stay as they are.
-    Ok(match uuid(id) {
+    // UUIDs name the same stream in every spelling; other ids, such as those of e-mail claims, stay as they are.
+    Ok(match any_spelling(id) {
         Some(uuid) => StreamId::new(tenant, kind, uuid),
         None => StreamId::new(tenant, kind, id),
     })
@@ -125,7 +126,7 @@ pub(crate) async fn stream_state(
         }
     }
     let found = fold.finish()?.ok_or_else(|| Problem::not_found("state of that stream"))?;
-    tagged(&ask, found.version, &found)
+    tagged(&ask, &found.version, &found)
 }
 
 /// `at` or `version`.

@@ -6,7 +6,7 @@ use domain::command::{Accepted, CommandError, CommandId, CommandRequest, Step, d
 use domain::money::Money;
 use domain::position::Position;
 use domain::shop::order::EndReason;
-use domain::shop::payment::{Payment, PaymentCommand};
+use domain::shop::payment::{Payment, PaymentCommand, RefundReason};
 use domain::stream::StreamId;
 use uuid::Uuid;
 
@@ -234,7 +234,8 @@ impl Worker {
             return Ok(Outcome::NothingToRefund);
         };
         let amount = Money::new(left, initiated.amount.currency);
-        let command = PaymentCommand::Refund { refund_id, amount, reason: reason.as_str().to_owned() };
+        let reason = RefundReason::Plain(reason.as_str().to_owned());
+        let command = PaymentCommand::Refund { refund_id, amount, reason };
         let stream = StreamId::new(&item.tenant, "payment", payment_id);
         match self.submit(item, id, item.cause_id, Step::new(stream, command)).await {
             Ok(_) => Ok(Outcome::Accepted),

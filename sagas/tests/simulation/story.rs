@@ -9,7 +9,7 @@ use domain::personal::Sealed;
 use domain::ports::clock::Clock;
 use domain::shop::inventory::{Inventory, InventoryCommand};
 use domain::shop::order::{EndReason, Order, OrderCommand, OrderStatus, RequestedLine, ShippingAddress};
-use domain::shop::payment::{Payment, PaymentCommand, PaymentStatus};
+use domain::shop::payment::{Payment, PaymentCommand, PaymentStatus, RefundReason};
 use domain::shop::shipment::{Shipment, ShipmentCommand, ShipmentStatus};
 use sagas::config::{FulfilmentConfig, WorkerConfig};
 use sagas::fulfilment::Fulfilment;
@@ -230,7 +230,8 @@ impl Story {
         let amount = Money::new(40 + i64::from(self.pick(100)), Currency::Eur);
         self.refunds += 1;
         let refund_id = Uuid::from_u128(self.refunds);
-        let command = PaymentCommand::Refund { refund_id, amount, reason: "kindness".into() };
+        let command =
+            PaymentCommand::Refund { refund_id, amount, reason: RefundReason::Plain("kindness".into()) };
         let _ = self.world.command("payment", payment, command);
     }
 

@@ -14,7 +14,7 @@ use domain::ports::log::{Decision, EventLog};
 use domain::position::{Position, Shard};
 use domain::shop::inventory::InventoryCommand;
 use domain::shop::order::{EndReason, OrderCommand, RequestedLine, ShippingAddress};
-use domain::shop::payment::{DeclineReason, PaymentCommand};
+use domain::shop::payment::{DeclineReason, PaymentCommand, RefundReason};
 use domain::shop::product::{ProductCommand, ProductDetails};
 use domain::shop::shipment::ShipmentCommand;
 use domain::shop::user::{Role, UserCommand};
@@ -147,8 +147,13 @@ impl History {
 
     /// A product for sale.
     pub async fn product(&mut self, details: ProductDetails, cents: i64) -> Uuid {
+        self.priced_product(details, usd(cents)).await
+    }
+
+    /// A product for sale, in any currency.
+    pub async fn priced_product(&mut self, details: ProductDetails, price: Money) -> Uuid {
         let id = Uuid::now_v7();
-        self.decide(&stream("product", id), ProductCommand::Create { details, price: usd(cents) }).await;
+        self.decide(&stream("product", id), ProductCommand::Create { details, price }).await;
         id
     }
 
@@ -266,7 +271,8 @@ impl History {
         self.decide(&shipment, ShipmentCommand::Deliver).await;
         self.decide(&order, OrderCommand::MarkDelivered).await;
         let refund_id = Uuid::now_v7();
-        let refund = PaymentCommand::Refund { refund_id, amount: usd(500), reason: "a scratch".into() };
+        let reason = RefundReason::Sealed(Sealed::from_text("v1.a-scratch".into()));
+        let refund = PaymentCommand::Refund { refund_id, amount: usd(500), reason };
         self.decide(&payment, refund).await;
         let settle = PaymentCommand::SettleRefund { refund_id, provider_reference: "re_1".into() };
         self.decide(&payment, settle).await;

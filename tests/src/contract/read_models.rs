@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::money::{Currency, Money};
+use domain::personal::Sealed;
 use domain::ports::feed::{FanOut, Feed};
 use domain::ports::log::{EventLog, LogReader};
 use domain::position::{Position, Seen, Shard, SyncToken};
+use domain::shop::payment::RefundReason;
 use domain::shop::product::ProductCommand;
 use domain::stream::StreamId;
 use infra::feed::InProcessFeed;
 use infra::sqlite::log::SqliteLog;
 use projections::read_models::{
-    EventFilter, Model, OrderFilter, Page, ProductFilter, ProductSort, ReadError, ReadModels,
+    EventFilter, Model, OrderFilter, Page, ProductFilter, ProductRow, ProductSort, ReadError, ReadModels,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -151,6 +154,13 @@ pub async fn questions_are_answered_from_rows(factory: &dyn ReadModelsFactory) {
     let payment = models.payment("default", paid.id).await.unwrap().unwrap();
     assert_eq!((payment.captured, payment.refunded, payment.order_id), (usd(3_000), usd(500), orders[0]));
     assert!(payment.refunds.len() == 1 && payment.refunds[0].settled);
+    // As the log has it: whoever may see it opens it.
+    assert!(payment.refunds[0].reason == RefundReason::Sealed(Sealed::from_text("v1.a-scratch".into())));
+    assert_eq!(
+        (delivered.payment_version, delivered.shipment_version),
+        (payment.version, 4),
+        "the versions of the parts that the order shows"
+    );
     let shipment = models.shipment("default", sent.id).await.unwrap().unwrap();
     assert_eq!(shipment.carrier_reference.as_deref(), Some("car_1"));
     let declined = models.order("default", orders[2]).await.unwrap().unwrap();
@@ -186,7 +196,8 @@ pub async fn pages_of_rows_put_together_are_the_whole_list(factory: &dyn ReadMod
     let mut world = World::new();
     let orders = world.history.shop(&[STORIES, STORIES].concat()).await;
     for n in 0..20 {
-        world.history.product(details(n), 100 * (n % 3) + 100).await;
+        let currency = Currency::ALL[usize::try_from(n).unwrap() % Currency::ALL.len()];
+        world.history.priced_product(details(n), Money::new(100 * (n % 4) + 100, currency)).await;
     }
     let running = world.start(factory).await;
     running.caught_up(&world.token()).await;
@@ -211,6 +222,17 @@ pub async fn pages_of_rows_put_together_are_the_whole_list(factory: &dyn ReadMod
         let whole =
             models.products("default", &filter, sort, &Page { after: None, limit: 100 }).await.unwrap().items;
         assert_eq!(whole.len(), 24);
+        // Amounts of two currencies are never compared: the list is one after the other.
+        let code = |product: &ProductRow| product.price.currency.code();
+        match sort {
+            ProductSort::PriceAsc => {
+                assert!(whole.is_sorted_by_key(|p| (code(p), p.price.amount, p.id)));
+            }
+            ProductSort::PriceDesc => {
+                assert!(whole.is_sorted_by_key(|p| (code(p), -p.price.amount, p.id)));
+            }
+            _ => {}
+        }
         let mut page = Page { after: None, limit: 5 };
         let mut found = Vec::new();
         loop {
@@ -226,6 +248,14 @@ pub async fn pages_of_rows_put_together_are_the_whole_list(factory: &dyn ReadMod
         let hits =
             models.search("default", "", &filter, sort, &Page { after: None, limit: 100 }).await.unwrap();
         assert_eq!(hits.page.items, whole, "{sort:?}");
+    }
+    for currency in Currency::ALL {
+        let filter =
+            ProductFilter { currency: Some(currency), max_price: Some(200), ..ProductFilter::default() };
+        let page = Page { after: None, limit: 100 };
+        let cheap = models.products("default", &filter, ProductSort::PriceAsc, &page).await.unwrap().items;
+        assert!(cheap.iter().all(|p| p.price.currency == currency && p.price.amount <= 200));
+        assert!(!cheap.is_empty(), "{currency}");
     }
     let broken = Page { after: Some("x".into()), limit: 5 };
     let orders = models.orders("default", &OrderFilter::default(), &broken).await;

@@ -12,7 +12,9 @@ use domain::event::RecordedEvent;
 use domain::money::{Currency, Money};
 use domain::position::{Position, Shard};
 use domain::shop::order::EndReason;
-use domain::shop::payment::{PaymentEvent, PaymentRefundSettled, PaymentRefunded, PaymentStatus};
+use domain::shop::payment::{
+    PaymentEvent, PaymentRefundSettled, PaymentRefunded, PaymentStatus, RefundReason,
+};
 use domain::stream::StreamId;
 use projections::model::Projection;
 use projections::store::{Batch, Move, Part, RowStore};
@@ -137,7 +139,7 @@ pub async fn a_close_that_is_applied_before_its_open_counts(factory: &dyn SagaWo
         order_id: ORDER,
         refund_id,
         amount,
-        reason: "x".into(),
+        reason: RefundReason::Plain("x".into()),
         refunded: amount,
         status: PaymentStatus::PartiallyRefunded,
     };

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::money::{Currency, Money};
 use domain::ports::clock::SystemClock;
 use domain::ports::log::EventLog;
 use domain::shop::product::{ProductCommand, ProductDetails};
@@ -151,7 +152,7 @@ pub async fn facets_agree_with_the_filtered_totals(factory: &dyn SearchFactory) 
         category("nothing"),
         ProductFilter { min_price: Some(3_900), max_price: Some(12_900), ..ProductFilter::default() },
         ProductFilter { max_price: Some(2_899), ..ProductFilter::default() },
-        ProductFilter { currency: Some(domain::money::Currency::Eur), ..ProductFilter::default() },
+        ProductFilter { currency: Some(Currency::Eur), ..ProductFilter::default() },
     ];
     let mut totals = Vec::new();
     for filter in &filters {
@@ -177,7 +178,8 @@ pub async fn pages_put_together_are_the_whole_list(factory: &dyn SearchFactory) 
     for n in 0..23_i64 {
         let details =
             item(&format!("S{n}"), ["Lamp", "lamp", "Ämp"][n as usize % 3], "home", "a lamp to read by");
-        all.history.product(details, 100 * (n % 5) + 100).await;
+        let currency = Currency::ALL[n as usize % Currency::ALL.len()];
+        all.history.priced_product(details, Money::new(100 * (n % 5) + 100, currency)).await;
         if n % 7 == 0 {
             // Several segments.
             all.catch_up().await;
@@ -193,11 +195,16 @@ pub async fn pages_put_together_are_the_whole_list(factory: &dyn SearchFactory) 
     ];
     for sort in sorts {
         let whole = all.hits("lamp", &ProductFilter::default(), sort).await;
-        let whole: Vec<_> = whole.page.items.iter().map(|p| (p.price.amount, p.name.clone(), p.id)).collect();
+        let whole: Vec<_> = whole.page.items.iter().map(|p| (p.price, p.name.clone(), p.id)).collect();
         assert_eq!(whole.len(), 23);
         match sort {
-            ProductSort::PriceAsc => assert!(whole.is_sorted_by_key(|(price, _, id)| (*price, *id))),
-            ProductSort::PriceDesc => assert!(whole.is_sorted_by_key(|(price, _, id)| (-price, *id))),
+            // Amounts of two currencies are never compared.
+            ProductSort::PriceAsc => {
+                assert!(whole.is_sorted_by_key(|(price, _, id)| (price.currency.code(), price.amount, *id)));
+            }
+            ProductSort::PriceDesc => {
+                assert!(whole.is_sorted_by_key(|(price, _, id)| (price.currency.code(), -price.amount, *id)));
+            }
             ProductSort::Created => assert!(whole.is_sorted_by_key(|(_, _, id)| *id)),
             ProductSort::Name => assert_eq!(whole[0].1, "Ämp"),
             ProductSort::Relevance => assert!(whole[22].1 == "Ämp"),
@@ -210,7 +217,7 @@ pub async fn pages_put_together_are_the_whole_list(factory: &dyn SearchFactory) 
                 let hits =
                     all.backend.search().search("default", "lamp", &filter, sort, &page).await.unwrap();
                 assert_eq!(hits.total, 23);
-                paged.extend(hits.page.items.into_iter().map(|p| (p.price.amount, p.name, p.id)));
+                paged.extend(hits.page.items.into_iter().map(|p| (p.price, p.name, p.id)));
                 page.after = hits.page.next;
                 if page.after.is_none() {
                     break;
@@ -229,7 +236,7 @@ pub async fn foreign_cursors_are_refused(factory: &dyn SearchFactory) {
     let first = Page { after: None, limit: 1 };
     let hits = all.backend.search().search("default", "", &filter, ProductSort::Name, &first).await.unwrap();
     let after = hits.page.next.unwrap();
-    for after in [after.as_str(), "", "[]", "x", "[\"search-price\",\"None\",0,\"x\"]"] {
+    for after in [after.as_str(), "", "[]", "x", "[\"search-currency-price\",\"None\",0,\"x\"]"] {
         let page = Page { after: Some(after.to_owned()), limit: 1 };
         let answer = all.backend.search().search("default", "", &filter, ProductSort::PriceAsc, &page).await;
         assert_eq!(answer, Err(ReadError::BadCursor), "{after}");

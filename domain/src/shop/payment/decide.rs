@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     Payment, PaymentAuthorized, PaymentBecameUnknown, PaymentCaptured, PaymentCommand, PaymentDeclined,
     PaymentEvent, PaymentInitiated, PaymentRefundSettled, PaymentRefunded, PaymentStatus, PaymentVoided,
-    Refund,
+    Refund, RefundReason,
 };
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
 use crate::event::wire_time;
@@ -145,7 +145,7 @@ impl Payment {
         initiated: &PaymentInitiated,
         refund_id: Uuid,
         amount: Money,
-        reason: &str,
+        reason: &RefundReason,
     ) -> Result<Vec<PaymentEvent>, PaymentError> {
         if self.refunds.contains_key(&refund_id) {
             return Ok(Vec::new());
@@ -156,14 +156,19 @@ impl Payment {
         ensure(amount.currency == currency, PaymentError::Currency)?;
         let left = self.captured - self.refunded;
         ensure(amount.amount <= left, PaymentError::ExceedsCapture { left: Money::new(left, currency) })?;
-        ensure(named(reason, MAX_REASON), PaymentError::Reason)?;
+        // What is sealed was measured before.
+        let long_enough = match reason {
+            RefundReason::Sealed(_) => true,
+            RefundReason::Plain(text) => named(text, MAX_REASON),
+        };
+        ensure(long_enough, PaymentError::Reason)?;
         let status =
             if amount.amount == left { PaymentStatus::Refunded } else { PaymentStatus::PartiallyRefunded };
         Ok(vec![PaymentEvent::Refunded(PaymentRefunded {
             order_id: initiated.order_id,
             refund_id,
             amount,
-            reason: reason.to_owned(),
+            reason: reason.clone(),
             refunded: Money::new(self.refunded + amount.amount, currency),
             status,
         })])
@@ -189,6 +194,8 @@ impl Payment {
 }
 
 impl Aggregate for Payment {
+    const FOLD: u32 = 2;
+
     fn decide(
         &self,
         command: &PaymentCommand,
@@ -284,6 +291,7 @@ impl Aggregate for Payment {
         }
     }
 
+    /// Refunds' reasons as they are stored: whoever may see them puts them in the clear.
     fn answer(&self, meta: &StreamMeta) -> Option<Value> {
         let initiated = self.initiated.as_ref()?;
         let currency = initiated.amount.currency;

@@ -25,7 +25,7 @@ fn capture(reference: &str) -> PaymentCommand {
 }
 
 fn refund(n: u8, amount: Money) -> PaymentCommand {
-    PaymentCommand::Refund { refund_id: id(n), amount, reason: "broken".into() }
+    PaymentCommand::Refund { refund_id: id(n), amount, reason: RefundReason::Plain("broken".into()) }
 }
 
 fn settle(n: u8) -> PaymentCommand {
@@ -37,7 +37,7 @@ fn refunded(n: u8, amount: i64, sum: i64, status: PaymentStatus) -> PaymentEvent
         order_id: id(1),
         refund_id: id(n),
         amount: usd(amount),
-        reason: "broken".into(),
+        reason: RefundReason::Plain("broken".into()),
         refunded: usd(sum),
         status,
     })
@@ -219,7 +219,11 @@ fn a_malformed_refund_is_refused_and_a_repeated_one_changes_nothing() {
     captured().when(refund(51, usd(i64::MIN))).then_expect_error(PaymentError::Amount);
     captured().when(refund(51, eur(1))).then_expect_error(PaymentError::Currency);
     assert_eq!(PaymentError::Currency.code(), "currency-mismatch");
-    let because = |reason: String| PaymentCommand::Refund { refund_id: id(51), amount: usd(1), reason };
+    let because = |reason: String| PaymentCommand::Refund {
+        refund_id: id(51),
+        amount: usd(1),
+        reason: RefundReason::Plain(reason),
+    };
     captured().when(because(String::new())).then_expect_error(PaymentError::Reason);
     captured().when(because("r".repeat(MAX_REASON + 1))).then_expect_error(PaymentError::Reason);
     assert!(captured().when(because("r".repeat(MAX_REASON))).inspect_result().is_ok());
@@ -266,7 +270,9 @@ fn the_answer_is_the_payment() {
             "currency": "USD"
           },
           "id": "01950000-0000-7000-8000-000000000032",
-          "reason": "broken",
+          "reason": {
+            "plain": "broken"
+          },
           "settled": true
         }
       ],

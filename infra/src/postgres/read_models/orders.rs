@@ -72,6 +72,8 @@ pub(super) fn row(row: &PgRow) -> sqlx::Result<OrderRow> {
         customer_id: row.try_get("customer_id")?,
         payment_method: row.try_get("payment_method")?,
         version: number(row, "order_version")?,
+        payment_version: number(row, "payment_version")?,
+        shipment_version: number(row, "shipment_version")?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
         status,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::columns::{json, list, money, number};
 use super::sql::Query;
+use crate::refund_reason::reason;
 
 pub(super) fn stock(tenant: &str, products: &[Uuid]) -> Query {
     let mut query = Query::of_tenant(include_str!("select_stock.sql"), tenant);
@@ -56,14 +57,16 @@ struct Refund {
     id: Uuid,
     amount: i64,
     currency: Currency,
-    reason: String,
+    reason: Option<String>,
+    sealed_reason: Option<String>,
     settled: bool,
 }
 
 impl Refund {
     fn into_row(self) -> RefundRow {
         let amount = Money::new(self.amount, self.currency);
-        RefundRow { id: self.id, amount, reason: self.reason, settled: self.settled }
+        let reason = reason(self.reason, self.sealed_reason);
+        RefundRow { id: self.id, amount, reason, settled: self.settled }
     }
 }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::columns::{json, money, number};
 use super::sql::Query;
 use crate::keyset::{Keyset, SortValue};
+use crate::price_order;
 use crate::product_list::order_name;
 
 pub(super) fn one(tenant: &str, id: Uuid) -> Query {
@@ -66,14 +67,19 @@ pub(super) fn query(
             (ProductSort::Created | ProductSort::Relevance, SortValue::None) => {
                 query.and(&format!("(created_at, product_id) > ({created}, {id})"));
             }
-            (ProductSort::PriceAsc, SortValue::Number(price)) => {
-                let price = query.value(price);
-                query.and(&format!("(price_amount, created_at, product_id) > ({price}, {created}, {id})"));
-            }
-            (ProductSort::PriceDesc, SortValue::Number(price)) => {
-                let price = query.value(price);
+            (ProductSort::PriceAsc, SortValue::Number(place)) => {
+                let price = price_order::price_at(place).ok_or(ReadError::BadCursor)?;
+                let (currency, amount) = (query.text(price.currency.code()), query.value(price.amount));
                 query.and(&format!(
-                    "(price_amount <= {price} AND (price_amount < {price} OR (created_at, product_id) > ({created}, {id})))"
+                    "(currency, price_amount, created_at, product_id) > ({currency}, {amount}, {created}, {id})"
+                ));
+            }
+            (ProductSort::PriceDesc, SortValue::Number(place)) => {
+                let price = price_order::price_at(price_order::turned(place)).ok_or(ReadError::BadCursor)?;
+                let (currency, amount) = (query.text(price.currency.code()), query.value(price.amount));
+                query.and(&format!(
+                    "(currency >= {currency} AND (currency > {currency} OR price_amount < {amount} \
+                     OR (price_amount = {amount} AND (created_at, product_id) > ({created}, {id}))))"
                 ));
             }
             (ProductSort::Name, SortValue::Text(name)) => {
@@ -87,8 +93,8 @@ pub(super) fn query(
     }
     let order = match sort {
         ProductSort::Created | ProductSort::Relevance => "created_at, product_id",
-        ProductSort::PriceAsc => "price_amount, created_at, product_id",
-        ProductSort::PriceDesc => "price_amount DESC, created_at, product_id",
+        ProductSort::PriceAsc => "currency, price_amount, created_at, product_id",
+        ProductSort::PriceDesc => "currency, price_amount DESC, created_at, product_id",
         ProductSort::Name => "sort_name COLLATE \"C\", created_at, product_id",
     };
     query.ordered(order, page.limit + 1);

@@ -2,7 +2,8 @@ SELECT payment_id, order_id, customer_id, status, amount, captured_amount, refun
        payment_version, created_at, updated_at,
        (
            SELECT json_agg(json_build_object(
-               'id', refund_id, 'amount', amount, 'currency', currency, 'reason', reason, 'settled', settled
+               'id', refund_id, 'amount', amount, 'currency', currency, 'reason', reason,
+               'sealed_reason', sealed_reason, 'settled', settled
            ) ORDER BY accepted_version, refund_id)::text
            FROM refunds AS r WHERE r.tenant = p.tenant AND r.payment_id = p.payment_id
        ) AS refunds

@@ -79,6 +79,8 @@ fn row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
         version: row.get(13)?,
         created_at: time(row, 14)?,
         updated_at: time(row, 15)?,
+        payment_version: row.get(16)?,
+        shipment_version: row.get(17)?,
         status,
     })
 }

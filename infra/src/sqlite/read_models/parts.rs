@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use super::sql::Query;
+use crate::refund_reason::reason;
 use crate::sqlite::read_store::columns::{json, parsed, time, uuid};
 
 pub(super) fn stock(conn: &Connection, tenant: &str, products: &[Uuid]) -> rusqlite::Result<Vec<StockRow>> {
@@ -56,8 +57,8 @@ fn refunds(conn: &Connection, tenant: &str, payment: Uuid) -> rusqlite::Result<V
         Ok(RefundRow {
             id: uuid(row, 0)?,
             amount: Money::new(row.get(1)?, parsed(row, 2)?),
-            reason: row.get(3)?,
-            settled: row.get(4)?,
+            reason: reason(row.get(3)?, row.get(4)?),
+            settled: row.get(5)?,
         })
     })?;
     rows.collect()

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::sql::Query;
 use crate::keyset::{Keyset, SortValue};
+use crate::price_order;
 use crate::product_list::{self, order_name};
 use crate::sqlite::read_store::columns::{json, parsed, time, uuid};
 
@@ -57,17 +58,19 @@ pub(super) fn query(
             (ProductSort::Created | ProductSort::Relevance, SortValue::None) => {
                 query.and("(created_at, product_id) > (?, ?)", [created, id]);
             }
-            (ProductSort::PriceAsc, SortValue::Number(price)) => {
+            (ProductSort::PriceAsc, SortValue::Number(place)) => {
+                let (currency, amount) = price_at(place)?;
                 query.and(
-                    "(price_amount, created_at, product_id) > (?, ?, ?)",
-                    [Value::Int(price), created, id],
+                    "(currency, price_amount, created_at, product_id) > (?, ?, ?, ?)",
+                    [currency, amount, created, id],
                 );
             }
-            (ProductSort::PriceDesc, SortValue::Number(price)) => {
-                let price = Value::Int(price);
+            (ProductSort::PriceDesc, SortValue::Number(place)) => {
+                let (currency, amount) = price_at(price_order::turned(place))?;
                 query.and(
-                    "(price_amount <= ? AND (price_amount < ? OR (created_at, product_id) > (?, ?)))",
-                    [price.clone(), price, created, id],
+                    "(currency >= ? AND (currency > ? OR price_amount < ? \
+                     OR (price_amount = ? AND (created_at, product_id) > (?, ?))))",
+                    [currency.clone(), currency, amount.clone(), amount, created, id],
                 );
             }
             (ProductSort::Name, SortValue::Text(name)) => {
@@ -79,12 +82,18 @@ pub(super) fn query(
     }
     let order = match sort {
         ProductSort::Created | ProductSort::Relevance => "created_at, product_id",
-        ProductSort::PriceAsc => "price_amount, created_at, product_id",
-        ProductSort::PriceDesc => "price_amount DESC, created_at, product_id",
+        ProductSort::PriceAsc => "currency, price_amount, created_at, product_id",
+        ProductSort::PriceDesc => "currency, price_amount DESC, created_at, product_id",
         ProductSort::Name => "sort_name, created_at, product_id",
     };
     query.ordered(order, page.limit + 1);
     Ok(List { query, sort, limit: page.limit })
+}
+
+/// Currency and amount of a place in the order of prices.
+fn price_at(place: i64) -> Result<(Value, Value), ReadError> {
+    let price = price_order::price_at(place).ok_or(ReadError::BadCursor)?;
+    Ok((Value::Text(price.currency.code().to_owned()), Value::Int(price.amount)))
 }
 
 pub(super) fn list(conn: &Connection, list: List) -> rusqlite::Result<Listed<ProductRow>> {

@@ -1,0 +1,29 @@
+//! The ids of what is made for an order: always the same for the same order, so that a repeat makes nothing twice, and whoever
+//! knows the order finds them.
+
+use uuid::Uuid;
+
+use crate::command::digest_of;
+
+/// A UUIDv7 with the order's time and random bits from a digest of the order and what the id is for.
+#[must_use]
+pub fn derived(order_id: Uuid, what: &str, attempt: u32) -> Uuid {
+    let digest = digest_of(&[&order_id.to_string(), what, &attempt.to_string()]);
+    let mut bytes = *order_id.as_bytes();
+    bytes[6..].copy_from_slice(&digest[..10]);
+    bytes[6] = (bytes[6] & 0x0f) | 0x70;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    Uuid::from_bytes(bytes)
+}
+
+/// The payment of the order's n-th attempt to pay, from 1.
+#[must_use]
+pub fn payment_id(order_id: Uuid, attempt: u32) -> Uuid {
+    derived(order_id, "payment", attempt)
+}
+
+/// The shipment of the order's n-th attempt to ship, from 1.
+#[must_use]
+pub fn shipment_id(order_id: Uuid, attempt: u32) -> Uuid {
+    derived(order_id, "shipment", attempt)
+}
