@@ -267,6 +267,10 @@ impl RowStore for TantivySearch {
     }
 
     async fn publish(&self) -> Result<(), StoreError> {
+        // Nothing is applied to an index of another version.
+        if self.is_foreign() {
+            return Ok(());
+        }
         self.with_open(|open| open.commit()).await
     }
 

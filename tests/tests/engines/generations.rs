@@ -276,6 +276,54 @@ async fn rows_put_back_to_an_older_state_are_noticed() {
     runner.stopped().await;
 }
 
+/// Rows of a version that had fewer columns: nobody is answered from them, the process isn't ready, and it fills its own.
+// proves: OPS-3, OPS-12, QRY-1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_lack_a_column_are_not_asked() {
+    let mut world = World::start().await;
+    world.product(1).await;
+    let product = world.history.events[0].stream.id().parse().unwrap();
+    world.shutdown.cancel();
+    world.runner.stopped().await;
+    let (mut sql, name) = (world.sql().await, world.schema.name().to_owned());
+    let older = format!(
+        "BEGIN; ALTER TABLE {name}_products_1.products DROP COLUMN description CASCADE;
+         CREATE VIEW {name}.products AS SELECT * FROM {name}_products_1.products;
+         UPDATE generations SET shape = replace(shape, '\"description\" text COLLATE \"C\", ', '')
+         WHERE projection = 'products'; COMMIT"
+    );
+    sql.execute(older.as_str()).await.unwrap();
+    let (database, shutdown) =
+        (Database::connect(&world.schema.url()).await.unwrap(), CancellationToken::new());
+    let source = PostgresCheckpoints::start(database.clone(), row_projections(), shutdown.clone());
+    let follower = Follower::start(Arc::new(source), &row_projections(), SHARDS, shutdown.clone());
+    let state = async || {
+        let all = follower.status(&world.history.heads()).await;
+        all.into_iter().find(|status| status.name == "products").unwrap().state
+    };
+    eventually("the follower to tell", WAIT, || async {
+        matches!(state().await, State::Waiting { reason } if reason.contains("products.description"))
+            .then_some(())
+    })
+    .await;
+    let models =
+        Arc::new(PostgresReadModels::new(database.clone(), Arc::new(NoSearch), follower.watermarks()));
+    let answer = models.product("default", product).await;
+    assert_eq!(answer, Err(ReadError::NotLive { model: "products" }));
+    let runner = run(&world.schema, row_projections(), &world.feed, &world.log, &shutdown).await;
+    let waiting: Vec<_> = runner.status().into_iter().filter(|s| s.state != State::Running).collect();
+    assert_eq!(waiting.iter().map(|status| status.name).collect::<Vec<_>>(), ["products"]);
+    renew(&database, &row_projections(), world.log.clone()).await.unwrap();
+    eventually("the follower to go on", WAIT, || async { (state().await == State::Running).then_some(()) })
+        .await;
+    eventually("the runner to go on", WAIT, || async { runs(&runner).then_some(()) }).await;
+    // A connection that knew the view before may refuse once.
+    let found =
+        eventually("an answer", WAIT, || async { models.product("default", product).await.ok() }).await;
+    assert!(found.is_some());
+    shutdown.cancel();
+}
+
 /// Somebody has read the views and left the transaction open: no start waits for it, appliers and queries go on, and what it is in the
 /// way of is done when it has ended.
 // proves: OPS-1, QRY-2

@@ -45,6 +45,10 @@ impl ElasticsearchStore {
                     self.refresh(false).await?;
                 }
             } else {
+                // Searches go through an alias of their own.
+                if mine.is_some_and(|mine| !mine.searched) {
+                    return Ok(true);
+                }
                 // What other processes have applied must be there again, too, should this index be lost.
                 let applied = checkpoints::applied(&self.client, &open.alias(), open.stamp.shards).await?;
                 self.update(open.kind, |open| raise(&mut open.applied, &applied));

@@ -16,7 +16,7 @@ pub async fn another_version_is_filled_beside_and_swapped(factory: &dyn ReadStor
     let name = projections[0].name();
     let mut before = applier(&store, &projections).await;
     before.apply(half, fixture.log.as_ref()).await.unwrap();
-    let old = digests(&store, &projections).await;
+    store.publish().await.unwrap();
     let live = store.load(name).await.unwrap();
     drop(before);
 
@@ -43,5 +43,4 @@ pub async fn another_version_is_filled_beside_and_swapped(factory: &dyn ReadStor
     assert!(live.seen.positions().all(|p| now.seen.last(p.shard) >= p.n), "nobody goes back in time");
     after.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
     assert_eq!(digests(&store, &projections).await, expected);
-    assert_ne!(old[name], expected[name]);
 }
