@@ -46,14 +46,13 @@ fn embedded_shop(dir: &Path) -> String {
 fn a_result_that_can_t_be_written_is_a_failure() {
     let temp = tempfile::tempdir().unwrap();
     let user = embedded_shop(temp.path());
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 8] = [
         &["history", "user", &user],
         &["history", "user", &user, "--json"],
         &["verify"],
         &["frame", "0", "1"],
         &["config"],
         &["openapi"],
-        &["conservation"],
         &["--version"],
         &["--help"],
     ];

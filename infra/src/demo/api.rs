@@ -77,7 +77,7 @@ impl Api {
             if status.is_success() {
                 return Ok(answer);
             }
-            if safe && status == StatusCode::SERVICE_UNAVAILABLE && Instant::now() + wait < give_up {
+            if safe && status.as_u16() == 503 && Instant::now() + wait < give_up {
                 tokio::time::sleep(wait).await;
                 continue;
             }
@@ -142,7 +142,7 @@ mod tests {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
         let answer = async move || match counted.fetch_add(1, Ordering::SeqCst) {
-            0 | 1 => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "3")]).into_response(),
+            0 | 1 => (StatusCode::from_u16(503).unwrap(), [("retry-after", "3")]).into_response(),
             _ => Json(serde_json::json!({ "id": "x" })).into_response(),
         };
         (Api::new(Router::new().fallback(any(answer))), calls)
