@@ -44,6 +44,16 @@ impl std::fmt::Display for Slot {
     }
 }
 
+/// Names a frame of a shard for good: its number, and the hash that holds for it and for every frame before it. A log that was put
+/// back from an older copy and went on has other hashes from there on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameId {
+    /// The frame's number in the shard.
+    pub number: u64,
+    /// Its hash.
+    pub hash: Hash,
+}
+
 /// A frame's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameHeader {
@@ -292,6 +302,12 @@ impl<'a> FrameView<'a> {
         Ok(Self { header, hash, leaves, events, commands })
     }
 
+    /// Which frame it is.
+    #[must_use]
+    pub fn id(&self) -> FrameId {
+        FrameId { number: self.header.slot.frame, hash: self.hash }
+    }
+
     /// The position of the event at `index` in the frame.
     #[must_use]
     pub fn position(&self, index: usize) -> Position {
@@ -329,6 +345,12 @@ pub struct DecidedFrame {
 }
 
 impl DecidedFrame {
+    /// Which frame it is.
+    #[must_use]
+    pub fn id(&self) -> FrameId {
+        FrameId { number: self.header.slot.frame, hash: self.hash }
+    }
+
     /// The records of commands that can be repeated, each with its index in the frame: what is kept to answer repeats.
     pub fn repeatable(&self) -> impl Iterator<Item = (u64, &CommandRecord)> {
         (0..).zip(&self.commands).filter(|(_, record)| record.id.is_repeatable())

@@ -29,7 +29,7 @@ mod url;
 
 pub use self::events_copy::ElasticsearchEvents;
 pub use self::follow::ElasticsearchCheckpoints;
-pub use self::health::{Health, health, migrate, projections};
+pub use self::health::{Health, health, is_made, made_from_a_log, migrate, projections, refuse_other};
 pub use self::search::ElasticsearchSearch;
 pub use self::store::ElasticsearchStore;
 pub use self::url::{ElasticsearchUrl, MalformedElasticsearchUrl};

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use domain::frame::DecidedFrame;
 use domain::ports::clock::SystemClock;
+use domain::ports::feed::FeedEvent;
 use domain::ports::log::{LogError, LogReader};
 use domain::position::{Position, Shard};
 use projections::applier::{Applier, ApplyError, Limits};
@@ -229,9 +230,9 @@ impl Work<'_> {
         projections: &[Arc<dyn Projection>],
         phase: Phase,
     ) -> Result<Applier, RebuildError> {
-        let shards = self.log.store().shards;
-        let clock = Arc::new(SystemClock);
-        let mut applier = Applier::open(store.clone(), projections, shards, clock, Limits::default()).await?;
+        let (log, clock) = (self.log.store(), Arc::new(SystemClock));
+        let mut applier = Applier::open(store.clone(), projections, log, clock, Limits::default()).await?;
+        applier.reconcile(self.log).await?;
         let total = self.events();
         let start = applier.low();
         let mut done = start.positions().map(|p| p.n).sum();
@@ -265,12 +266,12 @@ impl Work<'_> {
     }
 }
 
-fn decode(shard: Shard, page: &[Vec<u8>]) -> Result<Vec<Arc<domain::event::RecordedEvent>>, LogError> {
+fn decode(shard: Shard, page: &[Vec<u8>]) -> Result<Vec<FeedEvent>, LogError> {
     let mut events = Vec::new();
     for bytes in page {
         let frame = DecidedFrame::decode(bytes)
             .map_err(|e| LogError::Corrupt(format!("a frame of shard {shard}"), e.to_string()))?;
-        events.extend(frame.events);
+        events.extend(FeedEvent::all_of(&frame));
     }
     Ok(events)
 }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use domain::merkle::Hash;
+use domain::ports::log::StoreInfo;
 use domain::stream::StreamId;
 use projections::mark::Mark;
 use projections::model::Projection;
@@ -28,6 +29,14 @@ pub const SEARCH_DIR: &str = "search";
 /// The extensions of the directories of an index that is filled beside it, and of the one that it took the place of.
 pub(crate) const FRESH: &str = "rebuild";
 pub(crate) const OLD: &str = "old";
+
+/// Refuses an index that was made from another store's log, without touching it. One that can't be read is no concern of this.
+///
+/// # Errors
+/// [`StoreError::OtherLog`].
+pub fn refuse_other(dir: &Path, ours: uuid::Uuid) -> Result<(), StoreError> {
+    index::refuse_other(dir, ours)
+}
 
 /// The search index of products.
 pub struct TantivySearch {
@@ -89,7 +98,7 @@ impl TantivySearch {
     }
 
     /// Opens the index that is there: to write it, or only to read it. Nothing when there is none, or none that can be used.
-    async fn open_existing(&self, stamp: Stamp, shards: u16) -> Result<bool, StoreError> {
+    async fn open_existing(&self, stamp: Stamp, log: StoreInfo) -> Result<bool, StoreError> {
         let shared = Arc::clone(&self.shared);
         let task = tokio::task::spawn_blocking(move || {
             let mut guard = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,7 +106,14 @@ impl TantivySearch {
             *guard = None;
             settle_swap(&shared.dir)?;
             let (open, foreign) = match Open::existing(&shared.dir) {
-                Ok(open) if open.fits(stamp, shards) => (Some(open), None),
+                Ok(open) if open.log().is_some_and(|theirs| theirs != log.id) => {
+                    drop(open);
+                    return refuse_other(&shared.dir, log.id).map(|()| false);
+                }
+                Ok(mut open) if open.fits(stamp, log.shards) => {
+                    open.bind(log.id)?;
+                    (Some(open), None)
+                }
                 Ok(open) => {
                     let foreign = Foreign { reason: open.foreign(stamp), mark: open.mark() };
                     // Its writer ends here; readers go on.
@@ -111,7 +127,7 @@ impl TantivySearch {
                     // Of other fields: nobody here can read it, and nobody shall read the new one before it has caught up.
                     let other = index::has_other_fields(&shared.dir).then(|| Foreign {
                         reason: "the search index has other fields; another one is being filled".to_owned(),
-                        mark: Mark::none(shards),
+                        mark: Mark::none(log.shards),
                     });
                     (None, other)
                 }
@@ -160,12 +176,12 @@ impl TantivySearch {
         task.await.map_err(|e| StoreError::Unavailable(e.to_string()))?
     }
 
-    async fn create(&self, stamp: Stamp, shards: u16) -> Result<(), StoreError> {
+    async fn create(&self, stamp: Stamp, log: StoreInfo) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         let task = tokio::task::spawn_blocking(move || {
             let mut guard = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
             *guard = None;
-            let open = Open::create(&shared.dir, stamp, shards)?;
+            let open = Open::create(&shared.dir, stamp, log.shards, Some(log.id))?;
             *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.reader());
             *guard = Some(open);
             Ok(())
@@ -231,29 +247,50 @@ impl ProductSearch for TantivySearch {
 
 #[async_trait]
 impl RowStore for TantivySearch {
-    async fn prepare(&self, projections: &[Arc<dyn Projection>], shards: u16) -> Result<(), StoreError> {
+    async fn prepare(&self, projections: &[Arc<dyn Projection>], log: StoreInfo) -> Result<(), StoreError> {
         let [projection] = projections else {
             return Err(StoreError::Unavailable("a search index holds exactly one projection".to_owned()));
         };
         let stamp = Stamp { version: projection.version(), letters: self.letters.id().await? };
-        if self.open_existing(stamp, shards).await? {
+        if self.open_existing(stamp, log).await? {
             return Ok(());
         }
         // Letters first: were they left behind by a crash, they would stand for events of the index before.
         self.letters.clear(projection.name()).await?;
-        self.create(stamp, shards).await
+        self.create(stamp, log).await
+    }
+
+    async fn renew(&self, projection: &Arc<dyn Projection>, found: &Loaded) -> Result<(), StoreError> {
+        let name = projection.name();
+        let (seen, marks, log) =
+            self.with_open(|open| Ok((open.mark().seen, open.marks(), open.log()))).await?;
+        if seen != found.seen || marks != found.marks {
+            return Err(StoreError::Moved(name.to_owned()));
+        }
+        let stamp = Stamp { version: projection.version(), letters: self.letters.id().await? };
+        let shards = u16::try_from(seen.positions().count()).unwrap_or(u16::MAX);
+        self.letters.clear(name).await?;
+        self.create(stamp, StoreInfo { id: log.unwrap_or_default(), shards }).await
     }
 
     async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
         if let Some(Foreign { reason, mark }) = self.foreign() {
             let (parked, letters) = self.letters.parked(projection).await?;
             let Mark { generation, seen } = mark;
-            return Ok(Loaded { generation, seen, foreign: Some(reason), parked, letters });
+            return Ok(Loaded {
+                generation,
+                seen,
+                foreign: Some(reason),
+                parked,
+                letters,
+                marks: Vec::new(),
+            });
         }
         self.reopen().await?;
-        let Mark { generation, seen } = self.with_open(|open| Ok(open.mark())).await?;
+        let (mark, marks) = self.with_open(|open| Ok((open.mark(), open.marks()))).await?;
         let (parked, letters) = self.letters.parked(projection).await?;
-        Ok(Loaded { generation, seen, foreign: None, parked, letters })
+        let Mark { generation, seen } = mark;
+        Ok(Loaded { generation, seen, foreign: None, parked, letters, marks })
     }
 
     async fn apply(&self, mut batch: Batch) -> Result<Visibility, StoreError> {

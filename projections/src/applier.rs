@@ -5,22 +5,26 @@
 //! stream in that projection: this event and all later ones of the stream go to the dead letters, in order, while other
 //! streams and other projections go on.
 
+mod frames;
+
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::Timestamp;
-use domain::event::RecordedEvent;
 use domain::frame::DecidedFrame;
 use domain::ports::clock::Clock;
-use domain::ports::log::{LogError, LogReader};
+use domain::ports::feed::FeedEvent;
+use domain::ports::log::{LogError, LogReader, StoreInfo};
 use domain::position::{Arrival, Position, Seen, Shard};
 use domain::stream::StreamId;
 
+use self::frames::Frames;
 use crate::mark::{Generation, Mark};
 use crate::model::Projection;
-use crate::store::{Batch, DeadLetter, Loaded, Move, Part, RowStore, StoreError, Visibility};
+use crate::origin::Looked;
+use crate::store::{Batch, DeadLetter, Loaded, Part, RowStore, StoreError, Visibility};
 
 /// The window in which parked streams are counted.
 const PARKING_WINDOW: Duration = Duration::from_secs(60);
@@ -29,6 +33,8 @@ const MAPPED_AT_ONCE: usize = 64;
 /// How much of the log is read at once to fill a gap.
 const GAP_FRAMES: usize = 256;
 const GAP_BYTES: usize = 1 << 20;
+/// How often a projection is compared with the log while other processes change it.
+const RECONCILED: usize = 8;
 
 /// Bounds of an applier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,11 +181,12 @@ impl Applier {
     pub async fn open(
         store: Arc<dyn RowStore>,
         projections: &[Arc<dyn Projection>],
-        shards: u16,
+        log: StoreInfo,
         clock: Arc<dyn Clock>,
         limits: Limits,
     ) -> Result<Self, StoreError> {
-        store.prepare(projections, shards).await?;
+        let shards = log.shards;
+        store.prepare(projections, log).await?;
         let lanes = projections
             .iter()
             .map(|projection| Lane {
@@ -230,6 +237,34 @@ impl Applier {
         Ok(goes_on)
     }
 
+    /// Builds the projections anew whose rows were made from something that the log doesn't hold. Those of another version are
+    /// replaced anyhow.
+    ///
+    /// # Errors
+    /// [`ApplyError`].
+    pub async fn reconcile(&mut self, log: &dyn LogReader) -> Result<(), ApplyError> {
+        let mut looked = Looked::default();
+        for lane in &self.lanes {
+            let name = lane.projection.name();
+            for _ in 0..RECONCILED {
+                let loaded = self.store.load(name).await?;
+                if loaded.foreign.is_some() {
+                    break;
+                }
+                let Some(found) = looked.contradiction(&loaded, self.store.as_ref(), log).await? else {
+                    break;
+                };
+                tracing::warn!(projection = name, reason = %found, "its rows were not made from this log; building them anew");
+                match self.store.renew(&lane.projection, &loaded).await {
+                    // Another process was faster, or goes on with them.
+                    Err(StoreError::Moved(_)) | Ok(()) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(self.reload().await?)
+    }
+
     /// The projections.
     #[must_use]
     pub fn lanes(&self) -> &[Lane] {
@@ -258,19 +293,19 @@ impl Applier {
     ///
     /// # Errors
     /// [`ApplyError`]: [`reload`](Self::reload), then apply the same events again.
-    pub async fn apply(
+    pub async fn apply<E: Clone + Into<FeedEvent>>(
         &mut self,
-        events: &[Arc<RecordedEvent>],
+        events: &[E],
         log: &dyn LogReader,
     ) -> Result<Visibility, ApplyError> {
         if self.is_idle() {
             return Ok(Visibility::Stored);
         }
         let mut next = self.low();
-        let mut chunk: Vec<Arc<RecordedEvent>> =
-            Vec::with_capacity(events.len().min(self.limits.batch_events));
+        let mut chunk: Vec<FeedEvent> = Vec::with_capacity(events.len().min(self.limits.batch_events));
         let mut visibility = Visibility::Stored;
         for event in events {
+            let event: FeedEvent = event.clone().into();
             match next.arrival(event.position) {
                 Arrival::Repeat => continue,
                 Arrival::Next => {}
@@ -280,20 +315,20 @@ impl Applier {
                 }
             }
             next.advance(event.position);
-            chunk.push(Arc::clone(event));
+            chunk.push(event);
             if chunk.len() >= self.limits.batch_events {
-                visibility = visibility.max(self.commit(&chunk).await?);
+                visibility = visibility.max(self.commit(&chunk, log).await?);
                 chunk.clear();
             }
         }
-        Ok(visibility.max(self.commit(&chunk).await?))
+        Ok(visibility.max(self.commit(&chunk, log).await?))
     }
 
     /// Puts the missing events into the chunk, page by page.
     async fn fill(
         &mut self,
         gap: Gap,
-        chunk: &mut Vec<Arc<RecordedEvent>>,
+        chunk: &mut Vec<FeedEvent>,
         log: &dyn LogReader,
     ) -> Result<Visibility, ApplyError> {
         let mut visibility = Visibility::Stored;
@@ -313,14 +348,14 @@ impl Applier {
                 let decided = DecidedFrame::decode(bytes).map_err(|e| {
                     LogError::Corrupt(format!("a frame of shard {}", gap.shard), e.to_string())
                 })?;
-                for event in decided.events {
+                for event in FeedEvent::all_of(&decided) {
                     if event.position.n == last + 1 && event.position.n < gap.end {
                         last = event.position.n;
                         chunk.push(event);
                     }
                 }
                 if chunk.len() >= self.limits.batch_events {
-                    visibility = visibility.max(self.commit(chunk).await?);
+                    visibility = visibility.max(self.commit(chunk, log).await?);
                     chunk.clear();
                 }
             }
@@ -329,20 +364,20 @@ impl Applier {
     }
 
     /// Applies contiguous events; bisects what the store refuses.
-    async fn commit(&mut self, events: &[Arc<RecordedEvent>]) -> Result<Visibility, StoreError> {
+    async fn commit(&mut self, events: &[FeedEvent], log: &dyn LogReader) -> Result<Visibility, ApplyError> {
         let mut visibility = Visibility::Stored;
         let mut work: Vec<(Range<usize>, Option<usize>)> = vec![(0..events.len(), None)];
         while let Some((range, only)) = work.pop() {
-            match self.attempt(&events[range.clone()], only, None).await {
+            match self.attempt(&events[range.clone()], only, None, log).await {
                 Ok(applied) => visibility = visibility.max(applied),
-                Err(StoreError::Refused(reason)) => match only {
+                Err(ApplyError::Store(StoreError::Refused(reason))) => match only {
                     // The other projections shall not wait for the one at fault.
                     None => work.extend((0..self.lanes.len()).rev().map(|lane| (range.clone(), Some(lane)))),
                     Some(lane) if range.len() == 1 => {
-                        let parked = self.attempt(&events[range], Some(lane), Some(&reason)).await;
+                        let parked = self.attempt(&events[range], Some(lane), Some(&reason), log).await;
                         visibility = visibility.max(parked.map_err(|e| match e {
-                            StoreError::Refused(why) => {
-                                StoreError::Unavailable(format!("no letter can be kept: {why}"))
+                            ApplyError::Store(StoreError::Refused(why)) => {
+                                StoreError::Unavailable(format!("no letter can be kept: {why}")).into()
                             }
                             other => other,
                         })?);
@@ -361,11 +396,12 @@ impl Applier {
 
     async fn attempt(
         &mut self,
-        events: &[Arc<RecordedEvent>],
+        events: &[FeedEvent],
         only: Option<usize>,
         refused: Option<&str>,
-    ) -> Result<Visibility, StoreError> {
-        let plan = self.plan(events, only, refused).await?;
+        log: &dyn LogReader,
+    ) -> Result<Visibility, ApplyError> {
+        let plan = self.plan(events, only, refused, log).await?;
         if plan.batch.parts.is_empty() {
             return Ok(Visibility::Stored);
         }
@@ -384,10 +420,12 @@ impl Applier {
     /// Maps the events for the lanes; with `refused`, the (single) event is parked instead.
     async fn plan(
         &mut self,
-        events: &[Arc<RecordedEvent>],
+        events: &[FeedEvent],
         only: Option<usize>,
         refused: Option<&str>,
-    ) -> Result<Plan, StoreError> {
+        log: &dyn LogReader,
+    ) -> Result<Plan, ApplyError> {
+        let mut frames = Frames::new(events, log);
         let mut plan = Plan { batch: Batch::default(), outcomes: Vec::new() };
         let parked_at = domain::whole_micros(self.clock.now());
         for (index, lane) in self.lanes.iter_mut().enumerate() {
@@ -406,7 +444,7 @@ impl Applier {
                     Arrival::Repeat => continue,
                     Arrival::Next => outcome.seen.advance(event.position),
                     // Events are contiguous from the lowest lane on, so only a checkpoint that went back can do this.
-                    Arrival::Gap { .. } => return Err(StoreError::Moved(part.projection.to_owned())),
+                    Arrival::Gap { .. } => return Err(StoreError::Moved(part.projection.to_owned()).into()),
                 }
                 // An event before the first parked one comes again when a checkpoint was lost; it is applied again.
                 let first =
@@ -416,7 +454,7 @@ impl Applier {
                 let reason = match (first, refused) {
                     (Some(_), _) => "an earlier event of the stream is parked".to_owned(),
                     (None, Some(reason)) => reason.to_owned(),
-                    (None, None) => match lane.projection.map(event) {
+                    (None, None) => match lane.projection.map(&event.event) {
                         Ok(changes) => {
                             part.changes.extend(changes);
                             continue;
@@ -429,13 +467,13 @@ impl Applier {
                         reason, "parked the stream");
                     outcome.parked.insert(event.stream.clone(), event.version);
                 }
-                part.letters.push(DeadLetter { event: Arc::clone(event), reason, parked_at, follows });
+                part.letters.push(DeadLetter { event: Arc::clone(&event.event), reason, parked_at, follows });
             }
             outcome.letters = part.letters.len() as u64;
             if lane.must_stop(outcome.parked.len(), self.limits.parked_streams_per_minute, parked_at) {
                 continue;
             }
-            part.moves = moves(&lane.seen, &outcome.seen);
+            part.moves = frames.moves(&lane.seen, &outcome.seen).await?;
             if !part.moves.is_empty() {
                 plan.batch.parts.push(part);
                 plan.outcomes.push(outcome);
@@ -472,12 +510,4 @@ struct Gap {
     shard: Shard,
     last: u64,
     end: u64,
-}
-
-fn moves(from: &Seen, to: &Seen) -> Vec<Move> {
-    from.positions()
-        .zip(to.positions())
-        .filter(|(from, to)| from.n != to.n)
-        .map(|(from, to)| Move { shard: to.shard, from: from.n, to: to.n })
-        .collect()
 }

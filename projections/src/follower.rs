@@ -14,7 +14,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::lag::Lag;
+use self::lag::{Lag, Lead};
 use crate::backoff::Backoff;
 use crate::mark::Mark;
 use crate::model::Projection;
@@ -113,6 +113,7 @@ struct Followed {
     mark: Watermark,
     lag: Mutex<Lag>,
     unreadable: Arc<Mutex<Option<String>>>,
+    lead: Mutex<Lead>,
 }
 
 impl Follower {
@@ -132,6 +133,7 @@ impl Follower {
                 mark: Watermark::new(projection.name(), Mark::none(shards), Arc::clone(&wanted)),
                 lag: Mutex::default(),
                 unreadable: Arc::default(),
+                lead: Mutex::default(),
             })
             .collect();
         let failure = Arc::new(Mutex::new(None));
@@ -175,6 +177,7 @@ impl Follower {
             let (name, seen) = (one.mark.projection(), one.mark.seen());
             let parked = parked.iter().find(|(of, _)| of == name).map(|(_, parked)| *parked);
             let Parked { streams, events } = parked.unwrap_or_default();
+            let ahead = one.lead.lock().unwrap_or_else(PoisonError::into_inner).observe(heads, &seen, now);
             let behind = one.lag.lock().unwrap_or_else(PoisonError::into_inner).observe(heads, &seen, now);
             ProjectionStatus {
                 name,
@@ -184,7 +187,7 @@ impl Follower {
                     _ => state.clone(),
                 },
                 seen: seen.positions().collect(),
-                lag_events: lag::events(heads, &seen),
+                lag_events: crate::lag::told(crate::lag::behind(heads, &seen), ahead),
                 lag_seconds: behind.as_secs_f64(),
                 parked_streams: streams,
                 parked_events: events,

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::Timestamp;
-use domain::event::RecordedEvent;
 use domain::ports::clock::Clock;
-use domain::ports::feed::{Feed, FeedReader};
+use domain::ports::feed::{Feed, FeedEvent, FeedReader};
 use domain::ports::log::{LogError, LogReader};
 use domain::position::Seen;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -18,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::applier::{Applier, ApplyError, Limits, Stopped};
 use crate::backoff::Backoff;
+use crate::lag::{ahead, behind, told};
 use crate::model::Projection;
 use crate::redrive::{RedriveReport, redrive};
 use crate::status::{ProjectionStatus, State};
@@ -125,20 +125,20 @@ struct LaneReport {
 }
 
 impl Runner {
-    /// Prepares the store and starts the task.
+    /// Prepares the store, has what the log doesn't hold built anew, and starts the task.
     ///
     /// # Errors
-    /// [`StoreError`] when the store can't be prepared.
-    pub async fn start(parts: RunnerParts) -> Result<Self, StoreError> {
-        let shards = parts.log.store().shards;
-        let applier = Applier::open(
+    /// [`ApplyError`] when the store can't be prepared or compared with the log.
+    pub async fn start(parts: RunnerParts) -> Result<Self, ApplyError> {
+        let mut applier = Applier::open(
             Arc::clone(&parts.store),
             &parts.projections,
-            shards,
+            parts.log.store(),
             Arc::clone(&parts.clock),
             parts.config.limits,
         )
         .await?;
+        applier.reconcile(parts.log.as_ref()).await?;
         // What the store holds but hasn't published yet is applied again or published before anybody sees it.
         parts.store.publish().await?;
         let wanted = Arc::new(Notify::new());
@@ -196,8 +196,7 @@ impl Runner {
             .lanes
             .iter()
             .map(|lane| {
-                let lag_events =
-                    heads.iter().map(|head| head.n.saturating_sub(lane.seen.last(head.shard))).sum();
+                let lag_events = told(behind(&heads, &lane.seen), ahead(&heads, &lane.seen));
                 let state = match (&lane.stopped, &lane.foreign, &report.failure) {
                     // On shutdown, or by a panic, which nobody else would tell of.
                     _ if self.ended.is_finished() => {
@@ -276,7 +275,7 @@ enum Wake {
     Stop,
     Publish,
     Request(Request),
-    Events(Vec<Arc<RecordedEvent>>),
+    Events(Vec<FeedEvent>),
     FeedFailed(LogError),
     /// The rest is over, or a query waits.
     Rested,
@@ -418,7 +417,7 @@ impl Work {
         }
     }
 
-    async fn take(&mut self, events: &[Arc<RecordedEvent>]) -> Result<(), ApplyError> {
+    async fn take(&mut self, events: &[FeedEvent]) -> Result<(), ApplyError> {
         self.pending_since = events.iter().map(|e| e.time).min();
         self.report_pending();
         let visibility = self.applier.apply(events, self.parts.log.as_ref()).await?;

@@ -39,8 +39,9 @@ pub struct ProjectionStatus {
     pub state: State,
     /// The last position applied of every shard, in shard order.
     pub seen: Vec<Position>,
-    /// How many events the feed's heads are ahead.
-    pub lag_events: u64,
+    /// How many events the log's heads are ahead. Below zero, it is the projection that is ahead, of so many events that the log
+    /// doesn't hold: a fault.
+    pub lag_events: i64,
     /// The age of the oldest event received and not yet applied, in seconds; 0 when there is none.
     pub lag_seconds: f64,
     /// How many streams are parked.

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::Timestamp;
 use domain::event::RecordedEvent;
+use domain::frame::FrameId;
 use domain::merkle::Hash;
+use domain::ports::log::StoreInfo;
 use domain::position::{Position, Seen, Shard};
 use domain::stream::StreamId;
 use uuid::Uuid;
 
 use crate::mark::{Generation, Mark};
 use crate::model::Projection;
+use crate::origin;
 use crate::rows::RowChange;
 
 /// Why a store didn't do what it was asked; it then changed nothing, or nobody can know (and asking again tells).
@@ -26,6 +29,21 @@ pub enum StoreError {
     /// The store refuses the contents: repeating the same won't help.
     #[error("the store refuses a row: {0}")]
     Refused(String),
+    /// It was made from the log of another store: somebody mixed two of them up, and has to say which is meant.
+    #[error(
+        "{what} was made from the log of the store {theirs}, but the log here is that of the store {ours}: put back what belongs \
+         together, or {way_out}"
+    )]
+    OtherLog {
+        /// The file, schema or index.
+        what: String,
+        /// Whose log it was made from.
+        theirs: Uuid,
+        /// Whose log is there.
+        ours: Uuid,
+        /// What to do when the log is the right one; for people.
+        way_out: String,
+    },
 }
 
 /// The move of a projection's checkpoint in one shard.
@@ -37,6 +55,8 @@ pub struct Move {
     pub from: u64,
     /// The last position seen from now on.
     pub to: u64,
+    /// The frame that holds it.
+    pub frame: FrameId,
 }
 
 /// An event that a projection couldn't apply, or that comes after such a one in its stream.
@@ -98,6 +118,8 @@ pub struct Loaded {
     pub parked: Vec<(StreamId, u64)>,
     /// How many dead letters there are.
     pub letters: u64,
+    /// What the rows were made from, at most one mark a shard. One of an older program's has none, or a mark below `seen`.
+    pub marks: Vec<origin::Mark>,
 }
 
 impl Loaded {
@@ -125,11 +147,27 @@ pub struct Redrive {
 pub trait RowStore: Send + Sync + 'static {
     /// Makes the tables of projections that have none. Rows of another version of a projection, or of other tables, stay as they are
     /// and are read on: this program's are filled beside them and take their place when they have caught up, which is not the store's
-    /// matter. Until then [`load`](Self::load) tells that they are [`foreign`](Loaded::foreign).
+    /// matter. Until then [`load`](Self::load) tells that they are [`foreign`](Loaded::foreign). A store that has no log yet belongs to
+    /// `log` from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::OtherLog`].
+    async fn prepare(&self, projections: &[Arc<dyn Projection>], log: StoreInfo) -> Result<(), StoreError>;
+
+    /// Empties a prepared projection whose rows were made from something that the log doesn't hold, its checkpoints and dead
+    /// letters too. `found` is what was loaded and compared.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] when its checkpoints have changed since: load and compare again.
+    async fn renew(&self, projection: &Arc<dyn Projection>, found: &Loaded) -> Result<(), StoreError>;
+
+    /// The id of the event that stands at a position in rows which keep one for each event; `None` in others.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    async fn prepare(&self, projections: &[Arc<dyn Projection>], shards: u16) -> Result<(), StoreError>;
+    async fn event_at(&self, _position: Position) -> Result<Option<Uuid>, StoreError> {
+        Ok(None)
+    }
 
     /// What it knows of a projection, read in one snapshot.
     ///

@@ -15,7 +15,9 @@ use projections::model::Projection;
 use projections::search::Search;
 use projections::store::RowStore;
 use tempfile::TempDir;
-use tests::contract::read_store::ReadStoreFactory;
+use tests::contract::history::{History, Story};
+use tests::contract::read_store::origin::copies;
+use tests::contract::read_store::{ReadStoreFactory, applier};
 
 /// Numbers the directories of a factory's stores.
 struct Directories {
@@ -127,6 +129,46 @@ impl ReadStoreFactory for Tantivy {
         *self.1.lock().unwrap() = None;
         self.open(&self.0.current())
     }
+}
+
+/// A file of a program that kept no frames.
+// proves: EVT-7, P6
+#[tokio::test]
+async fn rows_of_an_older_program_are_adopted_unless_their_events_are_others() {
+    let copies = copies().await;
+    let (dir, projections) = (tempfile::tempdir().unwrap(), infra::read_side::row_projections());
+    let open = || -> Arc<dyn RowStore> { Arc::new(SqliteReadStore::open(dir.path()).unwrap()) };
+    let store = open();
+    let mut before = applier(&store, &projections, copies.log.store()).await;
+    before.apply(&copies.history.events, copies.log.as_ref()).await.unwrap();
+    let low = before.low();
+    drop((before, store));
+    let file = dir.path().join("read.db");
+    let older = || {
+        let conn = rusqlite::Connection::open(&file).unwrap();
+        for (table, column) in
+            [("store", "log"), ("checkpoints", "marked"), ("checkpoints", "frame"), ("checkpoints", "hash")]
+        {
+            conn.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN {column}")).unwrap();
+        }
+    };
+    older();
+    {
+        let store = open();
+        let mut adopted = applier(&store, &projections, copies.log.store()).await;
+        adopted.reconcile(copies.log.as_ref()).await.unwrap();
+        assert_eq!(adopted.low(), low);
+    }
+    older();
+    // The copy goes on with other events, beyond where the rows have come to.
+    let mut history = History::going_on(Arc::clone(&copies.older)).await;
+    while history.heads().iter().any(|now| now.n <= low.last(now.shard)) {
+        history.shop(&[Story::Paid]).await;
+    }
+    let store = open();
+    let mut renewed = applier(&store, &projections, copies.older.store()).await;
+    renewed.reconcile(copies.older.as_ref()).await.unwrap();
+    assert!(renewed.low().positions().all(|position| position.n == 0));
 }
 
 mod sqlite {

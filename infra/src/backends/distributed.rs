@@ -9,10 +9,11 @@ use command_api::http::tokens::SigningKeys;
 use domain::ports::feed::{FanOut, Feed};
 use domain::ports::keys::SubjectKeys;
 use domain::ports::leases::Leases;
-use domain::ports::log::{EventLog, LogReader, StoreInfo};
+use domain::ports::log::{EventLog, LogReader};
 use domain::position::Position;
 use projections::follower::Follower;
 use projections::read_models::ReadModels;
+use projections::store::StoreError;
 use projections::watermark::Watermark;
 use query_api::CursorKey;
 use sagas::work::SagaWork;
@@ -20,6 +21,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::log_heads::LogHeads;
+use super::lost_log;
 use super::{Backends, Cluster, Group, Prepared, Promises};
 use crate::cassandra::CassandraLog;
 use crate::config::Distributed;
@@ -28,6 +30,7 @@ use crate::elasticsearch::{
     self, ElasticsearchCheckpoints, ElasticsearchEvents, ElasticsearchSearch, ElasticsearchStore,
     ElasticsearchUrl,
 };
+use crate::feed::find_heads;
 use crate::kafka::{self, KafkaEvents, KafkaFeed, KafkaPublisher, KafkaUrl};
 use crate::postgres::checkpoints::PostgresCheckpoints;
 use crate::postgres::events_copy::PostgresEvents;
@@ -44,6 +47,9 @@ use crate::rebuild::renewal::Renewal;
 /// The rest between small `_bulk` requests: much shorter than what a search shows by itself.
 const BULK_EVERY: Duration = Duration::from_millis(100);
 
+/// How long a start waits for Kafka to tell what the topic carries.
+const TOPIC_WITHIN: Duration = Duration::from_secs(5);
+
 /// The distributed backends as one process uses them.
 pub struct DistributedBackends {
     log: Arc<CassandraLog>,
@@ -54,6 +60,8 @@ pub struct DistributedBackends {
     read_url: PostgresUrl,
     feed_url: KafkaUrl,
     search_url: ElasticsearchUrl,
+    /// The topic was compared with the log.
+    topic: OnceCell<()>,
     publisher: Mutex<Option<Arc<KafkaPublisher>>>,
     feed: Mutex<Option<Arc<KafkaFeed>>>,
     /// Ends what runs behind.
@@ -67,6 +75,12 @@ impl DistributedBackends {
     /// When one can't be opened, most of all before the migration; the reason names it.
     pub async fn open(urls: &Distributed<'_>) -> anyhow::Result<Self> {
         let log = Arc::new(CassandraLog::open(urls.log).await?);
+        match elasticsearch::refuse_other(urls.search, log.store()).await {
+            Err(error @ StoreError::OtherLog { .. }) => return Err(error.into()),
+            // Whoever needs it will say so.
+            Err(error) => tracing::warn!(%error, "the search indices can't be compared with the log now"),
+            Ok(()) => {}
+        }
         let keys = PostgresKeys::open_existing(&urls.keys).await;
         let keys = Arc::new(keys.context("`tillstream migrate` makes the keys of a new store")?);
         let stop = CancellationToken::new();
@@ -80,15 +94,55 @@ impl DistributedBackends {
             read_url: urls.read.clone(),
             feed_url: urls.feed.clone(),
             search_url: urls.search.clone(),
+            topic: OnceCell::new(),
             publisher: Mutex::default(),
             feed: Mutex::default(),
             stop,
         })
     }
 
+    /// Opens a store that is there, with its read models, and makes nothing.
+    ///
+    /// # Errors
+    /// When there is none, or a part can't be opened; the reason names it.
+    pub async fn open_existing(urls: &Distributed<'_>) -> anyhow::Result<Self> {
+        let this = Self::open(urls).await?;
+        expect_read_models(&this.database().await?).await?;
+        Ok(this)
+    }
+
     async fn database(&self) -> anyhow::Result<Database> {
-        let connect = || async { Ok::<_, anyhow::Error>(Database::connect(&self.read_url).await?) };
+        let connect = || async {
+            let database = Database::connect(&self.read_url).await?;
+            let rows = PostgresReadStore::new(database.clone());
+            rows.refuse_other(self.log.store().id).await?;
+            lost_log::refuse_emptied(&rows, &*self.log).await?;
+            Ok::<_, anyhow::Error>(database)
+        };
         Ok(self.read.get_or_try_init(connect).await?.clone())
+    }
+
+    /// Refuses a topic of another log. Kafka need not be there: then whoever publishes compares again.
+    async fn compare_topic(&self) -> anyhow::Result<()> {
+        let compare = || async {
+            let compared = kafka::compare(&self.feed_url, &*self.log);
+            match tokio::time::timeout(TOPIC_WITHIN, compared).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(kafka::Error::Unavailable(reason))) => {
+                    tracing::warn!(reason, "the topic can't be compared with the log now");
+                    Ok(())
+                }
+                Ok(Err(kafka::Error::NoTopic(_) | kafka::Error::Partitions { .. })) => Ok(()),
+                Ok(Err(error)) => Err(anyhow::Error::from(error)),
+                Err(_) => {
+                    tracing::warn!(
+                        "kafka doesn't answer in time: the topic can't be compared with the log now"
+                    );
+                    Ok(())
+                }
+            }
+        };
+        self.topic.get_or_try_init(compare).await.map(|_| ())
     }
 
     fn shards(&self) -> u16 {
@@ -101,19 +155,39 @@ impl DistributedBackends {
 /// # Errors
 /// When a part can't be made; the reason names it.
 pub(super) async fn migrate(urls: &Distributed<'_>, shards: u16) -> anyhow::Result<Prepared> {
-    let StoreInfo { shards, .. } = CassandraLog::migrate(urls.log, shards).await?;
+    lost_log::refuse(urls).await?;
+    let store = CassandraLog::migrate(urls.log, shards).await?;
+    let shards = store.shards;
     let log = Arc::new(CassandraLog::open(urls.log).await?);
     kafka::migrate(urls.feed, shards).await?;
+    kafka::compare(urls.feed, &*log).await?;
     let database = Database::connect(urls.read).await?;
-    for group in groups(&database, urls.search, log)? {
-        group.store.prepare(&group.projections, shards).await?;
+    for group in groups(&database, urls.search, log.clone())? {
+        group.store.prepare(&group.projections, store).await?;
     }
-    let keys = PostgresKeys::open(&urls.keys).await?;
+    // A new store gets new keys; a log that has events refers to those that it was written with.
+    let used = find_heads(&*log).await?.iter().any(|head| head.n > 0);
+    let keys = match used {
+        true => PostgresKeys::open_existing(&urls.keys).await?,
+        false => PostgresKeys::open(&urls.keys).await?,
+    };
     let secrets = PostgresSecrets::beside(&keys);
     secrets.signing_keys().await?;
     secrets.cursor_key().await?;
     secrets.peer_secret().await?;
     Ok(Prepared { shards, notes: vec![format!("keys     {}", urls.keys)] })
+}
+
+/// Whether the schema of the read models is there, for whoever must find it and make nothing.
+pub(crate) async fn expect_read_models(database: &Database) -> anyhow::Result<()> {
+    let made = PostgresReadStore::new(database.clone()).is_made().await?;
+    anyhow::ensure!(
+        made,
+        "there are no read models in the schema {} of {}: check read.url, or run `tillstream migrate`",
+        database.schema(),
+        database.url()
+    );
+    Ok(())
 }
 
 fn groups(
@@ -181,6 +255,7 @@ impl Backends for DistributedBackends {
     }
 
     async fn fan_out(&self) -> anyhow::Result<Arc<dyn FanOut>> {
+        self.compare_topic().await?;
         let log = Arc::clone(&self.log) as Arc<dyn EventLog>;
         let publisher = KafkaPublisher::start(&self.feed_url, log, self.stop.child_token())?;
         *self.publisher.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&publisher));
@@ -188,6 +263,7 @@ impl Backends for DistributedBackends {
     }
 
     async fn feed(&self) -> anyhow::Result<Arc<dyn Feed>> {
+        self.compare_topic().await?;
         let feed = Arc::new(KafkaFeed::open(&self.feed_url, self.log.clone()).await?);
         *self.feed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&feed));
         Ok(feed)

@@ -20,6 +20,7 @@ use sagas::work::SagaWork;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use super::beside;
 use super::disk_probe::DiskProbe;
 use super::{Backends, Group};
 use crate::config::{Config, Embedded};
@@ -61,12 +62,33 @@ impl EmbeddedBackends {
     /// # Errors
     /// When a part can't be opened; the reason names it.
     pub async fn open(config: &Config, places: Embedded<'_>) -> anyhow::Result<Self> {
-        let data_dir = places.data.to_owned();
+        // Before anything is made or touched.
+        beside::refuse_lost_log(places)?;
         let directories = DataDir::open_all(&places.directories())?;
-        let log = Arc::new(SqliteLog::open(places.log, config.log.shards)?);
+        let log = SqliteLog::open(places.log, config.log.shards)?;
+        Self::over(log, places, directories).await
+    }
+
+    /// Opens a store that is there, and makes nothing.
+    ///
+    /// # Errors
+    /// When there is none, or a part can't be opened; the reason names it.
+    pub async fn open_existing(places: Embedded<'_>) -> anyhow::Result<Self> {
+        beside::expect_store(places)?;
+        let directories = DataDir::open_all(&places.directories())?;
+        let log = SqliteLog::open_existing(places.log)?;
+        Self::over(log, places, directories).await
+    }
+
+    async fn over(log: SqliteLog, places: Embedded<'_>, directories: Vec<DataDir>) -> anyhow::Result<Self> {
+        let (data_dir, log) = (places.data.to_owned(), Arc::new(log));
+        beside::refuse_others(places.read, log.store().id)?;
         let feed = Arc::new(InProcessFeed::open(Arc::clone(&log) as Arc<dyn LogReader>).await?);
         // A new store gets new keys; a log that has events refers to those that it was written with.
         let used = feed.heads().iter().any(|head| head.n > 0);
+        if !used {
+            beside::refuse_emptied_log(places)?;
+        }
         let keys = if used { SqliteKeys::open_existing(&data_dir)? } else { SqliteKeys::open(&data_dir)? };
         Ok(Self {
             log,

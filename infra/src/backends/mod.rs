@@ -3,10 +3,12 @@
 //! Everything above the ports is the same code for both families; what differs is told here: whether other processes can own
 //! shards ([`Backends::cluster`]), and whether other processes' projections count ([`Backends::follow`]).
 
+pub(crate) mod beside;
 mod disk_probe;
-mod distributed;
+pub(crate) mod distributed;
 mod embedded;
 mod log_heads;
+mod lost_log;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -142,6 +144,18 @@ pub async fn open(config: &Config) -> anyhow::Result<Arc<dyn Backends>> {
     }
 }
 
+/// Opens what is there of the family that the configuration names, and makes nothing: for operators' commands, where a name that is
+/// mistyped must not become an empty store.
+///
+/// # Errors
+/// When it isn't there or can't be opened: the reason names the part.
+pub async fn open_existing(config: &Config) -> anyhow::Result<Arc<dyn Backends>> {
+    match config.family()? {
+        Family::Embedded(places) => Ok(Arc::new(EmbeddedBackends::open_existing(places).await?)),
+        Family::Distributed(urls) => Ok(Arc::new(DistributedBackends::open_existing(&urls).await?)),
+    }
+}
+
 /// What [`migrate`] made or found.
 #[derive(Debug, Clone)]
 pub struct Prepared {
@@ -164,7 +178,7 @@ pub async fn migrate(config: &Config) -> anyhow::Result<Prepared> {
     let backends = EmbeddedBackends::open(config, places).await?;
     let shards = backends.log().store().shards;
     for group in backends.groups().await? {
-        group.store.prepare(&group.projections, shards).await?;
+        group.store.prepare(&group.projections, backends.log().store()).await?;
     }
     backends.signing_keys().await?;
     backends.cursor_key().await?;

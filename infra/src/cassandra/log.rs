@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::command::CommandId;
 use domain::event::RecordedEvent;
-use domain::frame::{EncodedFrame, Slot};
+use domain::frame::{EncodedFrame, FrameView, Slot};
 use domain::merkle::Hash;
 use domain::ports::log::{
     CommandResult, Decision, DerivedBatch, EventLog, LogError, LogReader, Progress, ProposeError, StoreInfo,
@@ -128,6 +128,7 @@ async fn open(url: &CassandraUrl) -> Result<CassandraLog, OpenError> {
         promises,
     };
     check_tails(&inner).await?;
+    check_marks(&inner, url).await?;
     Ok(CassandraLog { inner: Arc::new(inner) })
 }
 
@@ -147,6 +148,35 @@ async fn check_tails(inner: &Inner) -> Result<(), OpenError> {
             Err(migrate::tail_lost(shard, tail.frame, tail.last_position, known))
         } else {
             Ok(())
+        }
+    });
+    futures::stream::iter(checks).buffer_unordered(AT_ONCE).try_collect::<()>().await
+}
+
+/// Derived rows must be made of the frames that the log holds; the log may have been put back from an older copy, or the rows from
+/// another store's.
+async fn check_marks(inner: &Inner, url: &CassandraUrl) -> Result<(), OpenError> {
+    let storage =
+        |e: LogError| OpenError::Storage { what: "the marks of derived rows", reason: e.to_string() };
+    let checks = (0..inner.store.shards).map(|n| async move {
+        let shard = Shard(n);
+        let Some((theirs, made)) = inner.mark(shard).await.map_err(storage)? else { return Ok(()) };
+        if inner.progress(shard).await.map_err(storage)?.derived_through < made.number {
+            // They have begun anew since.
+            return Ok(());
+        }
+        if theirs != inner.store.id {
+            let keyspace = url.keyspace().to_owned();
+            return Err(OpenError::OtherLog { keyspace, theirs, ours: inner.store.id });
+        }
+        let slot = Slot { shard, frame: made.number };
+        let row = inner.read_frames(shard, made.number, 1, 0).await.map_err(storage)?;
+        match row.first().and_then(|bytes| FrameView::parse(bytes).ok()) {
+            Some(view) if view.hash != made.hash => {
+                Err(OpenError::OtherFrame { keyspace: url.keyspace().to_owned(), slot })
+            }
+            // One that is missing or broken is for others to tell of.
+            _ => Ok(()),
         }
     });
     futures::stream::iter(checks).buffer_unordered(AT_ONCE).try_collect::<()>().await

@@ -1,5 +1,6 @@
 //! Making a store and its tables, and telling whether they are there.
 
+use domain::frame::Slot;
 use domain::ports::log::StoreInfo;
 use domain::position::{Position, Shard};
 use futures::{StreamExt, TryStreamExt};
@@ -14,9 +15,10 @@ use super::url::CassandraUrl;
 use crate::sqlite::log::MAX_SHARDS;
 
 /// The files that make the tables: version, name, contents. Applied ones are never edited.
-const MIGRATIONS: [(i32, &str, &str); 2] = [
+const MIGRATIONS: [(i32, &str, &str); 3] = [
     (1, "tables", include_str!("cql/0001_tables.cql")),
     (2, "event partitions", include_str!("cql/0002_event_partitions.cql")),
+    (3, "derived marks", include_str!("cql/0003_derived_marks.cql")),
 ];
 /// Migrations that make a table of derived rows anew, empty: in a store with events these rows are to be written again.
 const EMPTYING: [i32; 1] = [2];
@@ -97,7 +99,7 @@ pub enum OpenError {
     #[error(
         "{position}: the log lost this position: the table log ends at frame {tail} of shard {}, but derived rows were made of \
          frame {known}; put the right rows back, or, when an older copy was restored on purpose, truncate the tables \
-         events_by_stream, snapshots, command_results and shard_progress",
+         events_by_stream, snapshots, command_results, derived_marks and shard_progress",
         position.shard
     )]
     TailLost {
@@ -107,6 +109,31 @@ pub enum OpenError {
         tail: u64,
         /// The last frame that derived rows know.
         known: u64,
+    },
+    /// Derived rows were made from the log of another store.
+    #[error(
+        "the derived rows of keyspace {keyspace} were made from the log of the store {theirs}, but the log there is that of the store \
+         {ours}: put back what belongs together, or truncate the tables events_by_stream, snapshots, command_results, derived_marks \
+         and shard_progress while no server runs: their rows are then made again"
+    )]
+    OtherLog {
+        /// The keyspace.
+        keyspace: String,
+        /// Whose log the rows were made from.
+        theirs: Uuid,
+        /// Whose log is there.
+        ours: Uuid,
+    },
+    /// Derived rows were made of a frame that the log holds otherwise: it was put back from an older copy, and went on.
+    #[error(
+        "the derived rows of keyspace {keyspace} were made of another {slot} than the log holds: truncate the tables events_by_stream, \
+         snapshots, command_results, derived_marks and shard_progress while no server runs: their rows are then made again"
+    )]
+    OtherFrame {
+        /// The keyspace.
+        keyspace: String,
+        /// The frame.
+        slot: Slot,
     },
     /// A statement failed.
     #[error("{what}: {reason}")]
@@ -350,7 +377,7 @@ mod tests {
     fn migrations_are_numbered_in_order_and_hold_plain_statements() {
         assert!(MIGRATIONS.iter().map(|(version, ..)| *version).eq(1..=newest()));
         let all: Vec<Vec<String>> = MIGRATIONS.map(|(.., cql)| statements(cql).collect()).into();
-        assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [9, 2]);
+        assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [9, 2, 1]);
         // Whatever was done before it was cut short may be done again.
         let plain = |s: &String| {
             !s.contains(';')

@@ -14,7 +14,7 @@ use crate::conservation::{Conservation, Depth, ShardReport};
 const WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(config: &Config, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
-    let backends = backends::open(config).await?;
+    let backends = backends::open_existing(config).await?;
     let checked = tokio::select! {
         checked = check(&*backends) => Some(checked),
         () = shutdown.cancelled() => None,

@@ -4,10 +4,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::bail;
+use domain::ports::log::LogReader as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::{out, store};
+use crate::backends::distributed::expect_read_models;
 use crate::cassandra::CassandraLog;
 use crate::config::{Config, Distributed, Family};
 use crate::elasticsearch;
@@ -62,7 +64,7 @@ async fn beside_servers(
 ) -> anyhow::Result<Vec<RebuildReport>> {
     let (rows, documents) = by_store(names)?;
     let log = Arc::new(CassandraLog::open(urls.log).await?);
-    let database = Database::connect(urls.read).await?;
+    let database = existing(urls, &log, &rows, &documents).await?;
     let mut reports = Vec::new();
     if names.is_empty() || !rows.is_empty() {
         reports.extend(postgres::rebuild::rebuild(&database, &rows, log.clone(), progress).await?);
@@ -76,6 +78,30 @@ async fn beside_servers(
         reports.extend(rebuilt?);
     }
     Ok(reports)
+}
+
+/// The database, when what is to be rebuilt is there and of this log: a name that is mistyped must not become an empty store.
+async fn existing(
+    urls: &Distributed<'_>,
+    log: &CassandraLog,
+    rows: &[String],
+    documents: &[String],
+) -> anyhow::Result<Database> {
+    let database = Database::connect(urls.read).await?;
+    expect_read_models(&database).await?;
+    PostgresReadStore::new(database.clone()).refuse_other(log.store().id).await?;
+    let all = elasticsearch::projections();
+    let everything = rows.is_empty() && documents.is_empty();
+    for name in all.iter().map(|p| p.name()).filter(|name| everything || documents.iter().any(|d| d == name))
+    {
+        if !elasticsearch::is_made(urls.search, name).await? {
+            bail!(
+                "there is no index of {name} at {}: check search.url, or run `tillstream migrate`",
+                urls.search
+            );
+        }
+    }
+    Ok(database)
 }
 
 /// The names of projections in the database, and of those in the search indices.
@@ -95,7 +121,7 @@ pub(super) async fn rollback(config: &Config, names: &[String]) -> anyhow::Resul
     };
     let (rows, documents) = by_store(names)?;
     let log = Arc::new(CassandraLog::open(urls.log).await?);
-    let database = Database::connect(urls.read).await?;
+    let database = existing(&urls, &log, &rows, &documents).await?;
     for name in &rows {
         postgres::rebuild::rollback(&database, name, log.clone()).await?;
         out::line(format!("{name}: the rows of before are live again"));

@@ -15,7 +15,7 @@ pub(super) async fn run(
     projection: &str,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let backends = backends::open(config).await?;
+    let backends = backends::open_existing(config).await?;
     let done = tokio::select! {
         done = apply(&*backends, projection) => Some(done),
         () = shutdown.cancelled() => None,
@@ -43,10 +43,14 @@ pub(super) async fn run(
 
 /// A projection that runs elsewhere meanwhile meets letters that are gone, and loads again.
 async fn apply(backends: &dyn Backends, name: &str) -> anyhow::Result<RedriveReport> {
-    let shards = backends.log().store().shards;
+    let log = backends.log().store();
     for group in backends.groups().await? {
         if let Some(projection) = group.projections.iter().find(|one| one.name() == name) {
-            group.store.prepare(&group.projections, shards).await?;
+            // What was never made is not made here.
+            if group.store.peek(projection.name()).await?.seen.positions().next().is_none() {
+                bail!("{name} was never prepared here: check the settings, or run `tillstream migrate`");
+            }
+            group.store.prepare(&group.projections, log).await?;
             let report = redrive(&*group.store, &**projection).await?;
             group.store.publish().await?;
             return Ok(report);

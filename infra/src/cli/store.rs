@@ -1,12 +1,11 @@
 //! Opening a store for an operator's command.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
-use domain::ports::log::EventLog;
+use domain::ports::log::{EventLog, LogReader as _};
 use domain::position::Position;
 
+use crate::backends::beside::{expect_log, expect_store, refuse_others};
 use crate::cassandra::CassandraLog;
 use crate::config::{Config, Embedded, Family};
 use crate::data_dir::{DataDir, DataDirError};
@@ -37,7 +36,7 @@ pub(super) async fn for_reading(config: &Config) -> anyhow::Result<Opened> {
 }
 
 fn embedded(places: Embedded<'_>) -> anyhow::Result<Opened> {
-    existing(places)?;
+    expect_log(places)?;
     let locks = match DataDir::open_all(&places.directories()) {
         Ok(locks) => locks,
         Err(DataDirError::InUse { .. }) => Vec::new(),
@@ -60,19 +59,9 @@ fn embedded(places: Embedded<'_>) -> anyhow::Result<Opened> {
 
 /// Opens the store for a command that must be alone.
 pub(super) fn alone(places: Embedded<'_>) -> anyhow::Result<(Vec<DataDir>, SqliteLog)> {
-    existing(places)?;
+    expect_store(places)?;
     let locks = DataDir::open_all(&places.directories())?;
-    Ok((locks, SqliteLog::open_existing(places.log)?))
-}
-
-/// The directories aren't made: a typing error must not become an empty store.
-fn existing(places: Embedded<'_>) -> anyhow::Result<()> {
-    for dir in [places.data, places.log] {
-        match std::fs::metadata::<&Path>(dir) {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => bail!("{} is not a directory", dir.display()),
-            Err(error) => return Err(error).with_context(|| format!("no store in {}", dir.display())),
-        }
-    }
-    Ok(())
+    let log = SqliteLog::open_existing(places.log)?;
+    refuse_others(places.read, log.store().id)?;
+    Ok((locks, log))
 }

@@ -1,7 +1,8 @@
 //! Conservation: every copy of the events holds what the log holds, position by position and id by id.
 //!
 //! A copy may be behind, and may have let old events go (Kafka's retention); between that it must have every event of the log once
-//! at its position, or the event is parked. Every projection's checkpoint must come to the log's head.
+//! at its position, or the event is parked. Every projection's checkpoint must come to the log's head. None may hold more than the log:
+//! that is what it was made from before the log was put back from an older copy, or another store's.
 
 mod watch;
 
@@ -25,6 +26,8 @@ pub use watch::{Watch, Watched};
 use crate::backends::{Backends, Group};
 use crate::feed::find_heads;
 
+/// Above every position; databases count in 64 bits with a sign.
+const MAX_POSITION: u64 = i64::MAX as u64;
 const PAGE_FRAMES: usize = 256;
 const PAGE_BYTES: usize = 4 << 20;
 /// How often copies that are behind are looked at again.
@@ -130,9 +133,10 @@ impl Conservation {
     ) -> Result<Vec<ShardReport>, ConservationError> {
         let heads = find_heads(&*self.log).await?;
         let mut behind = self.behind(&heads, within).await?;
+        let mut ahead = self.ahead(&heads).await?;
         let mut reports = Vec::new();
         for head in heads {
-            let difference = match behind.remove(&head.shard) {
+            let difference = match ahead.remove(&head.shard).or_else(|| behind.remove(&head.shard)) {
                 Some(difference) => Some(difference),
                 None => self.compare(head, depth).await?,
             };
@@ -164,6 +168,53 @@ impl Conservation {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// The copies that hold more than the log, one for each shard. The log goes on meanwhile, so it is asked again after a copy was.
+    async fn ahead(&self, heads: &[Position]) -> Result<HashMap<Shard, Difference>, ConservationError> {
+        let mut reached: Vec<(Position, String)> = Vec::new();
+        for copy in &self.copies {
+            match copy.projection() {
+                None => {
+                    let spans = copy.spans().await.map_err(failed(copy.name()))?;
+                    let last = spans
+                        .into_iter()
+                        .map(|(shard, (_, n))| (Position { shard, n }, copy.name().to_owned()));
+                    reached.extend(last);
+                }
+                // Whatever its checkpoint says.
+                Some(_) => {
+                    for head in heads {
+                        let mut surplus = copy.events(head.shard, head.n, MAX_POSITION);
+                        if let Some(first) = surplus.next().await {
+                            let (n, _) = first.map_err(failed(copy.name()))?;
+                            reached.push((Position { shard: head.shard, n }, copy.name().to_owned()));
+                        }
+                    }
+                }
+            }
+        }
+        for group in &self.groups {
+            for projection in &group.projections {
+                let name = projection.name();
+                let seen = group.store.peek(name).await.map_err(failed(name))?.seen;
+                reached.extend(seen.positions().map(|last| (last, name.to_owned())));
+            }
+        }
+        let mut ahead = HashMap::new();
+        for (position, copy) in reached {
+            let Some(head) = heads.iter().find(|head| head.shard == position.shard) else { continue };
+            if position.n <= head.n || ahead.contains_key(&position.shard) {
+                continue;
+            }
+            let head = self.log.head(position.shard).await?;
+            if position.n > head.n {
+                let reason = format!("it holds {position}, and the log ends at {head}");
+                let position = Position { n: head.n + 1, ..head };
+                ahead.insert(head.shard, Difference { position, copy, reason });
+            }
+        }
+        Ok(ahead)
     }
 
     async fn behind_now(&self, heads: &[Position]) -> Result<HashMap<Shard, Difference>, ConservationError> {

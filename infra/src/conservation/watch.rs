@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use domain::ports::clock::Clock;
-use domain::position::Seen;
+use domain::position::{Seen, Shard};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,22 @@ pub struct Watched {
     pub shards: Vec<ShardReport>,
     /// Why it couldn't be done; the shards are those of the one before.
     pub fault: Option<String>,
+}
+
+impl Watched {
+    /// What is wrong, by shard where it is of one.
+    pub fn faults(&self) -> impl Iterator<Item = (Option<Shard>, String)> + '_ {
+        let differences = self.shards.iter().filter_map(|shard| {
+            let found = shard.difference.as_ref()?;
+            Some((
+                Some(shard.head.shard),
+                format!("{} differs from the log at {}: {}", found.copy, found.position, found.reason),
+            ))
+        });
+        let fault =
+            self.fault.iter().map(|why| (None, format!("the copies of the events can't be compared: {why}")));
+        differences.chain(fault)
+    }
 }
 
 /// Compares again and again, each time what is new.

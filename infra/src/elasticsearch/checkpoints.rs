@@ -1,11 +1,14 @@
 //! Checkpoints: one small document per shard beside the documents that it covers, and reading documents in real time.
 
+use domain::frame::FrameId;
 use domain::position::{Position, Seen, Shard};
+use projections::origin::Mark;
 use serde_json::{Value, json};
 
 use super::bulk::Write;
 use super::client::{Client, Failure};
 use super::kinds::{CHECKPOINT, Kind};
+use crate::rebuild::Hex;
 
 /// The most documents in one request; each may have some ten kilobytes.
 const READ_AT_ONCE: usize = 500;
@@ -59,20 +62,36 @@ pub(super) fn position(source: &Value) -> Option<Position> {
     Some(Position { shard: Shard(shard), n: source["position"].as_u64()? })
 }
 
+/// The frame that holds the position of a checkpoint.
+fn mark(source: &Value) -> Option<Mark> {
+    let number = source["frame"].as_u64()?;
+    let frame = FrameId { number, hash: Hex::parse(source["frame_hash"].as_str()?)? };
+    Some(Mark { position: position(source)?, frame })
+}
+
 /// The positions applied.
 pub(super) async fn applied(client: &Client, alias: &str, shards: u16) -> Result<Seen, Failure> {
+    Ok(stood(client, alias, shards).await?.0)
+}
+
+/// The positions applied, and the frames that hold them.
+pub(super) async fn stood(client: &Client, alias: &str, shards: u16) -> Result<(Seen, Vec<Mark>), Failure> {
     let ids: Vec<String> = (0..shards).map(|shard| id(Shard(shard))).collect();
     let mut seen = Seen::none(shards);
     let stored = read(client, alias, &ids).await?;
     stored.iter().filter_map(|stored| position(&stored.source)).for_each(|position| seen.advance(position));
-    Ok(seen)
+    Ok((seen, stored.iter().filter_map(|stored| mark(&stored.source)).collect()))
 }
 
-/// The write that moves a checkpoint from where it was read.
-pub(super) fn moved(kind: &Kind, stored: Option<&Stored>, to: Position) -> Write {
-    let source = json!({
+/// The write that moves a checkpoint from where it was read, to a position in a frame.
+pub(super) fn moved(kind: &Kind, stored: Option<&Stored>, to: Position, frame: Option<FrameId>) -> Write {
+    let mut source = json!({
         "doc_type": CHECKPOINT, "projection": kind.projection, "shard": to.shard.0, "position": to.n,
     });
+    if let Some(frame) = frame {
+        source["frame"] = frame.number.into();
+        source["frame_hash"] = Hex(&frame.hash).to_string().into();
+    }
     let source = source.to_string().into_bytes();
     match stored {
         Some(stored) => Write::unchanged(&id(to.shard), stored.seq_no, stored.primary_term, source),

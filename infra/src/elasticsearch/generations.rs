@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use ::elasticsearch::http::Method;
 use ::elasticsearch::http::request::JsonBody;
+use domain::ports::log::StoreInfo;
 use domain::position::{Position, Seen, Shard};
+use projections::store::StoreError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -27,13 +29,16 @@ pub(super) struct Stamp {
     pub(super) letters: Uuid,
     /// The shards of the log.
     pub(super) shards: u16,
+    /// The store whose log it is made from; an older program didn't tell.
+    pub(super) log: Option<Uuid>,
     /// See [`Kind::definition_digest`].
     pub(super) definition: String,
 }
 
 impl Stamp {
-    pub(super) fn new(kind: &Kind, version: u32, letters: Uuid, shards: u16) -> Self {
-        Self { version, letters, shards, definition: kind.definition_digest() }
+    pub(super) fn new(kind: &Kind, version: u32, letters: Uuid, log: StoreInfo) -> Self {
+        let StoreInfo { id, shards } = log;
+        Self { version, letters, shards, log: Some(id), definition: kind.definition_digest() }
     }
 
     fn to_meta(&self) -> Value {
@@ -42,6 +47,7 @@ impl Stamp {
                 "version": self.version,
                 "letters": self.letters,
                 "shards": self.shards,
+                "log": self.log,
                 "definition": self.definition,
             }
         })
@@ -53,6 +59,7 @@ impl Stamp {
             version: u32::try_from(meta["version"].as_u64()?).ok()?,
             letters: meta["letters"].as_str()?.parse().ok()?,
             shards: u16::try_from(meta["shards"].as_u64()?).ok()?,
+            log: meta["log"].as_str().and_then(|id| id.parse().ok()),
             definition: meta["definition"].as_str()?.to_owned(),
         })
     }
@@ -131,6 +138,24 @@ fn filling_alias(generation: &str) -> String {
 
 fn now() -> domain::Timestamp {
     std::time::SystemTime::now().into()
+}
+
+impl Generation {
+    /// Whether it can be one of this store.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherLog`] when it was made from another store's log.
+    pub(super) fn belongs_to(&self, ours: Uuid) -> Result<(), StoreError> {
+        match self.stamp.as_ref().and_then(|made| made.log) {
+            Some(theirs) if theirs != ours => Err(StoreError::OtherLog {
+                what: format!("the search index {}", self.name),
+                theirs,
+                ours,
+                way_out: "name another prefix in search.url and run `tillstream migrate`".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A cluster and one kind of index in it.

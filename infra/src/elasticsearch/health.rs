@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::ports::log::LogReader;
+use domain::ports::log::{LogReader, StoreInfo};
 use projections::model::Projection;
 use projections::search::Search;
 use projections::search::events::SearchEvents;
@@ -10,6 +10,8 @@ use projections::search::orders::SearchOrders;
 use projections::store::{DeadLetters, RowStore, StoreError};
 
 use super::client::Client;
+use super::generations::{Generation, Place};
+use super::kinds::Kind;
 use super::store::ElasticsearchStore;
 use super::url::ElasticsearchUrl;
 
@@ -52,8 +54,50 @@ pub async fn migrate(
     letters: Arc<dyn DeadLetters>,
     log: Arc<dyn LogReader>,
 ) -> Result<(), StoreError> {
-    let shards = log.store().shards;
-    ElasticsearchStore::new(url, letters, log)?.prepare(&projections(), shards).await
+    let store = log.store();
+    ElasticsearchStore::new(url, letters, log)?.prepare(&projections(), store).await
+}
+
+/// Refuses indices that were made from another store's log; makes nothing.
+///
+/// # Errors
+/// [`StoreError::OtherLog`]; [`StoreError::Unavailable`].
+pub async fn refuse_other(url: &ElasticsearchUrl, log: StoreInfo) -> Result<(), StoreError> {
+    let client = Client::new(url)?;
+    for kind in Kind::all() {
+        let all = Place { client: &client, url, kind }.list().await?;
+        all.iter().filter(|generation| generation.live).try_for_each(|live| live.belongs_to(log.id))?;
+    }
+    Ok(())
+}
+
+/// An index that was made from some log.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn made_from_a_log(url: &ElasticsearchUrl) -> Result<Option<String>, StoreError> {
+    let client = Client::new(url)?;
+    for kind in Kind::all() {
+        let all = Place { client: &client, url, kind }.list().await?;
+        let made =
+            |generation: &Generation| generation.stamp.as_ref().is_some_and(|stamp| stamp.log.is_some());
+        if let Some(made) = all.into_iter().find(made) {
+            return Ok(Some(made.name));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether there is an index of a projection, live or to be.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn is_made(url: &ElasticsearchUrl, projection: &str) -> Result<bool, StoreError> {
+    let client = Client::new(url)?;
+    match Kind::of(projection) {
+        Some(kind) => Ok(!Place { client: &client, url, kind }.list().await?.is_empty()),
+        None => Ok(false),
+    }
 }
 
 /// The projections that Elasticsearch holds.

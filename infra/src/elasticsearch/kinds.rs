@@ -113,7 +113,9 @@ mod tests {
             let mut fields: Vec<String> = kind.table.key.iter().map(|c| c.name.to_owned()).collect();
             fields.extend(kind.columns().map(|c| c.name.to_owned()));
             fields.push(kind.version_field());
-            fields.extend(["doc_type", "projection", "shard", "position"].map(str::to_owned));
+            fields.extend(
+                ["doc_type", "projection", "shard", "position", "frame", "frame_hash"].map(str::to_owned),
+            );
             fields.sort();
             fields.dedup();
             assert_eq!(

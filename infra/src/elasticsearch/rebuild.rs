@@ -128,8 +128,11 @@ impl Work {
         remove_unfinished(place).await?;
         let heads = Seen::up_to(&find_heads(self.log.as_ref()).await?);
         let shards = self.log.store().shards;
-        let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, shards);
+        let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, self.log.store());
         let live = place.live().await?;
+        if let Some(live) = &live {
+            live.belongs_to(self.log.store().id)?;
+        }
         let comparable = live.as_ref().filter(|live| live.stamp.as_ref() == Some(&stamp));
         let only = std::slice::from_ref(projection);
         if comparable.is_some() {
@@ -137,7 +140,7 @@ impl Work {
             let store = Arc::new(ElasticsearchStore::new(&self.url, letters, log)?);
             Fill::new(store, only, &self.log).run(&heads, Phase::CatchUp, progress).await?;
         }
-        let fresh = self.fresh(projection, shards).await?;
+        let fresh = self.fresh(projection).await?;
         Fill::new(fresh.store.clone(), only, &self.log).run(&heads, Phase::Search, progress).await?;
         fresh.store.publish().await?;
         let found = self.compare(kind, comparable, &fresh).await?;
@@ -169,7 +172,7 @@ impl Work {
         let kind = Kind::of(name).ok_or_else(|| StoreError::Unavailable(format!("no index of {name}")))?;
         let place = Place { client: &self.client, url: &self.url, kind };
         let shards = self.log.store().shards;
-        let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, shards);
+        let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, self.log.store());
         // Where nothing is live, whoever writes next makes what goes live when it is filled.
         let Some(live) = place.live().await?.filter(|live| live.is_older(&stamp)) else { return Ok(()) };
         tracing::info!(
@@ -178,7 +181,7 @@ impl Work {
             "filling this version beside the live index"
         );
         remove_unfinished(place).await?;
-        let fresh = self.fresh(projection, shards).await?;
+        let fresh = self.fresh(projection).await?;
         self.approach(None, &fresh).await?;
         fresh.store.publish().await?;
         self.swap(place, Some(&live), &fresh, shards).await?;
@@ -197,7 +200,7 @@ impl Work {
         let live = place.live().await?;
         let all = place.list().await?;
         let shards = self.log.store().shards;
-        let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, shards);
+        let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, self.log.store());
         let mut kept = all.iter().filter(|g| !g.live && !g.writable && g.filling.is_none());
         let kept = kept.rfind(|kept| kept.stamp.as_ref().is_some_and(|s| s.letters == stamp.letters));
         let kept = kept.ok_or_else(|| RebuildError::NoPrevious(name.to_owned()))?;
@@ -214,10 +217,10 @@ impl Work {
         Ok(())
     }
 
-    async fn fresh(&self, projection: &Arc<dyn Projection>, shards: u16) -> Result<Fresh, RebuildError> {
+    async fn fresh(&self, projection: &Arc<dyn Projection>) -> Result<Fresh, RebuildError> {
         let letters = Arc::new(ScratchLetters::new(self.letters.id().await?));
         let store = Arc::new(ElasticsearchStore::beside(&self.url, letters.clone(), Arc::clone(&self.log))?);
-        store.prepare(std::slice::from_ref(projection), shards).await?;
+        store.prepare(std::slice::from_ref(projection), self.log.store()).await?;
         let name = store.generation(projection.name())?;
         Ok(Fresh { projection: Arc::clone(projection), store, letters: Some(letters), name })
     }

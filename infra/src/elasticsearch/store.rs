@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use ::elasticsearch::http::Method;
 use async_trait::async_trait;
 use domain::merkle::Hash;
-use domain::ports::log::LogReader;
+use domain::ports::log::{LogReader, StoreInfo};
 use domain::position::Seen;
 use domain::stream::StreamId;
 use futures::future::try_join_all;
@@ -120,45 +120,61 @@ impl Drop for Due<'_> {
 
 #[async_trait]
 impl RowStore for ElasticsearchStore {
-    async fn prepare(&self, projections: &[Arc<dyn Projection>], shards: u16) -> Result<(), StoreError> {
+    async fn prepare(&self, projections: &[Arc<dyn Projection>], log: StoreInfo) -> Result<(), StoreError> {
         let letters = self.letters.id().await?;
         for projection in projections {
             let name = projection.name();
             let kind = Kind::of(name)
                 .ok_or_else(|| StoreError::Unavailable(format!("there is no search index for {name}")))?;
-            self.prepare_one(kind, Stamp::new(kind, projection.version(), letters, shards)).await?;
+            self.prepare_one(kind, Stamp::new(kind, projection.version(), letters, log)).await?;
         }
+        Ok(())
+    }
+
+    async fn renew(&self, projection: &Arc<dyn Projection>, found: &Loaded) -> Result<(), StoreError> {
+        let name = projection.name();
+        if self.beside {
+            let gone = format!("what the index of {name} was built from is not in the log any more");
+            return Err(StoreError::Unavailable(gone));
+        }
+        let open = self.reopen(name).await?;
+        let (seen, marks) = checkpoints::stood(&self.client, &open.alias(), open.stamp.shards).await?;
+        if seen != found.seen || marks != found.marks {
+            return Err(StoreError::Moved(name.to_owned()));
+        }
+        let generation = self.make_anew(open.kind, &open.stamp).await?;
+        self.set_open(open.kind, open.stamp, generation);
         Ok(())
     }
 
     async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
         let open = self.reopen(projection).await?;
         let name = if open.foreign.is_some() { open.generation.clone() } else { open.alias() };
-        let seen = checkpoints::applied(&self.client, &name, open.stamp.shards).await?;
+        let (seen, marks) = checkpoints::stood(&self.client, &name, open.stamp.shards).await?;
         self.update(open.kind, |open| open.applied = seen.clone());
         let (parked, letters) = self.letters.parked(projection).await?;
         let generation = Generation::named(&open.generation);
-        Ok(Loaded { generation, seen, foreign: open.foreign, parked, letters })
+        Ok(Loaded { generation, seen, foreign: open.foreign, parked, letters, marks })
     }
 
     async fn peek(&self, projection: &'static str) -> Result<Loaded, StoreError> {
         let kind = Kind::of(projection)
             .ok_or_else(|| StoreError::Unavailable(format!("there is no search index for {projection}")))?;
         let all = self.place(kind).list().await?;
-        let (generation, seen) = match all.iter().find(|generation| generation.live) {
+        let (generation, (seen, marks)) = match all.iter().find(|generation| generation.live) {
             Some(live) => {
                 let shards = live.stamp.as_ref().map_or(0, |stamp| stamp.shards);
-                let seen = checkpoints::applied(&self.client, &live.name, shards).await?;
-                (Generation::named(&live.name), seen)
+                let stood = checkpoints::stood(&self.client, &live.name, shards).await?;
+                (Generation::named(&live.name), stood)
             }
             None if all.iter().any(|generation| generation.filling.is_some()) => {
                 let reason = format!("the search index of {projection} is being built anew");
                 return Err(StoreError::Unavailable(reason));
             }
-            None => (Generation::none(), Seen::none(0)),
+            None => (Generation::none(), (Seen::none(0), Vec::new())),
         };
         let (parked, letters) = self.letters.parked(projection).await?;
-        Ok(Loaded { generation, seen, foreign: None, parked, letters })
+        Ok(Loaded { generation, seen, foreign: None, parked, letters, marks })
     }
 
     async fn apply(&self, batch: Batch) -> Result<Visibility, StoreError> {

@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::event::RecordedEvent;
 use domain::frame::{FrameView, Slot};
-use domain::ports::feed::FeedReader;
+use domain::ports::feed::{FeedEvent, FeedReader};
 use domain::ports::log::{LogError, LogReader};
 use domain::position::{Position, Seen, Shard};
 use futures::future::join_all;
@@ -37,7 +36,7 @@ struct Place {
     /// The next position to hand out.
     next: u64,
     /// Events read from the log and not handed out yet; they begin at `next`.
-    pending: VecDeque<Arc<RecordedEvent>>,
+    pending: VecDeque<FeedEvent>,
     /// The frame that follows the last page; `None` after events from the ring.
     next_frame: Option<u64>,
     /// Its last page couldn't be read: left out until then.
@@ -45,7 +44,7 @@ struct Place {
 }
 
 struct Page {
-    events: VecDeque<Arc<RecordedEvent>>,
+    events: VecDeque<FeedEvent>,
     next_frame: u64,
 }
 
@@ -84,7 +83,7 @@ impl InProcessReader {
     }
 
     /// Hands out what is at hand, in turn, so that no busy shard keeps the others waiting; `None` when there is no news.
-    fn collect(&mut self) -> Option<Vec<Arc<RecordedEvent>>> {
+    fn collect(&mut self) -> Option<Vec<FeedEvent>> {
         let inner = &self.inner;
         // How many events of each shard are news: a page may hold frames that are decided, but not published yet.
         let ready: Vec<(usize, u64)> = (self.turn..self.shards.len())
@@ -153,7 +152,7 @@ async fn page(
         Some(frame) => frame,
         None => log.frame_of_position(next).await?,
     };
-    let mut events: VecDeque<Arc<RecordedEvent>> = VecDeque::new();
+    let mut events: VecDeque<FeedEvent> = VecDeque::new();
     while events.is_empty() {
         let frames = log.read_frames(shard, frame, PAGE_FRAMES, max_bytes).await?;
         if frames.is_empty() {
@@ -176,11 +175,12 @@ async fn page(
 }
 
 /// The frame's events from position `next` on, which must be the first of them.
-fn decode(slot: Slot, bytes: &[u8], next: u64) -> Result<Vec<Arc<RecordedEvent>>, LogError> {
+fn decode(slot: Slot, bytes: &[u8], next: u64) -> Result<Vec<FeedEvent>, LogError> {
     let unreadable = |e: domain::frame::WireError| LogError::Corrupt(slot.to_string(), e.to_string());
     let view = FrameView::parse(bytes).map_err(unreadable)?;
-    let decoded = view.decode_events().map_err(unreadable)?;
-    let events: Vec<_> = decoded.into_iter().filter(|event| event.position.n >= next).map(Arc::new).collect();
+    let decoded = view.decode_events().map_err(unreadable)?.into_iter();
+    let fed = |event| FeedEvent { event: Arc::new(event), frame: Some(view.id()) };
+    let events: Vec<_> = decoded.filter(|event| event.position.n >= next).map(fed).collect();
     let dense = events.first().is_none_or(|event| event.position == Position { shard: slot.shard, n: next });
     if !dense {
         return Err(LogError::Corrupt(slot.to_string(), "the log's positions are not dense here".to_owned()));
@@ -190,7 +190,7 @@ fn decode(slot: Slot, bytes: &[u8], next: u64) -> Result<Vec<Arc<RecordedEvent>>
 
 #[async_trait]
 impl FeedReader for InProcessReader {
-    async fn next(&mut self) -> Result<Vec<Arc<RecordedEvent>>, LogError> {
+    async fn next(&mut self) -> Result<Vec<FeedEvent>, LogError> {
         loop {
             // Marked as seen before looking, so that what is published meanwhile ends the wait below.
             self.published.borrow_and_update();

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use domain::event::RecordedEvent;
 use domain::frame::DecidedFrame;
+use domain::ports::feed::FeedEvent;
 
 /// A ring holds at most so many frames.
 const MAX_FRAMES: usize = 4096;
@@ -59,7 +59,7 @@ impl Ring {
     }
 
     /// Appends the events from position `next` on, at most `limit`; none when the ring doesn't reach back so far.
-    pub(super) fn copy(&self, next: u64, limit: usize, out: &mut Vec<Arc<RecordedEvent>>) {
+    pub(super) fn copy(&self, next: u64, limit: usize, out: &mut Vec<FeedEvent>) {
         if !self.reaches(next) {
             return;
         }
@@ -69,7 +69,7 @@ impl Ring {
             // Only the first frame can begin before `next`; an index in a frame is below its length, a usize.
             let skip = next.saturating_sub(frame.header.first_position) as usize;
             let room = end - out.len();
-            out.extend(frame.events.iter().skip(skip).take(room).cloned());
+            out.extend(FeedEvent::all_of(frame).skip(skip).take(room));
             if out.len() == end {
                 break;
             }

@@ -1,8 +1,7 @@
 use std::time::Duration;
 
-use domain::event::RecordedEvent;
 use domain::frame::Slot;
-use domain::ports::feed::{FanOut, Feed, FeedReader};
+use domain::ports::feed::{FanOut, Feed, FeedEvent, FeedReader};
 use domain::ports::log::EventLog as _;
 use domain::position::Arrival;
 use tempfile::tempdir;
@@ -14,7 +13,7 @@ use crate::testing::{Chain, SHARDS, decide, open_log};
 /// Whatever takes as long hangs.
 const HANGS: Duration = Duration::from_secs(300);
 
-async fn next(reader: &mut dyn FeedReader) -> Vec<Arc<RecordedEvent>> {
+async fn next(reader: &mut dyn FeedReader) -> Vec<FeedEvent> {
     tokio::time::timeout(HANGS, reader.next()).await.unwrap().unwrap()
 }
 

@@ -110,6 +110,12 @@ impl Health {
         let sagas = self.sagas().await;
         let mut faults = needed.faults(parts.max_lag);
         faults.extend(sagas.fault.iter().map(|reason| fault("/sagas".to_owned(), reason.clone())));
+        // Readiness leaves it out: a copy that differs keeps nobody from being answered.
+        let conservation = parts.conservation.as_ref().and_then(Watch::last);
+        faults.extend(conservation.iter().flat_map(Watched::faults).map(|(shard, detail)| {
+            let of = shard.map_or(String::new(), |shard| format!("/shards/{shard}"));
+            fault(format!("/conservation{of}"), detail)
+        }));
         Report {
             status: if faults.is_empty() { Status::Up } else { Status::Degraded },
             version: env!("CARGO_PKG_VERSION"),
@@ -119,7 +125,7 @@ impl Health {
             promises: parts.backends.promises(),
             projections: needed.projections,
             sagas,
-            conservation: parts.conservation.as_ref().and_then(Watch::last),
+            conservation,
             owned_by: self.owned_by().await,
             faults,
         }
@@ -166,8 +172,14 @@ impl Needed {
         let log = self.log.fault.iter().map(|reason| fault("/log".to_owned(), reason.clone()));
         let projections = self.projections.iter().filter_map(|projection| {
             let detail = match &projection.state {
-                Running::Running if projection.lag_events <= max_lag => return None,
-                Running::Running => format!("{} events behind", projection.lag_events),
+                Running::Running => match u64::try_from(projection.lag_events) {
+                    Ok(behind) if behind <= max_lag => return None,
+                    Ok(behind) => format!("{behind} events behind"),
+                    Err(_) => format!(
+                        "it shows {} events that the log doesn't hold; when it starts again it is built anew",
+                        projection.lag_events.unsigned_abs()
+                    ),
+                },
                 Running::Retrying { reason } | Running::Waiting { reason } | Running::Stopped { reason } => {
                     reason.clone()
                 }

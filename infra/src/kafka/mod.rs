@@ -7,14 +7,19 @@
 mod client;
 mod events_copy;
 mod feed;
+mod origin;
 mod publisher;
 mod record;
 mod scan;
 mod topic;
 mod url;
 
+use domain::position::Position;
+use uuid::Uuid;
+
 pub use self::events_copy::KafkaEvents;
 pub use self::feed::KafkaFeed;
+pub use self::origin::{carries_events, compare};
 pub use self::publisher::KafkaPublisher;
 pub use self::scan::{PartitionHeads, Scanned, heads, scan};
 pub use self::topic::migrate;
@@ -40,6 +45,41 @@ pub enum Error {
         wanted: usize,
         /// The partitions of the topic.
         found: usize,
+    },
+    /// The topic carries the events of another store.
+    #[error(
+        "the topic {topic} carries events of the store {theirs}, but the log here is that of the store {ours}: name another topic in \
+         feed.url and run `tillstream migrate`"
+    )]
+    OtherLog {
+        /// The topic.
+        topic: String,
+        /// Whose events it carries.
+        theirs: Uuid,
+        /// Whose log is there.
+        ours: Uuid,
+    },
+    /// The log ends before what the topic carries: it was put back from an older copy.
+    #[error(
+        "the topic {topic} carries the event {position}, which the log doesn't hold: put the right log back or, when an older copy was \
+         restored on purpose, name another topic in feed.url and run `tillstream migrate`"
+    )]
+    Ahead {
+        /// The topic.
+        topic: String,
+        /// The last event of its shard.
+        position: Position,
+    },
+    /// The log holds something else there: it was put back from an older copy, and went on.
+    #[error(
+        "the topic {topic} carries another event {position} than the log holds: name another topic in feed.url and run \
+         `tillstream migrate`"
+    )]
+    OtherEvent {
+        /// The topic.
+        topic: String,
+        /// The last event of its shard.
+        position: Position,
     },
 }
 

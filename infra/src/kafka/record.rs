@@ -1,15 +1,20 @@
 //! An event as a Kafka record: the CloudEvents 1.0 binding for Kafka, binary mode, so that any consumer can read it.
 //!
-//! Key: the stream, `tenant/type/id`. Value: the event's `data` as the log holds it. Headers: the attributes, all of them text; see [`NAMES`].
+//! Key: the stream, `tenant/type/id`. Value: the event's `data` as the log holds it. Headers: the attributes, all of them text; see [`NAMES`]
+//! and [`FRAME_HASH`].
 //! Key, value and headers together give back the very event, byte for byte of its stored form.
 
 use domain::Timestamp;
 use domain::event::{RecordedEvent, wire_time};
+use domain::frame::FrameId;
+use domain::merkle::Hash;
 use domain::ports::log::StoreInfo;
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use uuid::Uuid;
+
+use crate::rebuild::Hex;
 
 const SPEC_VERSION: &str = "1.0";
 const CONTENT_TYPE: &str = "application/json";
@@ -36,17 +41,26 @@ const NAMES: [&str; 18] = [
     "ce_partitionkey",
 ];
 
+/// The hash of the frame, in hexadecimal digits; the last header. Records of older programs don't have it.
+const FRAME_HASH: &str = "ce_framehash";
+
 /// `ce_source` of a store: events of another store in the same topic are foreign.
 pub(super) fn source(store: Uuid) -> String {
     format!("/tillstream/{store}")
 }
 
+/// The store whose event a record is, by its header; of any store.
+pub(super) fn source_of<M: Message>(message: &M) -> Option<Uuid> {
+    let stated = message.headers()?.iter().find(|header| header.key == NAMES[2])?.value?;
+    std::str::from_utf8(stated).ok()?.strip_prefix("/tillstream/")?.parse().ok()
+}
+
 /// The key and the headers of an event. `source` is [`source`].
-pub(super) fn encode(event: &RecordedEvent, frame: u64, source: &str) -> (String, OwnedHeaders) {
+pub(super) fn encode(event: &RecordedEvent, frame: &FrameId, source: &str) -> (String, OwnedHeaders) {
     let stream = &event.stream;
     let key = stream.to_string();
-    let mut headers = OwnedHeaders::new_with_capacity(NAMES.len());
-    let mut names = NAMES.iter();
+    let mut headers = OwnedHeaders::new_with_capacity(NAMES.len() + 1);
+    let mut names = NAMES.iter().chain([&FRAME_HASH]);
     let mut put = |value: &str| {
         if let Some(key) = names.next() {
             let empty = OwnedHeaders::new_with_capacity(0);
@@ -66,12 +80,13 @@ pub(super) fn encode(event: &RecordedEvent, frame: u64, source: &str) -> (String
     put(stream.id());
     put(&event.version.to_string());
     put(&event.position.to_string());
-    put(&frame.to_string());
+    put(&frame.number.to_string());
     put(&event.schema_version.to_string());
     put(event.correlation_id.hyphenated().encode_lower(&mut buffer));
     put(event.causation_id.hyphenated().encode_lower(&mut buffer));
     put(&event.actor);
     put(&key);
+    put(&Hex(&frame.hash).to_string());
     (key, headers)
 }
 
@@ -94,8 +109,10 @@ pub(super) enum Foreign {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) event: RecordedEvent,
-    /// The frame that holds it.
+    /// The number of the frame that holds it.
     pub(super) frame: u64,
+    /// The frame's hash, where the record tells it.
+    pub(super) hash: Option<Hash>,
 }
 
 /// Reads a record of a partition of the store's topic; strict, since anybody may write to a topic.
@@ -135,7 +152,18 @@ pub(super) fn decode<M: Message>(message: &M, store: &StoreInfo, source: &str) -
         actor: fields.0[16].to_owned(),
         data: data.to_owned(),
     };
-    Ok(Record { event, frame: fields.number(12)? })
+    Ok(Record { event, frame: fields.number(12)?, hash: frame_hash(message)? })
+}
+
+fn frame_hash<M: Message>(message: &M) -> Result<Option<Hash>, Foreign> {
+    let Some(headers) = message.headers() else { return Ok(None) };
+    let mut stated = headers.iter().filter(|header| header.key == FRAME_HASH);
+    let Some(first) = stated.next() else { return Ok(None) };
+    let hash = first.value.and_then(|value| std::str::from_utf8(value).ok()).and_then(Hex::parse);
+    match (hash, stated.next()) {
+        (Some(hash), None) => Ok(Some(hash)),
+        _ => Err(Foreign::Header(FRAME_HASH)),
+    }
 }
 
 /// The position that a record of this source states, without looking at the rest; for records that are not needed.
@@ -198,6 +226,7 @@ mod tests {
 
     use super::*;
 
+    const FRAME: FrameId = FrameId { number: 9, hash: [0xab; 32] };
     const STORE: StoreInfo = StoreInfo { id: Uuid::from_u128(7), shards: 4 };
 
     fn event() -> RecordedEvent {
@@ -218,7 +247,7 @@ mod tests {
     }
 
     fn message(event: &RecordedEvent, change: impl Fn(&str, &str) -> Option<String>) -> OwnedMessage {
-        let (key, headers) = encode(event, 9, &source(STORE.id));
+        let (key, headers) = encode(event, &FRAME, &source(STORE.id));
         let mut changed = OwnedHeaders::new();
         for header in headers.iter() {
             let value = std::str::from_utf8(header.value.unwrap()).unwrap();
@@ -238,12 +267,13 @@ mod tests {
         let record =
             decode(&message(&event(), |_, value| Some(value.to_owned())), &STORE, &source(STORE.id)).unwrap();
         assert_eq!((record.event.encode(), record.event, record.frame), (event().encode(), event(), 9));
+        assert_eq!(record.hash, Some([0xab; 32]));
     }
 
     /// What other systems rely on.
     #[test]
     fn the_headers_are_those_of_a_cloud_event() {
-        let (key, headers) = encode(&event(), 9, &source(STORE.id));
+        let (key, headers) = encode(&event(), &FRAME, &source(STORE.id));
         let stream = "default/order/018f3a00-0000-7000-8000-00000000002a";
         let written: Vec<(&str, &str)> =
             headers.iter().map(|h| (h.key, std::str::from_utf8(h.value.unwrap()).unwrap())).collect();
@@ -269,8 +299,22 @@ mod tests {
                 ("ce_causationid", "00000000-0000-0000-0000-000000000003"),
                 ("ce_actor", "user:ü"),
                 ("ce_partitionkey", stream),
+                ("ce_framehash", &"ab".repeat(32)),
             ]
         );
+    }
+
+    // proves: EVT-7
+    #[test]
+    fn a_record_of_an_older_program_tells_no_hash_and_a_hash_that_is_none_is_foreign() {
+        let old = message(&event(), |key, value| (key != FRAME_HASH).then(|| value.to_owned()));
+        assert_eq!(decode(&old, &STORE, &source(STORE.id)).unwrap().hash, None);
+        for wrong in ["", "ab", "zz"] {
+            let changed = message(&event(), |key, value| {
+                Some(if key == FRAME_HASH { wrong.to_owned() } else { value.to_owned() })
+            });
+            assert_eq!(decode(&changed, &STORE, &source(STORE.id)), Err(Foreign::Header(FRAME_HASH)));
+        }
     }
 
     #[test]

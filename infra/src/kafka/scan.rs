@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::client::{ANSWER, Plain, blocking, settings};
-use super::record::{Foreign, Record, decode, source};
+use super::record::{Foreign, Record, decode, source, source_of};
 use super::{Error, KafkaUrl, topic};
 
 /// The longest wait for records that exist.
@@ -54,8 +54,8 @@ pub async fn heads(url: &KafkaUrl, store: StoreInfo) -> Result<Vec<PartitionHead
         let probe = Probe::open(&url, store)?;
         let shards: Vec<Shard> = (0..store.shards).map(Shard).collect();
         let spans = probe.spans(&shards)?;
-        let first = probe.nearest(&spans, Edge::First)?;
-        let last = probe.nearest(&spans, Edge::Last)?;
+        let first = probe.nearest(&spans, Edge::First, &|message| probe.decode(message))?;
+        let last = probe.nearest(&spans, Edge::Last, &|message| probe.decode(message))?;
         let heads = spans.iter().map(|span| PartitionHeads {
             shard: span.shard,
             records: span.len(),
@@ -107,7 +107,7 @@ pub(super) async fn reaches(url: &KafkaUrl, store: StoreInfo, position: Position
     blocking(move || {
         let probe = Probe::open(&url, store)?;
         let spans = probe.spans(&[position.shard])?;
-        let first = probe.nearest(&spans, Edge::First)?;
+        let first = probe.nearest(&spans, Edge::First, &|message| probe.decode(message))?;
         let (Some(span), Some(first)) = (spans.first(), first.get(&position.shard)) else { return Ok(false) };
         // There is no gap: at least the positions between the first one and this one come before it.
         let before = position.n.saturating_sub(first.event.position.n);
@@ -129,8 +129,32 @@ pub(super) fn last_positions(
     shards: &[Shard],
 ) -> Result<HashMap<Shard, u64>, Error> {
     let probe = Probe::open(url, store)?;
-    let last = probe.nearest(&probe.spans(shards)?, Edge::Last)?;
+    let last = probe.nearest(&probe.spans(shards)?, Edge::Last, &|message| probe.decode(message))?;
     Ok(last.into_iter().map(|(shard, record)| (shard, record.event.position.n)).collect())
+}
+
+/// The last record of a partition that is an event of any store.
+pub(super) enum Last {
+    /// Of the store asked for.
+    Ours(Box<Record>),
+    /// Of this one.
+    Other(Uuid),
+}
+
+/// The last records of the partitions that have one.
+pub(super) async fn last_records(url: &KafkaUrl, store: StoreInfo) -> Result<Vec<Last>, Error> {
+    let url = url.clone();
+    blocking(move || {
+        let probe = Probe::open(&url, store)?;
+        let shards: Vec<Shard> = (0..store.shards).map(Shard).collect();
+        let read = |message: &BorrowedMessage<'_>| match source_of(message) {
+            Some(other) if other != store.id => Ok(Last::Other(other)),
+            _ => probe.decode(message).map(|record| Last::Ours(Box::new(record))),
+        };
+        let found = probe.nearest(&probe.spans(&shards)?, Edge::Last, &read)?;
+        Ok(found.into_values().collect())
+    })
+    .await
 }
 
 /// A short-lived consumer outside any group.
@@ -153,6 +177,9 @@ impl Span {
         u64::try_from(self.high - self.low).unwrap_or(0)
     }
 }
+
+/// How a record is read.
+type Read<'a, T> = dyn Fn(&BorrowedMessage<'_>) -> Result<T, Foreign> + 'a;
 
 #[derive(Clone, Copy)]
 enum Edge {
@@ -209,8 +236,12 @@ impl Probe {
         }
     }
 
-    /// The record of ours that is nearest to the partition's edge, for each partition that has one.
-    fn nearest(&self, spans: &[Span], edge: Edge) -> Result<HashMap<Shard, Record>, Error> {
+    fn decode(&self, message: &BorrowedMessage<'_>) -> Result<Record, Foreign> {
+        decode(message, &self.store, &self.source)
+    }
+
+    /// The record that can be read and is nearest to the partition's edge, for each partition that has one.
+    fn nearest<T>(&self, spans: &[Span], edge: Edge, read: &Read<'_, T>) -> Result<HashMap<Shard, T>, Error> {
         let start = |span: &Span| match edge {
             Edge::First => span.low,
             Edge::Last => span.high - 1,
@@ -222,7 +253,7 @@ impl Probe {
             if places.is_empty() {
                 return Ok(found);
             }
-            self.read_at(&mut places, &mut found)?;
+            self.read_at(&mut places, &mut found, read)?;
             for span in spans {
                 let Some(place) = places.get_mut(&span.shard) else { continue };
                 *place += if matches!(edge, Edge::First) { 1 } else { -1 };
@@ -236,10 +267,11 @@ impl Probe {
     }
 
     /// Reads one record at each of the places; the places of foreign ones remain.
-    fn read_at(
+    fn read_at<T>(
         &self,
         places: &mut HashMap<Shard, i64>,
-        found: &mut HashMap<Shard, Record>,
+        found: &mut HashMap<Shard, T>,
+        read: &Read<'_, T>,
     ) -> Result<(), Error> {
         self.assign(places)?;
         let deadline = Instant::now() + RECORDS;
@@ -253,7 +285,7 @@ impl Probe {
                 continue;
             }
             open.remove(&shard);
-            match decode(&message, &self.store, &self.source) {
+            match read(&message) {
                 Ok(record) => {
                     places.remove(&shard);
                     found.insert(shard, record);
@@ -279,7 +311,7 @@ impl Probe {
         loop {
             let message = self.poll(Instant::now() + RECORDS)?;
             let offset = message.offset();
-            if offset >= span.high || !wanted(offset, decode(&message, &self.store, &self.source)) {
+            if offset >= span.high || !wanted(offset, self.decode(&message)) {
                 return Ok(());
             }
             if offset + 1 == span.high {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::client::{ANSWER, Plain, blocking, settings};
@@ -60,6 +61,14 @@ pub(super) fn look<C: ClientContext>(
         partitions: partitions.map(<[_]>::len),
         led: partitions.is_some_and(|all| all.iter().all(|partition| partition.leader() >= 0)),
     })
+}
+
+/// How many partitions the topic has; 0 when there is none. Makes nothing.
+pub(super) async fn partitions(url: &KafkaUrl) -> Result<u16, Error> {
+    let client: BaseConsumer<Plain> = settings(url).create_with_context(Plain)?;
+    let topic = url.topic().to_owned();
+    let found = blocking(move || look(client.client(), &topic, ANSWER)).await?;
+    Ok(found.partitions.map_or(0, |partitions| u16::try_from(partitions).unwrap_or(u16::MAX)))
 }
 
 /// Makes the topic with `shards` partitions, or checks that it has as many: `cleanup.policy=delete`, no unclean election, three

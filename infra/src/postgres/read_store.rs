@@ -11,6 +11,7 @@ pub(super) mod columns;
 pub(super) mod digest;
 mod documented;
 mod letters;
+mod origin;
 mod plan;
 pub(super) mod schema;
 
@@ -21,7 +22,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::merkle::Hash;
-use domain::position::{Position, Seen, Shard};
+use domain::ports::log::StoreInfo;
+use domain::position::{Position, Seen};
 use domain::stream::StreamId;
 use projections::mark::Generation;
 use projections::model::Projection;
@@ -168,10 +170,10 @@ impl PostgresReadStore {
         projection: &'static str,
         generation: i32,
     ) -> Result<Loaded, StoreError> {
-        let seen = self.seen(&mut *conn, projection, generation).await?;
+        let (seen, marks) = origin::stood(&mut *conn, projection, generation).await?;
         let (parked, letters) = Letters { projection, generation }.parked(conn).await?;
         let generation = Generation::named(generation.to_string());
-        Ok(Loaded { generation, seen, foreign: None, parked, letters })
+        Ok(Loaded { generation, seen, foreign: None, parked, letters, marks })
     }
 
     /// Positions of a generation's checkpoints.
@@ -181,18 +183,7 @@ impl PostgresReadStore {
         projection: &str,
         generation: i32,
     ) -> Result<Seen, StoreError> {
-        let rows: Vec<(i32, i64)> = sqlx::query_as(include_str!("read_store/select_checkpoints.sql"))
-            .bind(projection)
-            .bind(generation)
-            .fetch_all(conn)
-            .await
-            .map_err(unavailable)?;
-        let mut seen = Seen::none(u16::try_from(rows.len()).unwrap_or(u16::MAX));
-        for (shard, n) in rows {
-            let shard = Shard(u16::try_from(shard).unwrap_or(u16::MAX));
-            seen.advance(Position { shard, n: n.unsigned_abs() });
-        }
-        Ok(seen)
+        Ok(origin::stood(conn, projection, generation).await?.0)
     }
 }
 
@@ -242,7 +233,7 @@ async fn patiently<T>(work: impl Future<Output = Result<T, StoreError>>) -> Resu
 
 #[async_trait]
 impl RowStore for PostgresReadStore {
-    async fn prepare(&self, projections: &[Arc<dyn Projection>], shards: u16) -> Result<(), StoreError> {
+    async fn prepare(&self, projections: &[Arc<dyn Projection>], log: StoreInfo) -> Result<(), StoreError> {
         if matches!(self.target, Target::Filling(_)) {
             return Ok(());
         }
@@ -252,12 +243,23 @@ impl RowStore for PostgresReadStore {
             schema::lock(&mut tx, schema).await.map_err(unavailable)?;
             schema::migrate(&mut tx, schema).await.map_err(unavailable)?;
             for projection in projections {
-                schema::prepare(&mut tx, schema, projection.as_ref(), shards).await.map_err(unavailable)?;
+                schema::prepare(&mut tx, schema, projection.as_ref(), log.shards)
+                    .await
+                    .map_err(unavailable)?;
             }
         }
+        origin::bind(&mut tx, &self.database, log.id).await?;
         tx.commit().await.map_err(unavailable)?;
         projections.iter().for_each(|projection| self.learn(projection.as_ref()));
         Ok(())
+    }
+
+    async fn renew(&self, projection: &Arc<dyn Projection>, found: &Loaded) -> Result<(), StoreError> {
+        self.renew_live(projection.as_ref(), &(found.seen.clone(), found.marks.clone())).await
+    }
+
+    async fn event_at(&self, position: Position) -> Result<Option<Uuid>, StoreError> {
+        self.event_of_rows(position).await
     }
 
     async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
@@ -269,7 +271,8 @@ impl RowStore for PostgresReadStore {
         let live = live(&mut tx, projection, false).await.map_err(unavailable)?;
         let Some(live) = live else {
             let (generation, seen) = (Generation::none(), Seen::none(0));
-            return Ok(Loaded { generation, seen, foreign: None, parked: Vec::new(), letters: 0 });
+            let (parked, marks) = (Vec::new(), Vec::new());
+            return Ok(Loaded { generation, seen, foreign: None, parked, letters: 0, marks });
         };
         let foreign = self.known(projection).and_then(|known| known.foreign(projection, &live));
         if foreign.is_none() {

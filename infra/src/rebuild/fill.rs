@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::event::RecordedEvent;
 use domain::frame::DecidedFrame;
 use domain::ports::clock::SystemClock;
+use domain::ports::feed::FeedEvent;
 use domain::ports::log::{LogError, LogReader};
 use domain::position::{Position, Seen, Shard};
 use projections::applier::{Applier, ApplyError, Limits};
@@ -53,7 +53,9 @@ impl<'a> Fill<'a> {
         let mut behind: VecDeque<Shard> = VecDeque::new();
         let mut done = 0;
         if !self.projections.is_empty() {
-            let low = self.applier().await?.low();
+            let mut applier = self.applier().await?;
+            applier.reconcile(self.log.as_ref()).await?;
+            let low = applier.low();
             done = low.positions().map(|p| p.n.min(target.last(p.shard))).sum();
             behind.extend(target.positions().filter(|p| low.last(p.shard) < p.n).map(|p| p.shard));
         }
@@ -84,8 +86,8 @@ impl<'a> Fill<'a> {
 
     async fn applier(&self) -> Result<Applier, RebuildError> {
         let limits = Limits { batch_events: BATCH, ..Limits::default() };
-        let (shards, clock) = (self.log.store().shards, Arc::new(SystemClock));
-        Ok(Applier::open(Arc::clone(&self.store), self.projections, shards, clock, limits).await?)
+        let (log, clock) = (self.log.store(), Arc::new(SystemClock));
+        Ok(Applier::open(Arc::clone(&self.store), self.projections, log, clock, limits).await?)
     }
 }
 
@@ -109,7 +111,7 @@ impl Worker {
         let end = self.target.last(shard);
         let mut last = self.applier.low().last(shard);
         let mut frame = self.log.frame_of_position(Position { shard, n: last + 1 }).await?;
-        let mut batch: Vec<Arc<RecordedEvent>> = Vec::with_capacity(BATCH);
+        let mut batch: Vec<FeedEvent> = Vec::with_capacity(BATCH);
         while last < end {
             let page = self.log.read_frames(shard, frame, PAGE_FRAMES, PAGE_BYTES).await?;
             if page.is_empty() {
@@ -120,7 +122,8 @@ impl Worker {
             for bytes in &page {
                 let frame = DecidedFrame::decode(bytes)
                     .map_err(|e| LogError::Corrupt(format!("a frame of shard {shard}"), e.to_string()))?;
-                batch.extend(frame.events.into_iter().filter(|e| e.position.n > last && e.position.n <= end));
+                batch
+                    .extend(FeedEvent::all_of(&frame).filter(|e| e.position.n > last && e.position.n <= end));
             }
             last = batch.last().map_or(last, |event| event.position.n);
             if batch.len() >= BATCH || last >= end {
@@ -133,7 +136,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn apply(&mut self, events: &[Arc<RecordedEvent>]) -> Result<(), RebuildError> {
+    async fn apply(&mut self, events: &[FeedEvent]) -> Result<(), RebuildError> {
         for attempt in 0..ATTEMPTS {
             match self.applier.apply(events, self.log.as_ref()).await {
                 Ok(_) => break,

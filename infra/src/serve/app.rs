@@ -15,6 +15,7 @@ use domain::aggregate::Registry;
 use domain::ports::clock::{Clock, SystemClock};
 use domain::ports::gateway::CommandGateway;
 use domain::position::Position;
+use projections::origin::expect_made_from;
 use tokio_util::sync::CancellationToken;
 
 use super::admin::AdminAddress;
@@ -79,6 +80,11 @@ impl App {
             true => Some(ProjectionRole::start(config, &*backends, Arc::clone(&clock)).await?),
             false => None,
         };
+        if (runs(Role::QueryApi) || runs(Role::Sagas)) && !runs(Role::Projections) {
+            for group in backends.groups().await? {
+                expect_made_from(&*group.store, &group.projections, &*backends.log()).await?;
+            }
+        }
         let stop_following = CancellationToken::new();
         let followers = match Role::ALL.iter().any(|role| *role != Role::CommandApi && runs(*role)) {
             true => backends.follow(&stop_following).await?,

@@ -55,6 +55,22 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(conn)
 }
 
+/// Opens a file for a look that leaves no trace, not even the files that SQLite keeps beside one; nobody may write to it meanwhile. Where
+/// a write-ahead log was left behind it must be read too, and then it is opened as by any reader.
+pub(super) fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-wal");
+    if std::fs::metadata(Path::new(&journal)).is_ok_and(|journal| journal.len() > 0) {
+        return open_reader(path);
+    }
+    let Some(name) = path.to_str() else { return open_reader(path) };
+    let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Connection::open_with_flags(
+        format!("file:{name}?immutable=1"),
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+}
+
 /// The file's own version number; 0 for a file without a schema.
 pub(super) fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {
     conn.query_row("PRAGMA user_version", [], |row| row.get(0))

@@ -26,7 +26,7 @@ use domain::ports::log::{
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 
-pub use self::open::{MAX_SHARDS, OpenError};
+pub use self::open::{MAX_SHARDS, OpenError, holds_no_log};
 use self::reads::ReadPool;
 use self::writer::WriterHandle;
 use super::connection::is_broken;

@@ -8,6 +8,7 @@ pub(super) mod apply;
 pub mod columns;
 mod digest;
 mod letters;
+mod origin;
 mod pool;
 mod schema;
 mod swap;
@@ -18,14 +19,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use domain::merkle::Hash;
-use domain::position::{Position, Seen, Shard};
+use domain::ports::log::StoreInfo;
+use domain::position::Position;
 use domain::stream::StreamId;
-use projections::mark::Mark;
 use projections::model::Projection;
 use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use uuid::Uuid;
 
+pub use self::origin::{has_applied, refuse_other};
 use self::pool::ReadPool;
 use self::schema::Made;
 pub use self::swap::TableDifference;
@@ -66,6 +68,7 @@ pub struct SqliteReadStore {
     writer: DbThread,
     /// What this program makes the projections' rows like that were prepared.
     known: Mutex<HashMap<&'static str, Made>>,
+    file: PathBuf,
 }
 
 impl SqliteReadStore {
@@ -93,7 +96,8 @@ impl SqliteReadStore {
         let conn = conn.map_err(|source| OpenReadStoreError::Storage { file: file.clone(), source })?;
         let writer = DbThread::spawn("read-store", conn)
             .map_err(|source| OpenReadStoreError::Io { file: file.clone(), source })?;
-        Ok(Self { writer, readers: Arc::new(ReadPool::new(file)), known: Mutex::default() })
+        let (known, readers) = (Mutex::default(), Arc::new(ReadPool::new(file.clone())));
+        Ok(Self { writer, readers, known, file })
     }
 
     /// Runs a read in one snapshot, on a blocking thread. For adapters that ask their own questions of projections' tables.
@@ -135,6 +139,7 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
     let conn = open_writer(file, Durability::Lazy)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.execute_batch(include_str!("read_store/schema.sql"))?;
+    origin::complete(&conn)?;
     Ok(conn)
 }
 
@@ -173,26 +178,42 @@ fn refused(error: rusqlite::Error) -> StoreError {
 
 #[async_trait]
 impl RowStore for SqliteReadStore {
-    async fn prepare(&self, projections: &[Arc<dyn Projection>], shards: u16) -> Result<(), StoreError> {
+    async fn prepare(&self, projections: &[Arc<dyn Projection>], log: StoreInfo) -> Result<(), StoreError> {
         let made = projections.iter().map(|projection| (projection.name(), Made::by(projection.as_ref())));
         self.known.lock().unwrap_or_else(PoisonError::into_inner).extend(made);
-        let projections = projections.to_vec();
+        let (projections, file) = (projections.to_vec(), self.file.clone());
         self.write(move |conn| {
+            origin::bind(conn, &file, log.id)?;
             projections
                 .iter()
-                .try_for_each(|p| schema::prepare(conn, p.as_ref(), shards).map_err(unavailable))
+                .try_for_each(|p| schema::prepare(conn, p.as_ref(), log.shards).map_err(unavailable))
         })
         .await
+    }
+
+    async fn renew(&self, projection: &Arc<dyn Projection>, found: &Loaded) -> Result<(), StoreError> {
+        let (projection, found) = (Arc::clone(projection), found.clone());
+        self.write(move |conn| {
+            let now = origin::loaded(conn, projection.name()).map_err(unavailable)?;
+            if now.seen != found.seen || now.marks != found.marks {
+                return Err(StoreError::Moved(projection.name().to_owned()));
+            }
+            let shards = u16::try_from(found.seen.positions().count()).unwrap_or(u16::MAX);
+            schema::renew(conn, projection.as_ref(), shards).map_err(unavailable)
+        })
+        .await
+    }
+
+    async fn event_at(&self, position: Position) -> Result<Option<Uuid>, StoreError> {
+        self.read(move |conn| origin::event_at(conn, position)).await
     }
 
     async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
         let ours = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(projection).cloned();
         self.read(move |conn| {
-            let Mark { generation, seen } = apply::mark(conn, projection)?;
-            let (parked, letters) = letters::parked(conn, projection)?;
             let stored = Made::stored(conn, projection)?;
             let foreign = stored.zip(ours).and_then(|(stored, ours)| stored.foreign(projection, &ours));
-            Ok(Loaded { generation, seen, foreign, parked, letters })
+            Ok(Loaded { foreign, ..origin::loaded(conn, projection)? })
         })
         .await
     }
@@ -256,13 +277,4 @@ impl DeadLetters for SqliteReadStore {
     async fn clear(&self, projection: &'static str) -> Result<(), StoreError> {
         self.write(move |conn| letters::clear(conn, projection)).await
     }
-}
-
-/// The positions of a projection's checkpoints; none for a projection that was never prepared.
-fn seen_of(rows: &[(u16, u64)]) -> Seen {
-    let mut seen = Seen::none(u16::try_from(rows.len()).unwrap_or(u16::MAX));
-    for (shard, n) in rows {
-        seen.advance(Position { shard: Shard(*shard), n: *n });
-    }
-    seen
 }

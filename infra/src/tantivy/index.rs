@@ -7,10 +7,12 @@ use ::tantivy::collector::{DocSetCollector, TopDocs};
 use ::tantivy::query::{AllQuery, TermQuery};
 use ::tantivy::schema::{IndexRecordOption, Value as _};
 use ::tantivy::{DocAddress, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument};
+use domain::frame::FrameId;
 use domain::merkle::Hash;
 use domain::position::{Position, Seen, Shard};
 use projections::digest::RowDigest;
 use projections::mark::{Generation, Mark};
+use projections::origin;
 use projections::rows::RowChange;
 use projections::search::SEARCH_PRODUCTS;
 use projections::store::{Batch, StoreError, Visibility};
@@ -19,6 +21,7 @@ use uuid::Uuid;
 
 use super::document::{FIELDS, document, key_term};
 use super::row::{SearchRow, key_of};
+use crate::rebuild::Hex;
 
 /// Memory of the one indexing thread.
 const HEAP_BYTES: usize = 32 << 20;
@@ -44,6 +47,60 @@ struct Checkpoint {
     generation: Uuid,
     /// The last position applied of each shard, in shard order.
     seen: Vec<u64>,
+    /// The store whose log the documents were made from; an older program didn't tell.
+    #[serde(default)]
+    log: Option<Uuid>,
+    /// The frames that hold these positions, as far as they are known.
+    #[serde(default)]
+    frames: Vec<StoredMark>,
+}
+
+/// What the index was made from, as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredMark {
+    shard: u16,
+    position: u64,
+    frame: u64,
+    /// Hexadecimal digits.
+    hash: String,
+}
+
+impl StoredMark {
+    fn new(mark: &origin::Mark) -> Self {
+        Self {
+            shard: mark.position.shard.0,
+            position: mark.position.n,
+            frame: mark.frame.number,
+            hash: Hex(&mark.frame.hash).to_string(),
+        }
+    }
+
+    fn read(&self) -> Option<origin::Mark> {
+        Some(origin::Mark {
+            position: Position { shard: Shard(self.shard), n: self.position },
+            frame: FrameId { number: self.frame, hash: Hex::parse(&self.hash)? },
+        })
+    }
+}
+
+/// Refuses an index that was made from another store's log, without touching it.
+pub(super) fn refuse_other(dir: &Path, ours: Uuid) -> Result<(), StoreError> {
+    if !dir.is_dir() {
+        return Ok(());
+    }
+    let payload = Index::open_in_dir(dir).and_then(|index| index.load_metas()).map(|metas| metas.payload);
+    let checkpoint: Option<Checkpoint> =
+        payload.ok().flatten().and_then(|payload| serde_json::from_str(&payload).ok());
+    match checkpoint.and_then(|checkpoint| checkpoint.log) {
+        Some(theirs) if theirs != ours => Err(other_log(dir, theirs, ours)),
+        _ => Ok(()),
+    }
+}
+
+fn other_log(dir: &Path, theirs: Uuid, ours: Uuid) -> StoreError {
+    let what = dir.display().to_string();
+    let way_out = format!("remove {what} while no server runs: the next start makes it again from the log");
+    StoreError::OtherLog { what, theirs, ours, way_out }
 }
 
 pub(super) struct Open {
@@ -52,7 +109,9 @@ pub(super) struct Open {
     reader: IndexReader,
     stamp: Stamp,
     generation: Uuid,
+    log: Option<Uuid>,
     applied: Seen,
+    marks: BTreeMap<Shard, origin::Mark>,
     /// Rows changed since the last commit.
     pending: HashMap<(String, Uuid), SearchRow>,
     /// The checkpoint moved since the last commit.
@@ -76,13 +135,19 @@ impl Open {
     }
 
     /// Makes an empty index in place of whatever is there.
-    pub(super) fn create(dir: &Path, stamp: Stamp, shards: u16) -> Result<Self, StoreError> {
+    pub(super) fn create(
+        dir: &Path,
+        stamp: Stamp,
+        shards: u16,
+        log: Option<Uuid>,
+    ) -> Result<Self, StoreError> {
         if dir.exists() {
             std::fs::remove_dir_all(dir).map_err(unavailable)?;
         }
         std::fs::create_dir_all(dir).map_err(unavailable)?;
         let index = Index::create_in_dir(dir, FIELDS.schema.clone()).map_err(unavailable)?;
         let mut open = Self::with(index, stamp, Uuid::now_v7(), Seen::none(shards)).map_err(unavailable)?;
+        open.log = log;
         open.moved = true;
         open.commit()?;
         Ok(open)
@@ -114,13 +179,28 @@ impl Open {
         for (shard, n) in (0..shards).zip(&checkpoint.seen) {
             seen.advance(Position { shard: Shard(shard), n: *n });
         }
-        Self::with(index, checkpoint.stamp, checkpoint.generation, seen)
+        let mut open = Self::with(index, checkpoint.stamp, checkpoint.generation, seen)?;
+        open.log = checkpoint.log;
+        let marks = checkpoint.frames.iter().filter_map(StoredMark::read);
+        open.marks = marks.map(|mark| (mark.position.shard, mark)).collect();
+        Ok(open)
     }
 
     fn with(index: Index, stamp: Stamp, generation: Uuid, applied: Seen) -> ::tantivy::Result<Self> {
         let writer = index.writer_with_num_threads(1, HEAP_BYTES)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        Ok(Self { index, writer, reader, stamp, generation, applied, pending: HashMap::new(), moved: false })
+        Ok(Self {
+            index,
+            writer,
+            reader,
+            stamp,
+            generation,
+            log: None,
+            applied,
+            marks: BTreeMap::new(),
+            pending: HashMap::new(),
+            moved: false,
+        })
     }
 
     pub(super) fn reader(&self) -> IndexReader {
@@ -129,6 +209,21 @@ impl Open {
 
     pub(super) fn mark(&self) -> Mark {
         Mark { generation: Generation::named(self.generation.to_string()), seen: self.applied.clone() }
+    }
+
+    pub(super) fn marks(&self) -> Vec<origin::Mark> {
+        self.marks.values().copied().collect()
+    }
+
+    /// Has the index belong to a log from now on.
+    pub(super) fn bind(&mut self, log: Uuid) -> Result<(), StoreError> {
+        self.moved |= self.log != Some(log);
+        self.log = Some(log);
+        self.commit()
+    }
+
+    pub(super) fn log(&self) -> Option<Uuid> {
+        self.log
     }
 
     pub(super) fn apply(&mut self, batch: &Batch) -> Result<Visibility, StoreError> {
@@ -140,7 +235,9 @@ impl Open {
         for part in &batch.parts {
             self.change(&part.changes)?;
             for moved in &part.moves {
-                self.applied.advance(Position { shard: moved.shard, n: moved.to });
+                let position = Position { shard: moved.shard, n: moved.to };
+                self.applied.advance(position);
+                self.marks.insert(moved.shard, origin::Mark { position, frame: moved.frame });
                 self.moved = true;
             }
         }
@@ -190,9 +287,10 @@ impl Open {
             return Ok(());
         }
         let seen = self.applied.positions().map(|p| p.n).collect();
-        let payload =
-            serde_json::to_string(&Checkpoint { stamp: self.stamp, generation: self.generation, seen })
-                .map_err(unavailable)?;
+        let frames = self.marks.values().map(StoredMark::new).collect();
+        let (stamp, generation, log) = (self.stamp, self.generation, self.log);
+        let payload = serde_json::to_string(&Checkpoint { stamp, generation, seen, log, frames })
+            .map_err(unavailable)?;
         let mut commit = self.writer.prepare_commit().map_err(unavailable)?;
         commit.set_payload(&payload);
         commit.commit().map_err(unavailable)?;

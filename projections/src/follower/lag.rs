@@ -1,14 +1,14 @@
-//! How far a followed projection is behind, in events and in time.
+//! For how long a followed projection has been behind, or ahead.
 
 use std::time::Duration;
 
 use domain::position::{Position, Seen};
 use tokio::time::Instant;
 
-/// How many events the heads are ahead.
-pub(super) fn events(heads: &[Position], seen: &Seen) -> u64 {
-    heads.iter().map(|head| head.n.saturating_sub(seen.last(head.shard))).sum()
-}
+use crate::lag::{ahead, behind};
+
+/// Heads that are told are no older than this, unless the log has a fault, which is told beside.
+const HEADS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Heads that weren't covered when they were looked at, and when that was.
 #[derive(Default)]
@@ -17,15 +17,35 @@ pub(super) struct Lag(Option<(Instant, Vec<Position>)>);
 impl Lag {
     /// For how long the oldest heads looked at that aren't covered yet have been known; nothing when all are.
     pub(super) fn observe(&mut self, heads: &[Position], seen: &Seen, now: Instant) -> Duration {
-        if self.0.as_ref().is_some_and(|(_, known)| events(known, seen) == 0) {
+        if self.0.as_ref().is_some_and(|(_, known)| behind(known, seen) == 0) {
             self.0 = None;
         }
-        if events(heads, seen) == 0 {
+        if behind(heads, seen) == 0 {
             self.0 = None;
             return Duration::ZERO;
         }
         let (since, _) = self.0.get_or_insert_with(|| (now, heads.to_vec()));
         now.duration_since(*since)
+    }
+}
+
+/// What was seen above the heads. The heads are looked up now and then only, so a projection may be ahead of what is known of them;
+/// but not for long.
+#[derive(Default)]
+pub(super) struct Lead(Option<(Instant, Seen)>);
+
+impl Lead {
+    /// How many events that were seen a while ago still lie above the heads.
+    pub(super) fn observe(&mut self, heads: &[Position], seen: &Seen, now: Instant) -> u64 {
+        if self.0.as_ref().is_some_and(|(_, known)| ahead(heads, known) == 0) {
+            self.0 = None;
+        }
+        if ahead(heads, seen) == 0 {
+            self.0 = None;
+            return 0;
+        }
+        let (since, known) = self.0.get_or_insert_with(|| (now, seen.clone()));
+        if now.duration_since(*since) < HEADS_WITHIN { 0 } else { ahead(heads, known) }
     }
 }
 
@@ -52,6 +72,25 @@ mod tests {
         assert_eq!(lag.observe(&[at(15)], &seen(9), start + 4 * second), Duration::ZERO);
         assert_eq!(lag.observe(&[at(15)], &seen(14), start + 5 * second), second);
         assert_eq!(lag.observe(&[at(15)], &seen(15), start + 6 * second), Duration::ZERO);
-        assert_eq!(events(&[at(15)], &seen(9)), 6);
+        assert_eq!(behind(&[at(15)], &seen(9)), 6);
+    }
+
+    #[test]
+    fn a_projection_that_stays_above_the_heads_is_ahead_of_the_log() {
+        // proves: EVT-7, OPS-3
+        let at = |n| Position { shard: Shard(0), n };
+        let seen = |n| {
+            let mut seen = Seen::none(1);
+            seen.advance(at(n));
+            seen
+        };
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut lead = Lead::default();
+        // The heads follow: it was never ahead of the log itself.
+        for n in 1..40 {
+            assert_eq!(lead.observe(&[at(n)], &seen(n + 1), start + second * u32::try_from(n).unwrap()), 0);
+        }
+        assert_eq!(lead.observe(&[at(5)], &seen(9), start + 100 * second), 0);
+        assert_eq!(lead.observe(&[at(6)], &seen(9), start + 111 * second), 3);
     }
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::event::RecordedEvent;
 use domain::frame::DecidedFrame;
-use domain::ports::feed::{FanOut, Feed, FeedReader};
+use domain::ports::feed::{FanOut, Feed, FeedEvent, FeedReader};
 use domain::ports::log::EventLog;
 use domain::position::{Arrival, Position, Seen, Shard};
 use domain::stream::StreamId;
@@ -128,9 +127,11 @@ impl Consumer {
     }
 
     /// Takes events as P7 says.
-    pub fn take(&mut self, events: Vec<Arc<RecordedEvent>>) {
+    pub fn take(&mut self, events: Vec<FeedEvent>) {
         assert!(!events.is_empty(), "a reader waits for at least one event");
         for event in events {
+            // EVT-7: what a checkpoint is compared by later.
+            assert!(event.frame.is_some(), "{} came without its frame", event.position);
             match self.seen.arrival(event.position) {
                 Arrival::Next => self.seen.advance(event.position),
                 Arrival::Repeat => self.repeats += 1,

@@ -63,6 +63,20 @@ impl History {
         }
     }
 
+    /// A history that goes on where a log ends. Streams that are there already are not known to it: it begins new ones.
+    pub async fn going_on(log: Arc<dyn EventLog>) -> Self {
+        let mut history = Self::new(Arc::clone(&log));
+        for tail in &mut history.tails {
+            let shard = tail.slot.shard;
+            let end = log.frame_of_position(Position { shard, n: u64::MAX }).await.expect("a log");
+            for bytes in log.read_frames(shard, (end - 1).max(1), 1, 0).await.expect("a log") {
+                let last = DecidedFrame::decode(&bytes).expect("a frame");
+                *tail = Tail::after(&last.header, last.hash);
+            }
+        }
+        history
+    }
+
     /// Has a command decided, in a frame of its own.
     pub async fn decide(&mut self, stream: &StreamId, command: impl AnyCommand) -> Vec<Arc<RecordedEvent>> {
         let initial = || (self.registry.initial(stream.kind()).expect("a shop's stream"), 0);

@@ -3,6 +3,7 @@
 
 pub mod consuming;
 pub mod faults;
+pub mod origin;
 pub mod parking;
 pub mod poison;
 pub mod versions;
@@ -12,9 +13,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::event::RecordedEvent;
+use domain::frame::FrameId;
 use domain::merkle::Hash;
 use domain::ports::clock::SystemClock;
-use domain::ports::log::EventLog;
+use domain::ports::log::{EventLog, StoreInfo};
 use infra::sqlite::log::SqliteLog;
 use projections::applier::{Applier, Limits};
 use projections::model::Projection;
@@ -22,8 +24,15 @@ use projections::store::RowStore;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::history::{History, Story};
+
+/// Some store's log, for cases that read none.
+pub const LOG: StoreInfo = StoreInfo { id: Uuid::from_u128(7), shards: SHARDS };
+
+/// Some frame, for batches that aren't made from a log.
+pub const FRAME: FrameId = FrameId { number: 1, hash: [1; 32] };
 
 /// The shards of the log that the cases read.
 pub const SHARDS: u16 = 4;
@@ -67,10 +76,14 @@ pub async fn fixture() -> Fixture {
 }
 
 /// An applier with small transactions, so that a history takes many of them.
-pub async fn applier(store: &Arc<dyn RowStore>, projections: &[Arc<dyn Projection>]) -> Applier {
+pub async fn applier(
+    store: &Arc<dyn RowStore>,
+    projections: &[Arc<dyn Projection>],
+    log: StoreInfo,
+) -> Applier {
     let limits = Limits { batch_events: 16, ..Limits::default() };
     let clock = Arc::new(SystemClock);
-    Applier::open(Arc::clone(store), projections, SHARDS, clock, limits).await.unwrap()
+    Applier::open(Arc::clone(store), projections, log, clock, limits).await.unwrap()
 }
 
 /// The digests of all projections.
@@ -89,7 +102,7 @@ pub async fn digests(
 /// The digests after the plain history, applied in order of decision.
 pub async fn expected(factory: &dyn ReadStoreFactory, fixture: &Fixture) -> BTreeMap<&'static str, Hash> {
     let (store, projections) = (factory.fresh().await, factory.projections());
-    let mut applier = applier(&store, &projections).await;
+    let mut applier = applier(&store, &projections, fixture.log.store()).await;
     applier.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
     digests(&store, &projections).await
 }
@@ -150,6 +163,12 @@ macro_rules! read_store_contract {
         $crate::read_store_contract!(@cases $factory, faults:
             failing_storage_loses_and_doubles_nothing,
             what_was_not_published_is_applied_again
+        );
+        $crate::read_store_contract!(@cases $factory, origin:
+            a_store_of_another_log_is_refused_by_name,
+            what_was_made_from_the_log_stays,
+            a_store_ahead_of_its_log_is_built_anew,
+            a_store_of_frames_that_the_log_has_otherwise_is_built_anew
         );
         $crate::read_store_contract!(@cases $factory, versions:
             another_version_is_filled_beside_and_swapped

@@ -10,6 +10,7 @@ use domain::Timestamp;
 use domain::aggregate::EventSet;
 use domain::event::RecordedEvent;
 use domain::money::{Currency, Money};
+use domain::ports::log::StoreInfo;
 use domain::position::{Position, Shard};
 use domain::shop::order::EndReason;
 use domain::shop::payment::{
@@ -27,6 +28,8 @@ use sagas::fulfilment::steps::StepName;
 use sagas::projection::SagaProjection;
 use sagas::work::{SagaWork, StuckSaga};
 use uuid::Uuid;
+
+use super::read_store::{FRAME, LOG};
 
 const ORDER: Uuid = Uuid::from_u128(0x0195_0000_0000_7000_8000_0000_0000_0001);
 const PAYMENT: Uuid = Uuid::from_u128(0x0195_0000_0000_7000_8000_0000_0000_0002);
@@ -56,7 +59,7 @@ impl Bench {
     async fn new(factory: &dyn SagaWorkFactory) -> Self {
         let (store, work) = factory.fresh().await;
         let projection: Arc<dyn Projection> = Arc::new(SagaProjection);
-        store.prepare(&[projection], 1).await.unwrap();
+        store.prepare(&[projection], StoreInfo { shards: 1, ..LOG }).await.unwrap();
         Self { work, store, applied: 0, versions: HashMap::new() }
     }
 
@@ -80,7 +83,7 @@ impl Bench {
         };
         let part = Part {
             projection: sagas::projection::NAME,
-            moves: vec![Move { shard: Shard(0), from: self.applied, to: self.applied + 1 }],
+            moves: vec![Move { shard: Shard(0), from: self.applied, to: self.applied + 1, frame: FRAME }],
             changes: SagaProjection.map(&recorded).unwrap(),
             letters: Vec::new(),
         };

@@ -83,7 +83,8 @@ impl Catalogue {
     async fn catch_up(&mut self) {
         let projections: [Arc<dyn Projection>; 1] = [Arc::new(Search)];
         let clock = Arc::new(SystemClock);
-        let opened = Applier::open(self.backend.store(), &projections, 4, clock, Limits::default());
+        let opened =
+            Applier::open(self.backend.store(), &projections, self.log.store(), clock, Limits::default());
         let mut applier = opened.await.unwrap();
         applier.apply(&self.history.events, self.log.as_ref()).await.unwrap();
         self.backend.store().publish().await.unwrap();

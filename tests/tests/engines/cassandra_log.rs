@@ -119,7 +119,7 @@ async fn a_store_of_the_first_layout_has_its_derived_rows_made_again() {
     let first = include_str!("../../../infra/src/cassandra/cql/0001_tables.cql");
     let table = first.split(";\n").find(|statement| statement.contains("EXISTS events_by_stream")).unwrap();
     session.query_unpaged(table, &[]).await.unwrap();
-    session.query_unpaged("DELETE FROM migrations WHERE version = 2", &[]).await.unwrap();
+    session.query_unpaged("DELETE FROM migrations WHERE version IN (2, 3)", &[]).await.unwrap();
     let refused = CassandraLog::open(&keyspace.url).await.err().unwrap();
     assert!(matches!(refused, OpenError::Older { found: 1, .. }), "{refused}");
 
@@ -152,6 +152,41 @@ async fn a_store_of_the_first_layout_has_its_derived_rows_made_again() {
     session.query_unpaged("DELETE FROM log WHERE shard = 1 AND bucket = 0", &[]).await.unwrap();
     let refused = CassandraLog::open(&keyspace.url).await.err().unwrap();
     assert!(matches!(refused, OpenError::TailLost { known: 1, .. }), "{refused}");
+}
+
+/// The log was put back from an older copy and went on, or the rows are another store's.
+// proves: EVT-7, P5
+#[tokio::test]
+async fn derived_rows_that_the_log_contradicts_are_refused_with_the_way_out() {
+    let keyspace = Keyspace::new(1).await;
+    let log = keyspace.open().await;
+    let mut chain = Chain::new(&log, Shard(0));
+    let stream = chain.stream();
+    let frames = vec![chain.decide(&log, &[(&stream, 3)]).await];
+    let batch = DerivedBatch { frames, snapshots: Vec::new() };
+    log.write_derived(Shard(0), &batch).await.unwrap();
+    drop(keyspace.open().await);
+    let session = keyspace.session().await;
+    let derived =
+        ["events_by_stream", "snapshots", "command_results", "derived_marks", "shard_progress"].join(" ");
+    for (change, other) in [("hash = 0x00", false), ("store = 00000000-0000-0000-0000-000000000008", true)] {
+        let change = change.replace("0x00", &format!("0x{}", "00".repeat(32)));
+        let update = format!("UPDATE derived_marks USING TIMESTAMP 100 SET {change} WHERE shard = 0");
+        session.query_unpaged(update, &[]).await.unwrap();
+        let refused = CassandraLog::open(&keyspace.url).await.err().unwrap();
+        match other {
+            false => assert!(matches!(refused, OpenError::OtherFrame { .. }), "{refused}"),
+            true => assert!(matches!(refused, OpenError::OtherLog { .. }), "{refused}"),
+        }
+        for table in derived.split(' ') {
+            assert!(refused.to_string().contains(table), "{refused}");
+            session.query_unpaged(format!("TRUNCATE {table}"), &[]).await.unwrap();
+        }
+        let log = keyspace.open().await;
+        assert_eq!(log.progress(Shard(0)).await.unwrap().derived_through, 0);
+        log.write_derived(Shard(0), &batch).await.unwrap();
+        assert_eq!(log.read_stream(&stream, 0, 10).await.unwrap().len(), 3);
+    }
 }
 
 // proves: OPS-3

@@ -110,7 +110,7 @@ async fn products_are_the_same_as_tantivys() {
     let search: Arc<dyn Projection> = Arc::new(Search);
     let mut digests = Vec::new();
     for store in stores {
-        let mut applier = applier(&store, std::slice::from_ref(&search)).await;
+        let mut applier = applier(&store, std::slice::from_ref(&search), fixture.log.store()).await;
         applier.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
         store.publish().await.unwrap();
         digests.push(store.digest(&search).await.unwrap());
@@ -125,7 +125,7 @@ async fn an_older_version_never_overwrites_a_newer_one() {
     let (fixture, indices) = (fixture().await, Indices::default());
     let store: Arc<dyn RowStore> = indices.store();
     let search: Arc<dyn Projection> = Arc::new(Search);
-    let mut applier = applier(&store, std::slice::from_ref(&search)).await;
+    let mut applier = applier(&store, std::slice::from_ref(&search), fixture.log.store()).await;
     applier.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
     store.publish().await.unwrap();
     let before = store.digest(&search).await.unwrap();
@@ -224,7 +224,7 @@ async fn no_write_makes_an_index() {
     let (fixture, indices) = (fixture().await, Indices::default());
     let store: Arc<dyn RowStore> = indices.store();
     let search: Arc<dyn Projection> = Arc::new(Search);
-    let mut applier = applier(&store, std::slice::from_ref(&search)).await;
+    let mut applier = applier(&store, std::slice::from_ref(&search), fixture.log.store()).await;
     for name in indices.all().await {
         indices.ask(Method::DELETE, &format!("/{name}"), None).await;
     }
@@ -246,7 +246,7 @@ async fn a_waiting_query_of_another_process_makes_documents_visible() {
     assert!(follower.visible().await.is_err(), "there is no index yet");
     let limits = Limits::default();
     let (projections, clock) = (elasticsearch::projections(), Arc::new(SystemClock));
-    let mut applier = Applier::open(store, &projections, SHARDS, clock, limits).await.unwrap();
+    let mut applier = Applier::open(store, &projections, fixture.log.store(), clock, limits).await.unwrap();
     let of = |all: Vec<Visible>, name: &str| {
         all.into_iter().find(|one| one.projection == name && one.unreadable.is_none()).unwrap().mark.seen
     };

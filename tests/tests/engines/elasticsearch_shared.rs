@@ -13,20 +13,20 @@ use projections::search::Search;
 use projections::store::{Batch, Loaded, Move, Part, RowStore, StoreError};
 use reqwest::Method;
 use serde_json::json;
-use tests::contract::read_store::{SHARDS, applier, fixture};
+use tests::contract::read_store::{FRAME, LOG, SHARDS, applier, fixture};
 use tests::elasticsearch::Indices;
 use tests::server::eventually;
 
 /// Moves a checkpoint of the products' index, without any document.
 async fn move_one(store: &ElasticsearchStore, shard: u16, from: u64, to: u64) {
-    let moves = vec![Move { shard: Shard(shard), from, to }];
+    let moves = vec![Move { shard: Shard(shard), from, to, frame: FRAME }];
     let part = Part { projection: "search", moves, changes: Vec::new(), letters: Vec::new() };
     store.apply(Batch { parts: vec![part] }).await.unwrap();
 }
 
 async fn prepared(indices: &Indices, projections: &[Arc<dyn Projection>]) -> Arc<ElasticsearchStore> {
     let store = indices.store();
-    store.prepare(projections, SHARDS).await.unwrap();
+    store.prepare(projections, LOG).await.unwrap();
     store
 }
 
@@ -95,8 +95,9 @@ async fn an_index_that_was_lost_while_nobody_ran_is_shown_when_it_is_whole() {
     // Whoever starts at the same time goes on with the same one.
     let others = [(); 2].map(|()| indices.store_over(fixture.log.clone()));
     let only = std::slice::from_ref(&search);
+    let log = fixture.log.store();
     let (mut applier, one, two) =
-        tokio::join!(applier(&rows, only), others[0].prepare(only, SHARDS), others[1].prepare(only, SHARDS));
+        tokio::join!(applier(&rows, only, log), others[0].prepare(only, log), others[1].prepare(only, log));
     one.and(two).unwrap();
     assert_eq!(indices.all().await.len(), 1);
     let (last, before) = fixture.history.events.split_last().unwrap();
@@ -156,6 +157,7 @@ async fn peeking_leaves_everything_as_it_is() {
         foreign: None,
         parked: Vec::new(),
         letters: 0,
+        marks: Vec::new(),
     };
     assert_eq!(indices.store().peek("search").await.unwrap(), nothing);
     assert!(indices.all().await.is_empty());

@@ -1,6 +1,7 @@
 //! The feed contract over Kafka, and what only Kafka can do to it.
 
 mod consumers;
+mod origin;
 mod publishers;
 mod topic;
 mod world;

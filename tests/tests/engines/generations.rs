@@ -379,7 +379,7 @@ async fn a_forgotten_transaction_holds_up_nobody() {
     eventually("the new version to run", WAIT, || async { runs(&new).then_some(()) }).await;
     world.product(1_000).await;
     let store = PostgresReadStore::new(world.database.clone());
-    store.prepare(&newer(), SHARDS).await.unwrap();
+    store.prepare(&newer(), world.log.store()).await.unwrap();
     assert!(store.load("orders").await.unwrap().foreign.is_none());
     world.shutdown.cancel();
 }

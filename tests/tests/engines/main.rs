@@ -13,6 +13,7 @@ mod follower;
 mod generations;
 mod keys;
 mod leases;
+mod origin;
 mod owners;
 mod read_models;
 mod read_store;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::PoisonError;
 
-use domain::frame::{DecidedFrame, FrameHeader, Slot};
+use domain::frame::{DecidedFrame, FrameHeader, FrameId};
 use domain::ports::log::{DerivedBatch, LogError, Progress, StoredSnapshot};
 use domain::position::Shard;
 use domain::stream::StreamId;
@@ -14,6 +14,7 @@ use futures::{StreamExt, TryStreamExt};
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
+use uuid::Uuid;
 
 use super::Inner;
 use super::event_rows::{EventRow, Partition};
@@ -76,6 +77,17 @@ impl Inner {
         }))
     }
 
+    /// Which store's log derived rows were made from, and their last frame; `None` when an older program didn't tell.
+    pub(super) async fn mark(&self, shard: Shard) -> Result<Option<(Uuid, FrameId)>, LogError> {
+        type Columns = (Option<Uuid>, Option<i64>, Option<Vec<u8>>);
+        let what = || format!("the mark of shard {shard}");
+        let rows = self.session.execute_unpaged(&self.statements.select_mark, (i32::from(shard.0),)).await;
+        let rows = rows.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(what(), e))?;
+        let row = rows.maybe_first_row::<Columns>().map_err(|e| corrupt(what(), e))?;
+        let Some((Some(store), Some(frame), Some(hash))) = row else { return Ok(None) };
+        Ok(hash.try_into().ok().map(|hash| (store, FrameId { number: frame as u64, hash })))
+    }
+
     pub(super) async fn write_published(&self, shard: Shard, frame: u64) -> Result<(), LogError> {
         self.shard(shard)?;
         let values = (stamp(0, frame), frame as i64, i32::from(shard.0));
@@ -99,7 +111,7 @@ impl Inner {
         let ends = self.check_versions(shard, &frames).await?;
         self.write_rows(progress.generation, shard, &frames, &batch.snapshots).await?;
         if let Some(last) = frames.last() {
-            self.advance(progress.generation, last.header.slot).await?;
+            self.advance(progress.generation, last).await?;
             // Rows that were dropped meanwhile hide these: nobody may forget what they held.
             let now = self.progress(shard).await?;
             if now.generation != progress.generation || now.derived_through < last.header.slot.frame {
@@ -268,13 +280,20 @@ impl Inner {
     }
 
     /// Moves `derived_through` and `tail_hint`, which are one row, together.
-    async fn advance(&self, generation: u64, last: Slot) -> Result<(), LogError> {
+    async fn advance(&self, generation: u64, last: &DecidedFrame) -> Result<(), LogError> {
+        let (store, hash, last) = (self.store.id, last.hash.to_vec(), last.header.slot);
         let mut batch = Batch::new(BatchType::Unlogged);
         batch.set_is_idempotent(true);
         batch.append_statement(self.statements.advance_derived.clone());
         batch.append_statement(self.statements.advance_tail_hint.clone());
+        batch.append_statement(self.statements.mark_derived.clone());
         let (frame, shard) = (last.frame as i64, i32::from(last.shard.0));
-        let values = ((stamp(generation, last.frame), frame, shard), (stamp(0, last.frame), frame, shard));
+        let derived = stamp(generation, last.frame);
+        let values = (
+            (derived, frame, shard),
+            (stamp(0, last.frame), frame, shard),
+            (derived, store, frame, hash, shard),
+        );
         self.session.batch(&batch, values).await.map_err(unavailable)?;
         Ok(())
     }
@@ -306,7 +325,7 @@ impl Inner {
         self.delete_all(
             &statements.scan_command_partitions,
             &statements.delete_command_results,
-            |row: (i32, uuid::Uuid)| (row.0 == key).then_some((before, row.0, row.1)),
+            |row: (i32, Uuid)| (row.0 == key).then_some((before, row.0, row.1)),
         )
         .await?;
         self.versions.lock().unwrap_or_else(PoisonError::into_inner).clear();

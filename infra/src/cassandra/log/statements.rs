@@ -78,6 +78,8 @@ statements! {
     select_places: Plain,
     select_progress: Plain,
     advance_derived: Plain,
+    mark_derived: Plain,
+    select_mark: Plain,
     advance_tail_hint: Plain,
     advance_published: Plain,
     reset_derived: Plain,

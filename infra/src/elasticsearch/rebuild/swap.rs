@@ -126,7 +126,8 @@ impl Work {
         let writes: Vec<_> = lowered
             .iter()
             .map(|to| {
-                checkpoints::moved(place.kind, stored.iter().find(|s| s.id == checkpoints::id(to.shard)), *to)
+                let stored = stored.iter().find(|stored| stored.id == checkpoints::id(to.shard));
+                checkpoints::moved(place.kind, stored, *to, None)
             })
             .collect();
         let alias = held.write_alias();

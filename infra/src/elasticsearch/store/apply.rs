@@ -65,7 +65,8 @@ impl ElasticsearchStore {
             if at != moved.from {
                 return Err(StoreError::Moved(part.projection.to_owned()));
             }
-            writes.push(checkpoints::moved(open.kind, stored, Position { shard: moved.shard, n: moved.to }));
+            let to = Position { shard: moved.shard, n: moved.to };
+            writes.push(checkpoints::moved(open.kind, stored, to, Some(moved.frame)));
         }
         let moves = part.moves.iter().map(|moved| Position { shard: moved.shard, n: moved.to }).collect();
         Ok(Ready { documents: merged(&open, &part.changes, &stored)?, checkpoints: writes, moves, open })

@@ -46,7 +46,7 @@ impl ElasticsearchStore {
     pub(super) async fn prepare_one(&self, kind: &'static Kind, stamp: Stamp) -> Result<(), StoreError> {
         if self.beside {
             if self.opened(kind.projection).is_err() {
-                let generation = self.renew(kind, &stamp).await?;
+                let generation = self.make_anew(kind, &stamp).await?;
                 self.set_open(kind, stamp, generation);
             }
             return Ok(());
@@ -73,6 +73,9 @@ impl ElasticsearchStore {
         match self.place(kind).live().await? {
             // Of whatever version: what doesn't fit is replaced when another one has been filled beside it.
             Some(live) => {
+                if let Some(ours) = stamp.log {
+                    live.belongs_to(ours)?;
+                }
                 let foreign = live.foreign(stamp);
                 Ok(Some(Prepared { generation: live.name, filling: None, foreign }))
             }
@@ -102,7 +105,7 @@ impl ElasticsearchStore {
         let unread = |error: LogError| StoreError::Unavailable(format!("the log's heads: {error}"));
         let heads = find_heads(self.log.as_ref()).await.map_err(unread)?;
         if heads.iter().all(|head| head.n == 0) {
-            let generation = self.renew(kind, stamp).await?;
+            let generation = self.make_anew(kind, stamp).await?;
             return Ok(Some(Prepared { generation, filling: None, foreign: None }));
         }
         let held = Seen::up_to(&heads);
@@ -110,7 +113,7 @@ impl ElasticsearchStore {
         Ok(adopted(self.fill(place, stamp, &held).await?, held))
     }
 
-    async fn renew(&self, kind: &'static Kind, stamp: &Stamp) -> Result<String, StoreError> {
+    pub(super) async fn make_anew(&self, kind: &'static Kind, stamp: &Stamp) -> Result<String, StoreError> {
         // Letters first: were they left behind by a crash, they would stand for events of the index before.
         self.letters.clear(kind.projection).await?;
         let place = self.place(kind);

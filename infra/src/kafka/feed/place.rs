@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::event::RecordedEvent;
 use domain::frame::DecidedFrame;
+use domain::ports::feed::FeedEvent;
 use domain::ports::log::{LogError, LogReader};
 use domain::position::{Position, Shard};
 use tokio::time::Instant;
@@ -45,7 +45,7 @@ pub(super) struct Page {
 pub(super) struct Events {
     /// The position that the page begins after.
     after: u64,
-    events: Vec<Arc<RecordedEvent>>,
+    events: Vec<FeedEvent>,
     next_frame: u64,
 }
 
@@ -118,7 +118,7 @@ impl Place {
         &mut self,
         page: Result<Events, LogError>,
         alone: bool,
-        out: &mut Vec<Arc<RecordedEvent>>,
+        out: &mut Vec<FeedEvent>,
     ) -> Result<(), LogError> {
         self.reading = false;
         let now = Instant::now();
@@ -174,7 +174,7 @@ impl Look {
             Some(frame) => frame,
             None => log.frame_of_position(Position { shard, n: after + 1 }).await?,
         };
-        let mut events: Vec<Arc<RecordedEvent>> = Vec::new();
+        let mut events: Vec<FeedEvent> = Vec::new();
         let mut end = after;
         loop {
             let rows = log.read_frames(shard, frame, PAGE_FRAMES, max_bytes).await?;
@@ -201,11 +201,11 @@ fn follow(
     frame: u64,
     row: &[u8],
     end: &mut u64,
-    events: &mut Vec<Arc<RecordedEvent>>,
+    events: &mut Vec<FeedEvent>,
 ) -> Result<(), LogError> {
     let corrupt = |reason: String| LogError::Corrupt(format!("frame {frame} of shard {shard}"), reason);
     let decoded = DecidedFrame::decode(row).map_err(|error| corrupt(error.to_string()))?;
-    let fresh = decoded.events.into_iter().filter(|event| event.position.n > *end);
+    let fresh = FeedEvent::all_of(&decoded).filter(|event| event.position.n > *end);
     let mut next = *end;
     let before = events.len();
     for event in fresh {

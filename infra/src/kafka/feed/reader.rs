@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::event::RecordedEvent;
-use domain::ports::feed::FeedReader;
+use domain::frame::FrameId;
+use domain::ports::feed::{FeedEvent, FeedReader};
 use domain::ports::log::LogError;
 use domain::position::{Position, Seen, Shard};
 use futures::{FutureExt, StreamExt};
@@ -33,7 +33,7 @@ pub(super) struct KafkaReader {
     now_assigned: Assigned,
     places: Vec<Place>,
     /// What is handed out next; kept here, so that a call that is cancelled loses nothing.
-    ready: Vec<Arc<RecordedEvent>>,
+    ready: Vec<FeedEvent>,
     /// The offsets after what is handed out next, and what was handed out before.
     offsets: Vec<Option<i64>>,
     pages: (mpsc::Sender<Page>, mpsc::Receiver<Page>),
@@ -114,7 +114,8 @@ impl KafkaReader {
                     place.is_lively(Instant::now());
                     self.shared.decided(record.event.position);
                     self.offsets[usize::from(shard.0)] = Some(message.offset() + 1);
-                    self.ready.push(Arc::new(record.event));
+                    let frame = record.hash.map(|hash| FrameId { number: record.frame, hash });
+                    self.ready.push(FeedEvent { event: Arc::new(record.event), frame });
                 }
             }
             Err(foreign) => {
@@ -199,7 +200,7 @@ enum Woken<'a> {
 
 #[async_trait]
 impl FeedReader for KafkaReader {
-    async fn next(&mut self) -> Result<Vec<Arc<RecordedEvent>>, LogError> {
+    async fn next(&mut self) -> Result<Vec<FeedEvent>, LogError> {
         self.tell_offsets();
         loop {
             self.follow_assignment();

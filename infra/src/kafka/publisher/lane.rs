@@ -131,13 +131,26 @@ impl Lane {
         let generation = Arc::clone(&*generation.map_err(|_| Broken::Producer)?);
         let epoch = self.queue.inbox(|inbox| inbox.known().epoch);
         let next = match self.shared.tails.last(shard).await? {
-            Some(last) => last + 1,
+            Some(last) => {
+                self.expect_in_log(last).await?;
+                last + 1
+            }
             None => {
                 let through = self.shared.log.progress(shard).await?.published_through;
                 self.position_after(through).await?
             }
         };
         Ok(Course { generation, epoch, next })
+    }
+
+    /// Refuses to go on after a record that the log doesn't hold: what is decided now would never be published.
+    async fn expect_in_log(&self, last: u64) -> Result<(), Broken> {
+        let (shard, log) = (self.queue.shard, &self.shared.log);
+        let position = Position { shard, n: last };
+        if log.head(shard).await?.n < last {
+            return Err(Error::Ahead { topic: self.shared.url.topic().to_owned(), position }.into());
+        }
+        Ok(())
     }
 
     async fn position_after(&self, frame: u64) -> Result<u64, LogError> {
@@ -165,7 +178,7 @@ impl Lane {
             }
             let ends = (n == frame.header.last_position()).then_some(number);
             let generation = &course.generation;
-            generation.send(&self.queue.woken, event, number, ends, &self.shared.source).await?;
+            generation.send(&self.queue.woken, event, &frame.id(), ends, &self.shared.source).await?;
             course.next = n + 1;
         }
         course.generation.acks.frame_sent(self.queue.shard, number);

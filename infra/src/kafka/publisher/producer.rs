@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use domain::event::RecordedEvent;
+use domain::frame::FrameId;
 use domain::position::Shard;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -101,7 +102,7 @@ impl Generation {
         &self,
         woken: &Notify,
         event: &RecordedEvent,
-        frame: u64,
+        frame: &FrameId,
         ends: Option<u64>,
         source: &str,
     ) -> Result<(), Ended> {
@@ -132,7 +133,7 @@ impl Generation {
         &self,
         shard: Shard,
         event: &RecordedEvent,
-        frame: u64,
+        frame: &FrameId,
         ends: Option<u64>,
         source: &str,
     ) -> Result<(), KafkaError> {

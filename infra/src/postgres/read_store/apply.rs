@@ -87,6 +87,8 @@ impl PostgresReadStore {
         let shards: Vec<i32> = moves.iter().map(|(_, m)| i32::from(m.shard.0)).collect();
         let from: Vec<i64> = moves.iter().map(|(_, m)| number(m.from)).collect();
         let to: Vec<i64> = moves.iter().map(|(_, m)| number(m.to)).collect();
+        let frames: Vec<i64> = moves.iter().map(|(_, m)| number(m.frame.number)).collect();
+        let hashes: Vec<Vec<u8>> = moves.iter().map(|(_, m)| m.frame.hash.to_vec()).collect();
         let first = parts.first().map_or("", |part| part.projection);
         let mut generations = HashMap::new();
         let count: i64;
@@ -103,6 +105,8 @@ impl PostgresReadStore {
                     .bind(shards)
                     .bind(from)
                     .bind(to)
+                    .bind(frames)
+                    .bind(hashes)
                     .fetch_one(conn)
                     .await
                     .map_err(unavailable)?;
@@ -114,6 +118,8 @@ impl PostgresReadStore {
                     .bind(shards)
                     .bind(from)
                     .bind(to)
+                    .bind(frames)
+                    .bind(hashes)
                     .bind(self.database.checkpoint_channel())
                     .fetch_all(conn)
                     .await

@@ -74,6 +74,13 @@ pub(super) async fn migrate(conn: &mut PgConnection, schema: &str) -> sqlx::Resu
             );
             return Err(sqlx::Error::Configuration(newer.into()));
         }
+        let complete: bool = sqlx::query_scalar(include_str!("has_origin.sql"))
+            .bind(format!("{schema}.checkpoints"))
+            .fetch_one(&mut *conn)
+            .await?;
+        if !complete {
+            run(conn, include_str!("add_origin.sql")).await?;
+        }
         return Ok(());
     }
     run(conn, include_str!("schema.sql")).await?;
@@ -131,6 +138,14 @@ pub(super) async fn is_prepared(
     if !made {
         return Ok(false);
     }
+    let complete: bool = sqlx::query_scalar(include_str!("has_origin.sql"))
+        .bind(format!("{schema}.checkpoints"))
+        .fetch_one(&mut *conn)
+        .await?;
+    if !complete {
+        return Ok(false);
+    }
+    // Nothing is missing: it only tells of a newer layout.
     migrate(conn, schema).await?;
     for projection in projections {
         if live(conn, projection.name(), false).await?.is_none() {
@@ -338,6 +353,12 @@ async fn tables(conn: &mut PgConnection, physical: &str) -> sqlx::Result<Vec<Str
 /// Whose transactions keep the views of a schema, for people.
 pub(in crate::postgres) async fn readers(conn: &mut PgConnection, schema: &str) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar(include_str!("select_readers.sql")).bind(schema).fetch_all(conn).await
+}
+
+/// The generation that was live before can't be again.
+pub(super) async fn forget_previous(conn: &mut PgConnection, projection: &str) -> sqlx::Result<()> {
+    let forget = sqlx::query("UPDATE projections SET previous_generation = NULL WHERE name = $1");
+    forget.bind(projection).execute(conn).await.map(|_| ())
 }
 
 /// Drops a generation that isn't live.

@@ -4,7 +4,9 @@ CREATE TABLE store (
     -- Random, made with the schema.
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     -- The layout of the tables in this file.
-    layout integer NOT NULL
+    layout integer NOT NULL,
+    -- The store whose log the rows are made from; null before the first are.
+    log uuid
 );
 
 INSERT INTO store (layout) VALUES (1);
@@ -39,6 +41,11 @@ CREATE TABLE checkpoints (
     shard integer NOT NULL,
     -- The last position applied; 0 before the first.
     position bigint NOT NULL,
+    -- The position that the frame is of: an older program moves only the other one.
+    marked bigint,
+    -- The number and the hash of the frame that holds it.
+    frame bigint,
+    hash bytea,
     PRIMARY KEY (projection, generation, shard)
 ) WITH (fillfactor = 20);
 

@@ -91,6 +91,7 @@ pub(super) fn write(
         }
         write_frame(&tx, frame, &mut key)?;
         through = slot.frame;
+        tx.prepare_cached(include_str!("mark_derived.sql"))?.execute((shard.0, through, frame.hash))?;
     }
     for (stream, snapshot) in &batch.snapshots {
         if stream.shard(shards) != shard {

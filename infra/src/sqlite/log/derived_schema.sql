@@ -43,7 +43,10 @@ CREATE TABLE progress (
     shard INTEGER PRIMARY KEY,
     derived_through INTEGER NOT NULL DEFAULT 0,
     published_through INTEGER NOT NULL DEFAULT 0,
-    tail_hint INTEGER NOT NULL DEFAULT 0
+    tail_hint INTEGER NOT NULL DEFAULT 0,
+    -- The frame of which the next column has the hash: an older program moves only derived_through.
+    marked INTEGER NOT NULL DEFAULT 0,
+    hash BLOB
 ) STRICT;
 
 PRAGMA user_version = 1;

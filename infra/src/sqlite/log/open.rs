@@ -1,9 +1,11 @@
 //! Opening a store: making it, recognising it, and recreating derived rows that can't be trusted.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use domain::frame::Slot;
 use domain::ports::log::StoreInfo;
 use domain::position::{Position, Shard};
 use rusqlite::{Connection, OptionalExtension};
@@ -70,6 +72,34 @@ pub enum OpenError {
         /// The last frame that derived rows know.
         known: u64,
     },
+    /// The log's file is gone, and what was made beside it isn't.
+    #[error(
+        "{} holds no log, but {} is there, so there was one: put the file back, or name another data directory for a new store; \
+         nothing was changed",
+        file.display(), beside.display()
+    )]
+    LogLost {
+        /// The log's file.
+        file: PathBuf,
+        /// One of the files beside it.
+        beside: PathBuf,
+    },
+    /// Derived rows were made from the log of another store.
+    #[error(
+        "{} was made from the log of the store {theirs}, but {} is the log of the store {ours}: put back what belongs together, or \
+         remove {} while no server runs: the next start makes it again from the log",
+        file.display(), log.display(), file.display()
+    )]
+    OtherLog {
+        /// The file.
+        file: PathBuf,
+        /// The log's file.
+        log: PathBuf,
+        /// Whose log the rows were made from.
+        theirs: Uuid,
+        /// Whose log is there.
+        ours: Uuid,
+    },
     /// The file can't be read or written.
     #[error("{}: {source}", file.display())]
     Storage {
@@ -98,10 +128,13 @@ pub(super) fn open(dir: &Path, shards: Option<u16>) -> Result<SqliteLog, OpenErr
     if shards.is_none() && !log_file.exists() {
         return Err(OpenError::Missing { dir: dir.to_owned() });
     }
-    let (log, store) = open_log(dir, &log_file, shards)?;
     let derived_file = dir.join(DERIVED_FILE);
+    if shards.is_some() && holds_no_log(&log_file) && derived_file.exists() {
+        return Err(OpenError::LogLost { file: log_file, beside: derived_file });
+    }
+    let (log, store) = open_log(dir, &log_file, shards)?;
     let mark = Arc::new(BrokenMark::beside(&derived_file));
-    let derived = open_derived(&derived_file, &mark, store)?;
+    let derived = open_derived(&derived_file, &mark, store, (&log, &log_file))?;
     check_tails(&log, &log_file, &derived, &derived_file, store.shards)?;
 
     let system = |source| OpenError::System { file: log_file.clone(), source };
@@ -115,6 +148,23 @@ pub(super) fn open(dir: &Path, shards: Option<u16>) -> Result<SqliteLog, OpenErr
         derived: DbThread::spawn("derived-rows", derived).map_err(system)?,
         derived_broken: mark,
     })
+}
+
+/// Whether a log's file is missing or empty, found without touching it.
+pub fn holds_no_log(file: &Path) -> bool {
+    /// Where SQLite's format keeps `user_version`, which a store's schema sets; big-endian.
+    const VERSION: usize = 60;
+    let Ok(mut opened) = File::open(file) else { return !file.exists() };
+    let mut header = [0; 100];
+    if opened.read_exact(&mut header).is_err() {
+        // Shorter than any database.
+        return true;
+    }
+    // A store that was never checkpointed has its schema in the write-ahead log.
+    let mut journal = file.as_os_str().to_owned();
+    journal.push("-wal");
+    let journal = std::fs::metadata(PathBuf::from(journal)).is_ok_and(|journal| journal.len() > 0);
+    header[VERSION..VERSION + 4] == [0; 4] && header.starts_with(b"SQLite format 3\0") && !journal
 }
 
 fn open_log(dir: &Path, file: &Path, shards: Option<u16>) -> Result<(Connection, StoreInfo), OpenError> {
@@ -148,15 +198,28 @@ fn create_log(conn: &mut Connection, shards: u16) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-/// Opens the derived rows; rows that are broken, of another layout or of another store are dropped, since they can be made again.
-fn open_derived(file: &Path, mark: &BrokenMark, store: StoreInfo) -> Result<Connection, OpenError> {
+/// Opens the derived rows; rows that are broken, of another layout or made from frames that the log doesn't hold are dropped, since
+/// they can be made again. Those of another store are refused: it may be the log that is in the wrong place.
+fn open_derived(
+    file: &Path,
+    mark: &BrokenMark,
+    store: StoreInfo,
+    (log, log_file): (&Connection, &Path),
+) -> Result<Connection, OpenError> {
     let storage = |source| OpenError::Storage { file: file.to_owned(), source };
     let why = if mark.is_set() {
         "a read or write found it broken".to_owned()
     } else {
         match try_derived(file, store) {
-            Ok(Ok(conn)) => return Ok(conn),
-            Ok(Err(why)) => why,
+            Ok(Derived::Fitting(conn)) => match contradicted(log, &conn, store.shards).map_err(storage)? {
+                None => return Ok(conn),
+                Some(slot) => format!("it was made from another {slot} than the log holds"),
+            },
+            Ok(Derived::OtherLog(theirs)) => {
+                let (file, log) = (file.to_owned(), log_file.to_owned());
+                return Err(OpenError::OtherLog { file, log, theirs, ours: store.id });
+            }
+            Ok(Derived::OtherLayout(why)) => why,
             Err(error) if is_broken(&error) => error.to_string(),
             Err(error) => return Err(storage(error)),
         }
@@ -167,9 +230,10 @@ fn open_derived(file: &Path, mark: &BrokenMark, store: StoreInfo) -> Result<Conn
         path.push(suffix);
         remove(Path::new(&path)).map_err(|source| OpenError::System { file: file.to_owned(), source })?;
     }
-    let conn = try_derived(file, store)
-        .map_err(storage)?
-        .map_err(|why| OpenError::System { file: file.to_owned(), source: io::Error::other(why) })?;
+    let Derived::Fitting(conn) = try_derived(file, store).map_err(storage)? else {
+        let source = io::Error::other("another program made it at the same time");
+        return Err(OpenError::System { file: file.to_owned(), source });
+    };
     mark.clear().map_err(|source| OpenError::System { file: file.to_owned(), source })?;
     Ok(conn)
 }
@@ -181,7 +245,14 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn try_derived(file: &Path, store: StoreInfo) -> rusqlite::Result<Result<Connection, String>> {
+/// What was found in the file of derived rows.
+enum Derived {
+    Fitting(Connection),
+    OtherLayout(String),
+    OtherLog(Uuid),
+}
+
+fn try_derived(file: &Path, store: StoreInfo) -> rusqlite::Result<Derived> {
     let mut conn = open_writer(file, Durability::Lazy)?;
     match schema_version(&conn)? {
         0 => {
@@ -190,15 +261,41 @@ fn try_derived(file: &Path, store: StoreInfo) -> rusqlite::Result<Result<Connect
             tx.execute(include_str!("derived_insert_store.sql"), [store.id.into_bytes()])?;
             tx.commit()?;
         }
-        SCHEMA_VERSION => {}
-        other => return Ok(Err(format!("it has layout {other}"))),
+        SCHEMA_VERSION => complete(&conn)?,
+        other => return Ok(Derived::OtherLayout(format!("it has layout {other}"))),
     }
     let made_for: Option<[u8; 16]> =
         conn.query_row(include_str!("derived_select_store.sql"), [], |row| row.get(0)).optional()?;
-    if made_for != Some(store.id.into_bytes()) {
-        return Ok(Err("it was made from another store's log".to_owned()));
+    Ok(match made_for.map(Uuid::from_bytes) {
+        Some(made_for) if made_for == store.id => Derived::Fitting(conn),
+        Some(theirs) => Derived::OtherLog(theirs),
+        None => Derived::OtherLayout("it doesn't say which log it was made from".to_owned()),
+    })
+}
+
+/// Adds the columns that a file of an older program lacks.
+fn complete(conn: &Connection) -> rusqlite::Result<()> {
+    let there = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('progress') WHERE name = 'hash')";
+    if !conn.query_row(there, [], |row| row.get(0))? {
+        conn.execute_batch(
+            "ALTER TABLE progress ADD COLUMN marked INTEGER NOT NULL DEFAULT 0; \
+             ALTER TABLE progress ADD COLUMN hash BLOB",
+        )?;
     }
-    Ok(Ok(conn))
+    Ok(())
+}
+
+/// A frame of which derived rows were made, and the log holds another one there: it was put back from an older copy and went on. What
+/// the log doesn't hold at all is for [`check_tails`].
+fn contradicted(log: &Connection, derived: &Connection, shards: u16) -> rusqlite::Result<Option<Slot>> {
+    for shard in (0..shards).map(Shard) {
+        let Some(made) = reads::select_mark(derived, shard)? else { continue };
+        let slot = Slot { shard, frame: made.number };
+        if reads::frame_hash(log, slot)?.is_some_and(|hash| hash != made.hash) {
+            return Ok(Some(slot));
+        }
+    }
+    Ok(None)
 }
 
 /// Derived rows are made of decided frames only, and those are durable: rows of frames that the log doesn't have mean that it

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::command::CommandId;
 use domain::event::RecordedEvent;
-use domain::frame::{CommandRecord, FrameView, Slot};
+use domain::frame::{CommandRecord, FrameId, FrameView, Slot};
 use domain::merkle::Hash;
 use domain::ports::log::{CommandResult, LogError, Progress, StoredSnapshot};
 use domain::position::{Position, Shard};
@@ -299,6 +299,21 @@ pub(super) fn select_progress(derived: &Connection, shard: Shard) -> rusqlite::R
         Ok(Progress { derived_through: row.get(0)?, published_through: row.get(1)?, tail_hint: row.get(2)? })
     });
     Ok(row.optional()?.unwrap_or_default())
+}
+
+/// The last frame that derived rows were made of; `None` when an older program didn't tell.
+pub(super) fn select_mark(derived: &Connection, shard: Shard) -> rusqlite::Result<Option<FrameId>> {
+    let mut statement = derived.prepare_cached(include_str!("select_mark.sql"))?;
+    let row = statement.query_row([shard.0], |row| Ok(FrameId { number: row.get(0)?, hash: row.get(1)? }));
+    row.optional()
+}
+
+/// The hash of a frame; `None` when it isn't there or can't be read.
+pub(super) fn frame_hash(log: &Connection, slot: Slot) -> rusqlite::Result<Option<Hash>> {
+    let mut statement = log.prepare_cached(include_str!("select_frame.sql"))?;
+    let bytes: Option<Vec<u8>> =
+        statement.query_row([key(slot.shard, slot.frame)], |row| row.get(0)).optional()?;
+    Ok(bytes.and_then(|bytes| FrameView::parse(&bytes).ok().map(|view| view.hash)))
 }
 
 pub(super) fn derived_digest(files: &ReadFiles, shard: Shard) -> Result<Hash, LogError> {

@@ -138,7 +138,7 @@ fn a_store_keeps_its_shards_and_newer_layouts_are_refused() {
 
 // proves: P5
 #[tokio::test]
-async fn derived_rows_that_are_missing_broken_or_of_another_store_are_made_anew() {
+async fn derived_rows_that_are_missing_or_broken_are_made_anew() {
     let dir = tempdir().unwrap();
     let derived = dir.path().join(DERIVED_FILE);
     let log = open_log(dir.path());
@@ -148,12 +148,9 @@ async fn derived_rows_that_are_missing_broken_or_of_another_store_are_made_anew(
     let digest = log.derived_digest(Shard(1)).await.unwrap();
     drop(log);
 
-    let elsewhere = tempdir().unwrap();
-    drop(open_log(elsewhere.path()));
-    let damages: [&dyn Fn(); 4] = [
+    let damages: [&dyn Fn(); 3] = [
         &|| std::fs::remove_file(&derived).unwrap(),
         &|| std::fs::write(&derived, b"this is no database, whatever its name says").unwrap(),
-        &|| assert!(std::fs::copy(elsewhere.path().join(DERIVED_FILE), &derived).unwrap() > 0),
         &|| std::fs::write(dir.path().join("derived.broken"), b"a page").unwrap(),
     ];
     for damage in damages {
@@ -164,6 +161,67 @@ async fn derived_rows_that_are_missing_broken_or_of_another_store_are_made_anew(
         derive(&log, Shard(1), vec![frame.clone()]).await;
         assert_eq!(log.derived_digest(Shard(1)).await.unwrap(), digest);
     }
+}
+
+// proves: EVT-7
+#[tokio::test]
+async fn derived_rows_of_another_store_are_refused_by_name_and_left_as_they_are() {
+    let (dir, elsewhere) = (tempdir().unwrap(), tempdir().unwrap());
+    let (ours, theirs) = (open_log(dir.path()).store().id, open_log(elsewhere.path()).store().id);
+    let (file, other) = (dir.path().join(DERIVED_FILE), elsewhere.path().join(DERIVED_FILE));
+    std::fs::copy(&other, &file).unwrap();
+    let Err(refused) = SqliteLog::open(dir.path(), SHARDS) else { panic!("another store's rows were taken") };
+    let refused = refused.to_string();
+    assert!([ours.to_string(), theirs.to_string()].iter().all(|id| refused.contains(id)), "{refused}");
+    assert!(refused.contains(file.to_str().unwrap()), "{refused}");
+    assert_eq!(std::fs::read(&file).unwrap(), std::fs::read(&other).unwrap());
+    // The way out that it names.
+    std::fs::remove_file(&file).unwrap();
+    drop(open_log(dir.path()));
+}
+
+// proves: EVT-7, P5
+#[tokio::test]
+async fn derived_rows_of_frames_that_the_log_has_otherwise_are_made_anew() {
+    let (dir, older) = (tempdir().unwrap(), tempdir().unwrap());
+    let log = open_log(dir.path());
+    let mut frames = Chain::new(&log, Shard(1));
+    let first = decide(&log, frames.next(3)).await;
+    drop(log);
+    let other = frames.rival(1, "other");
+    std::fs::copy(dir.path().join(LOG_FILE), older.path().join(LOG_FILE)).unwrap();
+    let log = open_log(dir.path());
+    let lost = decide(&log, frames.next(2)).await;
+    derive(&log, Shard(1), vec![first.clone(), lost]).await;
+    drop(log);
+
+    // The copy goes on by itself, and then gets the rows of the other one beside it.
+    let log = open_log(older.path());
+    let other = decide(&log, other).await;
+    drop(log);
+    std::fs::copy(dir.path().join(DERIVED_FILE), older.path().join(DERIVED_FILE)).unwrap();
+    let log = open_log(older.path());
+    assert_eq!(log.progress(Shard(1)).await.unwrap(), Progress::default());
+    derive(&log, Shard(1), vec![first, other]).await;
+    assert!(crate::verify::verify_store(&*log, |_, _| {}).await.unwrap().ok);
+}
+
+// proves: EVT-7
+#[test]
+fn a_log_that_is_gone_is_no_new_store_while_its_derived_rows_are_there() {
+    let dir = tempdir().unwrap();
+    drop(open_log(dir.path()));
+    let (log, derived) = (dir.path().join(LOG_FILE), dir.path().join(DERIVED_FILE));
+    let rows = std::fs::read(&derived).unwrap();
+    for lose in [|file: &Path| std::fs::remove_file(file), |file: &Path| std::fs::write(file, b"")] {
+        lose(&log).unwrap();
+        let refused = SqliteLog::open(dir.path(), SHARDS);
+        assert!(matches!(refused, Err(OpenError::LogLost { .. })));
+        assert_eq!(std::fs::read(&derived).unwrap(), rows);
+        assert!(std::fs::metadata(&log).is_ok_and(|file| file.len() == 0) || !log.exists());
+    }
+    std::fs::remove_file(&derived).unwrap();
+    drop(open_log(dir.path()));
 }
 
 #[tokio::test]

@@ -2,27 +2,25 @@
 
 use std::fmt::Write as _;
 
-use domain::position::Seen;
 use projections::mark::{Generation, Mark};
 use projections::rows::{RowChange, Value};
 use projections::store::{Batch, Part, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::columns::bound;
-use super::{letters, refused, seen_of, unavailable};
-
-fn seen(conn: &Connection, projection: &str) -> rusqlite::Result<Seen> {
-    let mut statement = conn.prepare_cached(include_str!("select_checkpoints.sql"))?;
-    let rows = statement.query_map([projection], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(seen_of(&rows.collect::<Result<Vec<_>, _>>()?))
-}
+use super::{letters, origin, refused, unavailable};
 
 /// How far the rows of a projection are, for a transaction that reads these too.
 pub(in crate::sqlite) fn mark(conn: &Connection, projection: &str) -> rusqlite::Result<Mark> {
+    let (seen, _) = origin::stood(conn, projection)?;
+    Ok(Mark { generation: generation(conn, projection)?, seen })
+}
+
+/// Which making of a projection's rows is there.
+pub(super) fn generation(conn: &Connection, projection: &str) -> rusqlite::Result<Generation> {
     let mut select = conn.prepare_cached(include_str!("select_generation.sql"))?;
     let number: Option<i64> = select.query_row([projection], |row| row.get(0)).optional()?;
-    let generation = Generation::named(number.unwrap_or(0).to_string());
-    Ok(Mark { generation, seen: seen(conn, projection)? })
+    Ok(Generation::named(number.unwrap_or(0).to_string()))
 }
 
 pub(super) fn apply(conn: &Connection, batch: &Batch) -> Result<(), StoreError> {
@@ -37,7 +35,8 @@ pub(super) fn apply(conn: &Connection, batch: &Batch) -> Result<(), StoreError> 
 fn move_checkpoints(conn: &Connection, part: &Part) -> Result<(), StoreError> {
     let mut statement = conn.prepare_cached(include_str!("move_checkpoint.sql")).map_err(unavailable)?;
     for moved in &part.moves {
-        let params = params![part.projection, moved.shard.0, moved.from, moved.to];
+        let frame = moved.frame;
+        let params = params![part.projection, moved.shard.0, moved.from, moved.to, frame.number, frame.hash];
         if statement.execute(params).map_err(unavailable)? != 1 {
             return Err(StoreError::Moved(part.projection.to_owned()));
         }

@@ -53,6 +53,12 @@ impl Made {
     }
 }
 
+/// Empties a projection.
+pub(super) fn renew(conn: &Connection, projection: &dyn Projection, shards: u16) -> rusqlite::Result<()> {
+    make(conn, projection)?;
+    prepare(conn, projection, shards)
+}
+
 /// Makes the tables of a projection that has none. Others stay as they are, whatever their version.
 pub(super) fn prepare(conn: &Connection, projection: &dyn Projection, shards: u16) -> rusqlite::Result<()> {
     let name = projection.name();

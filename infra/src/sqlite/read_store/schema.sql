@@ -2,7 +2,9 @@
 CREATE TABLE IF NOT EXISTS store (
     one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
     -- Random, made with the file.
-    id BLOB NOT NULL
+    id BLOB NOT NULL,
+    -- The store whose log the rows were made from; null before the first were.
+    log BLOB
 ) STRICT;
 
 INSERT INTO store (one, id) VALUES (1, randomblob(16)) ON CONFLICT DO NOTHING;
@@ -26,6 +28,11 @@ CREATE TABLE IF NOT EXISTS checkpoints (
     shard INTEGER NOT NULL,
     -- The last position applied; 0 before the first.
     position INTEGER NOT NULL,
+    -- The position that the frame is of: an older program moves only the other one.
+    marked INTEGER,
+    -- The number and the hash of the frame that holds it.
+    frame INTEGER,
+    hash BLOB,
     PRIMARY KEY (projection, shard)
 ) STRICT, WITHOUT ROWID;
 

@@ -1,1 +1,1 @@
-SELECT shard, position FROM checkpoints WHERE projection = ?1 ORDER BY shard
+SELECT shard, position, marked, frame, hash FROM checkpoints WHERE projection = ?1 ORDER BY shard

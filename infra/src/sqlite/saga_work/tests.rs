@@ -1,5 +1,6 @@
 //! What health asks is answered from an index, however many sagas there ever were.
 
+use domain::ports::log::StoreInfo;
 use projections::store::RowStore as _;
 use sagas::projection::SagaProjection;
 
@@ -10,7 +11,8 @@ use super::*;
 async fn stuck_sagas_are_found_without_looking_at_every_saga() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteReadStore::open(dir.path()).unwrap();
-    store.prepare(&[Arc::new(SagaProjection)], 1).await.unwrap();
+    let log = StoreInfo { id: uuid::Uuid::from_u128(7), shards: 1 };
+    store.prepare(&[Arc::new(SagaProjection)], log).await.unwrap();
     let plan = store.read(|conn| {
         let explain = format!("EXPLAIN QUERY PLAN {}", include_str!("select_stuck.sql"));
         let mut explain = conn.prepare(&explain)?;

@@ -6,7 +6,7 @@ use projections::applier::ApplyError;
 use projections::store::{Batch, Move, Part, StoreError};
 use rand::RngExt;
 
-use super::{ReadStoreFactory, applier, digests, expected, fixture, interleaved, pieces, random};
+use super::{FRAME, ReadStoreFactory, applier, digests, expected, fixture, interleaved, pieces, random};
 
 /// Streams of several shards interleave freely.
 // proves: P7
@@ -15,7 +15,7 @@ pub async fn any_interleaving_gives_the_same_digest(factory: &dyn ReadStoreFacto
     let expected = expected(factory, &fixture).await;
     for seed in 0..8 {
         let (store, projections, mut rng) = (factory.fresh().await, factory.projections(), random(seed));
-        let mut applier = applier(&store, &projections).await;
+        let mut applier = applier(&store, &projections, fixture.log.store()).await;
         let mixed = interleaved(&fixture.history.events, &mut rng);
         for piece in pieces(&mixed, &mut rng) {
             applier.apply(&piece, fixture.log.as_ref()).await.unwrap();
@@ -31,7 +31,7 @@ pub async fn repeats_and_gaps_give_the_same_digest(factory: &dyn ReadStoreFactor
     let expected = expected(factory, &fixture).await;
     for seed in 0..8 {
         let (store, projections, mut rng) = (factory.fresh().await, factory.projections(), random(seed));
-        let mut applier = applier(&store, &projections).await;
+        let mut applier = applier(&store, &projections, fixture.log.store()).await;
         let mixed = interleaved(&fixture.history.events, &mut rng);
         let whole = mixed.len();
         for piece in pieces(&mixed, &mut rng) {
@@ -56,7 +56,10 @@ pub async fn two_consumers_at_once_are_safe(factory: &dyn ReadStoreFactory) {
     let expected = expected(factory, &fixture).await;
     let (store, projections) = (factory.fresh().await, factory.projections());
     // Both prepare the store before either applies anything.
-    let consumers = [applier(&store, &projections).await, applier(&store, &projections).await];
+    let consumers = [
+        applier(&store, &projections, fixture.log.store()).await,
+        applier(&store, &projections, fixture.log.store()).await,
+    ];
     let tasks = (0..).zip(consumers).map(|(seed, mut applier)| {
         let (events, log) = (fixture.history.events.clone(), Arc::clone(&fixture.log));
         tokio::spawn(async move {
@@ -86,13 +89,13 @@ pub async fn a_store_opened_again_goes_on_from_its_checkpoint(factory: &dyn Read
     let projections = factory.projections();
     let mut store = factory.fresh().await;
     let half = fixture.history.events.len() / 2;
-    let mut before = applier(&store, &projections).await;
+    let mut before = applier(&store, &projections, fixture.log.store()).await;
     before.apply(&fixture.history.events[..half], fixture.log.as_ref()).await.unwrap();
     store.publish().await.unwrap();
     let low = before.low();
     drop(before);
     store = factory.reopen(store).await;
-    let mut after = applier(&store, &projections).await;
+    let mut after = applier(&store, &projections, fixture.log.store()).await;
     assert_eq!(after.low(), low);
     after.apply(&fixture.history.events[half..], fixture.log.as_ref()).await.unwrap();
     assert_eq!(digests(&store, &projections).await, expected);
@@ -103,13 +106,13 @@ pub async fn a_store_opened_again_goes_on_from_its_checkpoint(factory: &dyn Read
 pub async fn a_checkpoint_moves_only_from_where_it_stands(factory: &dyn ReadStoreFactory) {
     let fixture = fixture().await;
     let (store, projections) = (factory.fresh().await, factory.projections());
-    let _prepared = applier(&store, &projections).await;
+    let _prepared = applier(&store, &projections, fixture.log.store()).await;
     let projection = projections[0].name();
     let event = fixture.history.events.iter().find(|e| e.stream.kind() == factory.kind()).unwrap();
     let before = digests(&store, &projections).await;
     let part = Part {
         projection,
-        moves: vec![Move { shard: event.position.shard, from: 5, to: 6 }],
+        moves: vec![Move { shard: event.position.shard, from: 5, to: 6, frame: FRAME }],
         changes: projections[0].map(event).unwrap(),
         letters: vec![],
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::merkle::Hash;
 use domain::ports::clock::SystemClock;
+use domain::ports::log::StoreInfo;
 use domain::position::SyncToken;
 use domain::stream::StreamId;
 use infra::feed::InProcessFeed;
@@ -55,8 +56,12 @@ impl Faulty {
 
 #[async_trait]
 impl RowStore for Faulty {
-    async fn prepare(&self, projections: &[Arc<dyn Projection>], shards: u16) -> Result<(), StoreError> {
-        self.inner.prepare(projections, shards).await
+    async fn prepare(&self, projections: &[Arc<dyn Projection>], log: StoreInfo) -> Result<(), StoreError> {
+        self.inner.prepare(projections, log).await
+    }
+
+    async fn renew(&self, projection: &Arc<dyn Projection>, found: &Loaded) -> Result<(), StoreError> {
+        self.inner.renew(projection, found).await
     }
 
     async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
@@ -153,12 +158,12 @@ pub async fn what_was_not_published_is_applied_again(factory: &dyn ReadStoreFact
     projections[0] = poison.clone();
     let mut store = factory.fresh().await;
     for _ in 0..3 {
-        let mut crashed = applier(&store, &projections).await;
+        let mut crashed = applier(&store, &projections, fixture.log.store()).await;
         crashed.apply(events, fixture.log.as_ref()).await.unwrap();
         drop(crashed);
         store = factory.reopen(store).await;
     }
-    let mut last = applier(&store, &projections).await;
+    let mut last = applier(&store, &projections, fixture.log.store()).await;
     last.apply(events, fixture.log.as_ref()).await.unwrap();
     store.publish().await.unwrap();
     let loaded = store.load(projections[0].name()).await.unwrap();

@@ -8,7 +8,7 @@ use projections::redrive::redrive;
 use projections::store::{Batch, DeadLetter, Move, Part, StoreError};
 
 use super::poison::{Failure, Poisoned};
-use super::{Fixture, ReadStoreFactory, applier, digests, expected, fixture, pieces, random};
+use super::{FRAME, Fixture, ReadStoreFactory, applier, digests, expected, fixture, pieces, random};
 
 /// The events of a stream that has several, which the first projection reads.
 fn victim(factory: &dyn ReadStoreFactory, fixture: &Fixture) -> Vec<Arc<RecordedEvent>> {
@@ -35,7 +35,7 @@ async fn parks_and_comes_back(factory: &dyn ReadStoreFactory, failure: Failure) 
     let victim = victim(factory, &fixture);
     let (poison, projections) = poisoned(factory, failure, &victim[0]);
     let store = factory.fresh().await;
-    let mut applier = applier(&store, &projections).await;
+    let mut applier = applier(&store, &projections, fixture.log.store()).await;
     for piece in pieces(&fixture.history.events, &mut random(1)) {
         applier.apply(&piece, fixture.log.as_ref()).await.unwrap();
     }
@@ -97,7 +97,7 @@ pub async fn redrive_stops_at_the_event_that_still_fails(factory: &dyn ReadStore
         let poison = Poisoned::new(inner, failure, [victim[0].id, victim[1].id]);
         projections[0] = poison.clone();
         let store = factory.fresh().await;
-        let mut applier = applier(&store, &projections).await;
+        let mut applier = applier(&store, &projections, fixture.log.store()).await;
         applier.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
         poison.correct_one(victim[0].id);
         let report = redrive(store.as_ref(), projections[0].as_ref()).await.unwrap();
@@ -116,7 +116,7 @@ pub async fn a_letter_follows_only_a_parked_stream(factory: &dyn ReadStoreFactor
     let fixture = fixture().await;
     let projections = factory.projections();
     let store = factory.fresh().await;
-    let applier = applier(&store, &projections).await;
+    let applier = applier(&store, &projections, fixture.log.store()).await;
     let event = Arc::clone(&fixture.history.events[0]);
     let letter = DeadLetter {
         reason: "an earlier event of the stream is parked".into(),
@@ -126,7 +126,7 @@ pub async fn a_letter_follows_only_a_parked_stream(factory: &dyn ReadStoreFactor
     };
     let part = Part {
         projection: projections[0].name(),
-        moves: vec![Move { shard: event.position.shard, from: 0, to: 1 }],
+        moves: vec![Move { shard: event.position.shard, from: 0, to: 1, frame: FRAME }],
         changes: vec![],
         letters: vec![letter],
     };
@@ -149,7 +149,7 @@ pub async fn too_many_parked_streams_stop_the_projection(factory: &dyn ReadStore
     let limits = projections::applier::Limits { batch_events: 16, parked_streams_per_minute: 2 };
     let clock = Arc::new(domain::ports::clock::SystemClock);
     let opened =
-        projections::applier::Applier::open(store.clone(), &projections, super::SHARDS, clock, limits);
+        projections::applier::Applier::open(store.clone(), &projections, fixture.log.store(), clock, limits);
     let mut applier = opened.await.unwrap();
     applier.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
     let lane = &applier.lanes()[0];
@@ -165,7 +165,7 @@ pub async fn too_many_parked_streams_stop_the_projection(factory: &dyn ReadStore
     }
     // Corrected and started again, it ends where it would have been.
     let projections = factory.projections();
-    let mut again = super::applier(&store, &projections).await;
+    let mut again = super::applier(&store, &projections, fixture.log.store()).await;
     again.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
     redrive(store.as_ref(), projections[0].as_ref()).await.unwrap();
     assert_eq!(digests(&store, &projections).await[name], expected[name]);

@@ -14,14 +14,14 @@ pub async fn another_version_is_filled_beside_and_swapped(factory: &dyn ReadStor
     let (half, rest) = fixture.history.events.split_at(fixture.history.events.len() / 2);
     let mut projections = factory.projections();
     let name = projections[0].name();
-    let mut before = applier(&store, &projections).await;
+    let mut before = applier(&store, &projections, fixture.log.store()).await;
     before.apply(half, fixture.log.as_ref()).await.unwrap();
     store.publish().await.unwrap();
     let live = store.load(name).await.unwrap();
     drop(before);
 
     projections[0] = Poisoned::of_version(projections[0].clone(), projections[0].version() + 1);
-    let mut after = applier(&store, &projections).await;
+    let mut after = applier(&store, &projections, fixture.log.store()).await;
     assert_eq!(after.lanes()[0].mark(), live.mark(), "the live rows are what they were");
     assert!(after.lanes()[0].foreign().is_some());
     after.apply(rest, fixture.log.as_ref()).await.unwrap();

@@ -11,7 +11,7 @@ use infra::postgres::{Database, PostgresReadStore};
 use infra::sqlite::read_store::SqliteReadStore;
 use projections::model::Projection;
 use projections::store::RowStore;
-use tests::contract::read_store::{ReadStoreFactory, applier, digests, fixture};
+use tests::contract::read_store::{LOG, ReadStoreFactory, applier, digests, fixture};
 use tests::postgres::PostgresSchema;
 
 /// Each store has a schema of its own, dropped with the factory.
@@ -74,11 +74,35 @@ async fn the_digests_are_those_of_sqlite() {
     let mut found = Vec::new();
     for store in [sqlite, postgres] {
         let projections = factory.projections();
-        let mut applier = applier(&store, &projections).await;
+        let mut applier = applier(&store, &projections, fixture.log.store()).await;
         applier.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
         found.push(digests(&store, &projections).await);
     }
     assert_eq!(found[0], found[1]);
+}
+
+/// A schema of a program that kept no frames.
+// proves: EVT-7, P6
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_an_older_program_are_adopted() {
+    let fixture = fixture().await;
+    let schema = PostgresSchema::fresh();
+    let database = Database::connect(&schema.url()).await.unwrap();
+    let store: Arc<dyn RowStore> = Arc::new(PostgresReadStore::new(database.clone()));
+    let projections = infra::read_side::row_projections();
+    let mut before = applier(&store, &projections, fixture.log.store()).await;
+    before.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
+    for change in [
+        "ALTER TABLE store DROP COLUMN log",
+        "ALTER TABLE checkpoints DROP COLUMN marked, DROP COLUMN frame, DROP COLUMN hash",
+    ] {
+        sqlx::query(change).execute(database.writes()).await.unwrap();
+    }
+    let store: Arc<dyn RowStore> =
+        Arc::new(PostgresReadStore::new(Database::connect(&schema.url()).await.unwrap()));
+    let mut adopted = applier(&store, &projections, fixture.log.store()).await;
+    adopted.reconcile(fixture.log.as_ref()).await.unwrap();
+    assert_eq!(adopted.low(), before.low());
 }
 
 /// Several processes may start at the same moment.
@@ -91,7 +115,7 @@ async fn many_processes_prepare_at_once() {
         let url = schema.url();
         starting.spawn(async move {
             let store = PostgresReadStore::new(Database::connect(&url).await.unwrap());
-            store.prepare(&infra::read_side::row_projections(), 4).await.unwrap();
+            store.prepare(&infra::read_side::row_projections(), LOG).await.unwrap();
             store.load("orders").await.unwrap()
         });
     }
@@ -108,7 +132,7 @@ async fn an_analyst_reads_the_views_only() {
     let name = schema.name();
     let database = Database::connect(&schema.url()).await.unwrap();
     let store = PostgresReadStore::new(database.clone());
-    store.prepare(&infra::read_side::row_projections(), 4).await.unwrap();
+    store.prepare(&infra::read_side::row_projections(), LOG).await.unwrap();
     let mut conn = database.reads().acquire().await.unwrap();
     sqlx::query(&format!("SET ROLE {name}_analyst")).execute(&mut *conn).await.unwrap();
     for allowed in ["orders", "events", "stock", "progress"] {
@@ -156,7 +180,7 @@ async fn stuck_sagas_are_found_without_looking_at_every_saga() {
     let schema = PostgresSchema::fresh();
     let database = Database::connect(&schema.url()).await.unwrap();
     let store = PostgresReadStore::new(database.clone());
-    store.prepare(&infra::read_side::row_projections(), 4).await.unwrap();
+    store.prepare(&infra::read_side::row_projections(), LOG).await.unwrap();
     let mut conn = database.writes().acquire().await.unwrap();
     // Of a table with next to no rows the planner reads all.
     sqlx::query("SET enable_seqscan = off").execute(&mut *conn).await.unwrap();

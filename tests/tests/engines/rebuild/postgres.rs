@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use domain::merkle::Hash;
 use domain::ports::clock::SystemClock;
 use domain::ports::feed::FanOut;
-use domain::ports::log::EventLog;
+use domain::ports::log::{EventLog, LogReader as _};
 use domain::position::SyncToken;
 use infra::feed::InProcessFeed;
 use infra::postgres::rebuild::{rebuild, rebuild_with, rollback};
@@ -92,7 +92,7 @@ impl World {
     async fn expected(&self) -> BTreeMap<&'static str, Hash> {
         let dir = tempfile::tempdir().unwrap();
         let store: Arc<dyn RowStore> = Arc::new(SqliteReadStore::open(dir.path()).unwrap());
-        let mut applier = applier(&store, &row_projections()).await;
+        let mut applier = applier(&store, &row_projections(), self.log.store()).await;
         applier.apply(&self.history.events, self.log.as_ref()).await.unwrap();
         digests(&store, &row_projections()).await
     }
@@ -270,7 +270,7 @@ async fn another_version_is_built_before_anybody_runs_it() {
     let foreign = world.store.load("orders").await.unwrap().foreign;
     assert!(foreign.as_ref().is_some_and(|why| why.contains("version 2")), "{foreign:?}");
     let new: Arc<dyn RowStore> = Arc::new(PostgresReadStore::new(world.database.clone()));
-    new.prepare(&newer[2..3], SHARDS).await.unwrap();
+    new.prepare(&newer[2..3], world.log.store()).await.unwrap();
     let seen = new.load("orders").await.unwrap().seen;
     assert_eq!(seen.positions().map(|p| p.n).sum::<u64>(), world.history.events.len() as u64);
     world.shutdown.cancel();
