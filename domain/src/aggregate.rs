@@ -89,6 +89,12 @@ pub trait Aggregate:
     /// Folds one event into the state. Total: an event that was decided is a fact.
     fn evolve(&mut self, event: &Self::Event);
 
+    /// Bytes that the state takes in memory, about. To be told where it may hold many things: an owner bounds what it keeps by it.
+    fn weight(&self) -> usize {
+        // With the texts that a state usually has.
+        size_of::<Self>() + 1_024
+    }
+
     /// What a client is told about the aggregate after a command, without personal data in the clear.
     fn answer(&self, _meta: &StreamMeta) -> Option<Value> {
         None
@@ -162,6 +168,12 @@ pub trait StreamState: Send + Sync {
     /// See [`Aggregate::answer`].
     fn answer(&self, meta: &StreamMeta) -> Option<Value>;
 
+    /// See [`Aggregate::weight`].
+    fn weight(&self) -> usize;
+
+    /// Names what computes this state: the same for all states of an aggregate type while its [`Aggregate::FOLD`] is.
+    fn fold_id(&self) -> FoldId;
+
     /// The state as JSON.
     ///
     /// # Errors
@@ -181,13 +193,59 @@ pub trait StreamState: Send + Sync {
     fn as_any(&self) -> &dyn Any;
 }
 
+/// The name of a fold: SHA-256("fold" ‖ 0 ‖ type ‖ 0 ‖ FOLD as decimal), its first half.
+pub type FoldId = [u8; 16];
+
 /// A snapshot's contents: derived data, ignored when `fold` is not what today's code computes for `state`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotState {
     /// The state, JSON text.
     pub state: String,
-    /// SHA-256(type ‖ 0 ‖ FOLD as decimal ‖ 0 ‖ state).
+    /// SHA-256(type ‖ 0 ‖ FOLD as decimal ‖ 0 ‖ state); of a stored one [`FoldId`] ‖ the first half of that, so that storage can tell
+    /// which snapshots are of the same fold.
     pub fold: [u8; 32],
+}
+
+impl SnapshotState {
+    /// As it is stored.
+    #[must_use]
+    pub fn stored_as(mut self, id: FoldId) -> Self {
+        self.fold = stored_fold(id, &self.fold);
+        self
+    }
+
+    /// The fold that a stored one names. Those that were stored before folds had names have one each.
+    #[must_use]
+    pub fn fold_id(&self) -> FoldId {
+        let mut id = [0; 16];
+        id.copy_from_slice(&self.fold[..16]);
+        id
+    }
+
+    /// Whether it is this fold's, and unchanged since; `hash` is what the fold computes for its state.
+    pub(crate) fn is_of(&self, id: FoldId, hash: &[u8; 32]) -> bool {
+        self.fold == *hash || self.fold == stored_fold(id, hash)
+    }
+}
+
+fn stored_fold(id: FoldId, hash: &[u8; 32]) -> [u8; 32] {
+    let mut fold = *hash;
+    fold.copy_within(..16, 16);
+    fold[..16].copy_from_slice(&id);
+    fold
+}
+
+/// See [`FoldId`].
+pub(crate) fn fold_id(kind: &str, fold: &str) -> FoldId {
+    let hash = Sha256::new()
+        .chain_update("fold\0")
+        .chain_update(kind)
+        .chain_update([0])
+        .chain_update(fold)
+        .finalize();
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    id
 }
 
 fn fold_hash<A: Aggregate>(state: &str) -> [u8; 32] {
@@ -242,6 +300,14 @@ impl<A: Aggregate> StreamState for Typed<A> {
         self.state.answer(meta)
     }
 
+    fn weight(&self) -> usize {
+        self.state.weight()
+    }
+
+    fn fold_id(&self) -> FoldId {
+        fold_id(A::TYPE, &A::FOLD.to_string())
+    }
+
     fn to_json(&self) -> serde_json::Result<Value> {
         serde_json::to_value(&self.state)
     }
@@ -287,7 +353,8 @@ impl Registry {
         let kind = Kind {
             initial: |upcasters| Box::new(Typed { state: A::default(), upcasters }),
             restore: |snapshot, upcasters| {
-                let current = fold_hash::<A>(&snapshot.state) == snapshot.fold;
+                let id = fold_id(A::TYPE, &A::FOLD.to_string());
+                let current = snapshot.is_of(id, &fold_hash::<A>(&snapshot.state));
                 let state: A = current.then(|| serde_json::from_str(&snapshot.state).ok()).flatten()?;
                 Some(Box::new(Typed { state, upcasters }))
             },

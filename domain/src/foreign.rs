@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::aggregate::{AnyCommand, Decided, DecisionContext, SnapshotState, StreamMeta, StreamState};
+use crate::aggregate::{
+    self, AnyCommand, Decided, DecisionContext, FoldId, SnapshotState, StreamMeta, StreamState,
+};
 use crate::event::NewEvent;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::upcast::DecodeError;
@@ -21,6 +23,8 @@ const WRAPPING: u16 = 1;
 
 /// How many of a stream's latest events its owner keeps in memory, so that they are read before derived rows have them.
 pub const RECENT: usize = 256;
+/// And how many bytes of them, about; the last one always.
+pub const RECENT_BYTES: usize = 1 << 20;
 
 /// An event of an application, serialised by it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +44,23 @@ pub struct ForeignBody {
     pub payload: Value,
     /// What the application says about it.
     pub metadata: Value,
+}
+
+impl ForeignEvent {
+    /// Bytes in memory, about.
+    fn weight(&self) -> usize {
+        fn of(value: &Value) -> usize {
+            let within = match value {
+                Value::String(text) => text.len(),
+                Value::Array(items) => items.iter().map(of).sum(),
+                Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + 48 + of(value)).sum(),
+                Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            };
+            size_of::<Value>() + within
+        }
+        let body = &self.body;
+        self.event_type.len() + body.version.len() + of(&body.payload) + of(&body.metadata) + 64
+    }
 }
 
 impl ForeignBody {
@@ -69,6 +90,9 @@ pub struct ForeignStream {
     version: u64,
     #[serde(with = "shared")]
     recent: VecDeque<Arc<ForeignEvent>>,
+    /// About what `recent` takes.
+    #[serde(skip)]
+    bytes: usize,
 }
 
 /// Shared events are written as what they are.
@@ -98,7 +122,7 @@ impl ForeignStream {
         self.version
     }
 
-    /// The latest events with their versions, oldest first: all of them, or at least [`RECENT`].
+    /// The latest events with their versions, oldest first: all of them, or the last ones up to [`RECENT`] and [`RECENT_BYTES`].
     pub fn recent(&self) -> impl Iterator<Item = (u64, &ForeignEvent)> {
         let first = self.version + 1 - self.recent.len() as u64;
         (first..).zip(self.recent.iter().map(Arc::as_ref))
@@ -106,10 +130,16 @@ impl ForeignStream {
 
     fn push(&mut self, event: Arc<ForeignEvent>) {
         self.version += 1;
+        self.bytes += event.weight();
         self.recent.push_back(event);
-        if self.recent.len() > RECENT {
-            self.recent.pop_front();
+        while self.recent.len() > RECENT || (self.bytes > RECENT_BYTES && self.recent.len() > 1) {
+            let Some(oldest) = self.recent.pop_front() else { break };
+            self.bytes -= oldest.weight();
         }
+    }
+
+    fn fold_id() -> FoldId {
+        aggregate::fold_id("foreign", "1")
     }
 
     fn digest(state: &str) -> [u8; 32] {
@@ -119,8 +149,10 @@ impl ForeignStream {
     /// The state that a snapshot holds; `None` when it was changed, or has another shape.
     #[must_use]
     pub fn restore(snapshot: &SnapshotState) -> Option<Self> {
-        let current = Self::digest(&snapshot.state) == snapshot.fold;
-        current.then(|| serde_json::from_str(&snapshot.state).ok()).flatten()
+        let current = snapshot.is_of(Self::fold_id(), &Self::digest(&snapshot.state));
+        let mut stream: Self = current.then(|| serde_json::from_str(&snapshot.state).ok()).flatten()?;
+        stream.bytes = stream.recent.iter().map(|event| event.weight()).sum();
+        Some(stream)
     }
 }
 
@@ -162,6 +194,14 @@ impl StreamState for ForeignStream {
 
     fn answer(&self, _meta: &StreamMeta) -> Option<Value> {
         None
+    }
+
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.bytes
+    }
+
+    fn fold_id(&self) -> FoldId {
+        Self::fold_id()
     }
 
     fn to_json(&self) -> serde_json::Result<Value> {

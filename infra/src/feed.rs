@@ -4,7 +4,7 @@
 //! the ring has gone on without it; nobody waits for a slow reader, and a slow reader loses nothing.
 
 mod reader;
-mod ring;
+pub(crate) mod ring;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +21,7 @@ use self::reader::InProcessReader;
 use self::ring::Ring;
 
 /// All rings together keep about this much.
-const RING_BYTES: usize = 64 << 20;
+const RING_BYTES: usize = 32 << 20;
 
 /// The feed of a process that owns every shard.
 pub struct InProcessFeed {
@@ -55,6 +55,13 @@ impl InProcessFeed {
         let ring_bytes = RING_BYTES / heads.len().max(1);
         let rings = heads.iter().map(|head| Mutex::new(Ring::new(head.n, ring_bytes))).collect();
         Self { inner: Arc::new(Inner { log, rings, published: watch::Sender::new(0) }) }
+    }
+
+    /// About how much of the latest frames it keeps in memory, bytes.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let shards = (0..self.inner.log.store().shards).map(Shard);
+        shards.filter_map(|shard| self.inner.ring(shard, |ring| ring.bytes())).sum()
     }
 
     /// A feed over a log to which nobody writes yet: it finds the heads.

@@ -51,4 +51,6 @@ fn routes() -> OpenApiRouter<QueryState> {
         .routes(routes!(audit::streams::stream_state))
         .routes(routes!(audit::events::list_events))
         .routes(routes!(audit::verify::verify))
+        .routes(routes!(audit::verify::start_verification))
+        .routes(routes!(audit::verify::get_verification))
 }

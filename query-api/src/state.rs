@@ -7,7 +7,6 @@ use domain::aggregate::Registry;
 use domain::ports::keys::SubjectKeys;
 use domain::ports::log::LogReader;
 use projections::read_models::ReadModels;
-use tokio::sync::Semaphore;
 
 use crate::cursor::CursorKey;
 use crate::verifier::Verifier;
@@ -32,7 +31,7 @@ pub struct QueryPorts {
 pub struct QueryConfig {
     /// N of the store.
     pub shards: u16,
-    /// How long a query waits for its Sync-Token; also for its turn to verify.
+    /// How long a query waits for its Sync-Token.
     pub wait: Duration,
     /// The key of cursors.
     pub cursors: CursorKey,
@@ -51,14 +50,12 @@ impl QueryConfig {
 pub struct QueryState {
     pub(crate) ports: QueryPorts,
     pub(crate) config: QueryConfig,
-    /// One verification at a time: it reads the whole log.
-    pub(crate) verifying: Arc<Semaphore>,
 }
 
 impl QueryState {
     /// Puts ports and settings together.
     #[must_use]
     pub fn new(ports: QueryPorts, config: QueryConfig) -> Self {
-        Self { ports, config, verifying: Arc::new(Semaphore::new(1)) }
+        Self { ports, config }
     }
 }

@@ -10,8 +10,8 @@ use domain::event::RecordedEvent;
 use domain::frame::{EncodedFrame, Slot};
 use domain::merkle::Hash;
 use domain::ports::log::{
-    CommandResult, Decision, DerivedBatch, EventLog, LogError, LogReader, Progress, ProposeError, StoreInfo,
-    StoredSnapshot,
+    CommandResult, Decision, DerivedBatch, DerivedRows, EventLog, LogError, LogReader, Partitions, Progress,
+    ProposeError, StoreInfo, StoredSnapshot,
 };
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
@@ -45,6 +45,8 @@ pub enum Call {
     CommandResult,
     /// [`EventLog::write_derived`].
     WriteDerived,
+    /// [`EventLog::write_snapshots`].
+    WriteSnapshots,
 }
 
 /// What happens to one such call.
@@ -73,6 +75,14 @@ pub struct FaultyLog {
     steps: AtomicU64,
     /// What checkpoint of derived rows the next looks at a shard's progress see, and how many of them do.
     checkpoint: Mutex<Option<(Shard, u64, usize)>>,
+    /// Loads of aggregates so far, under way, and the most that were under way at the same time.
+    loads: AtomicU64,
+    loading: AtomicU64,
+    most_loading: AtomicU64,
+    read_after: Mutex<Option<u64>>,
+    partitions: Mutex<Option<Partitions>>,
+    frames_read: AtomicU64,
+    scans: AtomicU64,
 }
 
 impl FaultyLog {
@@ -83,6 +93,7 @@ impl FaultyLog {
 
     /// A log whose user is killed after `steps` calls: later calls have no effect and never return.
     pub fn killed_after(inner: Arc<dyn EventLog>, steps: u64) -> Arc<Self> {
+        let partitions = inner.partitions();
         Arc::new(Self {
             inner,
             proposals: Mutex::default(),
@@ -91,6 +102,13 @@ impl FaultyLog {
             reached: Semaphore::new(0),
             steps: AtomicU64::new(steps),
             checkpoint: Mutex::default(),
+            loads: AtomicU64::new(0),
+            loading: AtomicU64::new(0),
+            most_loading: AtomicU64::new(0),
+            read_after: Mutex::default(),
+            partitions: Mutex::new(partitions),
+            frames_read: AtomicU64::new(0),
+            scans: AtomicU64::new(0),
         })
     }
 
@@ -112,6 +130,31 @@ impl FaultyLog {
     /// The next looks at a shard's progress are so early that derived rows count only up to a frame: those above it are written already.
     pub fn early_progress(&self, shard: Shard, derived_through: u64, looks: usize) {
         *self.checkpoint.lock().expect("no panic") = Some((shard, derived_through, looks));
+    }
+
+    /// Loads of aggregates so far, and the most of them that were under way at the same time: each begins with its snapshots.
+    pub fn loads(&self) -> (u64, u64) {
+        (self.loads.load(Ordering::SeqCst), self.most_loading.load(Ordering::SeqCst))
+    }
+
+    /// Owners that start from now on find partitions like these.
+    pub fn set_partitions(&self, partitions: Partitions) {
+        *self.partitions.lock().expect("no panic") = Some(partitions);
+    }
+
+    /// Frames read in pages so far.
+    pub fn frames_read(&self) -> u64 {
+        self.frames_read.load(Ordering::SeqCst)
+    }
+
+    /// Scans of derived rows so far.
+    pub fn scans(&self) -> u64 {
+        self.scans.load(Ordering::SeqCst)
+    }
+
+    /// The version after which a stream's events were last asked for.
+    pub fn read_after(&self) -> Option<u64> {
+        *self.read_after.lock().expect("no panic")
     }
 
     /// Makes a call, with the fault that is next for its kind.
@@ -205,7 +248,10 @@ impl LogReader for FaultyLog {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<Vec<u8>>, LogError> {
-        self.call(Call::ReadFrames, self.inner.read_frames(shard, from, limit, max_bytes)).await
+        let read = self.call(Call::ReadFrames, self.inner.read_frames(shard, from, limit, max_bytes)).await;
+        let frames = read.as_ref().map_or(0, Vec::len);
+        self.frames_read.fetch_add(frames as u64, Ordering::SeqCst);
+        read
     }
 
     async fn frame_of_position(&self, position: Position) -> Result<u64, LogError> {
@@ -219,12 +265,17 @@ impl LogReader for FaultyLog {
         after: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, LogError> {
+        *self.read_after.lock().expect("no panic") = Some(after);
         self.call(Call::ReadStream, self.inner.read_stream(stream, after, limit)).await
     }
 }
 
 #[async_trait]
 impl EventLog for FaultyLog {
+    fn partitions(&self) -> Option<Partitions> {
+        *self.partitions.lock().expect("no panic")
+    }
+
     async fn propose(&self, frame: Arc<EncodedFrame>) -> Result<Decision, ProposeError> {
         self.step().await;
         let fault = self.proposals.lock().expect("no panic").pop_front();
@@ -291,9 +342,22 @@ impl EventLog for FaultyLog {
         self.inner.write_published(shard, frame).await
     }
 
-    async fn read_snapshot(&self, stream: &StreamId) -> Result<Option<StoredSnapshot>, LogError> {
+    async fn write_snapshots(
+        &self,
+        shard: Shard,
+        snapshots: &[(StreamId, StoredSnapshot)],
+    ) -> Result<(), LogError> {
+        self.call(Call::WriteSnapshots, self.inner.write_snapshots(shard, snapshots)).await
+    }
+
+    async fn read_snapshots(&self, stream: &StreamId) -> Result<Vec<StoredSnapshot>, LogError> {
         self.step().await;
-        self.inner.read_snapshot(stream).await
+        let loading = self.loading.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_loading.fetch_max(loading, Ordering::SeqCst);
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        let snapshots = self.inner.read_snapshots(stream).await;
+        self.loading.fetch_sub(1, Ordering::SeqCst);
+        snapshots
     }
 
     async fn command_result(&self, shard: Shard, id: CommandId) -> Result<Option<CommandResult>, LogError> {
@@ -305,8 +369,9 @@ impl EventLog for FaultyLog {
         self.inner.drop_derived(shard).await
     }
 
-    async fn derived_digest(&self, shard: Shard) -> Result<Hash, LogError> {
+    async fn derived_rows(&self, key: &Hash, bounds: &[u64]) -> Result<Vec<DerivedRows>, LogError> {
         self.step().await;
-        self.inner.derived_digest(shard).await
+        self.scans.fetch_add(1, Ordering::SeqCst);
+        self.inner.derived_rows(key, bounds).await
     }
 }

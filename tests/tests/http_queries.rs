@@ -284,7 +284,9 @@ async fn auditors_see_every_event_and_every_state() {
         token = call.send().await.unwrap().expect(200).header("sync-token").to_owned();
     }
     let stream = format!("/api/v1/audit/streams/product/{}", created.id());
-    for path in ["/api/v1/audit/events", "/api/v1/audit/verify", &stream, &format!("{stream}/events")] {
+    let id = uuid::Uuid::nil();
+    let one = format!("/api/v1/audit/verifications/{id}");
+    for path in ["/api/v1/audit/events", "/api/v1/audit/verify", &one, &stream, &format!("{stream}/events")] {
         refused(&world.admin.get(path).await.unwrap(), 403, "forbidden");
         refused(&world.server.client().get(path).await.unwrap(), 401, "unauthorized");
     }
@@ -354,6 +356,37 @@ async fn auditors_see_every_event_and_every_state() {
     );
     let shards = report.body["shards"].as_array().unwrap();
     assert!(shards.iter().any(|shard| shard["head"] != format!("{}:0", shard["shard"])));
+    let as_of = report.text_at("/as_of").to_owned();
+
+    // As a job.
+    let path = "/api/v1/audit/verifications";
+    let started = auditor.post(path, &json!({})).send().await.unwrap().expect(202);
+    let place = started.header("location").to_owned();
+    assert_eq!(place, format!("{path}/{}", started.id()));
+    let ended = loop {
+        let now = auditor.get(&place).await.unwrap().expect(200);
+        if now.body["status"] != "running" {
+            break now;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(
+        (&ended.body["status"], &ended.body["first_fault"]),
+        (&json!("ok"), &Value::Null),
+        "{}",
+        ended.text
+    );
+    assert!(
+        ended.text_at("/started_at") > as_of.as_str()
+            && ended.text_at("/ended_at") > ended.text_at("/started_at")
+    );
+    let verified = ended.body["verified"].as_array().unwrap();
+    assert_eq!(verified.len(), shards.len());
+    for (through, shard) in verified.iter().zip(shards) {
+        assert_eq!((&through["shard"], &through["through"]), (&shard["shard"], &shard["head"]));
+    }
+    refused(&auditor.post(path, &json!({"from": 1})).send().await.unwrap(), 422, "validation");
+    refused(&auditor.get(&format!("{path}/{}", uuid::Uuid::nil())).await.unwrap(), 404, "not-found");
 }
 
 // proves: EVT-4

@@ -89,6 +89,8 @@ fn every_operation_of_the_contract_is_there() {
         ("GET", "/api/v1/audit/streams/{type}/{id}"),
         ("GET", "/api/v1/audit/events"),
         ("GET", "/api/v1/audit/verify"),
+        ("POST", "/api/v1/audit/verifications"),
+        ("GET", "/api/v1/audit/verifications/{id}"),
     ] {
         assert!(documented.contains_key(&(method.into(), path.into())), "{method} {path} is not documented");
     }

@@ -89,6 +89,8 @@ pub const OPERATIONS: &[Operation] = &[
     operation("GET", "/api/v1/audit/streams/{type}/{id}", Roles(&[Role::Auditor])),
     operation("GET", "/api/v1/audit/events", Roles(&[Role::Auditor])),
     operation("GET", "/api/v1/audit/verify", Roles(&[Role::Auditor])),
+    operation("POST", "/api/v1/audit/verifications", Roles(&[Role::Auditor])),
+    operation("GET", "/api/v1/audit/verifications/{id}", Roles(&[Role::Auditor])),
     operation("GET", "/api/v1/openapi.json", Public),
     operation("GET", "/simulator/charges", Public),
     operation("GET", "/health", Public),

@@ -18,12 +18,18 @@ pub struct OwnerConfig {
     pub queue: usize,
     /// How long a caller waits for an answer before the outcome counts as unknown to it.
     pub answer_within: Duration,
-    /// Aggregates kept in memory per shard.
+    /// Aggregates kept in memory per shard, beside those that a waiting job names.
     pub cached_streams: usize,
+    /// Bytes, about, of the aggregates kept in memory per shard, beside those that a waiting job names.
+    pub cached_bytes: usize,
+    /// Loads of aggregates and lookups of command ids that a shard has under way at the same time; others wait for their turn.
+    pub loads_at_once: usize,
     /// Answers of accepted commands kept in memory per shard.
     pub recent_results: usize,
     /// A snapshot is taken about every so many events of a stream.
     pub snapshot_every: u64,
+    /// The largest snapshot, bytes; a larger state has none. Within what storage takes in one write.
+    pub snapshot_bytes: usize,
     /// Shards that write derived rows at the same time, beside those that are far behind. Few where the rows compete with the frames for
     /// the same servers; a log that commits the rows of many shards together wants them all.
     pub derive_at_once: usize,
@@ -52,11 +58,14 @@ impl Default for OwnerConfig {
             queue: 4_096,
             answer_within: Duration::from_secs(10),
             cached_streams: 2_000,
+            cached_bytes: 16 << 20,
+            loads_at_once: 32,
             recent_results: 2_000,
             snapshot_every: 500,
+            snapshot_bytes: 8 << 20,
             derive_at_once: usize::MAX,
             frames_at_once: usize::MAX,
-            overlay_bytes: 64 << 20,
+            overlay_bytes: 16 << 20,
             stop_within: Duration::from_secs(10),
             on_deposed: OnDeposed::Stop,
         }

@@ -1,6 +1,7 @@
 //! The frame loop of one shard. It does no I/O but the decision: loads, lookups and derived rows run beside it.
 
 mod deriving;
+mod fetching;
 
 use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
@@ -10,7 +11,7 @@ use std::time::Instant;
 use domain::Timestamp;
 use domain::command::{CommandError, CommandId};
 use domain::frame::{DecidedFrame, EncodedFrame, Tail, encode_frame};
-use domain::ports::log::{CommandResult, LogError, StoredSnapshot};
+use domain::ports::log::LogError;
 use domain::position::Shard;
 use domain::stream::StreamId;
 use futures::future::BoxFuture;
@@ -20,14 +21,18 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::fetching::{Fetched, ToFetch, left};
 use super::Shared;
 use super::building::Building;
 use super::config::{FrameSize, MAX_FRAME_JOBS};
+use super::figures::{Gauge, ShardFigures};
 use super::job::Job;
-use super::loading::{load, unavailable};
-use super::overlay::{KnownResult, LoadMark, Overlay, repeated};
+use super::loading::unavailable;
+use super::overlay::Overlay;
+use super::partition::Partition;
 use super::proposal::{Resolution, resolve, winners_results};
-use super::streams::{Entry, Streams};
+use super::snapshots::Snapshots;
+use super::streams::{Named, Streams};
 use super::takeover::Takeover;
 use super::turn::{Turn, within};
 use super::waiting::WaitingRoom;
@@ -39,11 +44,6 @@ pub(super) enum Ended {
     Stopped,
     /// It met a higher epoch.
     Deposed,
-}
-
-enum Fetched {
-    Stream(StreamId, LoadMark, Result<Entry, CommandError>),
-    Lookup(CommandId, LoadMark, Result<Option<CommandResult>, LogError>),
 }
 
 enum Outcome {
@@ -68,6 +68,8 @@ pub(super) struct FrameLoop {
     tail: Tail,
     last_time: Timestamp,
     streams: Streams,
+    /// What the jobs in here name.
+    named: Named,
     overlay: Overlay,
     waiting: WaitingRoom,
     ready: VecDeque<Job>,
@@ -76,6 +78,8 @@ pub(super) struct FrameLoop {
     size: FrameSize,
     in_flight: Option<InFlight>,
     fetching: FuturesUnordered<BoxFuture<'static, Fetched>>,
+    /// What is to be fetched when others have been.
+    to_fetch: VecDeque<ToFetch>,
     deriving: Option<BoxFuture<'static, u64>>,
     /// When outstanding derived rows are written even though they are few.
     derive_by: Option<Pin<Box<Sleep>>>,
@@ -83,9 +87,10 @@ pub(super) struct FrameLoop {
     derive_due: bool,
     derive_turn: Turn,
     frame_turn: Turn,
-    /// Snapshots to be written, each with the frame after which it was taken.
-    snapshots: Vec<(u64, StreamId, StoredSnapshot)>,
-    /// States left memory since jobs became ready.
+    snapshots: Snapshots,
+    partition: Partition,
+    figures: Arc<ShardFigures>,
+    /// States were forgotten since jobs became ready.
     left: bool,
     head: watch::Sender<u64>,
 }
@@ -97,9 +102,12 @@ impl FrameLoop {
         head.send_replace(start.tail.head());
         let derive_turn = Turn::new(Arc::clone(&shared.deriving));
         let frame_turn = Turn::new(Arc::clone(&shared.proposing));
+        let figures = shared.figures(shard);
+        let snapshots = Snapshots::new(Arc::clone(&shared), shard, Arc::clone(&figures));
+        let partition = Partition::new(Arc::clone(&shared.log), start.tail.slot);
         Self {
-            // Never fewer than the streams that one job may need.
-            streams: Streams::new(shared.config.cached_streams.max(1_024)),
+            streams: Streams::new(shared.config.cached_streams, shared.config.cached_bytes),
+            named: Named::default(),
             shared,
             shard,
             epoch: start.tail.epoch,
@@ -112,12 +120,15 @@ impl FrameLoop {
             size: FrameSize::new(),
             in_flight: None,
             fetching: FuturesUnordered::new(),
+            to_fetch: VecDeque::new(),
             deriving: None,
             derive_by: None,
             derive_due: false,
             derive_turn,
             frame_turn,
-            snapshots: Vec::new(),
+            snapshots,
+            partition,
+            figures,
             left: false,
             head,
         }
@@ -133,6 +144,8 @@ impl FrameLoop {
                 self.start_frame_when_due();
             }
             self.derive_when_due();
+            self.snapshots.write_when_due(self.overlay.derived_through());
+            self.tell();
             if !open && self.is_idle() {
                 self.finish_deriving().await;
                 return Ended::Stopped;
@@ -150,6 +163,8 @@ impl FrameLoop {
                     self.deriving = None;
                     self.overlay.acknowledge(frame);
                 }
+                () = self.snapshots.written() => {}
+                () = self.partition.measured() => {}
                 () = self.derive_turn.come() => {}
                 () = self.frame_turn.come() => {}
                 () = async { match &mut self.derive_by { Some(due) => due.await, None => std::future::pending().await } } => {
@@ -169,8 +184,10 @@ impl FrameLoop {
         self.in_flight.is_none() && self.ready.is_empty() && self.waiting.len() == 0
     }
 
+    /// Bounded in jobs, and in the aggregates that they keep in memory.
     fn has_room(&self) -> bool {
-        self.ready.len() + self.waiting.len() < self.shared.config.queue
+        let queue = self.shared.config.queue;
+        self.ready.len() + self.waiting.len() < queue && self.named.len() < queue
     }
 
     /// Everything that has arrived by now shares the next frame.
@@ -196,7 +213,9 @@ impl FrameLoop {
                 self.active.insert(id);
             }
         }
+        self.named.add(job.streams());
         self.place(job);
+        self.fetch();
     }
 
     /// Lets a job run, or wait aside for what is not in memory.
@@ -208,79 +227,11 @@ impl FrameLoop {
             return self.ready.push_back(job);
         }
         let fetch = self.waiting.seat(job, missing, lookup);
-        for stream in fetch.streams {
-            let (shared, pin) = (Arc::clone(&self.shared), self.overlay.pin());
-            self.fetching.push(Box::pin(async move {
-                let entry = load(&shared, &stream).await;
-                Fetched::Stream(stream, pin, entry)
-            }));
-        }
-        if let Some(id) = fetch.lookup {
-            let (shared, pin, shard) = (Arc::clone(&self.shared), self.overlay.pin(), self.shard);
-            self.fetching.push(Box::pin(async move {
-                Fetched::Lookup(id, pin, shared.log.command_result(shard, id).await)
-            }));
-        }
+        self.to_fetch.extend(fetch.streams.into_iter().map(ToFetch::Stream));
+        self.to_fetch.extend(fetch.lookup.map(ToFetch::Lookup));
     }
 
-    fn fetched(&mut self, fetched: Fetched) {
-        let free = match fetched {
-            Fetched::Stream(stream, pin, entry) => {
-                let entry = entry.and_then(|mut entry| {
-                    for event in self.overlay.events(&stream) {
-                        entry.apply(event).map_err(CommandError::Internal)?;
-                    }
-                    Ok(entry)
-                });
-                self.overlay.unpin(pin);
-                match entry {
-                    Ok(entry) => {
-                        // A command that drew this id may have put it there meanwhile; that one has the newer state.
-                        if !self.streams.contains(&stream) {
-                            self.streams.insert(entry);
-                        }
-                        self.waiting.loaded(&stream)
-                    }
-                    Err(error) => {
-                        let active = &mut self.active;
-                        self.waiting.load_failed(&stream, &error, |job| release_id(active, job))
-                    }
-                }
-            }
-            Fetched::Lookup(id, pin, result) => {
-                let known = self.overlay.result(id);
-                self.overlay.unpin(pin);
-                let active = &mut self.active;
-                match (known, result) {
-                    (Some(known), _) => self.waiting.lookup_ended(id, |job| {
-                        release_id(active, &job);
-                        job.repeat(known.accepted.clone(), &known.body_hash);
-                    }),
-                    (None, Ok(Some(stored))) => {
-                        let known: KnownResult = repeated(&stored.record, stored.position);
-                        self.overlay.remember(id, known.clone());
-                        self.waiting.lookup_ended(id, |job| {
-                            release_id(active, &job);
-                            job.repeat(known.accepted.clone(), &known.body_hash);
-                        })
-                    }
-                    (None, Ok(None)) => self.waiting.looked_up(id),
-                    (None, Err(error)) => {
-                        let error = unavailable(error);
-                        self.waiting.lookup_ended(id, |job| {
-                            release_id(active, &job);
-                            job.fail(error.clone());
-                        })
-                    }
-                }
-            }
-        };
-        // While they waited aside, a state that they need may have left memory.
-        self.left |= free.iter().any(|job| !job.streams().iter().all(|stream| self.streams.contains(stream)));
-        self.ready.extend(free);
-    }
-
-    /// What was in memory when a job became ready may have left since: such a job waits aside again, and so do those behind it
+    /// What was in memory when a job became ready may have been forgotten since: such a job waits aside again, and so do those behind it
     /// on the same streams, so that they keep their order.
     fn seat_unloaded(&mut self) {
         if !std::mem::take(&mut self.left) {
@@ -296,12 +247,13 @@ impl FrameLoop {
                 self.place(job);
             }
         }
+        self.fetch();
     }
 
     /// Starts a frame when something is ready and it is this shard's turn; until then more may join it.
     fn start_frame_when_due(&mut self) {
         let room = self.overlay.bytes() <= self.shared.config.overlay_bytes;
-        if room && !self.ready.is_empty() {
+        if room && self.partition.is_known() && !self.ready.is_empty() {
             if !self.frame_turn.take() {
                 return;
             }
@@ -313,41 +265,58 @@ impl FrameLoop {
 
     /// Decides what is ready and proposes the frame; a batch that appends nothing confirms the tail instead.
     fn start_frame(&mut self) {
-        self.left |= self.streams.trim();
+        self.streams.trim(&self.named);
         self.seat_unloaded();
         let now = domain::whole_micros(self.shared.clock.now()).max(self.last_time);
         let mut building = Building::new(&self.tail, now);
+        if self.partition.is_full(self.tail.slot) {
+            return self.propose(building);
+        }
+        let bytes = self.size.bytes().min(self.partition.share(self.tail.slot));
         let mut taken = 0;
-        while building.bytes < self.size.bytes()
+        while building.bytes < bytes
             && taken < MAX_FRAME_JOBS
             && let Some(job) = self.ready.pop_front()
         {
+            self.named.remove(&job.streams());
             building.run(job, &mut self.streams, &self.shared.registry);
             taken += 1;
         }
         if building.is_empty() {
             return;
         }
-        let log = Arc::clone(&self.shared.log);
+        if building.needs_slot() {
+            return self.propose(building);
+        }
+        let (log, slot) = (Arc::clone(&self.shared.log), self.tail.slot);
+        let outcome = async move { Outcome::Confirmed(log.read_slot(slot).await) };
+        self.send(building, None, Box::pin(outcome));
+    }
+
+    /// Proposes a frame of what was built; of nothing, where the partition has no room for more.
+    fn propose(&mut self, mut building: Building) {
+        let frame = Arc::new(encode_frame(
+            self.shared.store.id,
+            &self.tail,
+            self.epoch,
+            Uuid::new_v4(),
+            &building.stored_events,
+            &building.records,
+        ));
+        building.stored_events = Vec::new();
+        let (log, proposal) = (Arc::clone(&self.shared.log), Arc::clone(&frame));
+        let outcome = async move { Outcome::Proposed(resolve(log, proposal).await) };
+        self.send(building, Some(frame), Box::pin(outcome));
+    }
+
+    fn send(
+        &mut self,
+        building: Building,
+        frame: Option<Arc<EncodedFrame>>,
+        outcome: BoxFuture<'static, Outcome>,
+    ) {
         let (full, turn) = (!self.ready.is_empty(), self.frame_turn.hand_over());
-        let (frame, outcome): (_, BoxFuture<'static, Outcome>) = if building.needs_slot() {
-            let frame = Arc::new(encode_frame(
-                self.shared.store.id,
-                &self.tail,
-                self.epoch,
-                Uuid::new_v4(),
-                &building.stored_events,
-                &building.records,
-            ));
-            building.stored_events = Vec::new();
-            let proposal = Arc::clone(&frame);
-            let outcome = async move { Outcome::Proposed(resolve(log, proposal).await) };
-            (Some(frame), Box::pin(within(turn, outcome)))
-        } else {
-            let slot = self.tail.slot;
-            let outcome = async move { Outcome::Confirmed(log.read_slot(slot).await) };
-            (None, Box::pin(within(turn, outcome)))
-        };
+        let outcome = Box::pin(within(turn, outcome));
         self.in_flight = Some(InFlight { building, frame, outcome, since: Instant::now(), full });
     }
 
@@ -365,7 +334,15 @@ impl FrameLoop {
             (Outcome::Proposed(Resolution::NotWritten(reason)), _) => {
                 self.streams.forget(&building.touched);
                 self.left = true;
-                building.answer_lost(&CommandError::Unavailable(reason), |_| None);
+                let error = CommandError::Unavailable(reason);
+                if building.is_empty() {
+                    // Those for whom the partition was to be filled up.
+                    for job in self.ready.drain(..) {
+                        left(&mut self.active, &mut self.named, &job);
+                        job.fail(error.clone());
+                    }
+                }
+                building.answer_lost(&error, |_| None);
                 None
             }
             (Outcome::Confirmed(Ok(None)), _) => {
@@ -395,34 +372,35 @@ impl FrameLoop {
             commands: building.records.clone(),
         });
         self.overlay.add(&decided, frame.bytes.len());
+        self.partition.add(frame.header.slot, frame.bytes.len());
         self.head.send_replace(self.tail.head());
         self.shared.fan_out.publish(decided);
         let touched = std::mem::take(&mut building.touched);
         building.answer_decided(&frame.header);
+        self.streams.weigh(&touched);
         self.take_snapshots(&touched);
     }
 
     /// The states in memory are the decided ones right now: no frame is in flight.
     fn take_snapshots(&mut self, touched: &[StreamId]) {
-        let every = self.shared.config.snapshot_every.max(1);
         for stream in touched {
-            let Some(entry) = self.streams.get_mut(stream).filter(|entry| entry.snapshot_due(every)) else {
-                continue;
-            };
-            match entry.state.snapshot() {
-                Ok(contents) => {
-                    entry.snapshot = (entry.meta.version, contents.state.len());
-                    let snapshot = StoredSnapshot {
-                        version: entry.meta.version,
-                        created_at: entry.meta.created_at.timestamp_micros(),
-                        updated_at: entry.meta.updated_at.timestamp_micros(),
-                        contents,
-                    };
-                    self.snapshots.push((self.tail.slot.frame - 1, stream.clone(), snapshot));
-                }
-                Err(error) => tracing::error!(%stream, %error, "no snapshot could be taken"),
+            if let Some(entry) = self.streams.get_mut(stream) {
+                self.snapshots.take(self.tail.slot.frame - 1, entry);
             }
         }
+    }
+
+    fn tell(&self) {
+        let figures = &self.figures;
+        figures.set(Gauge::Jobs, self.ready.len() + self.waiting.len());
+        figures.set(Gauge::NamedStreams, self.named.len());
+        figures.set(Gauge::CachedStreams, self.streams.len());
+        figures.set(Gauge::CachedBytes, self.streams.bytes());
+        figures.set(Gauge::Loads, self.fetching.len());
+        figures.set(Gauge::OverlayBytes, self.overlay.bytes());
+        let (answers, bytes) = self.overlay.answers();
+        figures.set(Gauge::Answers, answers);
+        figures.set(Gauge::AnswerBytes, bytes);
     }
 
     /// Another owner has the slot. Its frames may hold my commands all the same: a repeat may have reached it.
@@ -440,13 +418,5 @@ impl FrameLoop {
         for job in self.ready.drain(..).chain(self.waiting.drain()) {
             job.fail(error.clone());
         }
-    }
-}
-
-fn release_id(active: &mut HashSet<CommandId>, job: &Job) {
-    if let Job::Command { request, .. } = job
-        && request.id.is_repeatable()
-    {
-        active.remove(&request.id);
     }
 }

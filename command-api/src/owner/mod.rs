@@ -17,24 +17,31 @@
 //! | `waiting` | commands that wait aside while their aggregate or command id is loaded |
 //! | `streams` | aggregates in memory |
 //! | `overlay` | decided frames whose derived rows are not acknowledged yet (P5) |
+//! | `partition` | how much the backend's partition of the next slot holds |
+//! | `snapshots` | snapshots on their way to storage |
+//! | `figures` | what owners hold and do, in numbers |
 //! | `loading` | an aggregate from snapshot and derived rows |
 
 mod building;
 mod config;
+mod figures;
 mod frame_loop;
 mod job;
 mod loading;
 mod overlay;
 mod owners;
 mod owning;
+mod partition;
 mod places;
 mod proposal;
+mod snapshots;
 mod streams;
 mod takeover;
 mod turn;
 mod waiting;
 
 pub use config::{OnDeposed, OwnerConfig};
+pub use figures::{Counter, Gauge, ShardFigures};
 pub use owners::Owners;
 pub(crate) use owners::{by_shard, in_order, shard_of};
 
@@ -44,6 +51,7 @@ use domain::aggregate::Registry;
 use domain::ports::clock::Clock;
 use domain::ports::feed::FanOut;
 use domain::ports::log::{EventLog, StoreInfo};
+use domain::position::Shard;
 use tokio::sync::Semaphore;
 
 /// What every owner of a process shares.
@@ -58,4 +66,13 @@ struct Shared {
     deriving: Arc<Semaphore>,
     /// See [`OwnerConfig::frames_at_once`].
     proposing: Arc<Semaphore>,
+    /// Of every shard, in order.
+    figures: Vec<Arc<ShardFigures>>,
+}
+
+impl Shared {
+    /// The figures of a shard's owner.
+    fn figures(&self, shard: Shard) -> Arc<ShardFigures> {
+        self.figures.get(usize::from(shard.0)).cloned().unwrap_or_default()
+    }
 }

@@ -52,8 +52,22 @@ pub(super) struct Overlay {
     events: HashMap<StreamId, VecDeque<Arc<RecordedEvent>>>,
     results: HashMap<CommandId, KnownResult>,
     recent: LruCache<CommandId, KnownResult>,
+    /// Bytes of `recent`, about.
+    recent_bytes: usize,
+    /// Bytes of `results`, about.
+    result_bytes: usize,
     acknowledged: u64,
     pins: BTreeMap<u64, usize>,
+}
+
+/// Bytes of the answers of acknowledged frames that stay in memory, about; others are read from derived rows.
+const RECENT_BYTES: usize = 2 << 20;
+
+impl KnownResult {
+    /// Bytes in memory, about.
+    fn weight(&self) -> usize {
+        256 + self.accepted.answer.len()
+    }
 }
 
 impl Overlay {
@@ -66,6 +80,8 @@ impl Overlay {
             events: HashMap::new(),
             results: HashMap::new(),
             recent: LruCache::new(NonZeroUsize::new(recent_results).unwrap_or(NonZeroUsize::MIN)),
+            recent_bytes: 0,
+            result_bytes: 0,
             acknowledged,
             pins: BTreeMap::new(),
         }
@@ -74,6 +90,16 @@ impl Overlay {
     /// Bytes of the frames held.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The frame that derived rows are acknowledged up to.
+    pub(super) fn derived_through(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// How many answers are in memory, and about how many bytes they take.
+    pub(super) fn answers(&self) -> (usize, usize) {
+        (self.results.len() + self.recent.len(), self.result_bytes + self.recent_bytes)
     }
 
     /// Bytes of the frames whose derived rows are not written yet.
@@ -87,7 +113,11 @@ impl Overlay {
             self.events.entry(event.stream.clone()).or_default().push_back(Arc::clone(event));
         }
         for (_, record) in frame.repeatable() {
-            self.results.insert(record.id, repeated(record, token_position(&frame.header, record)));
+            let result = repeated(record, token_position(&frame.header, record));
+            self.result_bytes += result.weight();
+            if let Some(before) = self.results.insert(record.id, result) {
+                self.result_bytes -= before.weight();
+            }
         }
         self.bytes += bytes;
         self.outstanding_bytes += bytes;
@@ -154,7 +184,8 @@ impl Overlay {
             }
             for (_, record) in frame.repeatable() {
                 if let Some(result) = self.results.remove(&record.id) {
-                    self.recent.put(record.id, result);
+                    self.result_bytes -= result.weight();
+                    self.remember(record.id, result);
                 }
             }
         }
@@ -170,8 +201,17 @@ impl Overlay {
         self.results.get(&id).or_else(|| self.recent.get(&id)).cloned()
     }
 
-    /// Keeps an outcome that was read from derived rows.
+    /// Keeps an outcome that derived rows have, among the recent ones.
     pub(super) fn remember(&mut self, id: CommandId, result: KnownResult) {
-        self.recent.put(id, result);
+        self.recent_bytes += result.weight();
+        // What leaves is the one before under this id, or the least recently used one for want of room.
+        if let Some((_, before)) = self.recent.push(id, result) {
+            self.recent_bytes -= before.weight();
+        }
+        while self.recent_bytes > RECENT_BYTES
+            && let Some((_, oldest)) = self.recent.pop_lru()
+        {
+            self.recent_bytes -= oldest.weight();
+        }
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Shared;
 use super::config::OwnerConfig;
+use super::figures::ShardFigures;
 use super::job::{Job, Reply};
 use super::owning::{Leaving, own};
 use super::places::{Places, Serving};
@@ -71,7 +72,9 @@ impl Owners {
         let places = Places::new(store.shards);
         let deriving = Arc::new(Semaphore::new(config.derive_at_once.clamp(1, Semaphore::MAX_PERMITS)));
         let proposing = Arc::new(Semaphore::new(config.frames_at_once.clamp(1, Semaphore::MAX_PERMITS)));
-        let shared = Arc::new(Shared { log, registry, fan_out, clock, config, store, deriving, proposing });
+        let figures = (0..store.shards).map(|_| Arc::default()).collect();
+        let shared = Shared { log, registry, fan_out, clock, config, store, deriving, proposing, figures };
+        let shared = Arc::new(shared);
         let tasks = TaskTracker::new();
         tasks.close();
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
@@ -146,6 +149,11 @@ impl Owners {
             .filter_map(serving)
             .map(|(shard, serving)| Position { shard, n: *serving.head.borrow() })
             .collect()
+    }
+
+    /// The figures of every shard that this process owns or owned.
+    pub fn figures(&self) -> impl Iterator<Item = (Shard, &ShardFigures)> {
+        (0..).map(Shard).zip(self.shared.figures.iter().map(Arc::as_ref))
     }
 
     /// What the owners' clock says.

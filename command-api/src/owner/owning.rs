@@ -64,6 +64,7 @@ pub(super) async fn own(
         let mut frames = FrameLoop::new(Arc::clone(&shared), shard, takeover, head.clone());
         let ended = AssertUnwindSafe(frames.run(&mut queue, &stop)).catch_unwind().await;
         drop(frames);
+        shared.figures(shard).ended();
         match ended {
             Ok(Ended::Stopped) => return,
             Ok(Ended::Deposed) if shared.config.on_deposed == OnDeposed::Stop => break,

@@ -1,5 +1,7 @@
 //! Aggregates in memory, with the tentative effect of the frame in flight.
 
+use std::collections::HashMap;
+
 use domain::Timestamp;
 use domain::aggregate::{Registry, StreamMeta, StreamState};
 use domain::event::RecordedEvent;
@@ -13,6 +15,8 @@ pub(super) struct Entry {
     pub(super) state: Box<dyn StreamState>,
     /// The version of the last snapshot, and its length in bytes; zeros without one.
     pub(super) snapshot: (u64, usize),
+    /// Its weight when it was last weighed.
+    bytes: usize,
 }
 
 impl Entry {
@@ -24,7 +28,14 @@ impl Entry {
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
         };
-        Some(Self { meta, state: registry.initial(stream.kind())?, snapshot: (0, 0) })
+        Some(Self { meta, state: registry.initial(stream.kind())?, snapshot: (0, 0), bytes: 0 })
+    }
+
+    /// Bytes that it takes in memory, about.
+    pub(super) fn weight(&self) -> usize {
+        /// Entry, key, links and the allocations' own.
+        const BESIDE: usize = 512;
+        BESIDE + self.state.weight()
     }
 
     /// Counts an event that the state has been folded with.
@@ -61,15 +72,63 @@ impl Entry {
     }
 }
 
+/// How many jobs in the loop name each stream: what they name stays in memory once it is loaded, however many they are. Their number is
+/// bounded by the loop's room.
+#[derive(Default)]
+pub(super) struct Named(HashMap<StreamId, usize>);
+
+impl Named {
+    /// A job has come that names these.
+    pub(super) fn add(&mut self, streams: Vec<StreamId>) {
+        for stream in streams {
+            *self.0.entry(stream).or_default() += 1;
+        }
+    }
+
+    /// It has left.
+    pub(super) fn remove(&mut self, streams: &[StreamId]) {
+        for stream in streams {
+            if let Some(count) = self.0.get_mut(stream) {
+                *count -= 1;
+                if *count == 0 {
+                    self.0.remove(stream);
+                }
+            }
+        }
+    }
+
+    /// How many streams are named.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn contains(&self, stream: &StreamId) -> bool {
+        self.0.contains_key(stream)
+    }
+}
+
 /// The aggregates in memory, least recently used first to leave.
 pub(super) struct Streams {
     entries: LruCache<StreamId, Entry>,
     keep: usize,
+    keep_bytes: usize,
+    /// About what the entries take.
+    bytes: usize,
 }
 
 impl Streams {
-    pub(super) fn new(keep: usize) -> Self {
-        Self { entries: LruCache::unbounded(), keep }
+    pub(super) fn new(keep: usize, keep_bytes: usize) -> Self {
+        Self { entries: LruCache::unbounded(), keep, keep_bytes, bytes: 0 }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// About what they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn contains(&self, stream: &StreamId) -> bool {
@@ -80,23 +139,92 @@ impl Streams {
         self.entries.get_mut(stream)
     }
 
-    pub(super) fn insert(&mut self, entry: Entry) {
-        self.entries.put(entry.meta.stream.clone(), entry);
+    pub(super) fn insert(&mut self, mut entry: Entry) {
+        entry.bytes = entry.weight();
+        self.bytes += entry.bytes;
+        if let Some(before) = self.entries.put(entry.meta.stream.clone(), entry) {
+            self.bytes -= before.bytes;
+        }
     }
 
     /// Forgets states that hold the effect of a frame that was not decided.
     pub(super) fn forget(&mut self, touched: &[StreamId]) {
         for stream in touched {
-            self.entries.pop(stream);
+            if let Some(entry) = self.entries.pop(stream) {
+                self.bytes -= entry.bytes;
+            }
         }
     }
 
-    /// Makes room, and says whether a state left. Only to be called when no frame is in flight: a state that holds its tentative effect can't be reloaded.
-    pub(super) fn trim(&mut self) -> bool {
-        let surplus = self.entries.len() > self.keep;
-        while self.entries.len() > self.keep {
-            self.entries.pop_lru();
+    /// Notes how large these have become.
+    pub(super) fn weigh(&mut self, touched: &[StreamId]) {
+        for stream in touched {
+            if let Some(entry) = self.entries.peek_mut(stream) {
+                let bytes = entry.weight();
+                self.bytes = self.bytes - entry.bytes + bytes;
+                entry.bytes = bytes;
+            }
         }
-        surplus
+    }
+
+    /// Makes room, but keeps what a job names: it would be loaded again at once. Only to be called when no frame is in flight: a state
+    /// that holds its tentative effect can't be reloaded.
+    pub(super) fn trim(&mut self, named: &Named) {
+        // Each is looked at once at most: one that is kept counts as used just now.
+        for _ in 0..self.entries.len() {
+            let surplus = self.entries.len() > self.keep || self.bytes > self.keep_bytes;
+            if !surplus || self.entries.len() <= named.len() {
+                break;
+            }
+            let Some((stream, entry)) = self.entries.pop_lru() else { break };
+            if named.contains(&stream) {
+                self.entries.put(stream, entry);
+            } else {
+                self.bytes -= entry.bytes;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(n: u128) -> Entry {
+        let stream = StreamId::new("default", "product", uuid::Uuid::from_u128(n));
+        Entry::initial(&domain::shop::registry(), &stream).expect("a known type")
+    }
+
+    // proves: P5
+    #[test]
+    fn what_a_job_names_stays_however_small_the_room_is() {
+        let mut streams = Streams::new(2, usize::MAX);
+        let mut named = Named::default();
+        for n in 0..10 {
+            streams.insert(entry(n));
+            named.add(vec![entry(n).meta.stream]);
+        }
+        streams.trim(&named);
+        assert_eq!(streams.len(), 10);
+        (0..7).for_each(|n| named.remove(&[entry(n).meta.stream]));
+        streams.trim(&named);
+        assert_eq!(streams.len(), 3, "those that are named, though there is room for two only");
+        assert!((7..10).all(|n| streams.contains(&entry(n).meta.stream)));
+        (7..10).for_each(|n| named.remove(&[entry(n).meta.stream]));
+        streams.trim(&named);
+        assert_eq!((streams.len(), named.len()), (2, 0));
+    }
+
+    // proves: SEC-10
+    #[test]
+    fn the_room_is_bounded_in_bytes_too() {
+        let one = entry(0).weight();
+        let mut streams = Streams::new(100, one * 4);
+        (0..10).for_each(|n| streams.insert(entry(n)));
+        assert_eq!(streams.bytes(), one * 10);
+        streams.trim(&Named::default());
+        assert_eq!((streams.len(), streams.bytes()), (4, one * 4));
+        streams.forget(&[entry(9).meta.stream]);
+        assert_eq!(streams.bytes(), one * 3);
     }
 }

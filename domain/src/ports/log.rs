@@ -75,6 +75,9 @@ pub struct CommandResult {
     pub record: CommandRecord,
 }
 
+/// The snapshots of a stream that are read: those of the two folds that are kept, and one of before folds had names.
+pub const KEPT_FOLDS: usize = 3;
+
 /// A stored snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSnapshot {
@@ -93,8 +96,28 @@ pub struct StoredSnapshot {
 pub struct DerivedBatch {
     /// The frames, in order.
     pub frames: Vec<Arc<crate::frame::DecidedFrame>>,
-    /// Snapshots of streams of these frames.
+    /// Snapshots of streams of these frames, kept after the rows and the checkpoint, as [`EventLog::write_snapshots`] does; whether they
+    /// could be makes no difference.
     pub snapshots: Vec<(StreamId, StoredSnapshot)>,
+}
+
+/// What a shard's derived rows hold up to some frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DerivedRows {
+    /// A digest of them, whatever their order.
+    pub digest: Hash,
+    /// The last frame that any row names, also above the bound; 0 without rows.
+    pub last_frame: u64,
+}
+
+/// How a backend keeps frames together: those of a shard whose numbers, divided by `frames`, are the same are one partition. Which partition a
+/// slot is in never depends on anything else, so that all proposers agree on it; how large a partition grows is for owners to bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partitions {
+    /// Frames of a partition.
+    pub frames: u64,
+    /// The most bytes that a partition should have.
+    pub bytes: u64,
 }
 
 /// Reading decided frames: all that feeds, rebuilds, auditors and verifiers need.
@@ -151,6 +174,11 @@ pub trait LogReader: Send + Sync + 'static {
 /// The event log.
 #[async_trait]
 pub trait EventLog: LogReader {
+    /// How frames are kept together; `None` where it makes no difference.
+    fn partitions(&self) -> Option<Partitions> {
+        None
+    }
+
     /// Proposes a frame for its slot: one conditional write.
     ///
     /// # Errors
@@ -183,11 +211,23 @@ pub trait EventLog: LogReader {
     /// [`LogError`].
     async fn write_published(&self, shard: Shard, frame: u64) -> Result<(), LogError>;
 
-    /// The latest snapshot of a stream.
+    /// Keeps snapshots of streams, of versions whose derived rows are written: best effort, since a load does without. Of each
+    /// fold the latest one stays, and of the folds the two that were written to last, so that two programs that take turns, as in a
+    /// rollout that is taken back, find their own.
+    ///
+    /// # Errors
+    /// [`LogError`]; each of them may have been kept or not.
+    async fn write_snapshots(
+        &self,
+        shard: Shard,
+        snapshots: &[(StreamId, StoredSnapshot)],
+    ) -> Result<(), LogError>;
+
+    /// The latest snapshots of a stream, newest first, of different folds: at most [`KEPT_FOLDS`].
     ///
     /// # Errors
     /// [`LogError`].
-    async fn read_snapshot(&self, stream: &StreamId) -> Result<Option<StoredSnapshot>, LogError>;
+    async fn read_snapshots(&self, stream: &StreamId) -> Result<Vec<StoredSnapshot>, LogError>;
 
     /// An accepted command, from derived rows: complete up to `derived_through`.
     ///
@@ -216,9 +256,22 @@ pub trait EventLog: LogReader {
         Ok(None)
     }
 
-    /// A digest over the shard's derived rows (pointers, command results; not snapshots), for comparison after a rewrite.
+    /// What the derived rows of every shard (pointers, command results; not snapshots) hold of the frames up to a bound, one for each
+    /// shard; in one scan where a backend can't tell shards apart without one. Bounds at or below `derived_through` make the answer the
+    /// same however much is written meanwhile. `key` keeps forged rows from having the same digest.
     ///
     /// # Errors
     /// [`LogError`].
-    async fn derived_digest(&self, shard: Shard) -> Result<Hash, LogError>;
+    async fn derived_rows(&self, key: &Hash, bounds: &[u64]) -> Result<Vec<DerivedRows>, LogError>;
+
+    /// A digest over all derived rows of a shard, for comparison after a rewrite.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    async fn derived_digest(&self, shard: Shard) -> Result<Hash, LogError> {
+        let everything = vec![u64::MAX; usize::from(self.store().shards)];
+        let rows = self.derived_rows(&[0; 32], &everything).await?;
+        let none = || LogError::Corrupt(format!("shard {shard}"), "there is no such shard".to_owned());
+        rows.get(usize::from(shard.0)).map(|rows| rows.digest).ok_or_else(none)
+    }
 }

@@ -214,6 +214,14 @@ impl Product {
 }
 
 impl Aggregate for Product {
+    fn weight(&self) -> usize {
+        let texts = self.details.as_ref().map_or(0, |details| {
+            let attributes = details.attributes.iter().map(|(name, value)| name.len() + value.len() + 96);
+            details.description.len() + attributes.sum::<usize>()
+        });
+        size_of::<Self>() + 1_024 + texts
+    }
+
     fn decide(
         &self,
         command: &ProductCommand,

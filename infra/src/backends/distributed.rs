@@ -235,6 +235,11 @@ impl Backends for DistributedBackends {
         self.log.clone()
     }
 
+    fn feed_bytes(&self) -> usize {
+        let publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
+        publisher.as_ref().map_or(0, |publisher| publisher.waiting_bytes())
+    }
+
     fn heads(&self) -> Vec<Position> {
         self.heads.heads()
     }

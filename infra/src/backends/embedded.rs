@@ -122,6 +122,10 @@ impl Backends for EmbeddedBackends {
         self.feed.heads()
     }
 
+    fn feed_bytes(&self) -> usize {
+        self.feed.kept_bytes()
+    }
+
     async fn fault(&self) -> Option<String> {
         self.disk.fault().await
     }

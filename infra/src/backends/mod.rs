@@ -83,6 +83,9 @@ pub trait Backends: Send + Sync + 'static {
     /// Why the log can't be read or written now.
     async fn fault(&self) -> Option<String>;
 
+    /// About how many bytes of decided frames wait in memory for those who follow this process.
+    fn feed_bytes(&self) -> usize;
+
     /// What the log's servers promise, where there are any.
     fn promises(&self) -> Option<Promises> {
         None

@@ -9,6 +9,7 @@ mod digest;
 mod event_rows;
 mod frames;
 mod rows;
+mod snapshots;
 mod statements;
 mod tail;
 
@@ -21,8 +22,8 @@ use domain::event::RecordedEvent;
 use domain::frame::{EncodedFrame, FrameView, Slot};
 use domain::merkle::Hash;
 use domain::ports::log::{
-    CommandResult, Decision, DerivedBatch, EventLog, LogError, LogReader, Progress, ProposeError, StoreInfo,
-    StoredSnapshot,
+    CommandResult, Decision, DerivedBatch, DerivedRows, EventLog, LogError, LogReader, Partitions, Progress,
+    ProposeError, StoreInfo, StoredSnapshot,
 };
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
@@ -41,6 +42,8 @@ use super::url::CassandraUrl;
 
 /// Frames per partition of the table `log`.
 pub(super) const BUCKET: u64 = 512;
+/// What they have together at most: owners see to it, however large single frames are.
+const PARTITION_BYTES: u64 = 100 << 20;
 /// Proposals of one shard that may be under way at the same time; an owner has one.
 const OPEN_PROPOSALS: u32 = 64;
 /// Shards looked at together when a store is opened.
@@ -226,6 +229,10 @@ impl LogReader for CassandraLog {
 
 #[async_trait]
 impl EventLog for CassandraLog {
+    fn partitions(&self) -> Option<Partitions> {
+        Some(Partitions { frames: BUCKET, bytes: PARTITION_BYTES })
+    }
+
     async fn propose(&self, frame: Arc<EncodedFrame>) -> Result<Decision, ProposeError> {
         frames::propose(&self.inner, frame).await
     }
@@ -239,15 +246,29 @@ impl EventLog for CassandraLog {
     }
 
     async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError> {
-        self.inner.write_derived(shard, batch).await
+        self.inner.write_derived(shard, batch).await?;
+        if !batch.snapshots.is_empty()
+            && let Err(error) = self.write_snapshots(shard, &batch.snapshots).await
+        {
+            tracing::warn!(%error, "snapshots were not kept");
+        }
+        Ok(())
     }
 
     async fn write_published(&self, shard: Shard, frame: u64) -> Result<(), LogError> {
         self.inner.write_published(shard, frame).await
     }
 
-    async fn read_snapshot(&self, stream: &StreamId) -> Result<Option<StoredSnapshot>, LogError> {
-        self.inner.read_snapshot(stream).await
+    async fn write_snapshots(
+        &self,
+        shard: Shard,
+        snapshots: &[(StreamId, StoredSnapshot)],
+    ) -> Result<(), LogError> {
+        self.inner.write_snapshots(shard, snapshots).await
+    }
+
+    async fn read_snapshots(&self, stream: &StreamId) -> Result<Vec<StoredSnapshot>, LogError> {
+        self.inner.read_snapshots(stream).await
     }
 
     async fn command_result(&self, shard: Shard, id: CommandId) -> Result<Option<CommandResult>, LogError> {
@@ -267,7 +288,7 @@ impl EventLog for CassandraLog {
         self.inner.last_positions(shard, from, limit).await.map(Some)
     }
 
-    async fn derived_digest(&self, shard: Shard) -> Result<Hash, LogError> {
-        self.inner.derived_digest(shard).await
+    async fn derived_rows(&self, key: &Hash, bounds: &[u64]) -> Result<Vec<DerivedRows>, LogError> {
+        self.inner.derived_rows(key, bounds).await
     }
 }

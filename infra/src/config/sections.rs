@@ -198,14 +198,6 @@ section! {
 }
 
 section! {
-    /// The simulators of provider and carrier, where they are named.
-    Simulator in "simulator" {
-        /// Whether `/simulator`, which has no login, answers others than this machine.
-        public: bool ["switch"] = false,
-    }
-}
-
-section! {
     /// The roles of this process.
     Roles in "roles" {
         /// Which roles run: command-api, projections, query-api, sagas. Empty runs every one; embedded backends
@@ -240,7 +232,6 @@ pub(super) fn keys() -> Vec<Key> {
     Fulfilment::keys(&mut out);
     Payments::keys(&mut out);
     Carrier::keys(&mut out);
-    Simulator::keys(&mut out);
     Roles::keys(&mut out);
     Logging::keys(&mut out);
     out

@@ -17,9 +17,11 @@ pub(super) struct Ring {
     head: u64,
 }
 
-/// About what an event takes in memory.
-fn size(frame: &DecidedFrame) -> usize {
-    frame.events.iter().map(|event| event.data.len() + 320).sum()
+/// About what a frame takes in memory: events with their texts, and the commands' records, which it holds too.
+pub(crate) fn size(frame: &DecidedFrame) -> usize {
+    let events = frame.events.iter().map(|event| event.data.len() + 500).sum::<usize>();
+    let commands = frame.commands.iter().map(|command| command.answer.len() + 120).sum::<usize>();
+    256 + events + commands
 }
 
 impl Ring {
@@ -31,6 +33,11 @@ impl Ring {
     /// The shard's last position that is known here.
     pub(super) fn head(&self) -> u64 {
         self.head
+    }
+
+    /// About what it keeps.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Takes over a frame; answers whether it brought news.

@@ -33,6 +33,9 @@ use crate::serve::admission::Admission;
 /// How many stuck sagas are named.
 const MAX_STUCK: usize = 20;
 
+/// Derived rows that can't be written for so long are a fault: the owner keeps what it decides in memory meanwhile.
+const DERIVED_WITHIN: Duration = Duration::from_secs(30);
+
 /// How long the leases may take to be read.
 const LEASES_WITHIN: Duration = Duration::from_secs(2);
 
@@ -109,6 +112,7 @@ impl Health {
         let needed = self.needed().await;
         let sagas = self.sagas().await;
         let mut faults = needed.faults(parts.max_lag);
+        faults.extend(self.derived());
         faults.extend(sagas.fault.iter().map(|reason| fault("/sagas".to_owned(), reason.clone())));
         // Readiness leaves it out: a copy that differs keeps nobody from being answered.
         let conservation = parts.conservation.as_ref().and_then(Watch::last);
@@ -129,6 +133,18 @@ impl Health {
             owned_by: self.owned_by().await,
             faults,
         }
+    }
+
+    /// Shards whose derived rows can't be written for long. Commands are taken until their owners' memory is full.
+    fn derived(&self) -> Vec<FieldError> {
+        let shards = self.parts().owners.iter().flat_map(|owners| owners.figures());
+        let failing = shards.filter_map(|(shard, figures)| {
+            let (since, reason) = figures.derived_failing().filter(|(since, _)| *since >= DERIVED_WITHIN)?;
+            let seconds = since.as_secs();
+            let detail = format!("shard {shard}: derived rows can't be written for {seconds} s: {reason}");
+            Some(fault("/log/derived".to_owned(), detail))
+        });
+        failing.collect()
     }
 
     /// The sagas, as they were a moment ago at most.

@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use command_api::http::problem::Problem;
+use command_api::owner::{Counter, Gauge};
 
 use super::exposure::Operator;
 use super::health::Health;
@@ -74,8 +75,33 @@ async fn text(health: &Health) -> String {
     for head in &heads {
         out.gauge("log_head_position", "shard", head.shard, head.n);
     }
+    out.single(
+        "feed_bytes",
+        "Bytes of decided frames in memory for those who follow.",
+        parts.backends.feed_bytes(),
+    );
     if let Some(owners) = &parts.owners {
         out.single("owner_shards", "Shards that this process owns.", owners.heads().len());
+        for (gauge, name, help) in Gauge::ALL {
+            out.family(name, help);
+            owners
+                .figures()
+                .for_each(|(shard, figures)| out.gauge(name, "shard", shard, figures.gauge(gauge)));
+        }
+        for (counter, name, help) in Counter::ALL {
+            out.typed(name, help, "counter");
+            owners
+                .figures()
+                .for_each(|(shard, figures)| out.gauge(name, "shard", shard, figures.counter(counter)));
+        }
+        out.family(
+            "owner_derived_failing_seconds",
+            "For how long derived rows can't be written; 0 when they can.",
+        );
+        for (shard, figures) in owners.figures() {
+            let seconds = figures.derived_failing().map_or(0.0, |(since, _)| since.as_secs_f64());
+            out.gauge("owner_derived_failing_seconds", "shard", shard, seconds);
+        }
     }
     let projections = parts.progress.status(&heads).await;
     if !projections.is_empty() {

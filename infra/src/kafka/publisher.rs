@@ -113,6 +113,12 @@ impl KafkaPublisher {
         Ok(Arc::new(Self { shards, task: Mutex::new(Some(task)) }))
     }
 
+    /// About how much waits to be published, bytes.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.shards.iter().map(|queue| queue.inbox(|inbox| inbox.bytes())).sum()
+    }
+
     /// Waits until the publisher has ended, which it does after its stop.
     pub async fn stopped(&self) {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();

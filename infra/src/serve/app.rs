@@ -142,7 +142,6 @@ impl App {
             queries,
             peers: peers(commands.as_ref(), registry),
             simulator: sagas.as_ref().map(|role| role.payments.clone()),
-            simulator_is_public: config.simulator.public,
             health,
         };
         let router = router(served).context("the OpenAPI document")?;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use domain::aggregate::Registry;
+use domain::ports::clock::SystemClock;
 use projections::watermark::Watermark;
 use query_api::{QueryConfig, QueryPorts, QueryState};
 
 use super::verifier::LogVerifier;
 use crate::backends::Backends;
 use crate::config::Config;
+use crate::verify::jobs::Verifications;
 
 /// Opens what queries are answered from; they wait for the watermarks given.
 ///
@@ -28,7 +30,7 @@ pub(super) async fn open(
         keys: backends.keys().await?,
         log: log.clone(),
         registry,
-        verifier: Arc::new(LogVerifier(log)),
+        verifier: Arc::new(LogVerifier(Verifications::new(log, Arc::new(SystemClock)))),
     };
     Ok(QueryState::new(ports, settings))
 }

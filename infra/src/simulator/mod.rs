@@ -8,7 +8,6 @@
 
 mod carrier;
 pub mod http;
-pub(crate) mod nearby;
 mod payments;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,8 @@
 mod derived;
 mod open;
 mod reads;
+mod scan;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -20,17 +22,19 @@ use domain::event::RecordedEvent;
 use domain::frame::{EncodedFrame, Slot};
 use domain::merkle::Hash;
 use domain::ports::log::{
-    CommandResult, Decision, DerivedBatch, EventLog, LogError, LogReader, Progress, ProposeError, StoreInfo,
-    StoredSnapshot,
+    CommandResult, Decision, DerivedBatch, DerivedRows, EventLog, LogError, LogReader, Progress,
+    ProposeError, StoreInfo, StoredSnapshot,
 };
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 
 pub use self::open::{MAX_SHARDS, OpenError, holds_no_log};
 use self::reads::ReadPool;
+use self::scan::Place;
 use self::writer::WriterHandle;
 use super::connection::is_broken;
 use super::thread::{DbThread, Stopped};
+use crate::derived_digest::DerivedDigest;
 
 /// The log's file in the data directory.
 pub const LOG_FILE: &str = "log.db";
@@ -151,8 +155,14 @@ impl EventLog for SqliteLog {
 
     async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError> {
         self.known(shard)?;
-        let (batch, shards) = (batch.clone(), self.store.shards);
-        self.write(move |conn| derived::write(conn, shard, shards, &batch)).await
+        let rows = DerivedBatch { frames: batch.frames.clone(), snapshots: Vec::new() };
+        self.write(move |conn| derived::write(conn, shard, &rows)).await?;
+        if !batch.snapshots.is_empty()
+            && let Err(error) = self.write_snapshots(shard, &batch.snapshots).await
+        {
+            tracing::warn!(%error, "snapshots were not kept");
+        }
+        Ok(())
     }
 
     async fn write_published(&self, shard: Shard, frame: u64) -> Result<(), LogError> {
@@ -160,9 +170,19 @@ impl EventLog for SqliteLog {
         self.write(move |conn| derived::write_published(conn, shard, frame)).await
     }
 
-    async fn read_snapshot(&self, stream: &StreamId) -> Result<Option<StoredSnapshot>, LogError> {
+    async fn write_snapshots(
+        &self,
+        shard: Shard,
+        snapshots: &[(StreamId, StoredSnapshot)],
+    ) -> Result<(), LogError> {
+        self.known(shard)?;
+        let (snapshots, shards) = (snapshots.to_vec(), self.store.shards);
+        self.write(move |conn| snapshots::write(conn, shard, shards, &snapshots)).await
+    }
+
+    async fn read_snapshots(&self, stream: &StreamId) -> Result<Vec<StoredSnapshot>, LogError> {
         let (stream, shard) = (stream.clone(), stream.shard(self.store.shards));
-        self.reads.run(move |files| reads::snapshot(files, shard, &stream)).await
+        self.reads.run(move |files| reads::snapshots(files, shard, &stream)).await
     }
 
     async fn command_result(&self, shard: Shard, id: CommandId) -> Result<Option<CommandResult>, LogError> {
@@ -185,6 +205,22 @@ impl EventLog for SqliteLog {
 
     async fn derived_digest(&self, shard: Shard) -> Result<Hash, LogError> {
         self.reads.run(move |files| reads::derived_digest(files, shard)).await
+    }
+
+    async fn derived_rows(&self, key: &Hash, bounds: &[u64]) -> Result<Vec<DerivedRows>, LogError> {
+        let mut rows = Vec::with_capacity(bounds.len());
+        for (shard, bound) in (0..).map(Shard).zip(bounds.iter().copied()) {
+            let (mut digest, mut place) = (DerivedDigest::new(key), Place::start());
+            while !matches!(place, Place::Done) {
+                let page = self.reads.run(move |files| {
+                    let next = scan::page(files, shard, place, bound, &mut digest)?;
+                    Ok((digest, next))
+                });
+                (digest, place) = page.await?;
+            }
+            rows.push(digest.finish());
+        }
+        Ok(rows)
     }
 }
 

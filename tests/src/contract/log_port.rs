@@ -60,6 +60,7 @@ macro_rules! log_port_contract {
             a_pointer_never_changes,
             accepted_commands_are_found_with_their_position,
             the_latest_snapshot_is_kept,
+            each_fold_finds_its_own_snapshot_and_superseded_ones_go,
             progress_claims_only_finished_work
         );
         $crate::log_port_contract!(@cases $factory, verifying:
@@ -71,7 +72,9 @@ macro_rules! log_port_contract {
             versions_that_are_not_dense_are_found_and_located,
             a_time_that_goes_back_is_found_and_located,
             a_cut_tail_is_found_while_derived_rows_know_it,
-            rows_that_are_just_being_derived_are_no_fault
+            rows_that_are_just_being_derived_are_no_fault,
+            a_verification_ends_while_the_log_grows,
+            a_verification_goes_on_from_the_last_one
         );
     };
     (@cases $factory:expr, $module:ident: $($case:ident),+) => {

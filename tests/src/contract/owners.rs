@@ -47,14 +47,16 @@ macro_rules! owners_contract {
                 an_accepted_command_without_events_is_remembered }
             state { commands_on_a_cold_stream_keep_their_order, the_last_pieces_are_sold_once,
                 steps_are_decided_together_or_not_at_all, snapshots_and_events_give_the_same_state,
-                a_snapshot_of_another_fold_is_ignored, loss_of_all_derived_rows_loses_nothing,
+                a_snapshot_of_another_fold_is_ignored,
+                a_usable_snapshot_behind_one_of_another_fold_is_used, a_backlog_of_cold_streams_loads_each_once,
+                snapshots_are_in_nobodys_way, derived_rows_that_fail_are_told, loss_of_all_derived_rows_loses_nothing,
                 time_never_goes_back_within_a_shard, a_full_queue_is_told_and_loses_nothing,
                 a_stop_answers_what_was_accepted, a_command_too_large_for_a_frame_is_refused,
                 a_stale_expected_version_is_refused, frames_verify }
             behind { a_failed_load_leaves_nothing_behind, a_failed_lookup_leaves_nothing_behind,
                 a_load_under_way_sees_what_is_acknowledged_meanwhile,
                 commands_behind_a_lost_frame_keep_their_order, derived_rows_far_behind_hold_the_frames_up,
-                snapshots_claim_only_what_is_written, states_that_left_memory_come_back,
+                snapshots_claim_only_what_is_written, partitions_stay_as_small_as_they_should, states_that_left_memory_come_back,
                 a_stop_ends_while_storage_hangs, shards_take_turns_and_wait_for_no_open_slot }
             panics { a_panic_in_a_decision_costs_its_frame_only, a_panic_while_taking_over_again_is_no_end,
                 a_shard_that_cannot_be_taken_over_again_is_left_to_others }

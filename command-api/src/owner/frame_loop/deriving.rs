@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::log::{DerivedBatch, StoredSnapshot};
-use domain::stream::StreamId;
+use domain::ports::log::DerivedBatch;
 
 use super::FrameLoop;
 
@@ -37,22 +36,20 @@ impl FrameLoop {
         (self.derive_by, self.derive_due) = (None, false);
         let frames = self.overlay.outstanding(DERIVE_BYTES);
         let Some(last) = frames.last().map(|frame| frame.header.slot.frame) else { return };
-        // A snapshot of a later frame would claim what the batch doesn't write (P6).
-        let (due, later) = std::mem::take(&mut self.snapshots).into_iter().partition(|(at, ..)| *at <= last);
-        self.snapshots = later;
-        let due: Vec<(u64, StreamId, StoredSnapshot)> = due;
-        let snapshots = due.into_iter().map(|(_, stream, snapshot)| (stream, snapshot)).collect();
-        let batch = DerivedBatch { frames, snapshots };
+        let batch = DerivedBatch { frames, snapshots: Vec::new() };
+        let figures = Arc::clone(&self.figures);
         let (shared, shard, mut turn) = (Arc::clone(&self.shared), self.shard, self.derive_turn.hand_over());
         self.deriving = Some(Box::pin(async move {
             let mut pause = Duration::from_millis(10);
             while let Err(error) = shared.log.write_derived(shard, &batch).await {
                 // The others don't wait for one that fails.
                 drop(turn.take());
+                figures.derived(Err(error.to_string()));
                 tracing::warn!(%shard, %error, "derived rows could not be written, trying again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
+            figures.derived(Ok(()));
             last
         }));
     }
@@ -69,6 +66,7 @@ impl FrameLoop {
                 let frame = deriving.await;
                 self.overlay.acknowledge(frame);
             }
+            self.snapshots.finish(self.overlay.derived_through()).await;
         });
         if finished.await.is_err() {
             tracing::warn!(shard = %self.shard, "stopped with derived rows outstanding; the next start writes them");

@@ -229,6 +229,8 @@ impl Inventory {
 }
 
 impl Aggregate for Inventory {
+    const FOLD: u32 = 2;
+
     fn decide(
         &self,
         command: &InventoryCommand,
@@ -279,6 +281,10 @@ impl Aggregate for Inventory {
 
     fn evolve(&mut self, event: &InventoryEvent) {
         self.fold(event);
+    }
+
+    fn weight(&self) -> usize {
+        self.bytes()
     }
 
     /// The warehouse that was stated last, and the total over all.

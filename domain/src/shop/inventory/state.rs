@@ -72,13 +72,27 @@ impl Reservation {
     }
 }
 
-/// A reservation that is open no more.
+/// A reservation that is open no more; written as `[committed, expires_at in microseconds since 1970]`, since a sale has many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(bool, i64)", into = "(bool, i64)")]
 pub struct Settled {
     /// Its pieces were deducted; otherwise they were put back, or never set aside.
     pub committed: bool,
     /// When it would have lapsed; a late reserve is refused by this from then on, so it need not be remembered.
     pub expires_at: Timestamp,
+}
+
+impl From<(bool, i64)> for Settled {
+    fn from((committed, micros): (bool, i64)) -> Self {
+        let expires_at = Timestamp::from_timestamp_micros(micros).unwrap_or(Timestamp::MAX_UTC);
+        Self { committed, expires_at }
+    }
+}
+
+impl From<Settled> for (bool, i64) {
+    fn from(settled: Settled) -> Self {
+        (settled.committed, settled.expires_at.timestamp_micros())
+    }
 }
 
 /// The stock of one product.
@@ -88,7 +102,9 @@ pub struct Inventory {
     pub warehouses: BTreeMap<String, Level>,
     /// The open reservations.
     pub reservations: BTreeMap<ReservationKey, Reservation>,
-    /// Reservations that are open no more, so that one that comes late isn't made again.
+    /// Reservations that are open no more, so that one that comes late isn't made again. Kept until the time at which they would have
+    /// lapsed: a reserve that comes later is refused by that time (`reservation-expired`), a release or withdrawal changes nothing, and
+    /// a commit is refused (`not-reserved`) unless its command id is known, which then gets the first one's answer.
     pub settled: BTreeMap<ReservationKey, Settled>,
     /// How many settled ones make the next pruning due; 0 stands for [`FEWEST_TO_PRUNE`].
     pub prune_at: usize,
@@ -129,6 +145,16 @@ impl Inventory {
         }
     }
 
+    /// See [`Aggregate::weight`](crate::aggregate::Aggregate::weight).
+    pub(super) fn bytes(&self) -> usize {
+        // With the share of a tree's node that isn't full.
+        let each = |size: usize| size * 3 / 2;
+        size_of::<Self>()
+            + self.settled.len() * each(size_of::<(ReservationKey, Settled)>())
+            + self.reservations.len() * each(size_of::<(ReservationKey, Reservation)>() + 64)
+            + self.warehouses.len() * each(size_of::<(String, Level)>() + 32)
+    }
+
     fn set_levels(&mut self, levels: &[LevelAfter]) {
         for after in levels {
             let level = Level { on_hand: after.on_hand, reserved: after.reserved };
@@ -142,13 +168,14 @@ impl Inventory {
         }
     }
 
-    /// Forgets settled reservations that have lapsed. Only once their number has doubled since the last time, so that a
-    /// hot product's events cost the same however many they are; by the events' own times, so that every replay agrees.
+    /// Forgets settled reservations that have lapsed. Only once their number has grown by a quarter since the last time, so that a
+    /// hot product's events cost the same however many they are; by the events' own times, so that every replay agrees. So there
+    /// are at most a quarter more than those that are settled within the time for which stock is set aside.
     fn prune(&mut self, now: Timestamp) {
         if self.settled.len() < self.prune_at.max(FEWEST_TO_PRUNE) {
             return;
         }
         self.settled.retain(|_, settled| settled.expires_at >= now);
-        self.prune_at = self.settled.len() * 2;
+        self.prune_at = self.settled.len() / 4 * 5;
     }
 }

@@ -194,6 +194,11 @@ impl Order {
 }
 
 impl Aggregate for Order {
+    fn weight(&self) -> usize {
+        let lines = self.placed.as_ref().map_or(0, |placed| placed.lines.len());
+        size_of::<Self>() + 1_024 + lines * 256
+    }
+
     fn decide(
         &self,
         command: &OrderCommand,

@@ -100,16 +100,11 @@ impl Inner {
 
     pub(super) async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError> {
         self.shard(shard)?;
-        for (stream, _) in &batch.snapshots {
-            if stream.shard(self.store.shards) != shard {
-                return Err(corrupt(stream, format!("its snapshot came with shard {shard}")));
-            }
-        }
         // Read every time: derived rows may have been dropped, or written by another owner.
         let progress = self.progress(shard).await?;
         let frames = following(shard, progress.derived_through, &batch.frames)?;
         let ends = self.check_versions(shard, &frames).await?;
-        self.write_rows(progress.generation, shard, &frames, &batch.snapshots).await?;
+        self.write_rows(progress.generation, shard, &frames).await?;
         if let Some(last) = frames.last() {
             self.advance(progress.generation, last).await?;
             // Rows that were dropped meanwhile hide these: nobody may forget what they held.
@@ -122,6 +117,22 @@ impl Inner {
         let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
         for (stream, version) in ends {
             versions.put(stream, version);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write_snapshots(
+        &self,
+        shard: Shard,
+        snapshots: &[(StreamId, StoredSnapshot)],
+    ) -> Result<(), LogError> {
+        self.shard(shard)?;
+        if let Some((stream, _)) = snapshots.iter().find(|(of, _)| of.shard(self.store.shards) != shard) {
+            return Err(corrupt(stream, format!("its snapshot came with shard {shard}")));
+        }
+        let generation = self.progress(shard).await?.generation;
+        for (stream, snapshot) in snapshots {
+            self.write_snapshot(generation, stream, snapshot).await?;
         }
         Ok(())
     }
@@ -203,7 +214,6 @@ impl Inner {
         generation: u64,
         shard: Shard,
         frames: &[&DecidedFrame],
-        snapshots: &[(StreamId, StoredSnapshot)],
     ) -> Result<(), LogError> {
         let statements = &self.statements;
         let rows_stamp = stamp(generation, 1);
@@ -234,27 +244,8 @@ impl Inner {
         }
         // Rows of a partition in one batch are one write to the servers.
         events.sort_by(|(_, one), (_, other)| one.key().cmp(&other.key()));
-        // A snapshot's version is its stamp, so that an older one that comes late changes nothing.
-        let snapshots = snapshots.iter().map(|(s, snapshot)| {
-            let contents = &snapshot.contents;
-            (
-                200 + contents.state.len(),
-                (
-                    s.tenant(),
-                    s.kind(),
-                    s.id(),
-                    contents.fold.as_slice(),
-                    snapshot.version as i64,
-                    snapshot.created_at,
-                    snapshot.updated_at,
-                    contents.state.as_str(),
-                    stamp(generation, snapshot.version),
-                ),
-            )
-        });
         self.insert_all(&statements.insert_event, events).await?;
-        self.insert_all(&statements.insert_command_result, results).await?;
-        self.insert_all(&statements.insert_snapshot, snapshots.collect()).await
+        self.insert_all(&statements.insert_command_result, results).await
     }
 
     /// Executes one statement for every row, each given with its size in bytes.

@@ -1,11 +1,10 @@
 //! Reading derived rows.
 
 use domain::Timestamp;
-use domain::aggregate::SnapshotState;
 use domain::command::CommandId;
 use domain::event::RecordedEvent;
 use domain::frame::CommandRecord;
-use domain::ports::log::{CommandResult, LogError, StoredSnapshot};
+use domain::ports::log::{CommandResult, LogError};
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 use uuid::Uuid;
@@ -95,24 +94,6 @@ impl Inner {
             events.push(event.map_err(|reason| corrupt(format!("version {expected} of {stream}"), reason))?);
         }
         Ok(Rows { events, hole: None })
-    }
-
-    pub(super) async fn read_snapshot(&self, stream: &StreamId) -> Result<Option<StoredSnapshot>, LogError> {
-        type Columns<'a> = (&'a [u8], i64, i64, i64, &'a str);
-        let what = || format!("the snapshots of {stream}");
-        let values = (stream.tenant(), stream.kind(), stream.id());
-        let rows = self.session.execute_unpaged(&self.statements.select_snapshots, values).await;
-        let rows = rows.map_err(unavailable)?.into_rows_result().map_err(|e| corrupt(what(), e))?;
-        let mut latest: Option<StoredSnapshot> = None;
-        for row in rows.rows::<Columns<'_>>().map_err(|e| corrupt(what(), e))? {
-            let (fold, version, created_at, updated_at, state) = row.map_err(|e| corrupt(what(), e))?;
-            if latest.as_ref().is_none_or(|latest| latest.version < version as u64) {
-                let fold = fold.try_into().map_err(|e| corrupt(what(), e))?;
-                let contents = SnapshotState { state: state.to_owned(), fold };
-                latest = Some(StoredSnapshot { version: version as u64, created_at, updated_at, contents });
-            }
-        }
-        Ok(latest)
     }
 
     pub(super) async fn command_result(

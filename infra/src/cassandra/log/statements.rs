@@ -89,6 +89,8 @@ statements! {
     select_events: Plain,
     select_event_places: Plain,
     select_snapshots: Plain,
+    select_snapshot: Plain,
+    delete_snapshot: Plain,
     select_command_result: Plain,
     scan_events: Plain,
     scan_command_results: Plain,

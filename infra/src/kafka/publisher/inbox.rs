@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use domain::frame::DecidedFrame;
 
+use crate::feed::ring;
+
 /// Bounded by memory: when it is full, it forgets what waits, and the log is read instead.
 pub(super) struct Inbox {
     frames: VecDeque<(Arc<DecidedFrame>, usize)>,
@@ -43,6 +45,11 @@ impl Inbox {
         Self { frames: VecDeque::new(), bytes: 0, room, known: Known::default() }
     }
 
+    /// About what waits here.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn known(&self) -> Known {
         self.known
     }
@@ -55,7 +62,7 @@ impl Inbox {
         }
         self.known =
             Known { frame: header.slot.frame, position: header.last_position(), epoch: header.epoch };
-        let bytes = 256 + frame.events.iter().map(|event| event.data.len() + 320).sum::<usize>();
+        let bytes = ring::size(&frame);
         if self.bytes + bytes > self.room {
             self.frames.clear();
             self.bytes = 0;

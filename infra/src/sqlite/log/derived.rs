@@ -9,7 +9,7 @@ use domain::position::Shard;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::{DERIVED_FILE, log_error, reads};
-use crate::derived_digest::{push_stream_key, stream_key};
+use crate::derived_digest::push_stream_key;
 use crate::sqlite::connection::is_broken;
 
 /// A file beside `derived.db` that says it was found broken, so that the next opening makes it anew.
@@ -51,7 +51,7 @@ impl From<rusqlite::Error> for WriteError {
 }
 
 impl WriteError {
-    fn refused(what: impl std::fmt::Display, reason: String) -> Self {
+    pub(super) fn refused(what: impl std::fmt::Display, reason: String) -> Self {
         Self::Refused(LogError::Corrupt(what.to_string(), reason))
     }
 
@@ -69,12 +69,7 @@ impl WriteError {
     }
 }
 
-pub(super) fn write(
-    conn: &mut Connection,
-    shard: Shard,
-    shards: u16,
-    batch: &DerivedBatch,
-) -> Result<(), WriteError> {
+pub(super) fn write(conn: &mut Connection, shard: Shard, batch: &DerivedBatch) -> Result<(), WriteError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut through = reads::select_progress(&tx, shard)?.derived_through;
     let mut key = Vec::with_capacity(64);
@@ -92,21 +87,6 @@ pub(super) fn write(
         write_frame(&tx, frame, &mut key)?;
         through = slot.frame;
         tx.prepare_cached(include_str!("mark_derived.sql"))?.execute((shard.0, through, frame.hash))?;
-    }
-    for (stream, snapshot) in &batch.snapshots {
-        if stream.shard(shards) != shard {
-            return Err(WriteError::refused(stream, format!("its snapshot came with shard {shard}")));
-        }
-        let contents = &snapshot.contents;
-        tx.prepare_cached(include_str!("upsert_snapshot.sql"))?.execute((
-            shard.0,
-            stream_key(stream),
-            snapshot.version,
-            snapshot.created_at,
-            snapshot.updated_at,
-            &contents.state,
-            contents.fold,
-        ))?;
     }
     if !batch.frames.is_empty() {
         tx.prepare_cached(include_str!("advance_derived.sql"))?.execute((shard.0, through))?;
@@ -153,6 +133,7 @@ pub(super) fn drop_rows(conn: &mut Connection, shard: Shard) -> Result<(), Write
         include_str!("drop_pointers.sql"),
         include_str!("drop_command_results.sql"),
         include_str!("drop_snapshots.sql"),
+        include_str!("drop_fold_snapshots.sql"),
         include_str!("reset_derived.sql"),
     ] {
         tx.execute(statement, [shard.0])?;

@@ -26,7 +26,7 @@ CREATE TABLE command_results (
     PRIMARY KEY (shard, id, frame, record)
 ) STRICT, WITHOUT ROWID;
 
--- The latest snapshot of a stream; times in microseconds since 1970.
+-- The latest snapshot of a stream as programs before `fold_snapshots` keep it; times in microseconds since 1970.
 CREATE TABLE snapshots (
     shard INTEGER NOT NULL,
     stream BLOB NOT NULL,

@@ -137,6 +137,10 @@ pub(super) fn open(dir: &Path, shards: Option<u16>) -> Result<SqliteLog, OpenErr
     let derived = open_derived(&derived_file, &mark, store, (&log, &log_file))?;
     check_tails(&log, &log_file, &derived, &derived_file, store.shards)?;
 
+    // It is this log's: a table that files of programs before this one lack.
+    derived
+        .execute_batch(include_str!("fold_snapshots.sql"))
+        .map_err(|source| OpenError::Storage { file: derived_file.clone(), source })?;
     let system = |source| OpenError::System { file: log_file.clone(), source };
     let checkpointer = Checkpointer::spawn(log_file.clone()).map_err(system)?;
     let writer = writer::Writer::new(log_file.clone(), log, store, checkpointer)

@@ -25,7 +25,7 @@ const READERS: usize = 4;
 /// Read-only connections to both files.
 pub(super) struct ReadFiles {
     log: Connection,
-    derived: Connection,
+    pub(super) derived: Connection,
 }
 
 /// The connections that are idle, and the permits for those in use.
@@ -77,7 +77,7 @@ fn log_failed(error: rusqlite::Error) -> LogError {
     log_error(LOG_FILE, &error)
 }
 
-fn derived_failed(error: rusqlite::Error) -> LogError {
+pub(super) fn derived_failed(error: rusqlite::Error) -> LogError {
     log_error(DERIVED_FILE, &error)
 }
 
@@ -271,14 +271,14 @@ fn answered_position(view: &FrameView<'_>, record: &CommandRecord) -> Position {
     Position { shard: view.header.slot.shard, n }
 }
 
-pub(super) fn snapshot(
+pub(super) fn snapshots(
     files: &ReadFiles,
     shard: Shard,
     stream: &StreamId,
-) -> Result<Option<StoredSnapshot>, LogError> {
+) -> Result<Vec<StoredSnapshot>, LogError> {
     let mut statement =
-        files.derived.prepare_cached(include_str!("select_snapshot.sql")).map_err(derived_failed)?;
-    let row = statement.query_row((shard.0, stream_key(stream)), |row| {
+        files.derived.prepare_cached(include_str!("select_snapshots.sql")).map_err(derived_failed)?;
+    let rows = statement.query_map((shard.0, stream_key(stream), domain::ports::log::KEPT_FOLDS), |row| {
         Ok(StoredSnapshot {
             version: row.get(0)?,
             created_at: row.get(1)?,
@@ -286,7 +286,7 @@ pub(super) fn snapshot(
             contents: domain::aggregate::SnapshotState { state: row.get(3)?, fold: row.get(4)? },
         })
     });
-    row.optional().map_err(derived_failed)
+    rows.and_then(Iterator::collect).map_err(derived_failed)
 }
 
 pub(super) fn progress(files: &ReadFiles, shard: Shard) -> Result<Progress, LogError> {
@@ -323,7 +323,7 @@ pub(super) fn derived_digest(files: &ReadFiles, shard: Shard) -> Result<Hash, Lo
 fn digest(derived: &Connection, shard: Shard) -> rusqlite::Result<Hash> {
     // Both tables in one snapshot.
     let tx = derived.unchecked_transaction()?;
-    let mut digest = DerivedDigest::default();
+    let mut digest = DerivedDigest::new(&[0; 32]);
     let mut statement = tx.prepare_cached(include_str!("digest_pointers.sql"))?;
     let mut rows = statement.query([shard.0])?;
     while let Some(row) = rows.next()? {
@@ -335,5 +335,5 @@ fn digest(derived: &Connection, shard: Shard) -> rusqlite::Result<Hash> {
         let id: [u8; 16] = row.get(2)?;
         digest.command(row.get(0)?, row.get(1)?, CommandId(Uuid::from_bytes(id)));
     }
-    Ok(digest.finish())
+    Ok(digest.finish().digest)
 }

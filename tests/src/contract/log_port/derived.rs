@@ -181,26 +181,50 @@ pub async fn the_latest_snapshot_is_kept(factory: &impl LogFactory) {
     let log = factory.open().await;
     let shard = Shard(0);
     let (frames, [stream, other]) = decide_some(&*log, shard).await;
-    let snapshot = |version| StoredSnapshot {
+    must_derive(&*log, shard, &frames).await;
+    assert_eq!(log.read_snapshots(&stream).await, Ok(Vec::new()));
+    for (written, kept) in [(2, 2), (5, 5), (3, 5)] {
+        log.write_snapshots(shard, &[(stream.clone(), snapshot(1, written))]).await.expect("kept");
+        assert_eq!(log.read_snapshots(&stream).await, Ok(vec![snapshot(1, kept)]));
+    }
+    assert_eq!(log.read_snapshots(&other).await, Ok(Vec::new()));
+    let log = factory.reopen(log).await;
+    assert_eq!(log.read_snapshots(&stream).await, Ok(vec![snapshot(1, 5)]));
+    log.drop_derived(shard).await.expect("rows to be dropped");
+    assert_eq!(log.read_snapshots(&stream).await, Ok(Vec::new()));
+}
+
+/// Two programs take turns: each finds its own; what a third one's and later ones of theirs supersede is deleted.
+// proves: P5, OPS-12
+pub async fn each_fold_finds_its_own_snapshot_and_superseded_ones_go(factory: &impl LogFactory) {
+    let log = factory.open().await;
+    let shard = Shard(0);
+    let (frames, [stream, _]) = decide_some(&*log, shard).await;
+    must_derive(&*log, shard, &frames).await;
+    let written = [
+        ((1, 2), vec![(1, 2)]),
+        ((2, 3), vec![(2, 3), (1, 2)]),
+        // Taken back: it goes on with its own.
+        ((1, 4), vec![(1, 4), (2, 3)]),
+        ((2, 5), vec![(2, 5), (1, 4)]),
+        // Rolled out again, as a third one.
+        ((3, 6), vec![(3, 6), (2, 5)]),
+    ];
+    for ((fold, version), kept) in written {
+        log.write_snapshots(shard, &[(stream.clone(), snapshot(fold, version))]).await.expect("kept");
+        let kept: Vec<_> = kept.into_iter().map(|(fold, version)| snapshot(fold, version)).collect();
+        assert_eq!(log.read_snapshots(&stream).await, Ok(kept), "after {version} of {fold}");
+    }
+}
+
+fn snapshot(fold: u8, version: u64) -> StoredSnapshot {
+    let contents = SnapshotState { state: format!("{{\"version\":{version}}}"), fold: [version as u8; 32] };
+    StoredSnapshot {
         version,
         created_at: 1_700_000_000_000_000,
         updated_at: 1_700_000_000_000_000 + i64::try_from(version).unwrap_or_default(),
-        contents: SnapshotState { state: format!("{{\"version\":{version}}}"), fold: [version as u8; 32] },
-    };
-    let write = async |log: &dyn EventLog, version| {
-        let snapshots = vec![(stream.clone(), snapshot(version))];
-        log.write_derived(shard, &DerivedBatch { frames: frames.clone(), snapshots }).await.expect("rows");
-    };
-    assert_eq!(log.read_snapshot(&stream).await, Ok(None));
-    for (written, kept) in [(2, 2), (5, 5), (3, 5)] {
-        write(&*log, written).await;
-        assert_eq!(log.read_snapshot(&stream).await, Ok(Some(snapshot(kept))));
+        contents: contents.stored_as([fold; 16]),
     }
-    assert_eq!(log.read_snapshot(&other).await, Ok(None));
-    let log = factory.reopen(log).await;
-    assert_eq!(log.read_snapshot(&stream).await, Ok(Some(snapshot(5))));
-    log.drop_derived(shard).await.expect("rows to be dropped");
-    assert_eq!(log.read_snapshot(&stream).await, Ok(None));
 }
 
 /// Progress grows with what is written, and never goes back.

@@ -210,18 +210,129 @@ pub async fn a_cut_tail_is_found_while_derived_rows_know_it(factory: &impl LogFa
     assert_eq!(report.first_fault, Some(at(5)), "{:?}", report.fault_reason);
 }
 
-/// Rows are there before the checkpoint covers them; a verification beside a server may see that.
+/// Rows are there before the checkpoint covers them; a verification beside a server may see that, and looks at the others only.
 // proves: P8
 pub async fn rows_that_are_just_being_derived_are_no_fault(factory: &impl LogFactory) {
     let log = factory.open().await;
     fill_and_derive(&*log).await;
-    let early = FaultyLog::new(log);
-    // Before and after the first digest of the rows.
-    early.early_progress(SHARD, 2, 2);
-    let report = verify(&*early).await;
-    assert!(report.ok, "{report:?}");
-    // Nobody is deriving: nothing will ever lead to them.
+    let early = FaultyLog::new(log.clone());
     early.early_progress(SHARD, 2, usize::MAX);
     let report = verify(&*early).await;
-    assert_eq!(report.first_fault, Some(at(6)), "{:?}", report.fault_reason);
+    assert!(report.ok, "{report:?}");
+    assert_eq!(report.shards[2].head, at(6), "the log is verified to its end");
+    // Rows that no frame of the log leads to are something else.
+    let cut = row(&*log, 3).await;
+    factory.tamper(slot(3), None).await;
+    let report = verify(&*early).await;
+    assert!(report.first_fault.is_some_and(|fault| fault.shard == SHARD && fault.n >= 4), "{report:?}");
+    factory.tamper(slot(3), Some(&cut)).await;
+    assert!(verify(&*early).await.ok);
+}
+
+/// Somebody writes all the time: a verification ends with what was decided when it began, and scans derived rows once for all shards.
+// proves: P8, AUD-3
+pub async fn a_verification_ends_while_the_log_grows(factory: &impl LogFactory) {
+    let log = factory.open().await;
+    fill_and_derive(&*log).await;
+    let counted = FaultyLog::new(log.clone());
+    let mut chain = Chain::new(&*log, Shard(3));
+    let stream = chain.stream();
+    let verified = async {
+        let mut reports = Vec::new();
+        for _ in 0..5 {
+            reports.push(verify(&*counted).await);
+        }
+        reports
+    };
+    let mut verified = std::pin::pin!(verified);
+    let reports = loop {
+        let write = async {
+            let frame = chain.decide(&*log, &[(&stream, 3)]).await;
+            log.write_derived(Shard(3), &DerivedBatch { frames: vec![frame], snapshots: Vec::new() })
+                .await
+                .expect("rows");
+        };
+        tokio::select! {
+            reports = &mut verified => break reports,
+            () = write => {}
+        }
+    };
+    assert!(reports.iter().all(|report| report.ok), "{reports:?}");
+    let heads: Vec<u64> = reports.iter().map(|report| report.shards[3].head.n).collect();
+    assert!(heads.is_sorted() && heads[0] < heads[4], "{heads:?}");
+    assert_eq!(counted.scans(), 5, "one scan each");
+}
+
+/// A verification goes on from where one ended: it reads what came since, and finds what is wrong there.
+// proves: P8, AUD-3
+pub async fn a_verification_goes_on_from_the_last_one(factory: &impl LogFactory) {
+    let log = factory.open().await;
+    let mut chain = Chain::new(&*log, SHARD);
+    let (a, b) = (chain.stream(), chain.stream());
+    let mut frames = Vec::new();
+    for _ in 0..20 {
+        frames.push(chain.decide(&*log, &[(&a, 2), (&b, 1)]).await);
+    }
+    log.write_derived(SHARD, &DerivedBatch { frames, snapshots: Vec::new() }).await.expect("rows");
+    let counted = FaultyLog::new(log.clone());
+    let first = infra::verify::verify(&*counted, None, |_, _| {}).await.expect("a verification");
+    assert!(first.report.ok && counted.frames_read() >= 20, "{first:?}");
+    let through = first.through.expect("nothing is wrong");
+    assert_eq!(through[2].position(), at(60));
+
+    // Nothing came: next to nothing is read.
+    let before = counted.frames_read();
+    let again = infra::verify::verify(&*counted, Some(&through), |_, _| {}).await.expect("a verification");
+    assert_eq!(again.report, first.report);
+    assert!(counted.frames_read() - before <= 2, "{}", counted.frames_read() - before);
+    assert_eq!(counted.scans(), 1, "the first one's");
+
+    let frame = chain.decide(&*log, &[(&b, 1), (&chain.stream(), 1), (&a, 1)]).await;
+    log.write_derived(SHARD, &DerivedBatch { frames: vec![frame], snapshots: Vec::new() })
+        .await
+        .expect("rows");
+    let before = counted.frames_read();
+    let next = infra::verify::verify(&*counted, Some(&through), |_, _| {}).await.expect("a verification");
+    assert!(next.report.ok, "{next:?}");
+    assert_eq!(next.report.shards[2].head, at(63));
+    assert_eq!(next.report, infra::verify::verify(&*log, None, |_, _| {}).await.expect("one").report);
+    assert!(counted.frames_read() - before <= 3, "{}", counted.frames_read() - before);
+
+    // Rows that are claimed, but not there.
+    chain.decide(&*log, &[(&a, 1)]).await;
+    counted.early_progress(SHARD, 22, 1);
+    let missing = infra::verify::verify(&*counted, Some(&through), |_, _| {}).await.expect("a verification");
+    assert_eq!(missing.report.first_fault, Some(at(64)), "{:?}", missing.report);
+    assert_eq!(missing.through, None);
+    // A frame that was changed since, the one that the first verification ended with, and a log that ends before it.
+    let from_last = async || {
+        infra::verify::verify(&*log, Some(&through), |_, _| {})
+            .await
+            .expect("a verification")
+            .report
+            .first_fault
+    };
+    let (last, newest) = (row(&*log, 20).await, row(&*log, 21).await);
+    let mut changed = newest.clone();
+    *changed.last_mut().expect("bytes") ^= 1;
+    factory.tamper(slot(21), Some(&changed)).await;
+    assert!(from_last().await.is_some_and(|fault| (61..=63).contains(&fault.n)));
+    factory.tamper(slot(21), Some(&newest)).await;
+    assert_eq!(from_last().await, None);
+    let forged = {
+        let mut other = Chain::new(&*log, SHARD);
+        other.tail = tail_before(&last);
+        other.proposal(&[(&a, 2), (&b, 1)])
+    };
+    factory.tamper(slot(20), Some(&forged.bytes)).await;
+    assert!(from_last().await.is_some());
+    factory.tamper(slot(20), Some(&last)).await;
+    assert_eq!(from_last().await, None);
+}
+
+/// The tail that a frame followed.
+fn tail_before(bytes: &[u8]) -> Tail {
+    let header = FrameView::parse(bytes).expect("a frame").header;
+    let (slot, next_position) = (header.slot, header.first_position);
+    Tail { slot, next_position, previous: header.previous, epoch: header.epoch }
 }

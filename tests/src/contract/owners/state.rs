@@ -1,12 +1,13 @@
 //! State: what decisions see, whatever was loaded, evicted, lost or rewritten.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use command_api::owner::OwnerConfig;
+use command_api::owner::{Counter, Gauge, OwnerConfig};
 use domain::aggregate::SnapshotState;
 use domain::command::{CommandError, CommandId, CommandRequest, Step};
 use domain::ports::gateway::CommandGateway;
-use domain::ports::log::{DerivedBatch, StoredSnapshot};
+use domain::ports::log::StoredSnapshot;
 use domain::position::Shard;
 use domain::refusal::RefusalKind;
 use domain::shop::email_claim::EmailClaimCommand;
@@ -20,7 +21,7 @@ use super::world::{
     SetClock, World, command, config, level, level_of, on, out_of_stock, owners, owners_at, owners_with,
     reserve, set_stock, stock, stock_of,
 };
-use crate::faults::{FaultyLog, ProposeFault};
+use crate::faults::{Call, CallFault, FaultyLog, ProposeFault};
 use crate::shop::SETTLES_WITHIN;
 
 /// Commands that arrive while their stream is being loaded run in order of arrival.
@@ -91,8 +92,8 @@ pub async fn snapshots_and_events_give_the_same_state<B: FreshLog>() {
     }
     let before = live.read(&[stock()]).await.unwrap().remove(0);
     live.stop().await;
-    let snapshot = world.log().read_snapshot(&stock()).await.unwrap().expect("one was taken");
-    assert_eq!(snapshot.version, 30);
+    let snapshots = world.log().read_snapshots(&stock()).await.unwrap();
+    assert_eq!(snapshots.iter().map(|snapshot| snapshot.version).collect::<Vec<_>>(), [30]);
     let loaded = owners_with(world.log(), every_ten).await;
     let after = loaded.read(&[stock()]).await.unwrap().remove(0);
     assert_eq!(after.meta, before.meta);
@@ -108,10 +109,125 @@ pub async fn a_snapshot_of_another_fold_is_ignored<B: FreshLog>() {
     first.stop().await;
     let contents = SnapshotState { state: r#"{"warehouses":{}}"#.into(), fold: [9; 32] };
     let snapshot = StoredSnapshot { version: 1, created_at: 0, updated_at: 0, contents };
-    let batch = DerivedBatch { frames: Vec::new(), snapshots: vec![(stock(), snapshot)] };
-    world.log().write_derived(Shard(0), &batch).await.unwrap();
+    world.log().write_snapshots(Shard(0), &[(stock(), snapshot)]).await.unwrap();
     let second = owners(world.log()).await;
     assert_eq!(level(&second).await, (5, 0, 1));
+}
+
+/// A program of another fold was here meanwhile, as in a rollout that was taken back: the snapshot that this one made is found behind
+/// the newer one, and its events are not read again.
+// proves: P5
+pub async fn a_usable_snapshot_behind_one_of_another_fold_is_used<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let every_ten = OwnerConfig { snapshot_every: 10, ..config() };
+    let first = owners_with(world.log(), every_ten.clone()).await;
+    for n in 1..=25 {
+        first.submit(command(set_stock(n))).await.unwrap();
+    }
+    first.stop().await;
+    let own = world.log().read_snapshots(&stock()).await.unwrap().remove(0);
+    assert_eq!(own.version, 20);
+    let contents = SnapshotState { state: r#"{"of":"another"}"#.into(), fold: [9; 32] };
+    let newer = StoredSnapshot { version: 24, created_at: 0, updated_at: 0, contents };
+    world.log().write_snapshots(Shard(0), &[(stock(), newer)]).await.unwrap();
+    let faulty = FaultyLog::new(world.log());
+    let second = owners_with(faulty.clone(), every_ten).await;
+    assert_eq!(level(&second).await, (25, 0, 25));
+    assert_eq!(faulty.read_after(), Some(20), "the load goes on from the usable snapshot");
+}
+
+/// A backlog of many cold streams, more than memory keeps: each stream is loaded once, few at a time.
+// proves: P5
+pub async fn a_backlog_of_cold_streams_loads_each_once<B: FreshLog>() {
+    const STREAMS: u128 = 600;
+    let world = World::<B>::new().await;
+    let stocks = || (0..STREAMS).map(|n| stock_of(Uuid::from_u128(n)));
+    let first = owners(world.log()).await;
+    let all = futures::future::join_all(stocks().map(|stock| first.submit(on(stock, set_stock(5))))).await;
+    assert!(all.iter().all(Result::is_ok));
+    first.stop().await;
+    let faulty = FaultyLog::new(world.log());
+    let few = OwnerConfig { cached_streams: 50, loads_at_once: 8, ..config() };
+    let second = owners_with(faulty.clone(), few).await;
+    // Two on each stream, so that loads of one are shared.
+    let jobs = stocks().chain(stocks()).zip(0..).map(|(stock, n)| second.submit(on(stock, reserve(n, 1))));
+    let all = futures::future::join_all(jobs).await;
+    assert!(all.iter().all(Result::is_ok));
+    let (loads, at_once) = faulty.loads();
+    assert_eq!(u128::from(loads), STREAMS, "one load for each stream");
+    assert!(at_once <= 8, "{at_once} loads at the same time");
+    // Afterwards memory keeps what it may.
+    second.submit(on(stock_of(Uuid::from_u128(0)), set_stock(9))).await.unwrap();
+    let (_, figures) = second.figures().next().expect("a shard");
+    assert!(figures.gauge(Gauge::CachedStreams) <= 51, "{}", figures.gauge(Gauge::CachedStreams));
+    assert_eq!(figures.counter(Counter::Loads), faulty.loads().0);
+}
+
+/// Snapshots that storage refuses, that are too large or that hang cost nobody anything: rows, frames and answers go on.
+// proves: P5, P6
+pub async fn snapshots_are_in_nobodys_way<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let faulty = FaultyLog::new(world.log());
+    let hangs = Arc::new(Semaphore::new(0));
+    let faults = [CallFault::Fails, CallFault::PausedBefore(Arc::clone(&hangs))];
+    faulty.inject_in(Call::WriteSnapshots, faults);
+    let each = OwnerConfig { snapshot_every: 1, overlay_bytes: 4_096, ..config() };
+    let first = owners_with(faulty.clone(), each.clone()).await;
+    for n in 1..=60 {
+        first.submit(command(set_stock(n))).await.unwrap();
+    }
+    let (_, figures) = first.figures().next().expect("a shard");
+    // The checkpoint follows the frames while a snapshot hangs.
+    let derived = async {
+        loop {
+            let frames = world.frames(Shard(0)).await.len() as u64;
+            if world.log().progress(Shard(0)).await.unwrap().derived_through == frames {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SETTLES_WITHIN, derived).await.expect("rows are written");
+    assert_eq!(figures.counter(Counter::SnapshotsFailed), 1);
+    assert_eq!(figures.counter(Counter::SnapshotsWritten), 0);
+    hangs.add_permits(1);
+    first.stop().await;
+    assert_eq!(world.log().read_snapshots(&stock()).await.unwrap().remove(0).version, 60);
+
+    // None is larger than it may be.
+    let small = OwnerConfig { snapshot_bytes: 16, ..each };
+    let second = owners_with(world.log(), small).await;
+    for n in 1..=5 {
+        second.submit(command(set_stock(100 + n))).await.unwrap();
+    }
+    second.stop().await;
+    let (_, figures) = second.figures().next().expect("a shard");
+    assert_eq!(figures.counter(Counter::SnapshotsWritten), 0);
+    assert!(figures.counter(Counter::SnapshotsSkipped) > 0);
+    assert_eq!(world.log().read_snapshots(&stock()).await.unwrap().remove(0).version, 60);
+    let third = owners(world.log()).await;
+    assert_eq!(level(&third).await, (105, 0, 65));
+}
+
+/// Derived rows that can't be written are told with their reason, for as long as it lasts.
+// proves: OPS-3, P6
+pub async fn derived_rows_that_fail_are_told<B: FreshLog>() {
+    let world = World::<B>::new().await;
+    let faulty = FaultyLog::new(world.log());
+    let gate = Arc::new(Semaphore::new(0));
+    let faults = [CallFault::Fails, CallFault::Fails, CallFault::PausedBefore(Arc::clone(&gate))];
+    faulty.inject_in(Call::WriteDerived, faults);
+    let owners = owners_with(faulty.clone(), config()).await;
+    owners.submit(command(set_stock(1))).await.unwrap();
+    for _ in 0..3 {
+        faulty.fault_met().await;
+    }
+    let (_, figures) = owners.figures().next().expect("a shard");
+    let (since, reason) = figures.derived_failing().expect("told");
+    assert!(since > Duration::ZERO && reason.contains("out of reach"), "{reason}");
+    gate.add_permits(1);
+    owners.stop().await;
+    assert_eq!(figures.derived_failing(), None);
 }
 
 /// Derived rows are dropped: the next owner writes identical ones, and states and answers are what they were.

@@ -1,0 +1,1 @@
+DELETE FROM fold_snapshots WHERE shard = ?1
