@@ -4,7 +4,8 @@
 //! documents only. Each physical index, a *generation*, also holds the checkpoints of its documents, so that both are lost
 //! together and built anew from the log, and carries in its mapping's `_meta` what it must agree with. It is written through an
 //! alias of its own, `<generation>-writes`: no write can make an index by accident, and none reaches a generation that was
-//! replaced.
+//! replaced. The index of events, which only grows, has parts `<generation>-000002` and so on: a new one takes over when the newest
+//! is large.
 //!
 //! A document's external version is the version of its source stream, so an older event never overwrites a newer one. The
 //! checkpoint is written after all documents of a batch, conditionally; it is applied then, and visible after a refresh. Only
@@ -20,12 +21,14 @@ mod generations;
 mod health;
 mod hits;
 mod kinds;
+mod parts;
 mod query;
 pub mod rebuild;
 mod scan;
 mod search;
 mod store;
 mod url;
+mod views;
 
 pub use self::events_copy::ElasticsearchEvents;
 pub use self::follow::ElasticsearchCheckpoints;

@@ -1,17 +1,20 @@
 //! What every search backend makes of a customer's question, so that all of them find the same in the same order.
 //!
 //! Every word must match somewhere. A word matches a field's word exactly, scored by BM25 and the field's weight, or with typing
-//! errors, which scores little: up to 2 characters none, up to 7 one, above two; a swap of neighbours counts as one.
+//! errors, which scores little (see [`tolerance`]; a swap of neighbours counts as one). In a script without spaces, a run of letters
+//! matches wherever it stands within a longer one, as a phrase of pairs of letters (see [`projections::words`]).
 
-use projections::fold::words;
 use projections::read_models::{Page, ProductSort, ReadError};
+use projections::words::{Part, pairs, parts, tolerance};
 
 use crate::keyset::{Keyset, SortValue};
 
 /// More words than these are ignored: nobody types them, and each one costs.
 const MAX_WORDS: usize = 32;
-/// A longer word gets no tolerance: its automaton would be large.
-const MAX_FUZZY: usize = 40;
+/// So many words are looked for with typing errors, the others exactly: an automaton goes through all terms of the index.
+const MAX_FUZZY_WORDS: usize = 8;
+/// Pairs of letters that are looked for in a whole search; what comes after them is ignored.
+const MAX_PAIRS: usize = 64;
 /// What a match with typing errors scores, times the field's weight.
 pub(crate) const FUZZY_SCORE: f32 = 0.1;
 
@@ -27,9 +30,9 @@ pub(crate) const WEIGHTS: [(&str, f32); 5] = [
 /// A word of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Word {
-    /// Folded.
-    pub(crate) text: String,
-    /// How many typing errors are tolerated.
+    /// Terms of the index that must stand side by side; most often one.
+    pub(crate) terms: Vec<String>,
+    /// How many typing errors are tolerated, if it is one term.
     pub(crate) tolerated: u8,
 }
 
@@ -42,6 +45,8 @@ pub(crate) struct ProductQuery {
     pub(crate) sort: ProductSort,
     /// The last row of the page before.
     pub(crate) after: Option<Keyset>,
+    /// The view of the index that the page before was of.
+    pub(crate) view: Option<String>,
 }
 
 impl ProductQuery {
@@ -49,7 +54,11 @@ impl ProductQuery {
     pub(crate) fn new(text: &str, sort: ProductSort, page: &Page) -> Result<Self, ReadError> {
         let empty = text.trim().is_empty();
         let sort = if sort == ProductSort::Relevance && empty { ProductSort::Created } else { sort };
-        let after = Keyset::after(page.after.as_deref(), order_name(sort))?;
+        let (view, after) = match page.after.as_deref().map(serde_json::from_str::<(String, String)>) {
+            Some(Ok((view, after))) => (Some(view), Some(Keyset::parse(&after, order_name(sort))?)),
+            Some(Err(_)) => return Err(ReadError::BadCursor),
+            None => (None, None),
+        };
         let fits = |after: &Keyset| match sort {
             ProductSort::Created => after.value == SortValue::None,
             ProductSort::Name => matches!(after.value, SortValue::Text(_)),
@@ -60,13 +69,20 @@ impl ProductQuery {
         if after.as_ref().is_some_and(|after| !fits(after)) {
             return Err(ReadError::BadCursor);
         }
-        let words: Vec<Word> = words(text).into_iter().take(MAX_WORDS).map(word).collect();
-        Ok(Self { words: (empty || !words.is_empty()).then_some(words), sort, after })
+        let words = words(text);
+        Ok(Self { words: (empty || !words.is_empty()).then_some(words), sort, after, view })
     }
 
-    /// The cursor of a page that ends with a row.
-    pub(crate) fn cursor(&self, end: &Keyset) -> String {
-        end.to_text(order_name(self.sort))
+    /// The cursor of a page of a view that ends with a row.
+    pub(crate) fn cursor(&self, view: &str, end: &Keyset) -> String {
+        serde_json::json!([view, end.to_text(order_name(self.sort))]).to_string()
+    }
+
+    /// What a page is to be made of whose view isn't kept any more: the index as it is now, if the order is one of values that stand
+    /// in the rows. Scores depend on all rows: among those of another view, the last row has no place.
+    pub(crate) fn without_view(mut self) -> Result<Self, ReadError> {
+        self.view = None;
+        if self.sort == ProductSort::Relevance { Err(ReadError::Expired) } else { Ok(self) }
     }
 }
 
@@ -81,16 +97,31 @@ fn order_name(sort: ProductSort) -> &'static str {
     }
 }
 
-/// As many typing errors as Elasticsearch's fuzziness `AUTO:3,8` tolerates. In numbers, none: 2024 is no misspelt 2025.
-fn word(text: String) -> Word {
-    let length = text.chars().count();
-    let tolerated = match length {
-        _ if length > MAX_FUZZY || text.chars().any(|c| c.is_ascii_digit()) => 0,
-        0..=2 => 0,
-        3..=7 => 1,
-        _ => 2,
-    };
-    Word { text, tolerated }
+/// The words of a search, each once, within the bounds of what one search may cost.
+fn words(text: &str) -> Vec<Word> {
+    let mut words: Vec<Word> = Vec::new();
+    let (mut fuzzy, mut left) = (MAX_FUZZY_WORDS, MAX_PAIRS);
+    for part in parts(text) {
+        let word = match part {
+            Part::Word(text) => {
+                let tolerated = if fuzzy > 0 { tolerance(&text) } else { 0 };
+                Word { terms: vec![text], tolerated }
+            }
+            Part::Run(letters) if letters.len() == 1 => Word { terms: letters, tolerated: 0 },
+            Part::Run(letters) => Word { terms: pairs(&letters).take(left).collect(), tolerated: 0 },
+        };
+        let is_new = !words.iter().any(|before| before.terms == word.terms);
+        if word.terms.is_empty() || !is_new {
+            continue;
+        }
+        left -= word.terms.len().min(left);
+        fuzzy -= usize::from(word.tolerated > 0);
+        words.push(word);
+        if words.len() == MAX_WORDS {
+            break;
+        }
+    }
+    words
 }
 
 /// A relevance score as a number that sorts best first. Scores are not negative, so their bits are in their order.
@@ -108,11 +139,18 @@ pub(crate) fn score_of(key: i64) -> Option<f32> {
 mod tests {
     use super::*;
 
+    // proves: SEC-10
     #[test]
-    fn tolerance_grows_with_the_word_and_numbers_have_none() {
-        for (text, tolerated) in [("ab", 0), ("abc", 1), ("abcdefg", 1), ("abcdefgh", 2), ("mx500", 0)] {
-            assert_eq!(word(text.to_owned()).tolerated, tolerated, "{text}");
-        }
+    fn what_a_search_may_cost_is_bounded() {
+        let letters = |n: u32| (0..6).filter_map(move |i| char::from_digit(10 + (n >> i) % 26, 36));
+        let many: String = (0..200).map(|n| letters(n).chain([' ']).collect::<String>()).collect();
+        let found = words(&many);
+        assert_eq!(found.len(), MAX_WORDS);
+        assert_eq!(found.iter().filter(|word| word.tolerated > 0).count(), MAX_FUZZY_WORDS);
+        assert_eq!(words("wort wort WORT").len(), 1);
+        let long: String = (0..500_u32).filter_map(|n| char::from_u32(0x4e00 + n)).collect();
+        let terms: usize = words(&format!("{long} {long}x{long}")).iter().map(|word| word.terms.len()).sum();
+        assert!(terms <= MAX_PAIRS + 1, "{terms}");
     }
 
     #[test]

@@ -9,9 +9,11 @@ mod index;
 mod page;
 mod query;
 mod row;
+mod views;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use domain::merkle::Hash;
@@ -21,8 +23,12 @@ use projections::mark::Mark;
 use projections::model::Projection;
 use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
 use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
+use tokio_util::sync::CancellationToken;
 
 use self::index::{Open, Stamp};
+use self::page::Failure;
+use self::views::Views;
+use crate::gate::{self, SearchGate};
 
 /// The directory's name in the data directory.
 pub const SEARCH_DIR: &str = "search";
@@ -52,6 +58,8 @@ struct Shared {
     reader: Mutex<Option<::tantivy::IndexReader>>,
     /// The index of another version, or of other fields, that another one is filled beside.
     foreign: Mutex<Option<Foreign>>,
+    views: Arc<Views>,
+    gate: SearchGate,
 }
 
 /// An index that isn't this program's to write.
@@ -73,8 +81,14 @@ impl TantivySearch {
     /// The same in a directory of any name.
     #[must_use]
     pub fn in_directory(dir: PathBuf, letters: Arc<dyn DeadLetters>) -> Self {
-        let shared =
-            Shared { dir, open: Mutex::new(None), reader: Mutex::new(None), foreign: Mutex::new(None) };
+        let shared = Shared {
+            dir,
+            open: Mutex::new(None),
+            reader: Mutex::new(None),
+            foreign: Mutex::new(None),
+            views: Views::new(),
+            gate: SearchGate::new(),
+        };
         Self { shared: Arc::new(shared), letters }
     }
 
@@ -232,16 +246,39 @@ impl ProductSearch for TantivySearch {
         sort: ProductSort,
         page: &Page,
     ) -> Result<SearchHits, ReadError> {
-        let reader = self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let closed = || match self.is_foreign() {
-            true => ReadError::NotLive { model: "search" },
-            false => ReadError::Unavailable("the search index is not open".to_owned()),
+        let mut plan = query::plan(tenant, text, filter, sort, page)?;
+        let turn = self.shared.gate.enter().await?;
+        let kept = plan.wanted.view.as_deref().map(|name| self.shared.views.get(name));
+        let searcher = match kept {
+            Some(Some(searcher)) => searcher,
+            gone => {
+                if gone.is_some() {
+                    plan.wanted = plan.wanted.without_view()?;
+                }
+                let reader = self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let closed = || match self.is_foreign() {
+                    true => ReadError::NotLive { model: "search" },
+                    false => ReadError::Unavailable("the search index is not open".to_owned()),
+                };
+                reader.ok_or_else(closed)?.searcher()
+            }
         };
-        let reader = reader.ok_or_else(closed)?;
-        let plan = query::plan(tenant, text, filter, sort, page)?;
-        let task = tokio::task::spawn_blocking(move || page::run(&reader.searcher(), &plan));
+        // Cancelled when the client leaves and this future is dropped: a blocking thread goes on otherwise.
+        let wanted = CancellationToken::new();
+        let _left = wanted.clone().drop_guard();
+        let until = Instant::now() + gate::TIME;
+        let task = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let found = page::run(&searcher, &plan, &|| wanted.is_cancelled() || Instant::now() > until);
+            found.map(|(hits, end)| (hits, end, searcher, plan))
+        });
         let answer = task.await.map_err(|e| ReadError::Unavailable(e.to_string()))?;
-        answer.map_err(|e| ReadError::Unavailable(format!("search: {e}")))
+        let (mut hits, end, searcher, plan) = answer.map_err(|failure| match failure {
+            Failure::Stopped => ReadError::Overloaded,
+            Failure::Index(error) => ReadError::Unavailable(format!("search: {error}")),
+        })?;
+        hits.page.next = end.map(|end| plan.wanted.cursor(&self.shared.views.keep(&searcher), &end));
+        Ok(hits)
     }
 }
 

@@ -27,6 +27,7 @@ pub mod store;
 mod testing;
 pub mod users;
 pub mod watermark;
+pub mod words;
 
 use std::sync::Arc;
 

@@ -39,6 +39,12 @@ pub enum ReadError {
     /// [`Page::after`] is not one that this question's [`Listed::next`] made.
     #[error("the cursor doesn't belong to this list")]
     BadCursor,
+    /// [`Page::after`] names a view of the index that isn't kept any more: begin at the first page.
+    #[error("the search that the cursor goes on with isn't kept any more; begin at the first page")]
+    Expired,
+    /// Others ask so much that it is not this question's turn in time: repeat later.
+    #[error("too many searches at once")]
+    Overloaded,
     /// Storage can't answer: repeat later.
     #[error("the read model is unavailable: {0}")]
     Unavailable(String),
@@ -367,13 +373,22 @@ pub struct EventFilter {
     pub correlation_id: Option<Uuid>,
 }
 
+/// A page of events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventPage {
+    /// The events; fewer than asked for, even none, when looking for more took too long.
+    pub events: Vec<Arc<RecordedEvent>>,
+    /// Where the list goes on; `None` at its end.
+    pub next: Option<Position>,
+}
+
 /// The one question that a search index answers.
 #[async_trait]
 pub trait ProductSearch: Send + Sync + 'static {
     /// See [`ReadModels::search`].
     ///
     /// # Errors
-    /// [`ReadError::BadCursor`], [`ReadError::Unavailable`].
+    /// [`ReadError::BadCursor`], [`ReadError::Expired`], [`ReadError::Overloaded`], [`ReadError::Unavailable`].
     async fn search(
         &self,
         tenant: &str,
@@ -419,7 +434,9 @@ pub trait ReadModels: Send + Sync + 'static {
         page: &Page,
     ) -> Result<Listed<ProductRow>, ReadError>;
 
-    /// Products that match a text, with typing errors tolerated; all products for an empty one.
+    /// Products that match a text, with typing errors tolerated; all products for an empty one. The pages of one search are of one
+    /// view of the index: what changes meanwhile neither doubles nor loses a row. A view that isn't kept any more is
+    /// [`ReadError::Expired`] for a list by relevance; other orders go on behind the last row.
     async fn search(
         &self,
         tenant: &str,
@@ -461,7 +478,7 @@ pub trait ReadModels: Send + Sync + 'static {
     ) -> Result<Vec<Arc<RecordedEvent>>, ReadError>;
 
     /// Events of a tenant that match, from position `from` on (inclusive; shards in order, positions in order), none above the
-    /// pinned `heads`.
+    /// pinned `heads`. What it costs is bounded, however few match: then the page is cut, and says where it goes on.
     async fn events(
         &self,
         tenant: &str,
@@ -469,5 +486,5 @@ pub trait ReadModels: Send + Sync + 'static {
         from: Position,
         heads: &Seen,
         limit: usize,
-    ) -> Result<Vec<Arc<RecordedEvent>>, ReadError>;
+    ) -> Result<EventPage, ReadError>;
 }

@@ -8,11 +8,11 @@ pub mod orders;
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
 
-use crate::fold::words;
 use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, stream_uuid, tenant, text};
 use crate::model::Projection;
 use crate::products;
 use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::words::indexed;
 
 /// One document per product. Discontinued ones stay, as tombstones that no search finds.
 pub static SEARCH_PRODUCTS: Table = Table {
@@ -32,7 +32,7 @@ pub static SEARCH_PRODUCTS: Table = Table {
             col("discontinued", ColumnKind::Bool),
             CREATED_AT,
             UPDATED_AT,
-            // What a search compares with: folded words, one space between.
+            // What a search compares with: words as `crate::words` makes them, one space between.
             col("name_words", ColumnKind::Text),
             col("sku_words", ColumnKind::Text),
             col("description_words", ColumnKind::Text),
@@ -89,15 +89,14 @@ impl Projection for Search {
 }
 
 fn joined(value: &str) -> Value {
-    text(words(value).join(" "))
+    text(indexed([value]))
 }
 
 /// The values of the attributes; their names are not what a customer types.
 fn attribute_words(event: &RecordedEvent, attributes: &str) -> Result<Value, DecodeError> {
     let attributes: std::collections::BTreeMap<String, String> =
         serde_json::from_str(attributes).map_err(|e| DecodeError::shape(&event.event_type, &e))?;
-    let all: Vec<String> = attributes.values().flat_map(|value| words(value)).collect();
-    Ok(text(all.join(" ")))
+    Ok(text(indexed(attributes.values().map(String::as_str))))
 }
 
 #[cfg(test)]
@@ -128,6 +127,21 @@ mod tests {
             assert_eq!(set(&rows[0], column), Some(&t(words)), "{column}");
         }
         assert_eq!(set(&rows[0], "category"), Some(&t("Küche")));
+        let details = ProductDetails {
+            sku: "JP".into(),
+            name: "常滑焼急須".into(),
+            description: String::new(),
+            category: String::new(),
+            attributes: [("色".to_owned(), "青".to_owned()), ("形".to_owned(), "丸い".to_owned())].into(),
+        };
+        let created = ProductEvent::Created(ProductCreated { details, price: usd(5) });
+        let rows = Search.map(&event("product", 1, &created)).unwrap();
+        for (column, words) in [
+            ("name_words", "常滑 滑焼 焼急 急須 須 常 急 滑 焼 須"),
+            ("attribute_words", "丸い い 青 い 丸 青"),
+        ] {
+            assert_eq!(set(&rows[0], column), Some(&t(words)), "{column}");
+        }
         let changed = ProductEvent::PriceChanged(ProductPriceChanged { old_price: usd(5), price: usd(6) });
         let rows = Search.map(&event("product", 2, &changed)).unwrap();
         assert_eq!((set(&rows[0], "name_words"), rows[0].version), (None, 2));

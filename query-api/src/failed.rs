@@ -64,6 +64,8 @@ impl From<ReadError> for Failed {
         match error {
             ReadError::Stale { .. } | ReadError::NotLive { .. } => Self::stale(detail),
             ReadError::BadCursor => Self(bad_cursor()),
+            ReadError::Expired => Self(Problem::new(axum::http::StatusCode::GONE, "cursor-expired", detail)),
+            ReadError::Overloaded => Self::busy(&detail),
             ReadError::Unavailable(_) => Self::unavailable(detail),
         }
     }

@@ -154,7 +154,11 @@ pub(crate) struct Found<T> {
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of matches, and counts over all of them", body = Found<schema::Product>), Usual),
+    responses(
+        (status = 200, description = "A page of matches, and counts over all of them; the pages of one search are of one view of the index, and so are the counts", body = Found<schema::Product>),
+        (status = 410, description = "`cursor-expired`: the view that a list by relevance goes on with is not kept any more (it is for two minutes after a page, unless too many others are asked for); begin at the first page", body = Problem, content_type = "application/problem+json"),
+        Usual,
+    ),
     security(())
 )]
 pub(crate) async fn search_products(

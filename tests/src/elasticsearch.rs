@@ -54,6 +54,13 @@ impl Indices {
         Arc::new(ElasticsearchStore::new(&self.url, self.letters(), log).expect("a store"))
     }
 
+    /// A store of them whose index of events gets another part at every refresh that finds so many bytes.
+    #[must_use]
+    pub fn store_with_large_parts(&self, bytes: u64) -> Arc<ElasticsearchStore> {
+        let store = ElasticsearchStore::new(&self.url, self.letters(), self.log.clone()).expect("a store");
+        Arc::new(store.with_large_parts(bytes))
+    }
+
     /// The name of an index or alias of theirs.
     #[must_use]
     pub fn name(&self, rest: &str) -> String {

@@ -396,6 +396,12 @@ async fn a_parked_stream_is_refused_and_cursors_survive_a_restart() {
     let (parked, other) = (world.product("a", "mugs", 100).await, world.product("b", "mugs", 200).await);
     let token = tokens(&[parked.clone(), other.clone()]);
     let first = get(&world.server.client(), "/api/v1/products?limit=1", &token).await.expect(200);
+    let searched = async |sort: &str| {
+        let path = format!("/api/v1/products/search?q=product&limit=1&sort={sort}");
+        let found = get(&world.server.client(), &path, &token).await.expect(200);
+        format!("{path}&cursor={}", found.text_at("/next_cursor"))
+    };
+    let (by_price, by_relevance) = (searched("price").await, searched("relevance").await);
     assert!(world.server.terminate().unwrap().success());
 
     let read = rusqlite::Connection::open(world.server.dir.join("read.db")).unwrap();
@@ -412,4 +418,10 @@ async fn a_parked_stream_is_refused_and_cursors_survive_a_restart() {
     let path = format!("/api/v1/products?limit=1&cursor={}", first.text_at("/next_cursor"));
     let second = anyone.get(&path).await.unwrap().expect(200);
     assert_eq!(second.text_at("/items/0/id"), other.id());
+
+    // The view that a search goes on with doesn't survive: where only scores say what comes next, the client is told.
+    refused(&anyone.get(&by_relevance).await.unwrap(), 410, "cursor-expired");
+    let second = anyone.get(&by_price).await.unwrap().expect(200);
+    assert_eq!(second.text_at("/items/0/id"), other.id());
+    assert_eq!(second.body["next_cursor"], Value::Null);
 }

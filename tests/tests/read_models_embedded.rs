@@ -38,14 +38,15 @@ impl ReadModelsFactory for Embedded {
         &self,
         feed: Arc<dyn Feed>,
         log: Arc<dyn LogReader>,
+        scans: infra::event_scan::ScanLimits,
         shutdown: CancellationToken,
     ) -> Arc<dyn ReadModels> {
         let config = RunnerConfig::default();
         let clock = Arc::new(SystemClock);
         let side = ReadSide::start(self.dir.path(), feed, log, clock, config, shutdown).await.unwrap();
-        let models = side.models.clone();
+        let models = side.models.as_ref().clone().with_scans(scans);
         *self.running.lock().await = Some(side);
-        models
+        Arc::new(models)
     }
 
     async fn remove(&self) {
@@ -61,6 +62,42 @@ impl SagaWorkFactory for Embedded {
         let store = Arc::new(SqliteReadStore::open(self.dir.path()).unwrap());
         let work = SqliteSagaWork::new(Arc::clone(&store));
         (store, Arc::new(work))
+    }
+}
+
+/// How lists of events are read.
+mod plans {
+    use infra::event_scan::ScanLimits;
+    use infra::feed::InProcessFeed;
+    use infra::sqlite::log::SqliteLog;
+    use projections::read_models::EventFilter;
+    use tests::contract::read_models::event_filters;
+
+    use super::*;
+
+    /// However events are asked for, an index leads to them: no table is gone through, nothing is sorted.
+    // proves: AUD-1, SEC-10
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_index_serves_every_list_of_events() {
+        let (log_dir, shutdown) = (tempfile::tempdir().unwrap(), CancellationToken::new());
+        let log = Arc::new(SqliteLog::open(log_dir.path(), 4).unwrap());
+        let feed = Arc::new(InProcessFeed::open(log.clone()).await.unwrap());
+        let embedded = Embedded::new();
+        ReadModelsFactory::start(&embedded, feed, log, ScanLimits::default(), shutdown.clone()).await;
+        let models = embedded.running.lock().await.as_ref().unwrap().models.clone();
+        for filter in event_filters() {
+            let plan = models.plan_of_events("default", &filter).await.unwrap();
+            assert_eq!(plan.len(), 1, "{filter:?}: {plan:?}");
+            let asked = filter != EventFilter::default();
+            let index = if asked {
+                "SEARCH events USING INDEX events_by_"
+            } else {
+                "SEARCH events USING PRIMARY KEY"
+            };
+            assert!(plan[0].starts_with(index) && plan[0].contains("n>? AND n<?"), "{filter:?}: {plan:?}");
+        }
+        shutdown.cancel();
+        ReadModelsFactory::remove(&embedded).await;
     }
 }
 

@@ -22,11 +22,21 @@ pub(super) struct Stored {
     primary_term: i64,
 }
 
+/// Which documents are there.
+pub(super) async fn present(client: &Client, index: &str, ids: &[String]) -> Result<Vec<String>, Failure> {
+    let found = read_from(client, &format!("/{index}/_mget?_source=false"), ids).await?;
+    Ok(found.into_iter().map(|stored| stored.id).collect())
+}
+
 /// Reads documents by id, in real time; those that are there.
 pub(super) async fn read(client: &Client, alias: &str, ids: &[String]) -> Result<Vec<Stored>, Failure> {
+    read_from(client, &format!("/{alias}/_mget"), ids).await
+}
+
+async fn read_from(client: &Client, path: &str, ids: &[String]) -> Result<Vec<Stored>, Failure> {
     let mut found = Vec::new();
     for ids in ids.chunks(READ_AT_ONCE) {
-        let mut answer = client.post(&format!("/{alias}/_mget"), json!({"ids": ids})).await?;
+        let mut answer = client.post(path, json!({"ids": ids})).await?;
         let Some(documents) = answer["docs"].as_array_mut() else {
             return Err(Failure::Unavailable("an answer lacks documents".to_owned()));
         };

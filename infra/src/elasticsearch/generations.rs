@@ -3,9 +3,13 @@
 //! A generation is *live* when the readers' alias names it, *writable* when its own alias does. Replacing one takes both aliases
 //! from the old one in the step that gives the readers' alias to the new one, so whoever still writes to the old one is stopped.
 //!
+//! A generation that only grows has several parts (see [`super::parts`]), and whatever is said of it is said of all of them, but for
+//! writing, which is the newest part's.
+//!
 //! A generation in place of a lost one is *filling*, which an alias of its own tells: all processes write to the same one, and it
 //! goes live when it holds what the lost one held.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ::elasticsearch::http::Method;
@@ -18,6 +22,7 @@ use uuid::Uuid;
 
 use super::client::{Client, Failure};
 use super::kinds::{CHECKPOINT, Kind};
+use super::parts::{Older, every, next_alias, place_of};
 use super::url::ElasticsearchUrl;
 
 /// What a generation must agree with; stands in its mapping's `_meta`.
@@ -65,11 +70,19 @@ impl Stamp {
     }
 }
 
-/// A physical index.
+/// A physical index, or several.
 #[derive(Debug, Clone)]
 pub(super) struct Generation {
-    /// Its name; later ones are greater.
+    /// Its name, which is its first part's; later ones are greater.
     pub(super) name: String,
+    /// Its parts, oldest first; without the one that is being made.
+    pub(super) parts: Vec<String>,
+    /// What the older parts hold, if there are some.
+    pub(super) older: Option<Older>,
+    /// Another part is being made.
+    pub(super) has_next: bool,
+    /// The aliases that readers find it by.
+    pub(super) readers: Vec<String>,
     /// `None` for one that something else made.
     pub(super) stamp: Option<Stamp>,
     pub(super) live: bool,
@@ -105,9 +118,14 @@ impl Generation {
         self.stamp.as_ref().is_none_or(|own| own != stamp && own.version <= stamp.version)
     }
 
+    /// The part that is written.
+    pub(super) fn newest(&self) -> &str {
+        self.parts.last().unwrap_or(&self.name)
+    }
+
     /// The alias that it can be written through now, by whoever holds it.
     pub(super) fn write_alias(&self) -> String {
-        self.held.map_or_else(|| writes(&self.name), |until| held_alias(&self.name, until))
+        self.held.map_or_else(|| writes(self.newest()), |until| held_alias(self.newest(), until))
     }
 
     /// Whether whoever made it to be filled has died before it could be.
@@ -123,13 +141,18 @@ const HELD: i64 = 60;
 /// How long making a generation to be filled takes at most.
 const MAKING: Duration = Duration::from_secs(60);
 
-/// The alias that a generation is written through.
-pub(super) fn writes(generation: &str) -> String {
-    format!("{generation}-writes")
+/// The alias that a part is written through.
+pub(super) fn writes(part: &str) -> String {
+    format!("{part}-writes")
 }
 
-fn held_alias(generation: &str, until: i64) -> String {
-    format!("{generation}-held-{until}")
+fn held_alias(part: &str, until: i64) -> String {
+    format!("{part}-held-{until}")
+}
+
+/// What readers see: documents, not checkpoints.
+pub(super) fn documents_only() -> Value {
+    json!({"bool": {"must_not": {"term": {"doc_type": CHECKPOINT}}}})
 }
 
 fn filling_alias(generation: &str) -> String {
@@ -172,31 +195,58 @@ impl Place<'_> {
         let alias = self.kind.alias(self.url);
         let path = format!("/{alias}-*?features=aliases,mappings&allow_no_indices=true");
         let answer = self.client.get(&path).await?;
-        let mut all = Vec::new();
+        let mut found: BTreeMap<String, BTreeMap<usize, (&String, &Value)>> = BTreeMap::new();
         for (name, index) in answer.as_object().into_iter().flatten() {
-            let number = name.strip_prefix(&alias).and_then(|rest| rest.strip_prefix('-'));
-            if number.is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())) {
-                let held = |alias: &String| alias.strip_prefix(&format!("{name}-held-"))?.parse().ok();
-                let filling = !index["aliases"][filling_alias(name).as_str()].is_null();
-                let stamp = Stamp::from_meta(&index["mappings"]["_meta"]);
-                let searched = stamp.as_ref().is_some_and(|stamp| {
-                    let alias = self.kind.searched(self.url, &stamp.definition);
-                    !index["aliases"][alias.as_str()].is_null()
-                });
-                all.push(Generation {
-                    searched,
-                    filling: filling.then(|| filled_from(&index["mappings"]["_meta"])),
-                    held: index["aliases"].as_object().and_then(|aliases| aliases.keys().find_map(held)),
-                    name: name.clone(),
-                    stamp,
-                    live: !index["aliases"][alias.as_str()].is_null(),
-                    writable: !index["aliases"][writes(name).as_str()].is_null(),
-                });
+            if let Some((generation, number)) = place_of(&alias, name) {
+                found.entry(generation).or_default().insert(number, (name, index));
             }
         }
+        let mut all: Vec<Generation> =
+            found.into_iter().map(|(name, parts)| self.put_together(name, parts)).collect();
         // Numbers of one length until the year 2286.
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
+    }
+
+    /// A generation of the parts that are there.
+    fn put_together(&self, name: String, mut parts: BTreeMap<usize, (&String, &Value)>) -> Generation {
+        // A lost part makes the whole a lost one, whatever aliases the others have.
+        let whole = parts.keys().copied().eq(1..=parts.len());
+        let next = next_alias(&name);
+        let is_next = |index: &Value| !index["aliases"][next.as_str()].is_null();
+        let has_next =
+            parts.last_entry().filter(|last| is_next(last.get().1)).map(|last| last.remove()).is_some();
+        let names: Vec<String> = parts.values().map(|(name, _)| (*name).clone()).collect();
+        let (base, last) =
+            (parts.get(&1).map(|(_, index)| *index), parts.last_key_value().map(|(_, last)| *last));
+        let aliases = |index: &Value| index["aliases"].as_object().cloned().unwrap_or_default();
+        let alias = self.kind.alias(self.url);
+        let held = last.and_then(|(name, index)| {
+            let held = format!("{name}-held-");
+            aliases(index).keys().find_map(|alias| alias.strip_prefix(held.as_str())?.parse().ok())
+        });
+        let writable = last.is_some_and(|(name, index)| aliases(index).contains_key(&writes(name)));
+        let live = parts.values().all(|(_, index)| aliases(index).contains_key(&alias));
+        let meta = base.map_or(&Value::Null, |base| &base["mappings"]["_meta"]);
+        let stamp = Stamp::from_meta(meta);
+        let searches = stamp.as_ref().map(|stamp| self.kind.searched(self.url, &stamp.definition));
+        let mut readers: Vec<String> =
+            base.map(aliases).into_iter().flatten().map(|(name, _)| name).collect();
+        readers.retain(|name| *name == alias || Some(name) == searches.as_ref());
+        let filling = base.is_some_and(|base| aliases(base).contains_key(&filling_alias(&name)));
+        Generation {
+            older: last.and_then(|(_, index)| Older::noted(&names, &index["mappings"]["_meta"])),
+            parts: names,
+            has_next,
+            searched: readers.iter().any(|name| Some(name) == searches.as_ref()),
+            readers,
+            filling: filling.then(|| filled_from(meta)),
+            held,
+            stamp,
+            live: whole && live,
+            writable: whole && writable,
+            name,
+        }
     }
 
     /// Makes an empty generation, writable but not live.
@@ -223,14 +273,20 @@ impl Place<'_> {
         Ok(all.into_iter().next())
     }
 
-    async fn make(&self, stamp: &Stamp, fills: Option<&Seen>) -> Result<String, Failure> {
-        let name = format!("{}-{:016}", self.kind.alias(self.url), now().timestamp_micros());
+    /// Settings and mappings of an index.
+    pub(super) fn definition(&self) -> Result<Value, Failure> {
         let mut body: Value = serde_json::from_str(self.kind.definition)
             .map_err(|e| Failure::Unavailable(format!("the definition of {}: {e}", self.kind.name)))?;
         match self.url.replicas() {
             Some(replicas) => body["settings"]["number_of_replicas"] = replicas.into(),
             None => body["settings"]["auto_expand_replicas"] = "0-1".into(),
         }
+        Ok(body)
+    }
+
+    async fn make(&self, stamp: &Stamp, fills: Option<&Seen>) -> Result<String, Failure> {
+        let name = format!("{}-{:016}", self.kind.alias(self.url), now().timestamp_micros());
+        let mut body = self.definition()?;
         body["mappings"]["_meta"] = stamp.to_meta();
         match fills {
             Some(lost) => {
@@ -254,70 +310,95 @@ impl Place<'_> {
         let alias = self.kind.alias(self.url);
         let mut actions = Vec::new();
         for old in all.iter().filter(|old| old.live && old.name != name) {
-            actions.push(json!({"remove": {"index": old.name, "alias": alias, "must_exist": true}}));
+            for part in &old.parts {
+                actions.push(json!({"remove": {"index": part, "alias": alias, "must_exist": true}}));
+            }
             if old.writable {
-                actions.push(json!({"remove": {"index": old.name, "alias": writes(&old.name)}}));
+                actions.push(json!({"remove": {"index": old.newest(), "alias": writes(old.newest())}}));
             }
         }
         for other in all.iter().filter(|other| other.searched && other.name != name) {
             let searched = self.kind.searched(self.url, "*");
-            actions.push(json!({"remove": {"index": other.name, "alias": searched, "must_exist": false}}));
+            for part in &other.parts {
+                actions.push(json!({"remove": {"index": part, "alias": searched, "must_exist": false}}));
+            }
         }
         for held in all.iter().filter(|g| g.live || g.name == name) {
             if let Some(until) = held.held {
                 // Whoever finds it gone has been taken for dead.
-                let alias = held_alias(&held.name, until);
-                actions.push(json!({"remove": {"index": held.name, "alias": alias, "must_exist": true}}));
+                let (part, alias) = (held.newest(), held_alias(held.newest(), until));
+                actions.push(json!({"remove": {"index": part, "alias": alias, "must_exist": true}}));
             }
             if held.filling.is_some() {
                 let alias = filling_alias(&held.name);
                 actions.push(json!({"remove": {"index": held.name, "alias": alias, "must_exist": false}}));
             }
         }
-        // Readers see documents, not checkpoints.
-        let documents = json!({"bool": {"must_not": {"term": {"doc_type": CHECKPOINT}}}});
-        actions.push(json!({"add": {"index": name, "alias": alias, "filter": documents.clone()}}));
-        let stamp = all.iter().find(|generation| generation.name == name).and_then(|one| one.stamp.as_ref());
-        // What was made a moment ago is of this program's definition.
-        let definition =
-            stamp.map_or_else(|| self.kind.definition_digest(), |stamp| stamp.definition.clone());
-        let searched = self.kind.searched(self.url, &definition);
-        actions.push(json!({"add": {"index": name, "alias": searched, "filter": documents}}));
-        actions.push(json!({"add": {"index": name, "alias": writes(name)}}));
+        let now = self.list().await?;
+        // Parts of one that isn't whole any more are shown no longer.
+        for broken in now
+            .iter()
+            .filter(|g| !g.live && g.name != name && !all.iter().any(|a| a.live && a.name == g.name))
+        {
+            for part in &broken.parts {
+                actions.push(json!({"remove": {"index": part, "alias": alias, "must_exist": false}}));
+            }
+        }
+        let one = now.iter().find(|generation| generation.name == name);
+        let one = one.ok_or_else(|| Failure::Unavailable(format!("{name} is gone")))?;
+        let definition = one.stamp.as_ref().map(|stamp| stamp.definition.clone());
+        let searched =
+            self.kind.searched(self.url, &definition.unwrap_or_else(|| self.kind.definition_digest()));
+        for part in &one.parts {
+            for alias in [&alias, &searched] {
+                actions.push(json!({"add": {"index": part, "alias": alias, "filter": documents_only()}}));
+            }
+        }
+        actions.push(json!({"add": {"index": one.newest(), "alias": writes(one.newest())}}));
         self.client.post("/_aliases", json!({"actions": actions})).await.map(|_| ())
     }
 
     /// Lets a generation be written that isn't live: a replaced one again, or one to be filled.
     pub(super) async fn make_writable(&self, name: &str) -> Result<(), Failure> {
-        let actions = json!([{"add": {"index": name, "alias": writes(name)}}]);
+        let all = self.list().await?;
+        let part = all.iter().find(|generation| generation.name == name).map_or(name, Generation::newest);
+        let actions = json!([{"add": {"index": part, "alias": writes(part)}}]);
         self.client.post("/_aliases", json!({"actions": actions})).await.map(|_| ())
     }
 
     /// Has nobody write to a live generation for a while, so that another one can become its equal and replace it.
-    pub(super) async fn hold(&self, name: &str) -> Result<Generation, Failure> {
+    pub(super) async fn hold(&self, live: &Generation) -> Result<Generation, Failure> {
         let until = now().timestamp() + HELD;
+        let part = live.newest();
         let actions = json!([
-            {"remove": {"index": name, "alias": writes(name), "must_exist": true}},
-            {"add": {"index": name, "alias": held_alias(name, until)}},
+            {"remove": {"index": part, "alias": writes(part), "must_exist": true}},
+            {"add": {"index": part, "alias": held_alias(part, until)}},
         ]);
         self.client.post("/_aliases", json!({"actions": actions})).await?;
         Ok(Generation {
-            name: name.to_owned(),
             stamp: None,
             live: true,
             searched: true,
             writable: false,
             held: Some(until),
             filling: None,
+            ..live.clone()
         })
     }
 
     /// Removes generations for good.
     pub(super) async fn remove(&self, names: &[String]) -> Result<(), Failure> {
         for name in names {
-            match self.client.ask(Method::Delete, &format!("/{name}")).await?.ok() {
-                Ok(_) | Err(Failure::Lost(_)) => {}
-                Err(failure) => return Err(failure),
+            let path = format!("/{}?features=aliases&ignore_unavailable=true", every(name));
+            let found = self.client.get(&path).await?;
+            // The first part last: by its name the others are found.
+            let parts: BTreeSet<&String> =
+                found.as_object().into_iter().flatten().map(|(part, _)| part).collect();
+            for part in parts.into_iter().rev() {
+                match self.client.ask(Method::Delete, &format!("/{part}")).await?.ok() {
+                    Ok(_) | Err(Failure::Lost(_)) => {}
+                    Err(failure) => return Err(failure),
+                }
             }
         }
         Ok(())

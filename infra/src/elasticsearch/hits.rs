@@ -10,11 +10,18 @@ use crate::keyset::{Keyset, SortValue};
 use crate::price_order;
 use crate::product_query::{ProductQuery, score_key};
 
-/// Reads an answer.
-pub(super) fn hits(answer: &Json, wanted: &ProductQuery, page: &Page) -> Result<SearchHits, ReadError> {
+/// Reads an answer: its rows, and the end of the page if there is another one.
+pub(super) fn hits(
+    answer: &Json,
+    wanted: &ProductQuery,
+    page: &Page,
+) -> Result<(SearchHits, Option<Keyset>), ReadError> {
     let unfit =
         |what: &str| ReadError::Unavailable(format!("elasticsearch: an answer can't be read: {what}"));
-    if answer["timed_out"] == true || answer["_shards"]["failed"].as_u64() != Some(0) {
+    if answer["timed_out"] == true {
+        return Err(ReadError::Overloaded);
+    }
+    if answer["_shards"]["failed"].as_u64() != Some(0) {
         return Err(ReadError::Unavailable("elasticsearch: a part of the index didn't answer".to_owned()));
     }
     let found = answer["hits"]["hits"].as_array().ok_or_else(|| unfit("hits"))?;
@@ -27,19 +34,15 @@ pub(super) fn hits(answer: &Json, wanted: &ProductQuery, page: &Page) -> Result<
     let last = items.last().zip(found.get(items.len().wrapping_sub(1)));
     let next = last.filter(|_| found.len() > page.limit).map(|(row, hit)| {
         let value = sort_value(wanted.sort, row, hit).ok_or_else(|| unfit("sort"))?;
-        let end = Keyset { value, created: row.created_at.timestamp_micros(), id: row.id };
-        Ok::<_, ReadError>(wanted.cursor(&end))
+        Ok::<_, ReadError>(Keyset { value, created: row.created_at.timestamp_micros(), id: row.id })
     });
     let buckets =
         answer["aggregations"]["categories"]["buckets"].as_array().ok_or_else(|| unfit("facets"))?;
     let bucket = |bucket: &Json| Some((bucket["key"].as_str()?.to_owned(), bucket["doc_count"].as_u64()?));
     let mut categories: Vec<(String, u64)> = buckets.iter().filter_map(bucket).collect();
     categories.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    Ok(SearchHits {
-        page: Listed { items, next: next.transpose()? },
-        total: answer["hits"]["total"]["value"].as_u64().ok_or_else(|| unfit("total"))?,
-        categories,
-    })
+    let total = answer["hits"]["total"]["value"].as_u64().ok_or_else(|| unfit("total"))?;
+    Ok((SearchHits { page: Listed { items, next: None }, total, categories }, next.transpose()?))
 }
 
 fn sort_value(sort: ProductSort, row: &ProductRow, hit: &Json) -> Option<SortValue> {

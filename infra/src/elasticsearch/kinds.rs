@@ -21,6 +21,8 @@ pub(super) struct Kind {
     pub(super) table: &'static Table,
     /// Which JSON columns are objects in the document; the others are their exact text.
     pub(super) objects: &'static [&'static str],
+    /// Whether a document never changes: then the index gets another part when it is large.
+    pub(super) only_grows: bool,
     /// Settings and mappings, JSON.
     pub(super) definition: &'static str,
 }
@@ -35,6 +37,7 @@ static KINDS: [Kind; 3] = [
         doc_type: "product",
         table: &SEARCH_PRODUCTS,
         objects: &[],
+        only_grows: false,
         definition: include_str!("products.json"),
     },
     Kind {
@@ -43,6 +46,7 @@ static KINDS: [Kind; 3] = [
         doc_type: "order",
         table: &SEARCH_ORDERS,
         objects: &["lines"],
+        only_grows: false,
         definition: include_str!("orders.json"),
     },
     Kind {
@@ -51,6 +55,7 @@ static KINDS: [Kind; 3] = [
         doc_type: "event",
         table: &SEARCH_EVENTS,
         objects: &[],
+        only_grows: true,
         definition: include_str!("events.json"),
     },
 ];

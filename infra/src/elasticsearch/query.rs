@@ -5,6 +5,8 @@ use domain::event::wire_time;
 use projections::read_models::{Page, ProductFilter, ProductSort, ReadError};
 use serde_json::{Value, json};
 
+use super::views::KEPT;
+use crate::gate;
 use crate::keyset::{Keyset, SortValue};
 use crate::price_order;
 use crate::product_query::{FUZZY_SCORE, ProductQuery, WEIGHTS, Word, score_of};
@@ -54,6 +56,7 @@ pub(super) fn body(
         "query": query,
         "sort": sort(wanted.sort),
         "track_total_hits": true,
+        "timeout": format!("{}s", gate::TIME.as_secs()),
         "aggs": {"categories": {"terms": {"field": "category", "size": MAX_CATEGORIES}}},
     });
     if let Some(after) = &wanted.after {
@@ -62,14 +65,27 @@ pub(super) fn body(
     Ok(body)
 }
 
+/// The request as one of a view.
+pub(super) fn of_view(body: &Value, view: &str) -> Value {
+    let mut body = body.clone();
+    body["pit"] = json!({"id": view, "keep_alive": KEPT});
+    body
+}
+
 fn word(word: &Word) -> Value {
     let mut somewhere = Vec::new();
     for (field, weight) in WEIGHTS {
-        somewhere.push(json!({"term": {field: {"value": word.text, "boost": weight}}}));
+        let [term] = word.terms.as_slice() else {
+            // Terms have no spaces in them, so they fall apart again into what they are.
+            somewhere
+                .push(json!({"match_phrase": {field: {"query": word.terms.join(" "), "boost": weight}}}));
+            continue;
+        };
+        somewhere.push(json!({"term": {field: {"value": term, "boost": weight}}}));
         if word.tolerated > 0 {
             // Rewritten to a constant score, it matches all terms within reach, not only the 50 nearest.
             let fuzzy = json!({"fuzzy": {field: {
-                "value": word.text,
+                "value": term,
                 "fuzziness": word.tolerated,
                 "transpositions": true,
                 "rewrite": "constant_score",

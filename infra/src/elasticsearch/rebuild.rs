@@ -209,7 +209,7 @@ impl Work {
         }
         place.make_writable(&kept.name).await?;
         let (letters, log) = (Arc::clone(&self.letters), Arc::clone(&self.log));
-        let store = ElasticsearchStore::at(&self.url, letters, log, kind, stamp, kept.name.clone())?;
+        let store = ElasticsearchStore::at(&self.url, letters, log, kind, stamp, kept)?;
         let fresh = Fresh { projection, store: Arc::new(store), letters: None, name: kept.name.clone() };
         self.approach(live.as_ref(), &fresh).await?;
         self.swap(place, live.as_ref(), &fresh, shards).await?;
@@ -233,7 +233,7 @@ impl Work {
         fresh: &Fresh,
     ) -> Result<Comparison, RebuildError> {
         if let Some(live) = live {
-            let path = format!("/{}/_refresh", live.name);
+            let path = format!("/{}/_refresh", live.newest());
             let refreshed = self.client.ask(Method::Post, &path).await.and_then(Answer::ok);
             refreshed?;
         }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::client::{Answer, Client, Failure};
 use super::document::Document;
 use super::kinds::Kind;
+use super::parts::every;
 
 /// Documents in one request; each may have some ten kilobytes.
 const PAGE: usize = 500;
@@ -29,9 +30,14 @@ pub(super) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    /// A scan of everything refreshed.
-    pub(super) async fn open(client: &'a Client, kind: &'static Kind, index: &str) -> Result<Self, Failure> {
-        let answer = client.ask(Method::Post, &format!("/{index}/_pit?keep_alive={KEEP}")).await?.ok()?;
+    /// A scan of everything refreshed in a generation.
+    pub(super) async fn open(
+        client: &'a Client,
+        kind: &'static Kind,
+        generation: &str,
+    ) -> Result<Self, Failure> {
+        let path = format!("/{}/_pit?keep_alive={KEEP}", every(generation));
+        let answer = client.ask(Method::Post, &path).await?.ok()?;
         let view = answer["id"].as_str().unwrap_or_default().to_owned();
         Ok(Self { client, kind, view, after: None, page: VecDeque::new(), ended: false })
     }
@@ -73,9 +79,13 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The digest over an index's documents.
-pub(super) async fn digest(client: &Client, kind: &'static Kind, index: &str) -> Result<Hash, StoreError> {
-    let mut scan = Scan::open(client, kind, index).await?;
+/// The digest over a generation's documents.
+pub(super) async fn digest(
+    client: &Client,
+    kind: &'static Kind,
+    generation: &str,
+) -> Result<Hash, StoreError> {
+    let mut scan = Scan::open(client, kind, generation).await?;
     let mut digest = RowDigest::default();
     digest.table(kind.table.name);
     while let Some(document) = scan.next().await? {

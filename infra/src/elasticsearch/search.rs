@@ -1,13 +1,18 @@
 //! Searches of products.
 
+use ::elasticsearch::http::Method;
+use ::elasticsearch::http::request::JsonBody;
 use async_trait::async_trait;
 use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
 use projections::store::StoreError;
+use serde_json::Value;
 
 use super::client::{Client, Failure};
 use super::kinds::Kind;
 use super::url::ElasticsearchUrl;
+use super::views::{View, Views};
 use super::{hits, query};
+use crate::gate::{self, SearchGate};
 use crate::product_query::ProductQuery;
 
 /// The question that the products' index answers. It asks through the alias of its own definition, so a replaced index changes nothing
@@ -15,7 +20,8 @@ use crate::product_query::ProductQuery;
 #[derive(Debug, Clone)]
 pub struct ElasticsearchSearch {
     client: Client,
-    alias: String,
+    views: Views,
+    gate: SearchGate,
 }
 
 impl ElasticsearchSearch {
@@ -24,8 +30,24 @@ impl ElasticsearchSearch {
     /// # Errors
     /// [`StoreError::Unavailable`] when no client can be made for the URL.
     pub fn new(url: &ElasticsearchUrl) -> Result<Self, StoreError> {
+        let client = Client::new(url)?;
         let kind = Kind::products();
-        Ok(Self { client: Client::new(url)?, alias: kind.searched(url, &kind.definition_digest()) })
+        let views = Views::new(client.clone(), kind.searched(url, &kind.definition_digest()));
+        Ok(Self { client, views, gate: SearchGate::new() })
+    }
+
+    /// The answer of a view; `None` when it isn't kept any more. Elasticsearch cancels the search when this is dropped, by the
+    /// connection that ends.
+    async fn ask(&self, body: Value) -> Result<Option<Value>, ReadError> {
+        let asked = self.client.send(Method::Post, "/_search", Some(JsonBody::new(body)));
+        let answer = tokio::time::timeout(gate::TIME, asked).await;
+        let answer = answer.map_err(|_| ReadError::Overloaded)??;
+        match answer.status {
+            // It was closed, or Elasticsearch has started again, or the index is gone.
+            404 => Ok(None),
+            429 => Err(ReadError::Overloaded),
+            _ => Ok(Some(answer.ok()?)),
+        }
     }
 }
 
@@ -39,19 +61,27 @@ impl ProductSearch for ElasticsearchSearch {
         sort: ProductSort,
         page: &Page,
     ) -> Result<SearchHits, ReadError> {
-        let wanted = ProductQuery::new(text, sort, page)?;
+        let mut wanted = ProductQuery::new(text, sort, page)?;
         let body = query::body(tenant, &wanted, filter, page)?;
-        // Copies of a shard may score differently by the documents that they haven't merged away yet: all pages of a question go
-        // to the same one.
-        let copy = tenant
-            .bytes()
-            .chain(text.bytes())
-            .fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-        let path = format!("/{}/_search?preference=question{}", self.alias, copy % 64);
-        let answer = self.client.post(&path, body).await.map_err(|failure| match failure {
+        let _turn = self.gate.enter().await?;
+        let finish = |answer: &Value, wanted: &ProductQuery, view: View<'_>| -> Result<_, ReadError> {
+            let (mut hits, end) = hits::hits(answer, wanted, page)?;
+            hits.page.next = end.map(|end| wanted.cursor(&view.keep(answer["pit_id"].as_str()), &end));
+            Ok(hits)
+        };
+        if let Some(name) = &wanted.view {
+            let view = self.views.named(name);
+            if let Some(answer) = self.ask(query::of_view(&body, view.id())).await? {
+                return finish(&answer, &wanted, view);
+            }
+            wanted = wanted.without_view()?;
+        }
+        let view = self.views.open().await.map_err(|failure| match failure {
             Failure::Lost(_) => ReadError::NotLive { model: Kind::products().projection },
             other => other.into(),
         })?;
-        hits::hits(&answer, &wanted, page)
+        let answer = self.ask(query::of_view(&body, view.id())).await?;
+        let gone = || ReadError::Unavailable("elasticsearch: a view was gone at once".to_owned());
+        finish(&answer.ok_or_else(gone)?, &wanted, view)
     }
 }

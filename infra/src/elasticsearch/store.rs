@@ -3,6 +3,7 @@
 mod apply;
 mod lost;
 mod open;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -20,8 +21,9 @@ use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowSto
 
 use self::open::Open;
 use super::client::{Answer, Client};
-use super::generations::{Place, Stamp};
+use super::generations::{self, Place, Stamp};
 use super::kinds::Kind;
+use super::parts::Large;
 use super::url::ElasticsearchUrl;
 use super::{checkpoints, scan};
 
@@ -37,6 +39,8 @@ pub struct ElasticsearchStore {
     open: Mutex<BTreeMap<&'static str, Open>>,
     /// Whether it builds generations beside the live ones.
     beside: bool,
+    /// When another part takes over.
+    large: Large,
 }
 
 impl ElasticsearchStore {
@@ -56,7 +60,14 @@ impl ElasticsearchStore {
             log,
             open: Mutex::default(),
             beside: false,
+            large: Large::default(),
         })
+    }
+
+    /// The same, with another size at which an index that only grows gets another part; its size is asked for at every refresh.
+    #[must_use]
+    pub fn with_large_parts(self, bytes: u64) -> Self {
+        Self { large: Large { bytes, look_every: std::time::Duration::ZERO }, ..self }
     }
 
     /// A store of new generations that nobody reads yet.
@@ -75,10 +86,11 @@ impl ElasticsearchStore {
         log: Arc<dyn LogReader>,
         kind: &'static Kind,
         stamp: Stamp,
-        generation: String,
+        generation: &generations::Generation,
     ) -> Result<Self, StoreError> {
         let store = Self::beside(url, letters, log)?;
-        store.set_open(kind, stamp, generation);
+        store.set_open(kind, stamp, generation.name.clone());
+        store.update(kind, |open| open.writes_to(generation));
         Ok(store)
     }
 
@@ -92,6 +104,9 @@ impl ElasticsearchStore {
         let refreshed = due.open.iter().map(|open| async move {
             let path = format!("/{}/_refresh", open.alias());
             self.client.ask(Method::Post, &path).await.and_then(Answer::ok)?;
+            self.roll_over(open).await;
+            // Perhaps to another part.
+            let open = &self.opened(open.kind.projection)?;
             if self.is_full(open).await? { self.show_filled(open).await } else { Ok(()) }
         });
         try_join_all(refreshed).await?;
@@ -208,6 +223,6 @@ impl RowStore for ElasticsearchStore {
     async fn digest(&self, projection: &Arc<dyn Projection>) -> Result<Hash, StoreError> {
         self.refresh(true).await?;
         let open = self.opened(projection.name())?;
-        scan::digest(&self.client, open.kind, &open.alias()).await
+        scan::digest(&self.client, open.kind, &open.generation).await
     }
 }

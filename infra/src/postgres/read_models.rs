@@ -18,16 +18,19 @@ use domain::event::RecordedEvent;
 use domain::position::{Position, Seen, SyncToken};
 use domain::stream::StreamId;
 use projections::read_models::{
-    EventFilter, Listed, Model, OrderFilter, OrderRow, Page, PaymentRow, ProductFilter, ProductRow,
-    ProductSearch, ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow, UserRow,
+    EventFilter, EventPage, Listed, Model, OrderFilter, OrderRow, Page, PaymentRow, ProductFilter,
+    ProductRow, ProductSearch, ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow,
+    UserRow,
 };
 use projections::watermark::Watermark;
+use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::sql::Query;
 use super::{Database, checkpoints};
+use crate::event_scan::{EventScan, ScanLimits, Window};
 use crate::product_list;
 use crate::read_side::Marks;
 
@@ -40,6 +43,7 @@ pub struct PostgresReadModels {
     database: Database,
     search: Arc<dyn ProductSearch>,
     marks: Marks,
+    scans: ScanLimits,
 }
 
 impl PostgresReadModels {
@@ -51,7 +55,22 @@ impl PostgresReadModels {
         search: Arc<dyn ProductSearch>,
         watermarks: impl IntoIterator<Item = Watermark>,
     ) -> Self {
-        Self { database, search, marks: Marks::new(watermarks) }
+        Self { database, search, marks: Marks::new(watermarks), scans: ScanLimits::default() }
+    }
+
+    /// The same with other bounds of what a page of events may cost.
+    #[must_use]
+    pub fn with_scans(self, scans: ScanLimits) -> Self {
+        Self { scans, ..self }
+    }
+
+    /// How PostgreSQL goes about a window of events (`EXPLAIN`), for those who check that indexes serve it.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    pub async fn plan_of_events(&self, tenant: &str, filter: &EventFilter) -> Result<Vec<String>, ReadError> {
+        let query = events::within(tenant, filter, Window { shard: 0, first: 1, last: 20_000 }, 100);
+        self.rows(Model::Events, query.explained(), |row| row.try_get(0)).await
     }
 
     /// The rows of a question that is one statement, in one snapshot with the positions that they hold where that matters.
@@ -220,11 +239,11 @@ impl ReadModels for PostgresReadModels {
         from: Position,
         heads: &Seen,
         limit: usize,
-    ) -> Result<Vec<Arc<RecordedEvent>>, ReadError> {
+    ) -> Result<EventPage, ReadError> {
         let mut tx = self.database.reads().begin_with(SNAPSHOT).await.map_err(unavailable)?;
-        let found =
-            events::matching(&mut tx, tenant, filter, from, heads, limit).await.map_err(unavailable)?;
-        tx.commit().await.map_err(unavailable)?;
-        Ok(found)
+        let scan = EventScan::new(from, heads, limit, self.scans);
+        let found = events::matching(&mut tx, tenant, filter, scan).await.map_err(unavailable)?;
+        tx.rollback().await.map_err(unavailable)?;
+        found.ok_or(ReadError::Overloaded)
     }
 }

@@ -15,8 +15,9 @@ use domain::position::{Position, Seen, SyncToken};
 use domain::stream::StreamId;
 use projections::mark::Mark;
 use projections::read_models::{
-    EventFilter, Listed, Model, OrderFilter, OrderRow, Page, PaymentRow, ProductFilter, ProductRow,
-    ProductSearch, ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow, UserRow,
+    EventFilter, EventPage, Listed, Model, OrderFilter, OrderRow, Page, PaymentRow, ProductFilter,
+    ProductRow, ProductSearch, ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow,
+    UserRow,
 };
 use projections::store::StoreError;
 use projections::watermark::Watermark;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 
 use super::read_store::SqliteReadStore;
 use super::read_store::apply::mark;
+use crate::event_scan::{EventScan, ScanLimits, Window};
 use crate::read_side::Marks;
 
 /// The questions, answered from `read.db` and the search index.
@@ -34,6 +36,7 @@ pub struct EmbeddedReadModels {
     store: Arc<SqliteReadStore>,
     search: Arc<dyn ProductSearch>,
     marks: Marks,
+    scans: ScanLimits,
 }
 
 impl EmbeddedReadModels {
@@ -44,7 +47,22 @@ impl EmbeddedReadModels {
         search: Arc<dyn ProductSearch>,
         watermarks: impl IntoIterator<Item = Watermark>,
     ) -> Self {
-        Self { store, search, marks: Marks::new(watermarks) }
+        Self { store, search, marks: Marks::new(watermarks), scans: ScanLimits::default() }
+    }
+
+    /// The same with other bounds of what a page of events may cost.
+    #[must_use]
+    pub fn with_scans(self, scans: ScanLimits) -> Self {
+        Self { scans, ..self }
+    }
+
+    /// How SQLite goes about a window of events (`EXPLAIN QUERY PLAN`), for those who check that indexes serve it.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    pub async fn plan_of_events(&self, tenant: &str, filter: &EventFilter) -> Result<Vec<String>, ReadError> {
+        let query = events::within(tenant, filter, Window { shard: 0, first: 1, last: 20_000 }, 100);
+        self.read(Model::Events, move |conn| query.plan(conn)).await
     }
 
     /// Reads in one snapshot with the positions that the model's rows hold.
@@ -198,9 +216,9 @@ impl ReadModels for EmbeddedReadModels {
         from: Position,
         heads: &Seen,
         limit: usize,
-    ) -> Result<Vec<Arc<RecordedEvent>>, ReadError> {
-        let (tenant, filter, heads) = (tenant.to_owned(), filter.clone(), heads.clone());
-        self.read(Model::Events, move |conn| events::matching(conn, &tenant, &filter, from, &heads, limit))
-            .await
+    ) -> Result<EventPage, ReadError> {
+        let (tenant, filter) = (tenant.to_owned(), filter.clone());
+        let scan = EventScan::new(from, heads, limit, self.scans);
+        self.read(Model::Events, move |conn| events::matching(conn, &tenant, &filter, scan)).await
     }
 }

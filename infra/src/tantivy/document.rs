@@ -50,7 +50,8 @@ pub(super) static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
         // Words are folded by the projection; here they only fall apart at spaces.
         TextFieldIndexing::default()
             .set_tokenizer("whitespace")
-            .set_index_option(IndexRecordOption::WithFreqs),
+            // Pairs of letters are looked for side by side.
+            .set_index_option(IndexRecordOption::WithFreqsAndPositions),
     );
     let key = schema.add_text_field("key", STRING);
     let row = schema.add_text_field("row", STORED);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use ::tantivy::collector::{Collector, SegmentCollector};
 use ::tantivy::columnar::{Column, StrColumn, TermOrdHit};
-use ::tantivy::{DocAddress, DocId, Score, Searcher, SegmentOrdinal, SegmentReader};
+use ::tantivy::query::{EnableScoring, Scorer as _};
+use ::tantivy::{DocAddress, DocId, DocSet as _, Score, Searcher, SegmentOrdinal, SegmentReader, TERMINATED};
 use projections::read_models::{Listed, ProductSort, SearchHits};
 use uuid::Uuid;
 
@@ -15,16 +16,21 @@ use crate::keyset::{Keyset, SortValue};
 use crate::price_order;
 use crate::product_query::score_key;
 
-/// Runs a search.
-pub(super) fn run(searcher: &Searcher, plan: &Plan) -> ::tantivy::Result<SearchHits> {
-    let found = searcher.search(plan.query.as_ref(), &Pages { plan })?;
+/// Runs a search until `stop` says that nobody waits for it any more. Its rows, and the end of the page if there is another one.
+pub(super) fn run(
+    searcher: &Searcher,
+    plan: &Plan,
+    stop: &dyn Fn() -> bool,
+) -> Result<(SearchHits, Option<Keyset>), Failure> {
+    let found = collect(searcher, plan, stop)?;
     let mut hits = found.hits;
     hits.sort();
     let more = hits.len() > plan.limit;
     hits.truncate(plan.limit);
-    let next = hits.last().filter(|_| more).map(|hit| {
-        let end = Keyset { value: hit.value.clone(), created: hit.created, id: Uuid::from_u128(hit.id) };
-        plan.wanted.cursor(&end)
+    let end = hits.last().filter(|_| more).map(|hit| Keyset {
+        value: hit.value.clone(),
+        created: hit.created,
+        id: Uuid::from_u128(hit.id),
     });
     let mut items = Vec::with_capacity(hits.len());
     for hit in &hits {
@@ -33,7 +39,52 @@ pub(super) fn run(searcher: &Searcher, plan: &Plan) -> ::tantivy::Result<SearchH
     }
     let mut categories: Vec<(String, u64)> = found.categories.into_iter().collect();
     categories.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    Ok(SearchHits { page: Listed { items, next }, total: found.total, categories })
+    Ok((SearchHits { page: Listed { items, next: None }, total: found.total, categories }, end))
+}
+
+/// Why a search has no rows.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("stopped")]
+    Stopped,
+    #[error(transparent)]
+    Index(#[from] ::tantivy::TantivyError),
+}
+
+/// Matches between two looks at whether somebody still waits.
+const LOOK_EVERY: u32 = 1_024;
+
+/// All matches, segment by segment.
+fn collect(searcher: &Searcher, plan: &Plan, stop: &dyn Fn() -> bool) -> Result<Found, Failure> {
+    let scored = plan.wanted.sort == ProductSort::Relevance;
+    let scoring = match scored {
+        true => EnableScoring::enabled_from_searcher(searcher),
+        false => EnableScoring::disabled_from_searcher(searcher),
+    };
+    let weight = plan.query.weight(scoring)?;
+    let pages = Pages { plan };
+    let mut found = Vec::new();
+    for (ord, reader) in (0..).zip(searcher.segment_readers()) {
+        if stop() {
+            return Err(Failure::Stopped);
+        }
+        let mut page = pages.for_segment(ord, reader)?;
+        let mut matches = weight.scorer(reader, 1.0)?;
+        let alive = reader.alive_bitset();
+        let (mut doc, mut seen) = (matches.doc(), 0_u32);
+        while doc != TERMINATED {
+            if alive.is_none_or(|alive| alive.is_alive(doc)) {
+                page.collect(doc, if scored { matches.score() } else { 0.0 });
+            }
+            doc = matches.advance();
+            seen += 1;
+            if seen.is_multiple_of(LOOK_EVERY) && stop() {
+                return Err(Failure::Stopped);
+            }
+        }
+        found.push(page.harvest());
+    }
+    Ok(pages.merge_fruits(found)?)
 }
 
 /// A match, ordered as the page is.
@@ -227,5 +278,41 @@ impl SegmentCollector for SegmentPage {
 
     fn harvest(self) -> Self::Fruit {
         self.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use projections::read_models::{Page, ProductFilter};
+
+    use super::*;
+    use crate::tantivy::document::FIELDS;
+    use crate::tantivy::query;
+
+    // proves: SEC-10
+    #[test]
+    fn a_search_that_nobody_waits_for_ends() {
+        let index = ::tantivy::Index::create_in_ram(FIELDS.schema.clone());
+        let mut writer: ::tantivy::IndexWriter = index.writer_with_num_threads(1, 15_000_000).unwrap();
+        for n in 0..5 * LOOK_EVERY {
+            let mut document = ::tantivy::TantivyDocument::default();
+            document.add_text(FIELDS.key, n.to_string());
+            document.add_text(FIELDS.tenant, "default");
+            writer.add_document(document).unwrap();
+        }
+        writer.commit().unwrap();
+        let page = Page { after: None, limit: 10 };
+        let plan =
+            query::plan("default", "", &ProductFilter::default(), ProductSort::Created, &page).unwrap();
+        let looks = Cell::new(0);
+        let stop = || {
+            looks.set(looks.get() + 1);
+            looks.get() == 3
+        };
+        let found = run(&index.reader().unwrap().searcher(), &plan, &stop);
+        assert!(matches!(found, Err(Failure::Stopped)), "{found:?}");
+        assert_eq!(looks.get(), 3, "in the middle of the matches");
     }
 }

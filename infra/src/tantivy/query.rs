@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use ::tantivy::Term;
 use ::tantivy::query::{
-    BooleanQuery, BoostQuery, EmptyQuery, FuzzyTermQuery, Occur, Query, RangeQuery, TermQuery,
+    BooleanQuery, BoostQuery, EmptyQuery, FuzzyTermQuery, Occur, PhraseQuery, Query, RangeQuery, TermQuery,
 };
 use ::tantivy::schema::IndexRecordOption;
 use projections::read_models::{Page, ProductFilter, ProductSort, ReadError};
@@ -67,11 +67,14 @@ fn exact(term: Term, option: IndexRecordOption) -> Box<dyn Query> {
 fn word_query(word: &Word) -> Box<dyn Query> {
     let mut somewhere: Vec<(Occur, Box<dyn Query>)> = Vec::new();
     for (field, _, weight) in FIELDS.words {
-        let term = Term::from_field_text(field, &word.text);
-        let query = exact(term.clone(), IndexRecordOption::WithFreqs);
+        let terms: Vec<Term> = word.terms.iter().map(|text| Term::from_field_text(field, text)).collect();
+        let query: Box<dyn Query> = match terms.as_slice() {
+            [term] => exact(term.clone(), IndexRecordOption::WithFreqs),
+            _ => Box::new(PhraseQuery::new(terms.clone())),
+        };
         somewhere.push((Occur::Should, Box::new(BoostQuery::new(query, weight))));
-        if word.tolerated > 0 {
-            let query = Box::new(FuzzyTermQuery::new(term, word.tolerated, true));
+        if let ([term], 1..) = (terms.as_slice(), word.tolerated) {
+            let query = Box::new(FuzzyTermQuery::new(term.clone(), word.tolerated, true));
             somewhere.push((Occur::Should, Box::new(BoostQuery::new(query, weight * FUZZY_SCORE))));
         }
     }

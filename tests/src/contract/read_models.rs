@@ -13,6 +13,7 @@ use domain::position::{Position, Seen, Shard, SyncToken};
 use domain::shop::payment::RefundReason;
 use domain::shop::product::ProductCommand;
 use domain::stream::StreamId;
+use infra::event_scan::ScanLimits;
 use infra::feed::InProcessFeed;
 use infra::sqlite::log::SqliteLog;
 use projections::read_models::{
@@ -32,11 +33,12 @@ const STORIES: [Story; 4] = [Story::Delivered, Story::Paid, Story::Declined, Sto
 /// Starts empty read models.
 #[async_trait]
 pub trait ReadModelsFactory: Send + Sync {
-    /// Read models that follow the feed until the shutdown.
+    /// Read models that follow the feed until the shutdown, with bounds of what a page of events may cost.
     async fn start(
         &self,
         feed: Arc<dyn Feed>,
         log: Arc<dyn LogReader>,
+        scans: ScanLimits,
         shutdown: CancellationToken,
     ) -> Arc<dyn ReadModels>;
 
@@ -67,10 +69,14 @@ impl World {
     }
 
     async fn start(&mut self, factory: &dyn ReadModelsFactory) -> Running {
+        self.start_with(factory, ScanLimits::default()).await
+    }
+
+    async fn start_with(&mut self, factory: &dyn ReadModelsFactory, scans: ScanLimits) -> Running {
         let feed = Arc::new(InProcessFeed::open(self.log.clone()).await.unwrap());
         self.published = self.history.frames.len();
         let shutdown = CancellationToken::new();
-        let models = factory.start(feed.clone(), self.log.clone(), shutdown.clone()).await;
+        let models = factory.start(feed.clone(), self.log.clone(), scans, shutdown.clone()).await;
         Running { models, feed, shutdown }
     }
 
@@ -284,37 +290,95 @@ pub async fn auditors_page_through_pinned_heads(factory: &dyn ReadModelsFactory)
     let mut expected: Vec<_> = world.history.events[..before].to_vec();
     expected.retain(|event| event.stream.tenant() == "default");
     expected.sort_by_key(|event| event.position);
-    let mut from = Position { shard: Shard(0), n: 0 };
-    let mut found = Vec::new();
-    loop {
-        let page = models.events("default", &EventFilter::default(), from, &heads, 7).await.unwrap();
-        let Some(last) = page.last() else { break };
-        from = Position { shard: last.position.shard, n: last.position.n + 1 };
-        found.extend(page);
-    }
+    let found = all_events(models, &EventFilter::default(), &heads, 7).await.0;
     assert_eq!(found, expected);
 
     // Inclusive, and on through the later shards.
     let middle = expected[expected.len() / 2].position;
     let rest = models.events("default", &EventFilter::default(), middle, &heads, 1_000).await.unwrap();
-    assert_eq!(rest, expected[expected.len() / 2..]);
+    assert_eq!((rest.events.as_slice(), rest.next), (&expected[expected.len() / 2..], None));
+    let of = async |filter| models.events("default", &filter, FIRST, &heads, 100).await.unwrap().events;
     let paid = EventFilter { event_type: Some("order.paid".into()), ..EventFilter::default() };
-    assert_eq!(
-        models.events("default", &paid, Position { shard: Shard(0), n: 1 }, &heads, 100).await.unwrap().len(),
-        2
-    );
+    assert_eq!(of(paid).await.len(), 2);
     let one = EventFilter { correlation_id: Some(expected[5].correlation_id), ..EventFilter::default() };
-    let found =
-        models.events("default", &one, Position { shard: Shard(0), n: 1 }, &heads, 100).await.unwrap();
-    assert!(found.contains(&expected[5]));
+    assert!(of(one).await.contains(&expected[5]));
     let nobody = EventFilter { actor: Some("user:x".into()), ..EventFilter::default() };
-    assert!(
-        models
-            .events("default", &nobody, Position { shard: Shard(0), n: 1 }, &heads, 100)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(of(nobody).await.is_empty());
+    running.stop().await;
+}
+
+/// Every combination of what events can be asked for by.
+#[must_use]
+pub fn event_filters() -> Vec<EventFilter> {
+    let some = |set: bool, value: &str| set.then(|| value.to_owned());
+    let filter = |n: u8| EventFilter {
+        event_type: some(n & 1 > 0, "order.7"),
+        actor: some(n & 2 > 0, "user:7"),
+        correlation_id: (n & 4 > 0).then(Uuid::now_v7),
+    };
+    (0..8).map(filter).collect()
+}
+
+const FIRST: Position = Position { shard: Shard(0), n: 1 };
+
+/// All events that match, page by page, and the pages' sizes.
+async fn all_events(
+    models: &Arc<dyn ReadModels>,
+    filter: &EventFilter,
+    heads: &Seen,
+    limit: usize,
+) -> (Vec<Arc<domain::event::RecordedEvent>>, Vec<usize>) {
+    let (mut found, mut sizes, mut from) = (Vec::new(), Vec::new(), FIRST);
+    loop {
+        let page = models.events("default", filter, from, heads, limit).await.unwrap();
+        assert!(page.events.len() <= limit && page.next.is_none_or(|next| next > from), "{page:?}");
+        sizes.push(page.events.len());
+        found.extend(page.events);
+        match page.next {
+            Some(next) => from = next,
+            None => return (found, sizes),
+        }
+    }
+}
+
+/// Where few events match, a page ends when it has cost enough, with what it found, and the list goes on where it ended: nothing is
+/// lost and nothing comes twice.
+// proves: AUD-1, SEC-10
+pub async fn a_page_of_rare_events_is_cut_and_goes_on(factory: &dyn ReadModelsFactory) {
+    let mut world = World::new();
+    for _ in 0..3 {
+        world.history.shop(&STORIES).await;
+    }
+    let scans = ScanLimits { window: 16, time: Duration::ZERO };
+    let running = world.start_with(factory, scans).await;
+    running.caught_up(&world.token()).await;
+    let heads: Seen = running.models.seen(Model::Events);
+    let mut all: Vec<_> = world.history.events.clone();
+    all.sort_by_key(|event| event.position);
+    let paid = all.iter().find(|event| event.event_type == "order.paid").unwrap();
+    let filters = [
+        EventFilter::default(),
+        EventFilter { event_type: Some("order.paid".into()), ..EventFilter::default() },
+        EventFilter { actor: Some(paid.actor.clone()), ..EventFilter::default() },
+        EventFilter {
+            event_type: Some("order.paid".into()),
+            actor: Some(paid.actor.clone()),
+            correlation_id: Some(paid.correlation_id),
+        },
+        EventFilter { event_type: Some("no.such".into()), ..EventFilter::default() },
+    ];
+    for filter in filters {
+        let matches = |event: &domain::event::RecordedEvent| {
+            filter.event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type)
+                && filter.actor.as_ref().is_none_or(|wanted| *wanted == event.actor)
+                && filter.correlation_id.is_none_or(|wanted| wanted == event.correlation_id)
+        };
+        let expected: Vec<_> = all.iter().filter(|event| matches(event)).cloned().collect();
+        let (found, sizes) = all_events(&running.models, &filter, &heads, 5).await;
+        assert_eq!(found, expected, "{filter:?}");
+        // A window of every shard at least is a page of its own.
+        assert!(sizes.len() >= all.len() / 16 && sizes.len() <= all.len(), "{filter:?}: {sizes:?}");
+    }
     running.stop().await;
 }
 
@@ -373,6 +437,7 @@ macro_rules! read_models_contract {
             questions_are_answered_from_rows,
             pages_of_rows_put_together_are_the_whole_list,
             auditors_page_through_pinned_heads,
+            a_page_of_rare_events_is_cut_and_goes_on,
             odd_values_find_nothing,
             a_parked_stream_is_told_of
         );

@@ -20,6 +20,15 @@ use uuid::Uuid;
 
 use super::history::{History, stream, usd};
 
+mod paging;
+mod scripts;
+
+pub use paging::{
+    a_list_whose_view_is_gone_is_told_so_or_goes_on, pages_are_of_one_view_while_the_index_changes,
+    what_a_search_costs_is_bounded,
+};
+pub use scripts::{every_script_is_found_within_longer_names, marks_that_make_other_words_are_kept};
+
 /// A search backend.
 #[async_trait]
 pub trait SearchBackend: Send + Sync {
@@ -28,6 +37,9 @@ pub trait SearchBackend: Send + Sync {
 
     /// Its searches.
     fn search(&self) -> Arc<dyn ProductSearch>;
+
+    /// Has the view be gone that a cursor names, as after a restart of whatever keeps it; the cursor, as a client still has it.
+    async fn lose_view(&self, cursor: String) -> String;
 }
 
 /// Makes empty backends.
@@ -93,6 +105,10 @@ impl Catalogue {
     async fn hits(&self, text: &str, filter: &ProductFilter, sort: ProductSort) -> SearchHits {
         let page = Page { after: None, limit: 100 };
         self.backend.search().search("default", text, filter, sort, &page).await.unwrap()
+    }
+
+    async fn page(&self, text: &str, sort: ProductSort, page: &Page) -> Result<SearchHits, ReadError> {
+        self.backend.search().search("default", text, &ProductFilter::default(), sort, page).await
     }
 
     async fn skus(&self, text: &str) -> Vec<String> {
@@ -293,7 +309,12 @@ macro_rules! search_contract {
             pages_put_together_are_the_whole_list,
             foreign_cursors_are_refused,
             changes_reach_the_document,
-            tenants_see_only_their_own
+            tenants_see_only_their_own,
+            every_script_is_found_within_longer_names,
+            marks_that_make_other_words_are_kept,
+            pages_are_of_one_view_while_the_index_changes,
+            a_list_whose_view_is_gone_is_told_so_or_goes_on,
+            what_a_search_costs_is_bounded
         );
     };
     (@cases $factory:expr; $($case:ident),+) => {

@@ -28,7 +28,7 @@ use tests::elasticsearch::Indices;
 use tokio_util::sync::CancellationToken;
 
 /// Waits for something that must come to be.
-async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(super) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + tests::shop::SETTLES_WITHIN;
     loop {
         if let Some(found) = look().await {
@@ -52,9 +52,13 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) async fn start() -> Self {
+        Self::start_with(Indices::store).await
+    }
+
+    pub(super) async fn start_with(store: fn(&Indices) -> Arc<ElasticsearchStore>) -> Self {
         let (fixture, indices) = (fixture().await, Indices::default());
         let feed = Arc::new(InProcessFeed::open(fixture.log.clone()).await.unwrap());
-        let (store, shutdown) = (indices.store(), CancellationToken::new());
+        let (store, shutdown) = (store(&indices), CancellationToken::new());
         let parts = RunnerParts {
             group: "search",
             store: store.clone(),

@@ -14,7 +14,7 @@ use tests::elasticsearch::Indices;
 struct Elasticsearch {
     store: Arc<ElasticsearchStore>,
     search: Arc<ElasticsearchSearch>,
-    _indices: Indices,
+    indices: Indices,
 }
 
 #[async_trait]
@@ -26,6 +26,14 @@ impl SearchBackend for Elasticsearch {
     fn search(&self) -> Arc<dyn ProductSearch> {
         self.search.clone()
     }
+
+    async fn lose_view(&self, cursor: String) -> String {
+        let (view, _): (String, String) = serde_json::from_str(&cursor).unwrap();
+        let body = serde_json::json!({"id": view});
+        let (status, answer) = self.indices.ask(reqwest::Method::DELETE, "/_pit", Some(body)).await;
+        assert_eq!((status, &answer["num_freed"]), (200, &serde_json::json!(1)), "{answer}");
+        cursor
+    }
 }
 
 struct Factory;
@@ -35,7 +43,7 @@ impl SearchFactory for Factory {
     async fn fresh(&self) -> Box<dyn SearchBackend> {
         let indices = Indices::default();
         let search = Arc::new(ElasticsearchSearch::new(&indices.url).unwrap());
-        Box::new(Elasticsearch { store: indices.store(), search, _indices: indices })
+        Box::new(Elasticsearch { store: indices.store(), search, indices })
     }
 }
 

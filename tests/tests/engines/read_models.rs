@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use domain::ports::clock::SystemClock;
 use domain::ports::feed::Feed;
 use domain::ports::log::LogReader;
+use infra::event_scan::ScanLimits;
 use infra::postgres::checkpoints::PostgresCheckpoints;
 use infra::postgres::read_models::PostgresReadModels;
 use infra::postgres::saga_work::PostgresSagaWork;
@@ -57,6 +58,7 @@ impl ReadModelsFactory for Postgres {
         &self,
         feed: Arc<dyn Feed>,
         log: Arc<dyn LogReader>,
+        scans: ScanLimits,
         shutdown: CancellationToken,
     ) -> Arc<dyn ReadModels> {
         let (writing, reading) = (self.database().await, self.database().await);
@@ -83,7 +85,7 @@ impl ReadModelsFactory for Postgres {
         let models = PostgresReadModels::new(reading.clone(), search, marks.collect::<Vec<_>>());
         let running = Running { runners: vec![rows, documents], follower, databases: vec![writing, reading] };
         self.running.lock().await.push(running);
-        Arc::new(models)
+        Arc::new(models.with_scans(scans))
     }
 
     async fn remove(&self) {

@@ -46,7 +46,7 @@ impl Work {
     /// Where the new generation should come to for now.
     async fn target(&self, live: Option<&Generation>) -> Result<Seen, RebuildError> {
         let Some(live) = live else { return Ok(Seen::up_to(&find_heads(self.log.as_ref()).await?)) };
-        let applied = checkpoints::applied(&self.client, &live.name, self.log.store().shards).await;
+        let applied = checkpoints::applied(&self.client, live.newest(), self.log.store().shards).await;
         Ok(applied?)
     }
 
@@ -61,7 +61,7 @@ impl Work {
         let Some(live) = live else {
             return self.replace(place, None, fresh, shards).await;
         };
-        let held = place.hold(&live.name).await?;
+        let held = place.hold(live).await?;
         let replaced = self.replace(place, Some(&held), fresh, shards).await;
         if replaced.is_err() {
             // Whoever writes to it shall not wait until the hold ends by itself, which it does if this fails.
@@ -103,7 +103,7 @@ impl Work {
         letters: &ScratchLetters,
         shards: u16,
     ) -> Result<(), RebuildError> {
-        let mut low = checkpoints::applied(&self.client, &held.name, shards).await?;
+        let mut low = checkpoints::applied(&self.client, held.newest(), shards).await?;
         let before = low.clone();
         for (stream, first) in self.letters.parked(name).await?.0 {
             if letters.first(name, &stream) == Some(first) {
@@ -122,7 +122,7 @@ impl Work {
         if lowered.is_empty() {
             return Ok(());
         }
-        let stored = checkpoints::read(&self.client, &held.name, &ids).await?;
+        let stored = checkpoints::read(&self.client, held.newest(), &ids).await?;
         let writes: Vec<_> = lowered
             .iter()
             .map(|to| {

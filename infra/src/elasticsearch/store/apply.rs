@@ -1,6 +1,6 @@
 //! Applying a batch: checkpoints compared, letters parked, documents written, checkpoints moved.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::position::Position;
 use futures::future::try_join_all;
@@ -48,7 +48,8 @@ impl ElasticsearchStore {
         let open = self.opened(projection)?;
         let ids = to_read(&open, changes)?;
         let stored = checkpoints::read(&self.client, &open.alias(), &ids).await?;
-        self.write_documents(&open, &merged(&open, changes, &stored)?).await.map(|_| ())
+        let before = self.written_before(&open, changes).await?;
+        self.write_documents(&open, &merged(&open, changes, &stored, &before)?).await.map(|_| ())
     }
 
     /// Checks the changes and the checkpoints, and merges the changes into what is stored.
@@ -69,7 +70,9 @@ impl ElasticsearchStore {
             writes.push(checkpoints::moved(open.kind, stored, to, Some(moved.frame)));
         }
         let moves = part.moves.iter().map(|moved| Position { shard: moved.shard, n: moved.to }).collect();
-        Ok(Ready { documents: merged(&open, &part.changes, &stored)?, checkpoints: writes, moves, open })
+        let before = self.written_before(&open, &part.changes).await?;
+        let documents = merged(&open, &part.changes, &stored, &before)?;
+        Ok(Ready { documents, checkpoints: writes, moves, open })
     }
 
     /// Whether there was something to write.
@@ -110,12 +113,20 @@ fn to_read(open: &Open, changes: &[RowChange]) -> Result<Vec<String>, StoreError
     Ok(ids.into_iter().filter_map(|(id, needed)| needed.then_some(id)).collect())
 }
 
-/// The documents that changes lead to.
-fn merged(open: &Open, changes: &[RowChange], stored: &[Stored]) -> Result<Vec<Write>, StoreError> {
+/// The documents that changes lead to, without those that were `written` to an older part.
+fn merged(
+    open: &Open,
+    changes: &[RowChange],
+    stored: &[Stored],
+    written: &HashSet<String>,
+) -> Result<Vec<Write>, StoreError> {
     let stored: HashMap<&str, &Stored> = stored.iter().map(|s| (s.id.as_str(), s)).collect();
     let mut rows: BTreeMap<String, (Document, bool)> = BTreeMap::new();
     for change in changes {
         let id = document::id(&change.key);
+        if written.contains(&id) {
+            continue;
+        }
         let (mut row, changed) = match (rows.remove(&id), stored.get(id.as_str())) {
             (Some(row), _) => row,
             (None, Some(stored)) => (Document::from_source(open.kind, &stored.source)?, false),

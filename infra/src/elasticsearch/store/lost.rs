@@ -35,7 +35,9 @@ impl ElasticsearchStore {
             let all = self.place(open.kind).list().await?;
             let mine = all.iter().find(|generation| generation.name == open.generation);
             // One that is being filled isn't live yet.
-            let fits = mine.is_some_and(|mine| mine.writable && (mine.live || open.filling.is_some()));
+            let fits = mine.is_some_and(|mine| {
+                mine.writable && (mine.live || open.filling.is_some()) && mine.newest() == open.part
+            });
             if !fits {
                 return Ok(true);
             }

@@ -11,6 +11,7 @@ use super::ElasticsearchStore;
 use crate::elasticsearch::checkpoints;
 use crate::elasticsearch::generations::{Generation, Place, Stamp, writes};
 use crate::elasticsearch::kinds::Kind;
+use crate::elasticsearch::parts::Older;
 use crate::feed::find_heads;
 
 /// How long another process that makes an index is waited for: longer than it takes to be taken for dead.
@@ -24,6 +25,12 @@ pub(super) struct Open {
     pub(super) stamp: Stamp,
     /// What it writes to.
     pub(super) generation: String,
+    /// The generation's newest part.
+    pub(super) part: String,
+    /// What the older parts hold.
+    pub(super) older: Option<Older>,
+    /// When the part's size was asked for.
+    pub(super) sized: Option<Instant>,
     /// The positions applied, as far as known here.
     pub(super) applied: Seen,
     /// A generation in place of a lost one: nobody reads it before these positions are applied.
@@ -37,7 +44,14 @@ pub(super) struct Open {
 impl Open {
     /// The alias that it writes through.
     pub(super) fn alias(&self) -> String {
-        writes(&self.generation)
+        writes(&self.part)
+    }
+
+    /// Has it write to a generation as it is now.
+    pub(super) fn writes_to(&mut self, generation: &Generation) {
+        self.generation.clone_from(&generation.name);
+        self.part = generation.newest().to_owned();
+        self.older.clone_from(&generation.older);
     }
 }
 
@@ -64,7 +78,11 @@ impl ElasticsearchStore {
             }
         };
         self.set_open(kind, stamp, generation);
-        self.update(kind, |open| (open.filling, open.foreign) = (filling, foreign));
+        let found = self.as_it_is(&self.opened(kind.projection)?).await?;
+        self.update(kind, |open| {
+            found.iter().for_each(|found| open.writes_to(found));
+            (open.filling, open.foreign) = (filling, foreign);
+        });
         Ok(())
     }
 
@@ -87,7 +105,19 @@ impl ElasticsearchStore {
     pub(super) fn set_open(&self, kind: &'static Kind, stamp: Stamp, generation: String) {
         // What a crash left unrefreshed is shown by the first refresh.
         let applied = Seen::none(stamp.shards);
-        let open = Open { kind, stamp, generation, applied, filling: None, foreign: None, pending: true };
+        let (part, older, sized) = (generation.clone(), None, None);
+        let open = Open {
+            kind,
+            stamp,
+            generation,
+            part,
+            older,
+            sized,
+            applied,
+            filling: None,
+            foreign: None,
+            pending: true,
+        };
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(kind.projection, open);
     }
 
@@ -149,6 +179,15 @@ impl ElasticsearchStore {
                 open.foreign = None;
                 self.recover(&mut open).await?;
             }
+        }
+        let mut found = self.as_it_is(&open).await?;
+        if found.as_ref().is_some_and(|found| found.has_next && open.foreign.is_none()) {
+            // Whoever began to make the next part may have died after closing the one before.
+            self.try_to_roll_over(&open).await?;
+            found = self.as_it_is(&open).await?;
+        }
+        if let Some(found) = found {
+            open.writes_to(&found);
         }
         open.pending = open.foreign.is_none();
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);

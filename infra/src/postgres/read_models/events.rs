@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use domain::event::RecordedEvent;
-use domain::position::{Position, Seen, Shard};
+use domain::position::{Position, Shard};
 use domain::stream::StreamId;
-use projections::read_models::EventFilter;
+use projections::read_models::{EventFilter, EventPage};
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::columns::number;
 use super::sql::Query;
+use crate::event_scan::{EventScan, Window};
 
 pub(super) fn stream(stream: &StreamId, after: u64, limit: usize) -> Query {
     let mut query = Query::of_tenant(include_str!("select_event.sql"), stream.tenant());
@@ -22,40 +23,52 @@ pub(super) fn stream(stream: &StreamId, after: u64, limit: usize) -> Query {
     query
 }
 
-/// Shard by shard, so that every shard's own bound, and an index, can be used.
+/// Window by window, so that a page costs a bounded amount. `None` when even the first one took too long.
 pub(super) async fn matching(
     conn: &mut PgConnection,
     tenant: &str,
     filter: &EventFilter,
-    from: Position,
-    heads: &Seen,
-    limit: usize,
-) -> sqlx::Result<Vec<Arc<RecordedEvent>>> {
-    let mut found = Vec::new();
-    for head in heads.positions().filter(|head| head.shard >= from.shard) {
-        let first = if head.shard == from.shard { from.n } else { 0 };
-        if found.len() >= limit || head.n < first || head.n == 0 {
-            continue;
-        }
-        let mut query = Query::of_tenant(include_str!("select_event.sql"), tenant);
-        if let Some(event_type) = &filter.event_type {
-            query.and_text("event_type", event_type);
-        }
-        if let Some(actor) = &filter.actor {
-            query.and_text("actor", actor);
-        }
-        if let Some(id) = filter.correlation_id {
-            query.and_is("correlation_id", id);
-        }
-        query.and_is("shard", i64::from(head.shard.0));
-        let (first, last) = (query.value(int(first)), query.value(int(head.n)));
-        query.and(&format!("n BETWEEN {first} AND {last}"));
-        query.ordered("n", limit - found.len());
-        for row in query.rows(conn).await? {
-            found.push(event(&row)?);
+    mut scan: EventScan,
+) -> sqlx::Result<Option<EventPage>> {
+    sqlx::query(WINDOW_TIME).execute(&mut *conn).await?;
+    while let Some((window, limit)) = scan.window() {
+        match within(tenant, filter, window, limit).rows(conn).await {
+            Ok(rows) => scan.took(window, rows.iter().map(event).collect::<sqlx::Result<_>>()?),
+            // The transaction is over with it, and so is the page.
+            Err(error) if took_too_long(&error) => {
+                return Ok(scan.gave_up(window).then(|| scan.page()));
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(found)
+    Ok(Some(scan.page()))
+}
+
+/// How long one window may take.
+const WINDOW_TIME: &str = "SET LOCAL statement_timeout = '3s'";
+
+/// `canceling statement due to statement timeout`
+fn took_too_long(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57014")
+}
+
+/// The events of a window that match.
+pub(super) fn within(tenant: &str, filter: &EventFilter, window: Window, limit: usize) -> Query {
+    let mut query = Query::of_tenant(include_str!("select_event.sql"), tenant);
+    if let Some(event_type) = &filter.event_type {
+        query.and_text("event_type", event_type);
+    }
+    if let Some(actor) = &filter.actor {
+        query.and_text("actor", actor);
+    }
+    if let Some(id) = filter.correlation_id {
+        query.and_is("correlation_id", id);
+    }
+    query.and_is("shard", i64::from(window.shard));
+    let (first, last) = (query.value(int(window.first)), query.value(int(window.last)));
+    query.and(&format!("n BETWEEN {first} AND {last}"));
+    query.ordered("n", limit);
+    query
 }
 
 fn int(n: u64) -> i64 {

@@ -71,6 +71,11 @@ impl Query {
         self.sql.push_str(&format!(" ORDER BY {order} LIMIT {limit}"));
     }
 
+    /// The question how the server goes about it.
+    pub(super) fn explained(self) -> Self {
+        Self { sql: format!("EXPLAIN {}", self.sql), ..self }
+    }
+
     /// The rows.
     pub(super) async fn rows(self, conn: &mut PgConnection) -> sqlx::Result<Vec<PgRow>> {
         match self.fault {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use domain::event::RecordedEvent;
-use domain::position::{Position, Seen, Shard};
+use domain::position::{Position, Shard};
 use domain::stream::StreamId;
-use projections::read_models::EventFilter;
+use projections::read_models::{EventFilter, EventPage};
 use projections::rows::Value;
 use rusqlite::{Connection, Row};
 
 use super::sql::Query;
+use crate::event_scan::{EventScan, Window};
 use crate::sqlite::read_store::columns::{time, uuid};
 
 pub(super) fn stream(
@@ -26,31 +27,29 @@ pub(super) fn stream(
     query.rows(conn, event)
 }
 
-/// Shard by shard, so that every shard's own bound, and an index, can be used.
+/// Window by window, so that a page costs a bounded amount.
 pub(super) fn matching(
     conn: &Connection,
     tenant: &str,
     filter: &EventFilter,
-    from: Position,
-    heads: &Seen,
-    limit: usize,
-) -> rusqlite::Result<Vec<Arc<RecordedEvent>>> {
-    let mut found = Vec::new();
-    for head in heads.positions().filter(|head| head.shard >= from.shard) {
-        let first = if head.shard == from.shard { from.n } else { 0 };
-        if found.len() >= limit || head.n < first {
-            continue;
-        }
-        let mut query = Query::of_tenant(include_str!("select_event.sql"), tenant);
-        query.and_some("event_type = ?", filter.event_type.clone().map(Value::Text));
-        query.and_some("actor = ?", filter.actor.clone().map(Value::Text));
-        query.and_some("correlation_id = ?", filter.correlation_id.map(Value::Uuid));
-        query.and("shard = ?", [Value::Int(i64::from(head.shard.0))]);
-        query.and("n BETWEEN ? AND ?", [int(first), int(head.n)]);
-        query.ordered("n", limit - found.len());
-        found.extend(query.rows(conn, event)?);
+    mut scan: EventScan,
+) -> rusqlite::Result<EventPage> {
+    while let Some((window, limit)) = scan.window() {
+        scan.took(window, within(tenant, filter, window, limit).rows(conn, event)?);
     }
-    Ok(found)
+    Ok(scan.page())
+}
+
+/// The events of a window that match.
+pub(super) fn within(tenant: &str, filter: &EventFilter, window: Window, limit: usize) -> Query {
+    let mut query = Query::of_tenant(include_str!("select_event.sql"), tenant);
+    query.and_some("event_type = ?", filter.event_type.clone().map(Value::Text));
+    query.and_some("actor = ?", filter.actor.clone().map(Value::Text));
+    query.and_some("correlation_id = ?", filter.correlation_id.map(Value::Uuid));
+    query.and("shard = ?", [Value::Int(i64::from(window.shard))]);
+    query.and("n BETWEEN ? AND ?", [int(window.first), int(window.last)]);
+    query.ordered("n", limit);
+    query
 }
 
 fn int(n: u64) -> Value {

@@ -54,4 +54,11 @@ impl Query {
         let rows = statement.query_map(params_from_iter(self.params.iter().map(bound)), read)?;
         rows.collect()
     }
+
+    /// How SQLite goes about it.
+    pub(super) fn plan(&self, conn: &Connection) -> rusqlite::Result<Vec<String>> {
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {}", self.sql))?;
+        let steps = statement.query_map(params_from_iter(self.params.iter().map(bound)), |row| row.get(3))?;
+        steps.collect()
+    }
 }
