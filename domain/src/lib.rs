@@ -13,6 +13,7 @@ pub mod position;
 pub mod refusal;
 pub mod shop;
 pub mod stream;
+pub mod text;
 pub mod upcast;
 pub mod uuids;
 pub mod verify;

@@ -8,6 +8,7 @@ pub mod payment;
 pub mod product;
 pub mod session;
 pub mod shipment;
+pub mod sku_claim;
 #[cfg(test)]
 mod testing;
 pub mod upcasters;
@@ -26,5 +27,6 @@ pub fn registry() -> Registry {
         .with::<product::Product>()
         .with::<session::Session>()
         .with::<shipment::Shipment>()
+        .with::<sku_claim::SkuClaim>()
         .with::<user::User>()
 }

@@ -10,7 +10,7 @@ use domain::aggregate::Aggregate;
 use domain::money::{Currency, Money};
 use domain::shop::payment::{PaymentEvent, RefundReason};
 use domain::shop::product::{Product, ProductEvent};
-use domain::shop::{email_claim, inventory, order, session, shipment, upcasters, user};
+use domain::shop::{email_claim, inventory, order, session, shipment, sku_claim, upcasters, user};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -32,6 +32,7 @@ fn every_event_ever_stored_has_a_golden_file_that_still_reads() {
     checked.extend(golden_files::check::<ProductEvent>(&folder, chain));
     checked.extend(golden_files::check::<session::SessionEvent>(&folder, chain));
     checked.extend(golden_files::check::<shipment::ShipmentEvent>(&folder, chain));
+    checked.extend(golden_files::check::<sku_claim::SkuClaimEvent>(&folder, chain));
     checked.extend(golden_files::check::<user::UserEvent>(&folder, chain));
 
     for (event_type, version) in domain::shop::registry().event_types() {

@@ -3,6 +3,7 @@
 use domain::event::RecordedEvent;
 use domain::money::Money;
 use domain::shop::product::{ProductDetails, ProductEvent};
+use domain::text::identifier::normal;
 use domain::upcast::DecodeError;
 
 use crate::fold::fold;
@@ -23,6 +24,8 @@ pub static PRODUCTS: Table = Table {
             col("sort_name", ColumnKind::Text),
             col("description", ColumnKind::Text),
             col("category", ColumnKind::Text),
+            // Its normal form: what filters compare.
+            col("category_key", ColumnKind::Text),
             col("attributes", ColumnKind::Json),
             col("price_amount", ColumnKind::Int),
             col("currency", ColumnKind::Text),
@@ -43,7 +46,7 @@ impl Projection for Products {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -91,9 +94,15 @@ fn details(
         ("sort_name", text(fold(&details.name))),
         ("name", text(details.name)),
         ("description", text(details.description)),
+        ("category_key", text(key(&details.category))),
         ("category", text(details.category)),
         ("attributes", json(event, &details.attributes)?),
     ])
+}
+
+/// The normal form of an identifier; what an older program stored without one stands for itself.
+fn key(identifier: &str) -> String {
+    normal(identifier).unwrap_or_else(|_| identifier.to_owned())
 }
 
 fn price(price: Money) -> [(&'static str, Value); 2] {
@@ -108,11 +117,12 @@ mod tests {
 
     #[test]
     fn an_old_product_is_read_as_today() {
-        let data = r#"{"details":{"sku":"S","name":"Äpfel","description":"d","category":"c"},"price_cents":250,"currency":"EUR"}"#;
+        let data = r#"{"details":{"sku":"S","name":"Äpfel","description":"d","category":" Obst\u00a0&  GEMÜSE "},"price_cents":250,"currency":"EUR"}"#;
         let rows = Products.map(&stored("product", 1, "product.created", 1, data)).unwrap();
         assert_eq!(set(&rows[0], "price_amount"), Some(&Value::Int(250)));
         assert_eq!(set(&rows[0], "currency"), Some(&t("EUR")));
         assert_eq!(set(&rows[0], "sort_name"), Some(&t("apfel")));
+        assert_eq!(set(&rows[0], "category_key"), Some(&t("obst & gemüse")));
         assert_eq!(set(&rows[0], "attributes"), Some(&Value::Json("{}".into())));
         assert_eq!(set(&rows[0], "created_at"), Some(&Value::Time(now())));
     }

@@ -148,7 +148,7 @@ pub enum ProductSort {
 /// Which products. An amount says nothing without its currency: whoever bounds the price names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProductFilter {
-    /// Exactly this category.
+    /// This category, in its normal form.
     pub category: Option<String>,
     /// At least this price, minor units.
     pub min_price: Option<i64>,

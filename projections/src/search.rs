@@ -26,6 +26,7 @@ pub static SEARCH_PRODUCTS: Table = Table {
             col("sort_name", ColumnKind::Text),
             col("description", ColumnKind::Text),
             col("category", ColumnKind::Text),
+            col("category_key", ColumnKind::Text),
             col("attributes", ColumnKind::Json),
             col("price_amount", ColumnKind::Int),
             col("currency", ColumnKind::Text),
@@ -52,7 +53,7 @@ impl Projection for Search {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -122,6 +123,7 @@ mod tests {
             ("sku_words", "kb 7"),
             ("description_words", "suss gut"),
             ("category_words", "kuche"),
+            ("category_key", "küche"),
             ("attribute_words", "grun weiss"),
         ] {
             assert_eq!(set(&rows[0], column), Some(&t(words)), "{column}");

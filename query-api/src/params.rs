@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use command_api::http::problem::Problem;
 use domain::money::MAX_AMOUNT;
+use domain::text::identifier;
 use domain::uuids::any_spelling;
 use uuid::Uuid;
 
@@ -91,6 +92,12 @@ impl Params {
             }
             text => Ok(text),
         }
+    }
+
+    /// An identifier that people type, in its normal form.
+    pub(crate) fn identifier(&self, name: &str) -> Result<Option<String>, Problem> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        identifier::normal(text).map(Some).map_err(|e| Problem::bad_parameter(name, e.to_string()))
     }
 
     /// An amount in minor units: a non-negative integer up to 2^53 − 1.

@@ -1,5 +1,7 @@
 //! The shop window: products by id, as a list, and by full-text search. Anybody may look.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -9,6 +11,7 @@ use command_api::http::problem::Problem;
 use command_api::http::schema;
 use domain::money::Currency;
 use domain::stream::StreamId;
+use domain::text::identifier;
 use projections::read_models::{Model, Page, ProductFilter, ProductRow, ProductSort};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -77,7 +80,7 @@ pub(crate) async fn get_product(
     tag = "products",
     summary = "List products",
     params(
-        ("category" = Option<String>, Query, description = "exactly this category", max_length = 500),
+        ("category" = Option<String>, Query, description = "this category, in any spelling of the identifier", max_length = 500),
         ("currency" = Option<schema::Currency>, Query, description = "only prices of this currency"),
         ("min_price" = Option<i64>, Query, description = "at least this price, in minor units of `currency`; without one, of the only currency that the category's products (all products, without a category) are priced in: 400 `currency-required` when there are several", minimum = 0, maximum = 9007199254740991i64),
         ("max_price" = Option<i64>, Query, description = "at most this price; its currency as for `min_price`", minimum = 0, maximum = 9007199254740991i64),
@@ -146,7 +149,7 @@ pub(crate) struct Found<T> {
     summary = "Search products",
     params(
         ("q" = Option<String>, Query, description = "words to look for", max_length = 500),
-        ("category" = Option<String>, Query, description = "exactly this category", max_length = 500),
+        ("category" = Option<String>, Query, description = "this category, in any spelling of the identifier", max_length = 500),
         ("currency" = Option<schema::Currency>, Query, description = "only prices of this currency"),
         ("min_price" = Option<i64>, Query, description = "at least this price, in minor units of `currency`; without one, of the only currency that the category's products (all products, without a category) are priced in: 400 `currency-required` when there are several", minimum = 0, maximum = 9007199254740991i64),
         ("max_price" = Option<i64>, Query, description = "at most this price; its currency as for `min_price`", minimum = 0, maximum = 9007199254740991i64),
@@ -179,7 +182,7 @@ pub(crate) async fn search_products(
     let read = ask.settle(&state, &[Model::Search]).await?;
     let hits = read.search(tenant, text, &filter, sort, &page).await?;
     let listed = ListOf::<ProductRow>::new(&state, &scope, hits.page.items, hits.page.next.as_deref());
-    let category = hits.categories.into_iter().map(|(value, count)| FacetCount { value, count }).collect();
+    let category = facet(hits.categories);
     ok(&Found {
         items: listed.items,
         total: hits.total,
@@ -188,10 +191,23 @@ pub(crate) async fn search_products(
     })
 }
 
+/// The counts by identifier: spellings of one are counted together, under the most frequent of them.
+fn facet(counts: Vec<(String, u64)>) -> Vec<FacetCount> {
+    let mut by_key: BTreeMap<String, FacetCount> = BTreeMap::new();
+    // Most first, so the first spelling is the one to show.
+    for (value, count) in counts {
+        let key = identifier::normal(&value).unwrap_or_else(|_| value.clone());
+        by_key.entry(key).or_insert(FacetCount { value, count: 0 }).count += count;
+    }
+    let mut counts: Vec<FacetCount> = by_key.into_values().collect();
+    counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
+    counts
+}
+
 /// The filter that list and search share.
 fn filter(params: &Params) -> Result<ProductFilter, Problem> {
     let filter = ProductFilter {
-        category: params.text("category")?.map(str::to_owned),
+        category: params.identifier("category")?,
         min_price: params.amount("min_price")?,
         max_price: params.amount("max_price")?,
         currency: params.choice("currency", &Currency::ALL.map(|currency| (currency.code(), currency)))?,
@@ -248,6 +264,15 @@ fn only_currency(found: &[Currency]) -> Result<Currency, Problem> {
 mod tests {
     use super::*;
 
+    // proves: CAT-2
+    #[test]
+    fn spellings_of_a_category_are_counted_together() {
+        let counts = [("Mugs", 3), ("Tea", 2), ("mugs ", 1), ("MU\u{200b}GS", 1), ("tea", 1)];
+        let counted = facet(counts.map(|(value, count)| (value.to_owned(), count)).into());
+        let counted: Vec<_> = counted.iter().map(|facet| (facet.value.as_str(), facet.count)).collect();
+        assert_eq!(counted, [("Mugs", 5), ("Tea", 3)]);
+    }
+
     fn filter_of(raw: &str) -> Result<ProductFilter, u16> {
         let params =
             Params::parse(Some(raw), &["category", "currency", "min_price", "max_price"], &[]).unwrap();
@@ -259,7 +284,13 @@ mod tests {
     fn prices_bound_from_both_sides() {
         let both = filter_of("min_price=100&max_price=100&category=Tea+%26+coffee").unwrap();
         assert_eq!((both.min_price, both.max_price), (Some(100), Some(100)));
-        assert_eq!(both.category.as_deref(), Some("Tea & coffee"));
+        assert_eq!(both.category.as_deref(), Some("tea & coffee"));
+        for raw in ["category=%20Tea++%26%C2%A0COFFEE", "category=Tea+%26+%E2%80%8Bcoffee"] {
+            assert_eq!(filter_of(raw).unwrap().category.as_deref(), Some("tea & coffee"), "{raw}");
+        }
+        for raw in ["category=", "category=+", "category=%E2%80%8B", "category=a%07"] {
+            assert_eq!(filter_of(raw), Err(400), "{raw}");
+        }
         assert_eq!(filter_of("min_price=101&max_price=100"), Err(400));
         assert_eq!(filter_of("min_price=-1"), Err(400));
     }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::negotiation;
 use super::problem::Problem;
 use super::tokens::Tokens;
+use super::uri;
 
 /// What an operation asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +197,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
     }
 }
 
-/// The guard: 404 and 405 by the table, 401, 403, then 406, and the [`Caller`] for the handler.
+/// The guard: 404 and 405 by the table, 401, 403, then 400 for a card's number in the URI, 406, and the [`Caller`] for the handler.
 pub(crate) async fn guard(State(tokens): State<Arc<Tokens>>, mut request: Request, next: Next) -> Response {
     let Some(path) = request.extensions().get::<MatchedPath>().cloned() else {
         return next.run(request).await;
@@ -224,6 +225,7 @@ fn admit(tokens: &Tokens, request: &Request, path: &str) -> Result<Option<Caller
     if !access.allows(caller.as_ref().map(|caller| caller.roles.as_slice())) {
         return Err(Problem::forbidden());
     }
+    uri::has_no_card_number(request.uri())?;
     if !is_documentation(path) {
         negotiation::accepts_json(request.headers())?;
     }

@@ -13,8 +13,10 @@ use uuid::Uuid;
 
 use super::email;
 use super::issue::{Issue, answer_of};
-use super::problem::Problem;
+use super::problem::{FieldError, Problem};
 use super::state::CommandState;
+
+const CLAIM: &str = "email_claim";
 
 /// Who is to have an account. The fields are taken as valid.
 #[derive(Clone)]
@@ -35,14 +37,16 @@ impl fmt::Debug for Account {
     }
 }
 
-/// The stream that holds an address.
-pub(crate) fn claim_of(state: &CommandState, tenant: &str, address: &str) -> StreamId {
-    StreamId::new(tenant, "email_claim", state.keys.blind(&email::normalised(address)))
-}
-
-/// The user who holds an address.
-pub(crate) async fn holder_of(state: &CommandState, claim: &StreamId) -> Result<Option<Uuid>, Problem> {
-    Ok(state.read::<EmailClaim>(claim).await?.and_then(|(claim, _)| claim.holder))
+/// The user who holds an address, under whichever form it was claimed.
+pub(crate) async fn holder_of(
+    state: &CommandState,
+    tenant: &str,
+    address: &str,
+) -> Result<Option<Uuid>, Problem> {
+    let claim = |form: &String| StreamId::new(tenant, CLAIM, state.keys.blind(form));
+    let claims: Vec<StreamId> = email::spellings(address).iter().map(claim).collect();
+    let views = state.gateway.read(&claims).await?;
+    Ok(views.iter().find_map(|view| view.state::<EmailClaim>()?.holder))
 }
 
 /// What an address that an account is to have is found to be.
@@ -61,8 +65,7 @@ pub enum Standing {
 /// # Errors
 /// 503 when an owner or the key store can't be reached.
 pub async fn standing(state: &CommandState, tenant: &str, account: &Account) -> Result<Standing, Problem> {
-    let claim = claim_of(state, tenant, &account.email);
-    let Some(user_id) = holder_of(state, &claim).await? else { return Ok(Standing::Free) };
+    let Some(user_id) = holder_of(state, tenant, &account.email).await? else { return Ok(Standing::Free) };
     let stream = StreamId::new(tenant, "user", user_id);
     let profile = state.read::<User>(&stream).await?.and_then(|(user, _)| user.profile);
     let Some(profile) = profile.filter(|held| account.roles.iter().all(|role| held.roles.contains(role)))
@@ -117,11 +120,17 @@ pub(crate) async fn register(
 ) -> Result<Accepted, Problem> {
     let shards = state.gateway.shards();
     let tenant = issue.tenant.clone();
-    let claim = claim_of(state, &tenant, &account.email);
+    // Operators' accounts are made of configuration, which a sign-up's checks have not seen.
+    let normal = email::normal(&account.email).ok_or_else(|| {
+        let fault = FieldError { pointer: "/email".into(), detail: "must be an e-mail address".into() };
+        Problem::invalid(vec![fault])
+    })?;
+    let claim = StreamId::new(&tenant, CLAIM, state.keys.blind(&normal));
     let shard = claim.shard(shards);
     // Nobody is known yet, so the address is the principal: two strangers with one key don't meet.
     let issue = issue.scoped_by(format!("anonymous:{}", claim.id()));
-    if holder_of(state, &claim).await?.is_some() {
+    // An older program may have claimed the address in another form, in a stream of its own.
+    if holder_of(state, &tenant, &account.email).await?.is_some() {
         let taken = Problem::from(Refusal::from(EmailClaimError::Taken));
         return issue.repeat_or(state, shard, taken).await;
     }

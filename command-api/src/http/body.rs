@@ -2,19 +2,21 @@
 
 mod json;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use domain::money::{Currency, MAX_AMOUNT, Money};
+use domain::text::card;
+use domain::text::characters::shows_something;
+use domain::text::identifier;
 use domain::uuids::any_spelling;
 use http_body_util::BodyExt;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::cards;
 use super::negotiation;
 use super::problem::{FieldError, Problem};
 
@@ -149,6 +151,11 @@ impl Faults {
         }
     }
 
+    fn note_card(&mut self, pointer: &str) {
+        self.card = true;
+        self.note(pointer, "looks like a card number");
+    }
+
     fn is_empty(&self) -> bool {
         self.errors.is_empty()
     }
@@ -157,18 +164,14 @@ impl Faults {
         if !self.card {
             return Problem::invalid(self.errors);
         }
-        let detail = "card numbers are not accepted anywhere; send a token of the payment provider";
-        Problem {
-            errors: self.errors,
-            ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "card-number-refused", detail)
-        }
+        Problem { errors: self.errors, ..Problem::card_number(StatusCode::UNPROCESSABLE_ENTITY) }
     }
 }
 
-/// What a text may look like.
+/// What a text may look like. None but a secret, which is never stored, may hold what looks like a card's number (SEC-7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Text {
-    /// One line that is not blank.
+    /// One line that shows something.
     Line,
     /// Lines and tabs; may be blank.
     Prose,
@@ -235,6 +238,10 @@ impl<'a> Fields<'a> {
         length: RangeInclusive<usize>,
     ) -> Option<String> {
         match checked_text(value, kind, &length) {
+            Ok(text) if kind != Text::Secret && card::contains_number(text) => {
+                self.faults.note_card(&pointer(&self.at, name));
+                None
+            }
             Ok(text) => Some(text.to_owned()),
             Err(detail) => {
                 self.fault(name, detail);
@@ -243,21 +250,31 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Refuses a text that holds what looks like a payment card's number, so that none is ever stored (SEC-7).
-    pub fn without_card(&mut self, name: &str, text: Option<String>) -> Option<String> {
-        let text = text?;
-        if cards::contains_number(&text) {
-            self.faults.card = true;
-            self.fault(name, "looks like a card number");
-            return None;
+    /// The text: every one is looked at for card numbers when it is read.
+    pub fn without_card(&mut self, _: &str, text: Option<String>) -> Option<String> {
+        text
+    }
+
+    /// An identifier that people type, as it is shown; both forms have so many characters.
+    pub fn identifier(&mut self, name: &'static str, length: RangeInclusive<usize>) -> Option<String> {
+        let typed = self.text(name, Text::Line, length.clone())?;
+        match checked_identifier(&typed, *length.end()) {
+            Ok(shown) => Some(shown),
+            Err(detail) => {
+                self.fault(name, detail);
+                None
+            }
         }
-        Some(text)
     }
 
     /// An integer; `1.0` and `"1"` are none.
     pub fn integer(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         let value = self.require(name)?;
         let number = value.as_u64().filter(|n| range.contains(n));
+        if number.is_some_and(|n| card::contains_number(&n.to_string())) {
+            self.faults.note_card(&pointer(&self.at, name));
+            return None;
+        }
         if number.is_none() {
             self.fault(name, format!("must be an integer from {} to {}", range.start(), range.end()));
         }
@@ -319,7 +336,7 @@ impl<'a> Fields<'a> {
         read.into_iter().collect()
     }
 
-    /// An object of texts by name; empty when the field is missing.
+    /// An object of texts by identifier; empty when the field is missing.
     pub fn texts(
         &mut self,
         name: &'static str,
@@ -334,13 +351,25 @@ impl<'a> Fields<'a> {
         };
         let at = pointer(&self.at, name);
         let mut texts = BTreeMap::new();
+        let mut names = BTreeSet::new();
         let before = self.faults.errors.len();
         for (k, v) in object {
-            if let Err(detail) = checked_text(&Value::from(k.as_str()), Text::Line, &(1..=key)) {
-                self.faults.note(&pointer(&at, k), format!("its name {detail}"));
+            let name = checked_text(&Value::from(k.as_str()), Text::Line, &(1..=key))
+                .and_then(|typed| checked_identifier(typed, key));
+            match &name {
+                Err(detail) => self.faults.note(&pointer(&at, k), format!("its name {detail}")),
+                Ok(shown) if !names.insert(identifier::normal(shown).unwrap_or_default()) => {
+                    self.faults.note(&pointer(&at, k), "its name is there already, in another spelling");
+                }
+                Ok(_) => {}
+            }
+            if card::contains_number(k) {
+                self.faults.note_card(&at);
+                continue;
             }
             match checked_text(v, Text::Prose, &(0..=value)) {
-                Ok(text) => drop(texts.insert(k.clone(), text.to_owned())),
+                Ok(text) if card::contains_number(text) => self.faults.note_card(&pointer(&at, k)),
+                Ok(text) => drop(texts.insert(name.unwrap_or_default(), text.to_owned())),
                 Err(detail) => self.faults.note(&pointer(&at, k), detail),
             }
         }
@@ -390,10 +419,20 @@ fn checked_text<'v>(value: &'v Value, kind: Text, length: &RangeInclusive<usize>
     if text.contains(forbidden) {
         return Err("has control characters".to_owned());
     }
-    if kind == Text::Line && text.trim().is_empty() {
+    if kind == Text::Line && !shows_something(text) {
         return Err("must not be blank".to_owned());
     }
     Ok(text)
+}
+
+/// The identifier as it is shown.
+fn checked_identifier(typed: &str, most: usize) -> Result<String, String> {
+    let normal = identifier::normal(typed).map_err(|e| e.to_string())?;
+    // Compatibility forms may unfold to many characters.
+    if normal.chars().count() > most {
+        return Err(format!("must have 1 to {most} characters"));
+    }
+    identifier::shown(typed).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

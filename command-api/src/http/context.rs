@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use domain::command::CommandId;
+use domain::text::card;
 use uuid::Uuid;
 
 /// The header that names a request, in both directions.
@@ -26,7 +27,8 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    /// Reads the context from a request's headers; whatever is malformed is replaced, never refused.
+    /// Reads the context from a request's headers; whatever is malformed, or looks like a card's number, is replaced, never
+    /// refused: both are logged, and the correlation id is stored.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let request_id = headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).filter(|id| is_visible(id));
@@ -61,7 +63,9 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
 }
 
 fn is_visible(id: &str) -> bool {
-    (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
+    (1..=MAX_REQUEST_ID).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_graphic())
+        && !card::identifier_contains_number(id)
 }
 
 /// The trace id of a W3C `traceparent` (Trace Context, 3.2): `version-traceid-parentid-flags`, lower-case hex.
@@ -75,7 +79,10 @@ fn trace_id(text: &str) -> Option<Uuid> {
     // Version 00 has exactly four parts; later ones may have more; ff is forbidden.
     let version_fits = version != "ff" && (version != "00" || parts.next().is_none());
     let not_zero = trace.bytes().any(|b| b != b'0') && parent.bytes().any(|b| b != b'0');
-    (well_formed && version_fits && not_zero).then(|| Uuid::try_parse(trace).ok()).flatten()
+    // A random id hardly ever has one between its letters, and a new one in its place does no harm.
+    let between_letters = trace.replace(|c: char| c.is_ascii_alphabetic(), "/");
+    let no_card = !card::contains_number(trace) && !card::identifier_contains_number(&between_letters);
+    (well_formed && version_fits && not_zero && no_card).then(|| Uuid::try_parse(trace).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -105,6 +112,8 @@ mod tests {
             "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
             "00-4bf92f3577b34da6a3ce929d0e0e47-00f067aa0ba902b7-01",
+            "00-00000000000000004111111111111111-00f067aa0ba902b7-01",
+            "00-4111111111111111abcdefabcdefabcd-00f067aa0ba902b7-01",
         ] {
             let got = context("traceparent", text);
             assert_eq!(got.correlation_id.get_version_num(), 7, "{text}");
@@ -115,6 +124,8 @@ mod tests {
     fn request_ids_are_taken_over_only_when_visible_and_short() {
         assert_eq!(&*context("x-request-id", "abc-1").request_id, "abc-1");
         assert_ne!(&*context("x-request-id", "a b").request_id, "a b");
+        assert_ne!(&*context("x-request-id", "4111-1111-1111-1111").request_id, "4111-1111-1111-1111");
+        assert_eq!(&*context("x-request-id", "1764508800123456789").request_id, "1764508800123456789");
         let long = "a".repeat(129);
         assert_ne!(&*context("x-request-id", &long).request_id, &*long);
     }

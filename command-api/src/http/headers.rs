@@ -4,6 +4,7 @@ use std::fmt;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use domain::position::SyncToken;
+use domain::text::card;
 
 use super::problem::Problem;
 
@@ -41,6 +42,9 @@ impl IdempotencyKey {
         // What a structured field's string can hold (RFC 8941, 3.3.3).
         if !bare.bytes().all(|b| matches!(b, b' '..=b'~')) {
             return Err(bad_key("it has characters other than printable ascii"));
+        }
+        if card::identifier_contains_number(&bare) {
+            return Err(Problem::card_number(StatusCode::BAD_REQUEST));
         }
         Ok(Some(Self(bare)))
     }
@@ -149,6 +153,22 @@ mod tests {
         assert_eq!(IdempotencyKey::read(&twice).unwrap_err().status, 400);
         let missing = IdempotencyKey::required(&HeaderMap::new()).unwrap_err();
         assert_eq!((missing.status, &*missing.title), (400, "idempotency key required"));
+    }
+
+    // proves: SEC-7
+    #[test]
+    fn a_key_is_no_card_number() {
+        for text in ["4111111111111111", "\"4111 1111 1111 1111\"", "pay-4111-1111-1111-1111-1"] {
+            assert_eq!(key(text), Err(400), "{text}");
+        }
+        for text in [
+            "1764508800123456789",
+            "41111111-1111-4111-8111-111111111111",
+            "order-4711",
+            "01JDZ8K4G0Q3V7N5T2",
+        ] {
+            assert!(key(text).is_ok(), "{text}");
+        }
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use domain::command::Step;
 use domain::shop::inventory::{InventoryCommand, MAIN_WAREHOUSE, MAX_ON_HAND};
 use domain::stream::StreamId;
+use domain::text::identifier;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -28,7 +29,7 @@ struct StockInput {
     /// Pieces there, reserved ones included.
     #[schema(maximum = 1_000_000_000)]
     on_hand: u64,
-    /// The warehouse; `main` when none is named.
+    /// The warehouse, in any spelling of the identifier; `main` when none is named.
     #[schema(required = false, min_length = 1, max_length = 64, default = "main")]
     warehouse: String,
 }
@@ -37,6 +38,13 @@ impl FromBody for StockInput {
     fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
         let on_hand = fields.integer("on_hand", 0..=MAX_ON_HAND);
         let warehouse = fields.text_or("warehouse", Text::Line, 1..=MAX_WAREHOUSE, MAIN_WAREHOUSE);
+        let warehouse = warehouse.and_then(|typed| match identifier::normal(&typed) {
+            Ok(normal) => Some(normal),
+            Err(error) => {
+                fields.fault("warehouse", error.to_string());
+                None
+            }
+        });
         Some(Self { on_hand: on_hand?, warehouse: warehouse? })
     }
 }

@@ -7,12 +7,13 @@ use axum::extract::{FromRequest, FromRequestParts, MatchedPath, RawPathParams, R
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::command::{Accepted, CommandId, CommandRequest, Step, digest_of};
+use domain::command::{Accepted, CommandError, CommandId, CommandRequest, Step, digest_of};
 use domain::merkle::Hash;
 use domain::ports::keys::SubjectKeys;
 use domain::position::Shard;
 use domain::stream::{DEFAULT_TENANT, StreamId, draw_id_in_shard, shard_of_digest};
 use domain::uuids::any_spelling;
+use futures::future::join_all;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -232,6 +233,43 @@ impl Issue {
         command.correlation_id = self.context.correlation_id;
         self.context.issues(id);
         Ok(state.gateway.submit(command).await?)
+    }
+
+    /// Has something decided beside the command, for the same person and reason, that nobody repeats under the same id.
+    ///
+    /// # Errors
+    /// The refusal or failure, as a problem.
+    pub(crate) async fn aside(&self, state: &CommandState, step: Step) -> Result<Accepted, Problem> {
+        let mut command = CommandRequest::new(CommandId::fresh(), &self.actor, vec![step]);
+        command.correlation_id = self.context.correlation_id;
+        command.causation_id = self.id().0;
+        Ok(state.gateway.submit(command).await?)
+    }
+
+    /// The stored answer of this command in whichever shard accepted it: the same key with another body may lead to another
+    /// shard, when the shard follows from the body, and must not be a command of its own.
+    ///
+    /// # Errors
+    /// 422 when it had another body, 409 while it is being decided; that of looking.
+    pub(crate) async fn answered_anywhere(&self, state: &CommandState) -> Result<Option<Accepted>, Problem> {
+        if self.key.is_none() {
+            return Ok(None);
+        }
+        let look = |shard| state.gateway.answered(Shard(shard), self.id(), &self.body_hash);
+        let looked = join_all((0..state.gateway.shards()).map(look)).await;
+        let mut failed = None;
+        for found in looked {
+            match found {
+                Ok(Some(accepted)) => return Ok(Some(accepted)),
+                Ok(None) => {}
+                // Where another shard can't be reached, what this one knows still counts more.
+                Err(error @ (CommandError::BodyMismatch | CommandError::InFlight)) => {
+                    return Err(error.into());
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(None), |error| Err(error.into()))
     }
 
     /// The stored answer of this command, when it is a repeat of an accepted one; else the given problem. For checks of state

@@ -6,7 +6,6 @@
 pub mod access;
 pub mod accounts;
 pub mod body;
-pub mod cards;
 pub mod context;
 pub mod conventions;
 pub mod door;
@@ -32,11 +31,14 @@ pub mod refund_reasons;
 pub mod schema;
 mod sessions;
 mod shipments;
+mod skus;
 pub mod state;
 pub mod tokens;
 pub mod unserved;
+mod uri;
 mod users;
 
+pub use domain::text::card as cards;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use state::CommandState;

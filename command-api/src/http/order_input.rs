@@ -24,7 +24,7 @@ pub(super) struct OrderInput {
     #[schema(min_items = 1, max_items = 100)]
     items: Vec<OrderItemInput>,
     /// The payment provider's token of the payment method; never a card number.
-    #[schema(min_length = 1, max_length = 100, example = "tok_visa")]
+    #[schema(min_length = 3, max_length = 100, pattern = "^[a-z]+(_[A-Za-z0-9]+)+$", example = "tok_visa")]
     payment_method: String,
     /// Where to ship to.
     shipping_address: AddressInput,
@@ -94,17 +94,32 @@ impl FromBody for PlaceOrder {
             Some(Item { product_id: product_id?, quantity: u32::try_from(quantity?).ok()? })
         });
         let payment_method = fields.text("payment_method", Text::Line, 1..=MAX_METHOD);
-        let payment_method = fields.without_card("payment_method", payment_method);
+        let payment_method = payment_method.filter(|token| {
+            let token = is_token(token);
+            if !token {
+                fields.fault("payment_method", "must be a token of the payment provider, like tok_visa");
+            }
+            token
+        });
         let shipping_address = fields.object("shipping_address", address);
         Some(Self { items: items?, payment_method: payment_method?, shipping_address: shipping_address? })
     }
 }
 
+/// What providers' tokens look like, `tok_visa` or `pm_1MqLiJ`: a prefix in lower case, then letters and digits, with `_` between
+/// the parts.
+fn is_token(text: &str) -> bool {
+    let mut parts = text.split('_');
+    let prefix = parts.next().unwrap_or_default();
+    let mut rest = parts.peekable();
+    !prefix.is_empty()
+        && prefix.bytes().all(|b| b.is_ascii_lowercase())
+        && rest.peek().is_some()
+        && rest.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
 fn address(fields: &mut Fields<'_>) -> Option<Address> {
-    let mut part = |name| {
-        let text = fields.text(name, Text::Line, 1..=MAX_PART);
-        fields.without_card(name, text)
-    };
+    let mut part = |name| fields.text(name, Text::Line, 1..=MAX_PART);
     let (name, line1, city, postal_code) = (part("name"), part("line1"), part("city"), part("postal_code"));
     let country = fields.text("country", Text::Line, 1..=MAX_PART).filter(|code| {
         let alpha2 = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
@@ -150,6 +165,15 @@ mod tests {
             ("/items/0/product_id", json!("nope"), "/items/0/product_id"),
             ("/payment_method", json!("4111 1111 1111 1111"), "/payment_method"),
             ("/payment_method", json!(""), "/payment_method"),
+            ("/payment_method", json!("visa"), "/payment_method"),
+            ("/payment_method", json!("tok_"), "/payment_method"),
+            ("/payment_method", json!("tok visa"), "/payment_method"),
+            ("/payment_method", json!("Tok_visa"), "/payment_method"),
+            ("/payment_method", json!("tok__visa"), "/payment_method"),
+            ("/payment_method", json!("tok_vi\u{200b}sa"), "/payment_method"),
+            ("/payment_method", json!("tok_4111111111111111"), "/payment_method"),
+            ("/payment_method", json!("4111.1111.1111.1111"), "/payment_method"),
+            ("/shipping_address/line1", json!("Main St 5 4111 1111 1111 1111"), "/shipping_address/line1"),
             ("/shipping_address/country", json!("de"), "/shipping_address/country"),
             ("/shipping_address/country", json!("DEU"), "/shipping_address/country"),
             ("/shipping_address/city", json!("  "), "/shipping_address/city"),
@@ -159,6 +183,21 @@ mod tests {
             let mut body = order();
             *body.pointer_mut(at).unwrap() = value;
             assert_eq!(pointers(&body), [expected]);
+        }
+        for token in [
+            "tok_visa",
+            "tok_declined",
+            "tok_insufficient_funds",
+            "tok_timeout_captured",
+            "tok_timeout_lost",
+            "tok_slow",
+            "tok_refused",
+            "pm_1MqLiJLkdIwHu7ixUEgbFdYl",
+            "pm_card_visa_debit",
+        ] {
+            let mut body = order();
+            body["payment_method"] = token.into();
+            assert!(pointers(&body).is_empty(), "{token}");
         }
         let items: Vec<_> = (0..101).map(|_| order()["items"][0].clone()).collect();
         let mut body = order();

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use domain::text::identity;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::Problem;
@@ -68,7 +69,12 @@ impl Passwords {
                     }
                 },
             };
-            let matches = Argon2::default().verify_password(password.as_bytes(), phc.as_str()).is_ok();
+            // Hashes from before passwords were normalised are of what was typed.
+            let normal = identity::password(&password).filter(|normal| *normal != password);
+            let matches = normal
+                .into_iter()
+                .chain([password])
+                .any(|form| Argon2::default().verify_password(form.as_bytes(), phc.as_str()).is_ok());
             Ok(matches && known)
         })
         .await?
@@ -94,6 +100,8 @@ impl Passwords {
 }
 
 fn hash(password: &str) -> Result<String, Problem> {
+    let normal = identity::password(password);
+    let password = normal.as_deref().unwrap_or(password);
     let hashed = Argon2::default().hash_password(password.as_bytes()).map_err(|error| {
         tracing::error!(%error, "argon2 refused a password");
         Problem::internal()
@@ -115,6 +123,14 @@ mod tests {
         assert_ne!(one, two);
         assert!(passwords.verify("correct horse".into(), Some(one.clone())).await.unwrap());
         assert!(!passwords.verify("wrong horse".into(), Some(one)).await.unwrap());
+        // However a keyboard composes it, and also where it was hashed as it was typed.
+        let composed = passwords.hash("p\u{e4}ssword\u{a0}1".into()).await.unwrap();
+        assert!(passwords.verify("pa\u{308}ssword 1".into(), Some(composed)).await.unwrap());
+        let raw = Argon2::default().hash_password("pa\u{308}ssword".as_bytes()).unwrap().to_string();
+        assert!(passwords.verify("pa\u{308}ssword".into(), Some(raw)).await.unwrap());
+        let invisible = Argon2::default().hash_password("pass\u{200b}word".as_bytes()).unwrap().to_string();
+        assert!(passwords.verify("pass\u{200b}word".into(), Some(invisible.clone())).await.unwrap());
+        assert!(!passwords.verify("password".into(), Some(invisible)).await.unwrap());
         assert!(!passwords.verify("nobody has this password".into(), None).await.unwrap());
     }
 

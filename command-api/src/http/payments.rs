@@ -48,7 +48,6 @@ impl FromBody for Refund {
     fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
         let amount = fields.money("amount");
         let reason = fields.text("reason", Text::Line, 1..=MAX_REASON);
-        let reason = fields.without_card("reason", reason);
         Some(Self { amount: amount?, reason: reason? })
     }
 }

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use domain::command::CommandError;
 use domain::ports::keys::KeyError;
 use domain::refusal::{Refusal, RefusalKind};
+use domain::text::card;
 use serde::Serialize;
 
 use super::unserved::Unserved;
@@ -110,6 +111,29 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "an internal error; it has been logged")
     }
 
+    /// Something holds what looks like a card's number, so nothing of it is kept.
+    #[must_use]
+    pub fn card_number(status: StatusCode) -> Self {
+        let detail = "card numbers are not accepted anywhere; send a token of the payment provider";
+        Self::new(status, "card-number-refused", detail)
+    }
+
+    /// Without anything that looks like a card's number and that a detail repeats from the request.
+    fn without_card_numbers(mut self) -> Self {
+        for error in &mut self.errors {
+            if card::contains_number(&error.pointer) {
+                error.pointer.clear();
+            }
+            if card::contains_number(&error.detail) {
+                "looks like a card number".clone_into(&mut error.detail);
+            }
+        }
+        if card::contains_number(&self.detail) {
+            "the request is refused; it holds what looks like a card number".clone_into(&mut self.detail);
+        }
+        self
+    }
+
     /// 422 with the fields at fault.
     #[must_use]
     pub fn invalid(errors: Vec<FieldError>) -> Self {
@@ -186,7 +210,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let (retry_after, allow) = (self.retry_after, self.allow.clone());
-        let mut response = (status, Json(self)).into_response();
+        let mut response = (status, Json(self.without_card_numbers())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::aggregate::StreamMeta;
-use domain::command::Step;
 use domain::money::Money;
 use domain::shop::product::{
     MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTE_VALUE, MAX_ATTRIBUTES, MAX_CATEGORY, MAX_DESCRIPTION, MAX_NAME,
@@ -24,6 +23,7 @@ use super::openapi::{ById, ByRole, Conflicting, OptionalKey, RequiredMatch, Usua
 use super::preconditions::IfMatch;
 use super::problem::Problem;
 use super::schema;
+use super::skus;
 use super::state::CommandState;
 
 /// The stream type.
@@ -37,7 +37,7 @@ pub(super) const PRODUCT: &str = "product";
     reason = "the fields are for the OpenAPI document; the content is read from the same names"
 )]
 struct ProductInput {
-    /// The merchant's own article number.
+    /// The merchant's own article number: an identifier, unique in the tenant among products that are not discontinued.
     #[schema(min_length = 1, max_length = 64)]
     sku: String,
     /// The name shown to customers.
@@ -46,12 +46,12 @@ struct ProductInput {
     /// Free text.
     #[schema(max_length = 10_000)]
     description: String,
-    /// The category that search facets count.
+    /// The category that search facets count: an identifier, so that all its spellings are one.
     #[schema(min_length = 1, max_length = 100)]
     category: String,
     /// The price of one; above nothing.
     price: schema::Money,
-    /// Further properties, by name; at most 50.
+    /// Further properties, by name; at most 50. The names are identifiers.
     #[schema(required = false)]
     attributes: BTreeMap<String, String>,
 }
@@ -63,10 +63,10 @@ struct Content {
 
 impl FromBody for Content {
     fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        let sku = fields.text("sku", Text::Line, 1..=MAX_SKU);
+        let sku = fields.identifier("sku", 1..=MAX_SKU);
         let name = fields.text("name", Text::Line, 1..=MAX_NAME);
         let description = fields.text("description", Text::Prose, 0..=MAX_DESCRIPTION);
-        let category = fields.text("category", Text::Line, 1..=MAX_CATEGORY);
+        let category = fields.identifier("category", 1..=MAX_CATEGORY);
         let price = fields.money("price");
         let attributes = fields.texts("attributes", MAX_ATTRIBUTES, MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTE_VALUE);
         Some(Self {
@@ -108,9 +108,7 @@ pub(super) async fn existing(state: &CommandState, caller: &Caller, id: &str) ->
 )]
 async fn create(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
     let (issue, Content { details, price }) = incoming.read(&state, Key::Optional).await?;
-    let (_, stream) = issue.draw(PRODUCT, state.gateway.shards());
-    let step = Step::create(stream, ProductCommand::Create { details, price });
-    let accepted = issue.submit(&state, vec![step]).await?;
+    let accepted = skus::create(&state, &issue, details, price).await?;
     Ok(Reply::of(StatusCode::CREATED, &accepted)?.tagged().within("/api/v1/products"))
 }
 
@@ -135,10 +133,7 @@ async fn update(
     let product = existing(&state, &incoming.caller()?, &id).await?;
     let expected = IfMatch::required(&incoming.headers)?;
     let (issue, Content { details, price }) = incoming.read(&state, Key::Optional).await?;
-    let step = Step {
-        expected_version: expected.version(product.version),
-        ..Step::new(product.stream, ProductCommand::Update { details, price })
-    };
-    let accepted = issue.submit(&state, vec![step]).await?;
+    let command = ProductCommand::Update { details, price };
+    let accepted = skus::update(&state, &issue, &product.stream, &expected, command).await?;
     Ok(Reply::of(StatusCode::OK, &accepted)?.tagged())
 }

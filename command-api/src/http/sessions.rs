@@ -86,8 +86,7 @@ async fn login(State(state): State<CommandState>, incoming: Incoming) -> Result<
     let refused = || {
         Problem::new(StatusCode::UNAUTHORIZED, "invalid-credentials", "e-mail address or password is wrong")
     };
-    let claim = accounts::claim_of(&state, &issue.tenant, &login.email);
-    let user = match accounts::holder_of(&state, &claim).await? {
+    let user = match accounts::holder_of(&state, &issue.tenant, &login.email).await? {
         Some(user_id) => {
             let stream = StreamId::new(&issue.tenant, "user", user_id);
             let profile = state.read::<User>(&stream).await?.and_then(|(user, _)| user.profile);

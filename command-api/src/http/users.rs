@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use domain::command::Step;
 use domain::shop::user::{Role, User, UserCommand};
+use domain::text::identity;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -12,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::accounts::{self, Account};
 use super::body::{Fields, FromBody, Text};
-use super::email::{MAX_EMAIL, is_plausible};
+use super::email::{self, MAX_EMAIL};
 use super::issue::{Incoming, Key, Reply, answer_of};
 use super::openapi::{ById, Conflicting, LoggedIn, OptionalKey, RequiredMatch, Usual, Versioned, WithBody};
 use super::preconditions::IfMatch;
@@ -31,10 +32,10 @@ const MAX_NAME: usize = 200;
     reason = "the fields are for the OpenAPI document; the account is read from the same names"
 )]
 struct SignUp {
-    /// Unique per tenant; upper and lower case are the same.
+    /// Unique per tenant; upper and lower case are the same, and so are all spellings of one letter or host.
     #[schema(format = "email", max_length = 254)]
     email: String,
-    /// Any characters.
+    /// Any characters but control and invisible ones.
     #[schema(min_length = 8, max_length = 128)]
     password: String,
     /// What they are called.
@@ -46,13 +47,24 @@ impl FromBody for Account {
     fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
         // Longer than an address may be, so that outer spaces and what is wrong with it are told apart.
         let email = fields.text("email", Text::Line, 1..=MAX_EMAIL + 64).filter(|email| {
-            let plausible = is_plausible(email);
+            let plausible = email::normal(email).is_some();
             if !plausible {
                 fields.fault("email", format!("must be an e-mail address of at most {MAX_EMAIL} characters"));
             }
             plausible
         });
-        let password = fields.text("password", Text::Secret, 8..=128);
+        let password = fields.text("password", Text::Secret, 8..=128).filter(|typed| {
+            let length = identity::password(typed).map(|form| form.chars().count());
+            match length {
+                None => fields.fault(
+                    "password",
+                    "has control or invisible characters, which can't be typed everywhere",
+                ),
+                Some(..8) => fields.fault("password", "must have 8 to 128 characters"),
+                Some(_) => {}
+            }
+            length.is_some_and(|length| length >= 8)
+        });
         let name = name_of(fields);
         Some(Self {
             email: email?.trim().to_owned(),
@@ -64,8 +76,13 @@ impl FromBody for Account {
 }
 
 fn name_of(fields: &mut Fields<'_>) -> Option<String> {
-    let name = fields.text("name", Text::Line, 1..=MAX_NAME);
-    fields.without_card("name", name)
+    fields.text("name", Text::Line, 1..=MAX_NAME).filter(|name| {
+        let shows = identity::is_display_name(name);
+        if !shows {
+            fields.fault("name", "has characters that are invisible or change the direction of writing");
+        }
+        shows
+    })
 }
 
 /// What of one's profile can be changed.

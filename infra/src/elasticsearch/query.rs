@@ -29,7 +29,7 @@ pub(super) fn body(
         json!({"term": {"discontinued": false}}),
     ];
     if let Some(category) = &filter.category {
-        filters.push(json!({"term": {"category": category}}));
+        filters.push(json!({"term": {"category_key": category}}));
     }
     if let Some(currency) = filter.currency {
         filters.push(json!({"term": {"currency": currency.code()}}));

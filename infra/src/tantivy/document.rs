@@ -31,7 +31,9 @@ pub(super) struct Fields {
     /// The row, JSON.
     pub(super) row: Field,
     pub(super) tenant: Field,
-    pub(super) category: Field,
+    category: Field,
+    /// The category in its normal form.
+    pub(super) category_key: Field,
     pub(super) currency: Field,
     pub(super) price: Field,
     price_order: Field,
@@ -57,6 +59,7 @@ pub(super) static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
     let row = schema.add_text_field("row", STORED);
     let tenant = schema.add_text_field("tenant", STRING);
     let category = schema.add_text_field(fast::CATEGORY, STRING | FAST);
+    let category_key = schema.add_text_field("category_key", STRING);
     let currency = schema.add_text_field("currency", STRING);
     let price = schema.add_i64_field(fast::PRICE, INDEXED | FAST);
     let price_order = schema.add_i64_field(fast::PRICE_ORDER, FAST);
@@ -73,6 +76,7 @@ pub(super) static FIELDS: LazyLock<Fields> = LazyLock::new(|| {
         row,
         tenant,
         category,
+        category_key,
         currency,
         price,
         price_order,
@@ -105,6 +109,7 @@ pub(super) fn document(row: &SearchRow) -> serde_json::Result<TantivyDocument> {
     }
     document.add_text(fields.tenant, &row.tenant);
     document.add_text(fields.category, row.text("category").unwrap_or_default());
+    document.add_text(fields.category_key, row.text("category_key").unwrap_or_default());
     document.add_text(fields.currency, row.text("currency").unwrap_or_default());
     document.add_i64(fields.price, row.int("price_amount").unwrap_or_default());
     document.add_i64(fields.price_order, row.price().map_or(0, price_order::ascending));

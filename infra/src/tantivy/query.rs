@@ -43,7 +43,7 @@ fn build(tenant: &str, words: &[Word], filter: &ProductFilter) -> Box<dyn Query>
     };
     must(exact(Term::from_field_text(fields.tenant, tenant), IndexRecordOption::Basic), false);
     if let Some(category) = &filter.category {
-        must(exact(Term::from_field_text(fields.category, category), IndexRecordOption::Basic), false);
+        must(exact(Term::from_field_text(fields.category_key, category), IndexRecordOption::Basic), false);
     }
     if let Some(currency) = filter.currency {
         must(exact(Term::from_field_text(fields.currency, currency.code()), IndexRecordOption::Basic), false);

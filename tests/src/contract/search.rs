@@ -188,6 +188,27 @@ pub async fn facets_agree_with_the_filtered_totals(factory: &dyn SearchFactory) 
     assert_eq!(hits.categories, expected.map(|(name, count)| (name.to_owned(), count)));
 }
 
+/// A category's spellings are compared in their normal form; each product shows its own.
+// proves: CAT-2
+pub async fn categories_are_compared_in_their_normal_form(factory: &dyn SearchFactory) {
+    let mut all = Catalogue::empty(factory).await;
+    for (n, spelling) in
+        ["Tea & Coffee", "tea &  coffee ", "TEA\u{200b} & COFFEE", "te\u{301}a"].iter().enumerate()
+    {
+        all.history.product(item(&format!("C-{n}"), "Cup", spelling, ""), 100).await;
+    }
+    all.catch_up().await;
+    let hits = all.hits("cup", &category("tea & coffee"), ProductSort::Created).await;
+    let shown: Vec<_> = hits.page.items.iter().map(|product| product.category.as_str()).collect();
+    assert_eq!(shown, ["Tea & Coffee", "tea &  coffee ", "TEA\u{200b} & COFFEE"]);
+    assert_eq!(all.hits("", &category("t\u{e9}a"), ProductSort::Created).await.total, 1);
+    assert_eq!(
+        all.hits("", &category("Tea & Coffee"), ProductSort::Created).await.total,
+        0,
+        "filters come normalised"
+    );
+}
+
 /// Pages of any size, put together, are the whole list, in every order.
 // proves: CAT-2
 pub async fn pages_put_together_are_the_whole_list(factory: &dyn SearchFactory) {
@@ -306,6 +327,7 @@ macro_rules! search_contract {
             typing_errors_are_tolerated,
             accents_and_case_make_no_difference,
             facets_agree_with_the_filtered_totals,
+            categories_are_compared_in_their_normal_form,
             pages_put_together_are_the_whole_list,
             foreign_cursors_are_refused,
             changes_reach_the_document,

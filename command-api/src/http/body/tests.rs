@@ -21,7 +21,6 @@ impl FromBody for Sample {
         let price = fields.money("price");
         let items = fields.list("items", 1..=2, |item| item.uuid("id"));
         let note = fields.text_or("note", Text::Prose, 0..=40, "none");
-        let note = fields.without_card("note", note);
         let attributes = fields.texts("attributes", 2, 5, 5);
         Some(Self {
             name: name?,

@@ -12,6 +12,7 @@ use crate::Timestamp;
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
 use crate::event::wire_time;
 use crate::refusal::{DomainError, RefusalKind};
+use crate::text::identifier;
 
 /// The longest name of a warehouse, in characters.
 pub(super) const MAX_WAREHOUSE_NAME: usize = 64;
@@ -22,8 +23,8 @@ pub enum InventoryError {
     /// The stream's id is no product's id.
     #[error("stock is kept by product, whose id is a UUID")]
     ProductId,
-    /// The warehouse's name is blank or too long.
-    #[error("a warehouse's name must have 1 to {MAX_WAREHOUSE_NAME} characters")]
+    /// The warehouse's name is too long, or no identifier.
+    #[error("a warehouse's name must be an identifier of 1 to {MAX_WAREHOUSE_NAME} characters")]
     WarehouseName,
     /// More than a warehouse can hold.
     #[error("the stock of a warehouse must be at most {MAX_ON_HAND} pieces")]
@@ -87,6 +88,13 @@ fn ensure(holds: bool, error: InventoryError) -> Result<(), InventoryError> {
     if holds { Ok(()) } else { Err(error) }
 }
 
+fn sum<'a>(levels: impl Iterator<Item = &'a Level>) -> Level {
+    levels.fold(Level::default(), |sum, level| Level {
+        on_hand: sum.on_hand + level.on_hand,
+        reserved: sum.reserved + level.reserved,
+    })
+}
+
 impl Level {
     /// Pieces that can still be reserved.
     #[must_use]
@@ -98,13 +106,20 @@ impl Level {
 crate::cqrs_aggregate!(Inventory, "inventory", InventoryCommand, InventoryEvent, InventoryError);
 
 impl Inventory {
+    /// A warehouse under every name that stands for it: more than one only where an older program told spellings apart.
+    fn spellings<'a>(&'a self, warehouse: &'a str) -> impl Iterator<Item = (&'a String, &'a Level)> {
+        self.warehouses.iter().filter(move |(name, _)| identifier::same(name, warehouse))
+    }
+
+    /// The level of one warehouse.
+    fn level_of(&self, warehouse: &str) -> Level {
+        sum(self.spellings(warehouse).map(|(_, level)| level))
+    }
+
     /// The level over all warehouses.
     #[must_use]
     pub fn total(&self) -> Level {
-        self.warehouses.values().fold(Level::default(), |sum, level| Level {
-            on_hand: sum.on_hand + level.on_hand,
-            reserved: sum.reserved + level.reserved,
-        })
+        sum(self.warehouses.values())
     }
 
     fn set_stock(
@@ -113,18 +128,36 @@ impl Inventory {
         warehouse: &str,
         on_hand: u64,
     ) -> Result<Vec<InventoryEvent>, InventoryError> {
-        let named = !warehouse.trim().is_empty() && warehouse.chars().count() <= MAX_WAREHOUSE_NAME;
-        ensure(named, InventoryError::WarehouseName)?;
+        let warehouse = identifier::normal(warehouse).map_err(|_| InventoryError::WarehouseName)?;
+        ensure(warehouse.chars().count() <= MAX_WAREHOUSE_NAME, InventoryError::WarehouseName)?;
         ensure(on_hand <= MAX_ON_HAND, InventoryError::StockOutOfRange)?;
-        let known = self.warehouses.get(warehouse);
+        let known = self.warehouses.get(&warehouse);
         let level = known.copied().unwrap_or_default();
-        ensure(on_hand >= level.reserved, InventoryError::BelowReserved { reserved: level.reserved })?;
+        // What an older program took for other warehouses. What is stated counts for all spellings together: those keep what is
+        // reserved from them until it has left, and no more.
+        let spellings = || self.spellings(&warehouse).filter(|(name, _)| **name != warehouse);
+        let elsewhere: u64 = spellings().map(|(_, level)| level.reserved).sum();
+        let reserved = level.reserved + elsewhere;
+        ensure(on_hand >= reserved, InventoryError::BelowReserved { reserved })?;
+        let emptied = spellings().filter(|(_, level)| level.on_hand > level.reserved).map(|(name, level)| {
+            let after =
+                LevelAfter { warehouse: name.clone(), on_hand: level.reserved, reserved: level.reserved };
+            InventoryEvent::StockSet(StockSet { product_id, previous: level.on_hand, level: after })
+        });
+        let mut events: Vec<_> = emptied.collect();
+        let here = on_hand - elsewhere;
         // The answer shows the warehouse that was stated last, so going over to another one is worth an event.
-        if known.is_some_and(|l| l.on_hand == on_hand) && self.last_set.as_deref() == Some(warehouse) {
-            return Ok(Vec::new());
+        let stated =
+            known.is_some_and(|l| l.on_hand == here) && self.last_set.as_deref() == Some(&*warehouse);
+        if !stated || !events.is_empty() {
+            let after = LevelAfter { warehouse, on_hand: here, reserved: level.reserved };
+            events.push(InventoryEvent::StockSet(StockSet {
+                product_id,
+                previous: level.on_hand,
+                level: after,
+            }));
         }
-        let after = LevelAfter { warehouse: warehouse.to_owned(), on_hand, reserved: level.reserved };
-        Ok(vec![InventoryEvent::StockSet(StockSet { product_id, previous: level.on_hand, level: after })])
+        Ok(events)
     }
 
     fn reserve(
@@ -290,7 +323,7 @@ impl Aggregate for Inventory {
     /// The warehouse that was stated last, and the total over all.
     fn answer(&self, meta: &StreamMeta) -> Option<Value> {
         let warehouse = self.last_set.as_ref()?;
-        let level = self.warehouses.get(warehouse).copied().unwrap_or_default();
+        let level = self.level_of(warehouse);
         let total = self.total();
         let total =
             json!({"on_hand": total.on_hand, "reserved": total.reserved, "available": total.available()});

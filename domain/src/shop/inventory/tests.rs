@@ -90,6 +90,55 @@ fn stock_is_stated_per_warehouse() {
         .then_expect_events(vec![stock_set(0, level("east", 7, 0))]);
 }
 
+// proves: INV-1
+#[test]
+fn spellings_of_a_warehouse_are_one() {
+    for name in ["main ", "Main", "ma\u{200b}in", "ｍａｉｎ", "\u{feff}MAIN"] {
+        given::<Inventory>(&[])
+            .when(set(name, 3))
+            .then_expect_events(vec![stock_set(0, level("main", 3, 0))]);
+        given::<Inventory>(&[stock_set(0, level("main", 3, 0))])
+            .when(set(name, 3))
+            .then_expect_events(vec![]);
+    }
+    given::<Inventory>(&[]).when(set("a\u{7}", 3)).then_expect_error(InventoryError::WarehouseName);
+}
+
+/// An older program told spellings apart. What it stored stays as it was stated until somebody states it anew: that then counts
+/// for all spellings, and those keep only what is reserved from them.
+// proves: INV-1, INV-2
+#[test]
+fn what_is_stated_counts_for_the_spellings_of_older_events() {
+    let before = vec![
+        stock_set(0, level("Main", 3, 0)),
+        stock_set(0, level("main ", 3, 0)),
+        reserved(1, &[("main ", 2)], &[level("main ", 3, 2)]),
+    ];
+    assert_eq!(state_of::<Inventory>(&before).total().on_hand, 6);
+    let after = vec![
+        stock_set(3, level("Main", 0, 0)),
+        stock_set(3, level("main ", 2, 2)),
+        stock_set(0, level("main", 1, 0)),
+    ];
+    given::<Inventory>(&before).when(set("main", 3)).then_expect_events(after.clone());
+    given::<Inventory>(&before)
+        .when(set("MAIN", 1))
+        .then_expect_error(InventoryError::BelowReserved { reserved: 2 });
+    let all = [before, after].concat();
+    let answer = answer_of::<Inventory>(&all).unwrap();
+    assert_eq!(
+        (&answer["warehouse"], &answer["on_hand"], &answer["reserved"]),
+        (&"main".into(), &3.into(), &2.into())
+    );
+    assert_eq!(state_of::<Inventory>(&all).total(), Level { on_hand: 3, reserved: 2 });
+    given::<Inventory>(&all).when(set("main", 3)).then_expect_events(vec![]);
+    given::<Inventory>(&all).when(commit(1)).then_expect_events(vec![committed(
+        1,
+        2,
+        &[level("main ", 0, 0)],
+    )]);
+}
+
 // proves: SEC-10
 #[test]
 fn malformed_stock_is_refused() {

@@ -48,7 +48,7 @@ pub(super) fn query(
     // As a comparison, since the column leads the indexes.
     query.and("discontinued = false");
     if let Some(category) = &filter.category {
-        query.and_text("category", category);
+        query.and_text("category_key", category);
     }
     if let Some(price) = filter.min_price {
         let price = query.value(price);

@@ -48,7 +48,7 @@ pub(super) fn query(
 ) -> Result<List, ReadError> {
     let mut query = Query::of_tenant(include_str!("select_product.sql"), tenant);
     query.and("discontinued = 0", []);
-    query.and_some("category = ?", filter.category.clone().map(Value::Text));
+    query.and_some("category_key = ?", filter.category.clone().map(Value::Text));
     query.and_some("price_amount >= ?", filter.min_price.map(Value::Int));
     query.and_some("price_amount <= ?", filter.max_price.map(Value::Int));
     query.and_some("currency = ?", filter.currency.map(|c| Value::Text(c.code().to_owned())));
