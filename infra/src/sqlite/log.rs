@@ -203,10 +203,6 @@ impl EventLog for SqliteLog {
         self.reads.run(move |files| reads::last_positions(files, shard, from, limit).map(Some)).await
     }
 
-    async fn derived_digest(&self, shard: Shard) -> Result<Hash, LogError> {
-        self.reads.run(move |files| reads::derived_digest(files, shard)).await
-    }
-
     async fn derived_rows(&self, key: &Hash, bounds: &[u64]) -> Result<Vec<DerivedRows>, LogError> {
         let mut rows = Vec::with_capacity(bounds.len());
         for (shard, bound) in (0..).map(Shard).zip(bounds.iter().copied()) {

@@ -13,10 +13,9 @@ use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
 use super::{DERIVED_FILE, LOG_FILE, MAX_FRAME, frame_of_key, key, log_error};
-use crate::derived_digest::{DerivedDigest, stream_key};
+use crate::derived_digest::stream_key;
 use crate::sqlite::connection::open_reader;
 
 /// Reads that run at the same time; more would only wait for the same disk and processors.
@@ -314,26 +313,4 @@ pub(super) fn frame_hash(log: &Connection, slot: Slot) -> rusqlite::Result<Optio
     let bytes: Option<Vec<u8>> =
         statement.query_row([key(slot.shard, slot.frame)], |row| row.get(0)).optional()?;
     Ok(bytes.and_then(|bytes| FrameView::parse(&bytes).ok().map(|view| view.hash)))
-}
-
-pub(super) fn derived_digest(files: &ReadFiles, shard: Shard) -> Result<Hash, LogError> {
-    digest(&files.derived, shard).map_err(derived_failed)
-}
-
-fn digest(derived: &Connection, shard: Shard) -> rusqlite::Result<Hash> {
-    // Both tables in one snapshot.
-    let tx = derived.unchecked_transaction()?;
-    let mut digest = DerivedDigest::new(&[0; 32]);
-    let mut statement = tx.prepare_cached(include_str!("digest_pointers.sql"))?;
-    let mut rows = statement.query([shard.0])?;
-    while let Some(row) = rows.next()? {
-        digest.pointer(row.get(0)?, row.get(1)?, row.get(2)?, row.get_ref(3)?.as_blob()?);
-    }
-    let mut statement = tx.prepare_cached(include_str!("digest_command_results.sql"))?;
-    let mut rows = statement.query([shard.0])?;
-    while let Some(row) = rows.next()? {
-        let id: [u8; 16] = row.get(2)?;
-        digest.command(row.get(0)?, row.get(1)?, CommandId(Uuid::from_bytes(id)));
-    }
-    Ok(digest.finish().digest)
 }

@@ -149,9 +149,15 @@ pub async fn a_backlog_of_cold_streams_loads_each_once<B: FreshLog>() {
     let faulty = FaultyLog::new(world.log());
     let few = OwnerConfig { cached_streams: 50, loads_at_once: 8, ..config() };
     let second = owners_with(faulty.clone(), few).await;
+    // All are there before the first frame is decided, and states may leave memory.
+    let gate = Arc::new(Semaphore::new(0));
+    faulty.inject([ProposeFault::PausedBefore(Arc::clone(&gate))]);
     // Two on each stream, so that loads of one are shared.
     let jobs = stocks().chain(stocks()).zip(0..).map(|(stock, n)| second.submit(on(stock, reserve(n, 1))));
-    let all = futures::future::join_all(jobs).await;
+    let mut all = std::pin::pin!(futures::future::join_all(jobs));
+    assert!(futures::poll!(&mut all).is_pending());
+    gate.add_permits(1);
+    let all = all.await;
     assert!(all.iter().all(Result::is_ok));
     let (loads, at_once) = faulty.loads();
     assert_eq!(u128::from(loads), STREAMS, "one load for each stream");

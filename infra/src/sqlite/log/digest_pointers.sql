@@ -1,1 +1,0 @@
-SELECT frame, event, version, stream FROM pointers WHERE shard = ?1 ORDER BY frame, event, version, stream
