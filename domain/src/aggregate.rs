@@ -347,6 +347,12 @@ impl Registry {
         Self { kinds: BTreeMap::new(), upcasters }
     }
 
+    /// The same aggregates, whose old events are read through another chain.
+    #[must_use]
+    pub fn upcast_by(self, upcasters: &'static Upcasters) -> Self {
+        Self { upcasters, ..self }
+    }
+
     /// Adds an aggregate type.
     #[must_use]
     pub fn with<A: Aggregate>(mut self) -> Self {

@@ -27,6 +27,7 @@ pub mod progress;
 pub mod read_side;
 pub mod rebuild;
 mod refund_reason;
+mod saga_standing;
 pub mod serve;
 pub mod simulator;
 pub mod sqlite;

@@ -19,6 +19,7 @@ pub mod read_models;
 pub mod redrive;
 pub mod rows;
 pub mod runner;
+pub mod sagas;
 pub mod search;
 pub mod shipments;
 pub mod status;

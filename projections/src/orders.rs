@@ -73,7 +73,7 @@ impl Projection for Orders {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -170,6 +170,8 @@ fn payment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
         PaymentEvent::Unknown(e) => (e.order_id, Some(PaymentStatus::Unknown)),
         PaymentEvent::Voided(e) => (e.order_id, Some(PaymentStatus::Voided)),
         PaymentEvent::Refunded(e) => (e.order_id, Some(e.status)),
+        PaymentEvent::RefundFailed(e) => (e.order_id, Some(e.status)),
+        PaymentEvent::RefundResolved(e) => (e.order_id, Some(e.status)),
         // Changes nothing here but the payment's version, which the order's tag tells.
         PaymentEvent::RefundSettled(e) => (e.order_id, None),
     };

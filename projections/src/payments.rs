@@ -49,6 +49,8 @@ pub static REFUNDS: Table = Table {
             col("sealed_reason", ColumnKind::Text),
             col("settled", ColumnKind::Bool),
             col("provider_reference", ColumnKind::Text),
+            // What the provider said when it refused for good: the refund doesn't count.
+            col("failure", ColumnKind::Text),
             CREATED_AT,
             UPDATED_AT,
         ],
@@ -65,7 +67,7 @@ impl Projection for Payments {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -131,6 +133,15 @@ impl Projection for Payments {
                 rows.push(refund(event, id, settled.refund_id, set));
                 vec![]
             }
+            PaymentEvent::RefundFailed(failed) => {
+                rows.push(refund(event, id, failed.refund_id, vec![("failure", text(failed.reason))]));
+                vec![status(failed.status)?, ("refunded_amount", Value::Int(failed.refunded.amount))]
+            }
+            PaymentEvent::RefundResolved(resolved) => {
+                let set = vec![("settled", Value::Bool(true)), ("failure", Value::Null)];
+                rows.push(refund(event, id, resolved.refund_id, set));
+                vec![status(resolved.status)?, ("refunded_amount", Value::Int(resolved.refunded.amount))]
+            }
         };
         set.push(("updated_at", Value::Time(event.time)));
         rows.push(RowChange {
@@ -160,7 +171,9 @@ mod tests {
     use super::*;
     use crate::testing::{ID, event, set, text as t, usd};
     use domain::personal::Sealed;
-    use domain::shop::payment::{PaymentRefundSettled, PaymentRefunded};
+    use domain::shop::payment::{
+        PaymentRefundFailed, PaymentRefundResolved, PaymentRefundSettled, PaymentRefunded,
+    };
 
     #[test]
     fn a_refund_is_a_row_beside_the_payments() {
@@ -193,5 +206,36 @@ mod tests {
         let rows = Payments.map(&event("payment", 6, &settled)).unwrap();
         assert_eq!((set(&rows[0], "settled"), set(&rows[0], "amount")), (Some(&Value::Bool(true)), None));
         assert_eq!(set(&rows[1], "status"), None);
+    }
+
+    // proves: PAY-2
+    #[test]
+    fn a_refund_that_failed_is_seen_and_its_amount_is_open_again() {
+        let refund_id = Uuid::from_u128(3);
+        let failed = PaymentEvent::RefundFailed(PaymentRefundFailed {
+            order_id: ID,
+            refund_id,
+            amount: usd(40),
+            reason: "account closed".into(),
+            refunded: usd(20),
+            status: PaymentStatus::PartiallyRefunded,
+        });
+        let rows = Payments.map(&event("payment", 6, &failed)).unwrap();
+        assert_eq!((set(&rows[0], "failure"), set(&rows[0], "settled")), (Some(&t("account closed")), None));
+        assert_eq!(set(&rows[1], "refunded_amount"), Some(&Value::Int(20)));
+        assert_eq!(set(&rows[1], "status"), Some(&t("partially_refunded")));
+        let resolved = PaymentEvent::RefundResolved(PaymentRefundResolved {
+            order_id: ID,
+            refund_id,
+            amount: usd(40),
+            refunded: usd(60),
+            status: PaymentStatus::Refunded,
+        });
+        let rows = Payments.map(&event("payment", 7, &resolved)).unwrap();
+        assert_eq!(
+            (set(&rows[0], "failure"), set(&rows[0], "settled")),
+            (Some(&Value::Null), Some(&Value::Bool(true)))
+        );
+        assert_eq!(set(&rows[1], "refunded_amount"), Some(&Value::Int(60)));
     }
 }

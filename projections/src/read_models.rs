@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::sagas::{SagaFilter, SagaRow};
+
 /// Why a query has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -69,11 +71,13 @@ pub enum Model {
     Users,
     /// Every event, for auditors.
     Events,
+    /// Where the sagas stand, for operators.
+    Sagas,
 }
 
 impl Model {
     /// Every one.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Products,
         Self::Search,
         Self::Inventory,
@@ -82,6 +86,7 @@ impl Model {
         Self::Shipments,
         Self::Users,
         Self::Events,
+        Self::Sagas,
     ];
 
     /// The name of its projection.
@@ -96,6 +101,7 @@ impl Model {
             Self::Shipments => "shipments",
             Self::Users => "users",
             Self::Events => "events",
+            Self::Sagas => "sagas",
         }
     }
 }
@@ -283,8 +289,10 @@ pub struct RefundRow {
     pub amount: Money,
     /// Why, for people.
     pub reason: RefundReason,
-    /// The provider has paid it back.
+    /// It was paid back.
     pub settled: bool,
+    /// What the provider said when it refused it for good: it doesn't count.
+    pub failure: Option<String>,
 }
 
 /// A payment.
@@ -465,6 +473,18 @@ pub trait ReadModels: Send + Sync + 'static {
 
     /// A shipment.
     async fn shipment(&self, tenant: &str, id: Uuid) -> Result<Option<ShipmentRow>, ReadError>;
+
+    /// The saga of an order; work that was due before `overdue` is older than its bound.
+    async fn saga(&self, tenant: &str, order: Uuid, overdue: Timestamp)
+    -> Result<Option<SagaRow>, ReadError>;
+
+    /// Sagas in the order in which they began.
+    async fn sagas(
+        &self,
+        tenant: &str,
+        filter: &SagaFilter,
+        page: &Page,
+    ) -> Result<Listed<SagaRow>, ReadError>;
 
     /// A user.
     async fn user(&self, tenant: &str, id: Uuid) -> Result<Option<UserRow>, ReadError>;

@@ -12,6 +12,7 @@ mod payments;
 mod products;
 mod profile;
 mod reply;
+mod sagas;
 mod shipments;
 pub mod state;
 pub mod verifier;
@@ -47,6 +48,8 @@ fn routes() -> OpenApiRouter<QueryState> {
         .routes(routes!(orders::get_order))
         .routes(routes!(payments::get_payment))
         .routes(routes!(shipments::get_shipment))
+        .routes(routes!(sagas::list_sagas))
+        .routes(routes!(sagas::get_saga))
         .routes(routes!(audit::streams::stream_events))
         .routes(routes!(audit::streams::stream_state))
         .routes(routes!(audit::events::list_events))

@@ -94,7 +94,7 @@ mod tests {
             amount: usd(2),
             captured: usd(2),
             refunded: usd(1),
-            refunds: vec![RefundRow { id, amount: usd(1), reason, settled: true }],
+            refunds: vec![RefundRow { id, amount: usd(1), reason, settled: true, failure: None }],
             decline_reason: None,
             version: 4,
             created_at: Timestamp::UNIX_EPOCH,

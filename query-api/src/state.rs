@@ -35,13 +35,15 @@ pub struct QueryConfig {
     pub wait: Duration,
     /// The key of cursors.
     pub cursors: CursorKey,
+    /// How long work of a saga may be due before the saga counts as stuck.
+    pub stuck_after: Duration,
 }
 
 impl QueryConfig {
     /// The settings of a store of `shards` shards: a wait of 5 s.
     #[must_use]
     pub fn new(shards: u16, cursors: CursorKey) -> Self {
-        Self { shards, wait: Duration::from_secs(5), cursors }
+        Self { shards, wait: Duration::from_secs(5), cursors, stuck_after: Duration::from_mins(2) }
     }
 }
 

@@ -18,6 +18,11 @@ pub struct FulfilmentConfig {
     pub lookup_backoff_max: Duration,
     /// How long one call of the provider or the carrier may take; then its outcome is unknown.
     pub provider_timeout: Duration,
+    /// How long booking a shipment may take; then the order is cancelled.
+    pub booking: Duration,
+    /// How long an order that is being cancelled waits for a provider or carrier that is away; then it is cancelled, and what they
+    /// have to undo is undone when they are back.
+    pub patience: Duration,
 }
 
 impl Default for FulfilmentConfig {
@@ -28,6 +33,8 @@ impl Default for FulfilmentConfig {
             lookup_backoff: Duration::from_secs(1),
             lookup_backoff_max: Duration::from_secs(4),
             provider_timeout: Duration::from_secs(5),
+            booking: Duration::from_secs(30),
+            patience: Duration::from_secs(5),
         }
     }
 }
@@ -43,6 +50,10 @@ pub struct Terms {
     pub lookup_backoff_ms: u64,
     /// See [`FulfilmentConfig::lookup_backoff_max`], milliseconds.
     pub lookup_backoff_max_ms: u64,
+    /// See [`FulfilmentConfig::booking`], milliseconds.
+    pub booking_ms: u64,
+    /// See [`FulfilmentConfig::patience`], milliseconds.
+    pub patience_ms: u64,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -58,6 +69,8 @@ impl FulfilmentConfig {
             lookups: self.lookups,
             lookup_backoff_ms: millis(self.lookup_backoff),
             lookup_backoff_max_ms: millis(self.lookup_backoff_max),
+            booking_ms: millis(self.booking),
+            patience_ms: millis(self.patience),
         }
     }
 }

@@ -7,10 +7,21 @@ use uuid::Uuid;
 
 use crate::fulfilment::steps::StepName;
 
-/// The refund by which the saga gives back what is left of the order's payment.
+/// How many times at most the saga has a refund tried: what it asked for is found by trying them out.
+pub const MAX_REFUNDS: u32 = 100;
+
+/// The refund by which the n-th attempt, from 1, gives back what is left of the order's payment.
 #[must_use]
-pub fn refund_id(order_id: Uuid) -> Uuid {
-    derived(order_id, "refund", 1)
+pub fn refund_id(order_id: Uuid, attempt: u32) -> Uuid {
+    derived(order_id, "refund", attempt)
+}
+
+/// Which attempt of the saga a refund is; `None` when somebody else asked for it.
+#[must_use]
+pub fn refund_attempt(order_id: Uuid, id: Uuid) -> Option<u32> {
+    // All of the saga's begin with the order's time, which spares others' the search.
+    let may_be = id.as_bytes()[..6] == order_id.as_bytes()[..6];
+    (1..=MAX_REFUNDS).filter(|_| may_be).find(|attempt| refund_id(order_id, *attempt) == id)
 }
 
 /// The key under which the provider makes repeated calls for a payment one charge.
@@ -44,6 +55,12 @@ pub fn settle_command(payment_id: Uuid, refund_id: Uuid) -> CommandId {
     CommandId::derived(&["saga", "refund", &payment_id.to_string(), &refund_id.to_string()])
 }
 
+/// The id of the command that records that the provider will never pay a refund back.
+#[must_use]
+pub fn fail_command(payment_id: Uuid, refund_id: Uuid) -> CommandId {
+    CommandId::derived(&["saga", "refund", &payment_id.to_string(), &refund_id.to_string(), "failed"])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,7 +68,7 @@ mod tests {
     #[test]
     fn derived_ids_are_uuids_of_version_7_with_the_orders_time() {
         let order = Uuid::now_v7();
-        let ids = [payment_id(order, 1), payment_id(order, 2), shipment_id(order, 1), refund_id(order)];
+        let ids = [payment_id(order, 1), payment_id(order, 2), shipment_id(order, 1), refund_id(order, 1)];
         for (n, id) in ids.iter().enumerate() {
             assert_eq!(id.get_version(), Some(uuid::Version::SortRand));
             assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
@@ -59,5 +76,8 @@ mod tests {
             assert!(!ids[..n].contains(id));
         }
         assert_eq!(payment_id(order, 1), ids[0]);
+        assert_eq!(refund_attempt(order, refund_id(order, 7)), Some(7));
+        assert_eq!(refund_attempt(order, ids[0]), None);
+        assert_eq!(refund_attempt(Uuid::now_v7(), refund_id(order, 7)), None);
     }
 }

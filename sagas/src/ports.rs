@@ -17,7 +17,8 @@ pub enum ProviderError {
     /// The provider can't be reached or is not working: nothing was carried out, repeat later.
     #[error("the provider is unavailable: {0}")]
     Unavailable(String),
-    /// The provider says that the call makes no sense: an operator's matter.
+    /// A definite no: nothing was carried out. A charge, a refund or a booking never will be under this key; to call one off may
+    /// be asked again. Holds the provider's words.
     #[error("the provider refuses the call: {0}")]
     Refused(String),
 }

@@ -5,9 +5,8 @@
 
 use domain::event::RecordedEvent;
 use domain::shop::order::OrderEvent;
-use domain::shop::payment::PaymentEvent;
+use domain::shop::payment::{PaymentEvent, PaymentStatus};
 use domain::shop::shipment::ShipmentEvent;
-use domain::shop::upcasters;
 use domain::upcast::DecodeError;
 use projections::model::Projection;
 use projections::rows::{Column, ColumnKind, Group, RowChange, Table, Value};
@@ -15,8 +14,9 @@ use uuid::Uuid;
 
 use crate::fulfilment::KIND;
 use crate::fulfilment::events::{Ending, FulfilmentEvent, Signal};
-use crate::ids;
+use crate::fulfilment::steps::StepName;
 use crate::work::{Work, WorkItem, id};
+use crate::{ids, upcasters};
 
 /// The projection's name; its watermark wakes the worker.
 pub const NAME: &str = "sagas";
@@ -57,10 +57,20 @@ pub static SAGAS: Table = Table {
             column("started_at", ColumnKind::Time),
             // `running`, `compensating`, `completed`, `compensated`; null before the order is known.
             column("status", ColumnKind::Text),
+            column("status_since", ColumnKind::Time),
             // What a waiting one waits for.
             column("waiting_for", ColumnKind::Text),
+            column("waiting_since", ColumnKind::Time),
             // Why the order isn't fulfilled.
             column("reason", ColumnKind::Text),
+            // The step that was asked for last, and which attempt of it.
+            column("step", ColumnKind::Text),
+            column("attempts", ColumnKind::Int),
+            // Why it can't go on by itself, and with which step.
+            column("needs", ColumnKind::Text),
+            column("needs_step", ColumnKind::Text),
+            column("needs_attempts", ColumnKind::Int),
+            column("needs_since", ColumnKind::Time),
             column("updated_at", ColumnKind::Time),
         ],
     }],
@@ -76,7 +86,7 @@ impl Projection for SagaProjection {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -148,12 +158,12 @@ fn close(event: &RecordedEvent, id: String) -> RowChange {
 fn of_order(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
     let order_id = stream_uuid(event)?;
     let decoded =
-        upcasters::shop().decode::<OrderEvent>(&event.event_type, event.schema_version, &event.data)?;
+        upcasters::chain().decode::<OrderEvent>(&event.event_type, event.schema_version, &event.data)?;
     let (id, work) = match decoded {
         OrderEvent::Placed(placed) => (id::start(order_id), Work::Start(Box::new(placed))),
         OrderEvent::CancellationRequested(_) => {
-            let signal = Signal::CancellationRequested { order_version: event.version };
-            (id::signal(order_id, signal), Work::Signal(signal))
+            let asked = Signal::CancellationRequested { order_version: event.version };
+            (id::signal(order_id, asked), Work::Signal(asked))
         }
         _ => return Ok(Vec::new()),
     };
@@ -163,52 +173,90 @@ fn of_order(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
 fn of_payment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
     let payment_id = stream_uuid(event)?;
     let decoded =
-        upcasters::shop().decode::<PaymentEvent>(&event.event_type, event.schema_version, &event.data)?;
+        upcasters::chain().decode::<PaymentEvent>(&event.event_type, event.schema_version, &event.data)?;
     match decoded {
         PaymentEvent::Refunded(refunded) => {
-            let refund_id = refunded.refund_id;
+            let (order_id, refund_id) = (refunded.order_id, refunded.refund_id);
             let work = Work::Refund { payment_id, refund_id, amount: refunded.amount };
-            Ok(vec![open(event, refunded.order_id, id::refund(payment_id, refund_id), work, None)?])
-        }
-        PaymentEvent::RefundSettled(settled) => {
-            let order_id = settled.order_id;
-            let mut changes = vec![close(event, id::refund(payment_id, settled.refund_id))];
-            // A saga waits for its own refund only.
-            if settled.refund_id == ids::refund_id(order_id) {
-                let id = id::signal(order_id, Signal::RefundSettled);
-                changes.push(open(event, order_id, id, Work::Signal(Signal::RefundSettled), None)?);
+            let mut changes = vec![open(event, order_id, id::refund(payment_id, refund_id), work, None)?];
+            let whole = refunded.status == PaymentStatus::Refunded;
+            if whole && ids::refund_attempt(order_id, refund_id).is_none() {
+                changes.push(signal(
+                    event,
+                    order_id,
+                    Signal::FullyRefunded { payment_version: event.version },
+                )?);
             }
             Ok(changes)
+        }
+        PaymentEvent::RefundSettled(settled) => {
+            refund_ended(event, payment_id, settled.order_id, settled.refund_id, true)
+        }
+        PaymentEvent::RefundResolved(resolved) => {
+            refund_ended(event, payment_id, resolved.order_id, resolved.refund_id, true)
+        }
+        PaymentEvent::RefundFailed(failed) => {
+            refund_ended(event, payment_id, failed.order_id, failed.refund_id, false)
         }
         _ => Ok(Vec::new()),
     }
 }
 
+fn refund_ended(
+    event: &RecordedEvent,
+    payment_id: Uuid,
+    order_id: Uuid,
+    refund_id: Uuid,
+    paid: bool,
+) -> Result<Vec<RowChange>, DecodeError> {
+    let mut changes = vec![close(event, id::refund(payment_id, refund_id))];
+    // A saga waits for its own refunds only.
+    if let Some(attempt) = ids::refund_attempt(order_id, refund_id) {
+        let told = match (paid, attempt) {
+            (true, 1) => Signal::RefundSettled,
+            (true, _) => Signal::LaterRefundSettled { attempt },
+            (false, _) => Signal::RefundFailed { attempt },
+        };
+        changes.push(signal(event, order_id, told)?);
+    }
+    Ok(changes)
+}
+
+fn signal(event: &RecordedEvent, order_id: Uuid, signal: Signal) -> Result<RowChange, DecodeError> {
+    open(event, order_id, id::signal(order_id, signal), Work::Signal(signal), None)
+}
+
 fn of_shipment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
     let decoded =
-        upcasters::shop().decode::<ShipmentEvent>(&event.event_type, event.schema_version, &event.data)?;
-    let (order_id, signal) = match decoded {
+        upcasters::chain().decode::<ShipmentEvent>(&event.event_type, event.schema_version, &event.data)?;
+    let (order_id, told) = match decoded {
         ShipmentEvent::Dispatched(dispatched) => (dispatched.order_id, Signal::ShipmentDispatched),
         ShipmentEvent::Delivered(delivered) => (delivered.order_id, Signal::ShipmentDelivered),
         _ => return Ok(Vec::new()),
     };
-    Ok(vec![open(event, order_id, id::signal(order_id, signal), Work::Signal(signal), None)?])
+    Ok(vec![signal(event, order_id, told)?])
 }
 
 fn of_saga(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
     let order_id = stream_uuid(event)?;
     let decoded =
-        upcasters::shop().decode::<FulfilmentEvent>(&event.event_type, event.schema_version, &event.data)?;
+        upcasters::chain().decode::<FulfilmentEvent>(&event.event_type, event.schema_version, &event.data)?;
     let mut standing = Vec::new();
-    let status = |text: &str| ("status", Value::Text(text.to_owned()));
+    let at = || Value::Time(event.time);
+    let status = |text: &str| [("status", Value::Text(text.to_owned())), ("status_since", at())];
+    let counted = |attempt: u32| Value::Int(i64::from(attempt));
+    let named = |step: StepName| Value::Text(step.to_string());
+    let no_needs = ["needs", "needs_step", "needs_attempts", "needs_since"].map(|name| (name, Value::Null));
     let mut changes = Vec::new();
     match decoded {
         FulfilmentEvent::Started(_) => {
             changes.push(close(event, id::start(order_id)));
-            standing.extend([("started_at", Value::Time(event.time)), status("running")]);
+            standing.push(("started_at", at()));
+            standing.extend(status("running"));
         }
         FulfilmentEvent::StepRequested(requested) => {
             let (step, attempt) = (requested.step, requested.attempt);
+            standing.extend([("step", named(step)), ("attempts", counted(attempt))]);
             let work = Work::Step { step, attempt, action: requested.action };
             changes.push(open(event, order_id, id::step(order_id, step, attempt), work, None)?);
             standing.push(("waiting_for", Value::Null));
@@ -233,22 +281,32 @@ fn of_saga(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
             standing.push(("waiting_for", Value::Null));
         }
         FulfilmentEvent::Compensating(compensating) => {
-            standing.extend([
-                status("compensating"),
-                ("waiting_for", Value::Null),
-                ("reason", Value::Text(compensating.reason.as_str().to_owned())),
-            ]);
+            standing.extend(status("compensating"));
+            standing.push(("waiting_for", Value::Null));
+            standing.push(("reason", Value::Text(compensating.reason.as_str().to_owned())));
         }
         FulfilmentEvent::Waiting(waiting) => {
-            standing.push(("waiting_for", Value::Text(waiting.waiting_for.as_str().to_owned())));
+            let waiting_for = Value::Text(waiting.waiting_for.as_str().to_owned());
+            standing.extend([("waiting_for", waiting_for), ("waiting_since", at())]);
         }
-        FulfilmentEvent::Ended(ended) => standing.extend([
-            status(match ended.ending {
+        FulfilmentEvent::Ended(ended) => {
+            standing.extend(status(match ended.ending {
                 Ending::Completed => "completed",
                 Ending::Compensated { .. } => "compensated",
-            }),
-            ("waiting_for", Value::Null),
+            }));
+            standing.push(("waiting_for", Value::Null));
+        }
+        FulfilmentEvent::NeedsSomebody(needs) => standing.extend([
+            ("needs", Value::Text(needs.need.as_str().to_owned())),
+            ("needs_step", named(needs.step)),
+            ("needs_attempts", counted(needs.attempt)),
+            ("needs_since", at()),
         ]),
+        FulfilmentEvent::Retried(_) => standing.extend(no_needs),
+        FulfilmentEvent::Resolved(resolved) => {
+            changes.push(close(event, id::step(order_id, resolved.step, resolved.attempt)));
+            standing.extend(no_needs);
+        }
     }
     standing.push(("updated_at", Value::Time(event.time)));
     changes.push(RowChange {

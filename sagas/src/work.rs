@@ -126,15 +126,19 @@ impl WorkItem {
     }
 }
 
-/// A saga that has neither ended nor anything to do or to wait for (SAG-4): somebody has to look.
+/// A saga that doesn't go on (SAG-4): a step needs somebody, work is older than its bound, or it has neither ended nor anything
+/// to do or to wait for. Somebody has to look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StuckSaga {
     /// The tenant.
     pub tenant: String,
     /// The order.
     pub order_id: Uuid,
-    /// When it last changed.
-    pub updated_at: Timestamp,
+    /// Why: a [`Need`](crate::fulfilment::events::Need); `payments_overdue`, `carrier_overdue` or `commands_overdue` for work that
+    /// is older than its bound, by who has to do it; or `halted`.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// Why the work queue, or what bounds it, can't be read: repeat later.
@@ -174,6 +178,6 @@ pub trait SagaWork: Send + Sync + 'static {
     /// When the next piece of open work will be due that isn't at `now`.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, WorkError>;
 
-    /// Sagas that are stuck, oldest change first, at most `limit` of them.
-    async fn stuck(&self, limit: usize) -> Result<Vec<StuckSaga>, WorkError>;
+    /// Sagas that are stuck, longest first, at most `limit` of them. Work that was due before `overdue` is older than its bound.
+    async fn stuck(&self, overdue: Timestamp, limit: usize) -> Result<Vec<StuckSaga>, WorkError>;
 }

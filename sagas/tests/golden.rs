@@ -5,9 +5,13 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use domain::aggregate::EventSet;
-use domain::shop::upcasters;
+use domain::aggregate::{DecisionContext, EventSet};
+use domain::stream::StreamId;
+use sagas::fulfilment::action::Outcome;
 use sagas::fulfilment::events::FulfilmentEvent;
+use sagas::fulfilment::steps::StepName;
+use sagas::fulfilment::{FulfilmentCommand, Trigger};
+use sagas::upcasters;
 use serde_json::Value;
 
 fn directory() -> PathBuf {
@@ -41,7 +45,7 @@ fn golden_files_are_read_and_written_as_they_stand() {
     let files = files();
     assert!(!files.is_empty());
     for (dotted, version, text) in files {
-        let event: FulfilmentEvent = upcasters::shop()
+        let event: FulfilmentEvent = upcasters::chain()
             .decode(&dotted, version, &text)
             .unwrap_or_else(|error| panic!("{dotted}.v{version}: {error}"));
         if version == event.schema_version() {
@@ -50,6 +54,43 @@ fn golden_files_are_read_and_written_as_they_stand() {
             assert_eq!(written, stored, "{dotted}.v{version}");
         }
     }
+}
+
+/// A saga that a program of before began goes on with its terms.
+// proves: EVT-2
+#[test]
+fn a_saga_of_version_1_gets_bounds_for_bookings_and_cancelling() {
+    let old = std::fs::read_to_string(directory().join("fulfilment.started.v1.json")).unwrap();
+    let event = upcasters::chain().decode("fulfilment.started", 1, &old).unwrap();
+    let FulfilmentEvent::Started(started) = event else { panic!("{event:?}") };
+    assert_eq!((started.terms.booking_ms, started.terms.patience_ms), (30_000, 5_000));
+}
+
+/// What yesterday's program had decided is gone on with today.
+// proves: EVT-2, SAG-1
+#[test]
+fn a_saga_that_an_older_program_began_goes_on() {
+    let stored = |name: &str| std::fs::read_to_string(directory().join(name)).unwrap();
+    let mut saga = sagas::registry().initial("fulfilment").unwrap();
+    for (kind, file) in [
+        ("started", "fulfilment.started.v1.json"),
+        ("deadline_set", "fulfilment.deadline_set.v1.json"),
+        ("step_requested", "fulfilment.step_requested.v1.json"),
+    ] {
+        saga.apply(&format!("fulfilment.{kind}"), 1, &stored(file)).unwrap();
+    }
+    let outcome = Outcome::Accepted;
+    let trigger = Trigger::StepFinished { step: StepName::Reserve(1), attempt: 1, outcome };
+    let context = DecisionContext {
+        stream: StreamId::new("default", "fulfilment", "01950000-0000-7000-8000-000000000001"),
+        now: domain::Timestamp::from_timestamp(1_735_689_600, 0).unwrap(),
+        version: 3,
+    };
+    let decided = saga.decide(&FulfilmentCommand::Handle(trigger), &context).unwrap();
+    let told: Vec<_> =
+        decided.events.iter().map(|event| (event.event_type.to_string(), event.schema_version)).collect();
+    let expected = [("fulfilment.step_finished".to_owned(), 2), ("fulfilment.step_requested".to_owned(), 2)];
+    assert!(told.ends_with(&expected), "{told:?}");
 }
 
 /// Every action and every outcome is stored as data, so each has a golden file too.
@@ -91,6 +132,8 @@ fn every_action_and_outcome_has_a_golden_file() {
         "record_voided",
         "mark_payment_unknown",
         "refund_payment",
+        "resolve_refund",
+        "fail_refund",
         "request_shipment",
         "book_carrier",
         "record_shipment_created",
@@ -110,11 +153,13 @@ fn every_action_and_outcome_has_a_golden_file() {
         "charge not_found",
         "charge authorized",
         "charge declined",
+        "charge refused",
         "charge voided",
         "charge captured",
         "booked",
         "booking_refused",
         "nothing_to_refund",
+        "call_refused",
     ];
     let expected: BTreeSet<String> = expected.into_iter().map(str::to_owned).collect();
     assert_eq!(seen, expected);

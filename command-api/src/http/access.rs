@@ -59,6 +59,9 @@ const fn operation(method: &'static str, path: &'static str, access: Access) -> 
 
 use Access::{Authenticated, Public, Roles};
 
+/// Who sees where sagas stand.
+const SAGA_READERS: &[Role] = &[Role::Operator, Role::Admin, Role::Support];
+
 /// Every operation of the server. What is not here is denied: 404 for a path, 405 for a method.
 pub const OPERATIONS: &[Operation] = &[
     operation("POST", "/api/v1/users", Public),
@@ -93,7 +96,13 @@ pub const OPERATIONS: &[Operation] = &[
     operation("POST", "/api/v1/audit/verifications", Roles(&[Role::Auditor])),
     operation("GET", "/api/v1/audit/verifications/{id}", Roles(&[Role::Auditor])),
     operation("GET", "/api/v1/openapi.json", Public),
+    operation("GET", "/api/v1/operations/sagas", Roles(SAGA_READERS)),
+    operation("GET", "/api/v1/operations/sagas/{order_id}", Roles(SAGA_READERS)),
+    operation("POST", "/api/v1/operations/sagas/{order_id}/retry", Roles(&[Role::Operator, Role::Admin])),
+    operation("POST", "/api/v1/operations/sagas/{order_id}/resolve", Roles(&[Role::Operator, Role::Admin])),
     operation("GET", "/simulator/charges", Public),
+    operation("GET", "/simulator/state", Public),
+    operation("PUT", "/simulator/state", Public),
     operation("GET", "/health", Public),
     operation("GET", "/health/live", Public),
     operation("GET", "/health/ready", Public),

@@ -10,12 +10,14 @@ pub mod context;
 pub mod conventions;
 pub mod door;
 pub mod email;
+pub mod fulfilments;
 pub mod headers;
 mod inventory;
 mod issue;
 mod leftover;
 pub mod negotiation;
 pub mod openapi;
+mod operations;
 mod order_input;
 mod order_parts;
 pub mod order_tag;
@@ -63,6 +65,7 @@ fn routes() -> OpenApiRouter<CommandState> {
         .merge(orders::router())
         .merge(payments::router())
         .merge(shipments::router())
+        .merge(operations::router())
 }
 
 #[cfg(test)]

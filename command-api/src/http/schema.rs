@@ -327,6 +327,8 @@ pub enum DeclineReason {
     InsufficientFunds,
     /// The provider doesn't know the method.
     UnknownMethod,
+    /// The provider refused the call itself, for good.
+    Refused,
 }
 
 /// A refund of a payment.
@@ -339,8 +341,11 @@ pub struct Refund {
     pub amount: Money,
     /// Why.
     pub reason: String,
-    /// The provider has paid it back.
+    /// It was paid back.
     pub settled: bool,
+    /// What the provider said when it refused it for good, so that it doesn't count; null otherwise.
+    #[schema(required = true)]
+    pub failure: Option<String>,
 }
 
 /// A payment.
@@ -409,4 +414,44 @@ pub struct Shipment {
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// Where a saga stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SagaStatus {
+    /// It doesn't go on by itself.
+    Stuck,
+    /// It has something to do.
+    Running,
+    /// It waits for the warehouse or the customer.
+    Waiting,
+    /// It takes back what was done.
+    Compensating,
+    /// Nothing is left to do.
+    Ended,
+}
+
+/// The saga of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Saga {
+    /// The order.
+    pub order_id: Uuid,
+    /// Where it stands.
+    pub status: SagaStatus,
+    /// The step that it is at; null when it has ended.
+    #[schema(required = true, example = "refund-payment")]
+    pub step: Option<String>,
+    /// What it waits for that may take as long as it takes: `dispatch`, `delivery`, `refund_settlement`; null otherwise.
+    #[schema(required = true)]
+    pub waiting_for: Option<String>,
+    /// Since when it has this status.
+    pub since: DateTime<Utc>,
+    /// Why it is stuck: `refund_refused`, `void_refused`, `carrier_refused`, `step_refused`; `payments_overdue`, `carrier_overdue`,
+    /// `commands_overdue`; `halted`. Else why its order isn't fulfilled, or null.
+    #[schema(required = true)]
+    pub reason: Option<String>,
+    /// How many times the step was asked for.
+    pub attempts: u32,
 }

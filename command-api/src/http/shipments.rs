@@ -3,7 +3,10 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::command::Step;
-use domain::shop::shipment::{Shipment, ShipmentCommand};
+use domain::refusal::Refusal;
+use domain::shop::order::parts::payment_id;
+use domain::shop::payment::{Payment, PaymentStatus};
+use domain::shop::shipment::{Shipment, ShipmentCommand, ShipmentError, ShipmentStatus};
 use domain::stream::StreamId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -35,11 +38,38 @@ pub(super) fn router() -> OpenApiRouter<CommandState> {
     ),
 )]
 async fn dispatch(
-    state: State<CommandState>,
-    id: Path<String>,
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
-    report(&state, &id, incoming, ShipmentCommand::Dispatch).await
+    let stream = StreamId::new(&incoming.caller()?.tenant, SHIPMENT, path_id(&id, SHIPMENT)?);
+    let Some((shipment, meta)) = state.read::<Shipment>(&stream).await? else {
+        return Err(Problem::not_found(SHIPMENT));
+    };
+    let expected = IfMatch::read(&incoming.headers)?;
+    let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
+    let accepted = if is_refunded(&state, &stream, &shipment).await? {
+        let refused = Refusal::from(ShipmentError::Refunded);
+        // The stored answer, if it was dispatched before everything was given back.
+        issue.repeat_or(&state, stream.shard(state.gateway.shards()), refused.into()).await?
+    } else {
+        let step = Step {
+            expected_version: expected.and_then(|expected| expected.version(meta.version)),
+            ..Step::new(stream, ShipmentCommand::Dispatch)
+        };
+        issue.submit(&state, vec![step]).await?
+    };
+    Ok(Reply::of(StatusCode::OK, &accepted)?.tagged())
+}
+
+/// Whether the order's whole payment was given back before the shipment left: the saga calls it off a moment later.
+async fn is_refunded(state: &CommandState, stream: &StreamId, shipment: &Shipment) -> Result<bool, Problem> {
+    let (Some(requested), ShipmentStatus::Created) = (&shipment.requested, shipment.status) else {
+        return Ok(false);
+    };
+    let id = payment_id(requested.order_id, 1);
+    let payment = state.read::<Payment>(&StreamId::new(stream.tenant(), "payment", id)).await?;
+    Ok(payment.is_some_and(|(payment, _)| payment.status == PaymentStatus::Refunded))
 }
 
 /// Reports that the customer has a shipment.
@@ -54,25 +84,20 @@ async fn dispatch(
         Usual, WithBody, ByRole, ById, Conflicting, Matching,
     ),
 )]
-async fn deliver(state: State<CommandState>, id: Path<String>, incoming: Incoming) -> Result<Reply, Problem> {
-    report(&state, &id, incoming, ShipmentCommand::Deliver).await
-}
-
-async fn report(
-    state: &CommandState,
-    id: &str,
+async fn deliver(
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
     incoming: Incoming,
-    command: ShipmentCommand,
 ) -> Result<Reply, Problem> {
-    let stream = StreamId::new(&incoming.caller()?.tenant, SHIPMENT, path_id(id, SHIPMENT)?);
+    let stream = StreamId::new(&incoming.caller()?.tenant, SHIPMENT, path_id(&id, SHIPMENT)?);
     let found = state.read::<Shipment>(&stream).await?;
     let (_, meta) = found.ok_or_else(|| Problem::not_found(SHIPMENT))?;
     let expected = IfMatch::read(&incoming.headers)?;
-    let (issue, NoBody) = incoming.read(state, Key::Optional).await?;
+    let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
     let step = Step {
         expected_version: expected.and_then(|expected| expected.version(meta.version)),
-        ..Step::new(stream, command)
+        ..Step::new(stream, ShipmentCommand::Deliver)
     };
-    let accepted = issue.submit(state, vec![step]).await?;
+    let accepted = issue.submit(&state, vec![step]).await?;
     Ok(Reply::of(StatusCode::OK, &accepted)?.tagged())
 }

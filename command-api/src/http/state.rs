@@ -8,6 +8,7 @@ use domain::ports::gateway::CommandGateway;
 use domain::ports::keys::SubjectKeys;
 use domain::stream::StreamId;
 
+use super::fulfilments::Fulfilments;
 use super::passwords::Passwords;
 use super::problem::Problem;
 use super::tokens::Tokens;
@@ -25,6 +26,8 @@ pub struct CommandState {
     pub tokens: Arc<Tokens>,
     /// Hashes passwords.
     pub passwords: Arc<Passwords>,
+    /// Order fulfilment.
+    pub fulfilments: Arc<dyn Fulfilments>,
 }
 
 impl CommandState {
@@ -35,8 +38,9 @@ impl CommandState {
         keys: Arc<dyn SubjectKeys>,
         clock: Arc<dyn Clock>,
         tokens: Arc<Tokens>,
+        fulfilments: Arc<dyn Fulfilments>,
     ) -> Self {
-        Self { gateway, keys, clock, tokens, passwords: Arc::new(Passwords::new()) }
+        Self { gateway, keys, clock, tokens, passwords: Arc::new(Passwords::new()), fulfilments }
     }
 
     /// The decided state of one stream; `None` when it has no event.

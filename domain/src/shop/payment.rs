@@ -2,7 +2,7 @@
 //!
 //! The provider's key is in the first event, decided before the provider is called. A refund counts from the moment it is
 //! accepted (`payment.refunded`), so concurrent refunds never exceed the capture; `payment.refund_settled` follows once
-//! the provider has paid it back.
+//! the provider has paid it back, or `payment.refund_failed` when it refuses for good: then the amount is open again.
 
 mod decide;
 mod reason;
@@ -52,6 +52,8 @@ pub enum DeclineReason {
     InsufficientFunds,
     /// The provider doesn't know the method.
     UnknownMethod,
+    /// The provider refused the call itself, for good: it never came to asking the issuer.
+    Refused,
 }
 
 /// A command for a payment.
@@ -105,6 +107,18 @@ pub enum PaymentCommand {
         /// The provider's own id of the refund.
         provider_reference: String,
     },
+    /// The provider will never pay a refund back.
+    FailRefund {
+        /// The refund.
+        refund_id: Uuid,
+        /// What it said, for people.
+        reason: String,
+    },
+    /// A refund was paid back in another way than by the provider, as a person says.
+    ResolveRefund {
+        /// The refund.
+        refund_id: Uuid,
+    },
 }
 
 /// `payment.initiated` 1.
@@ -142,7 +156,7 @@ pub struct PaymentCaptured {
     pub provider_reference: String,
 }
 
-/// `payment.declined` 1.
+/// `payment.declined` 2: version 1 didn't know the reason `refused`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentDeclined {
     /// The order.
@@ -193,6 +207,38 @@ pub struct PaymentRefundSettled {
     pub provider_reference: String,
 }
 
+/// `payment.refund_failed` 1: the provider refused it for good, so its amount is open again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentRefundFailed {
+    /// The order.
+    pub order_id: Uuid,
+    /// The refund.
+    pub refund_id: Uuid,
+    /// What didn't go back.
+    pub amount: Money,
+    /// What the provider said, for people.
+    pub reason: String,
+    /// The sum of all refunds from now on.
+    pub refunded: Money,
+    /// `captured` or `partially_refunded`.
+    pub status: PaymentStatus,
+}
+
+/// `payment.refund_resolved` 1: it was paid back in another way, or after all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentRefundResolved {
+    /// The order.
+    pub order_id: Uuid,
+    /// The refund.
+    pub refund_id: Uuid,
+    /// This refund.
+    pub amount: Money,
+    /// The sum of all refunds from now on.
+    pub refunded: Money,
+    /// `partially_refunded` or `refunded`.
+    pub status: PaymentStatus,
+}
+
 crate::events! {
     /// What can happen to a payment.
     pub enum PaymentEvent {
@@ -203,7 +249,7 @@ crate::events! {
         /// The provider took the money.
         "payment.captured" 1 => Captured(PaymentCaptured),
         /// The provider refused.
-        "payment.declined" 1 => Declined(PaymentDeclined),
+        "payment.declined" 2 => Declined(PaymentDeclined),
         /// The provider's answer is missing.
         "payment.unknown" 1 => Unknown(PaymentBecameUnknown),
         /// It will never be charged.
@@ -212,6 +258,10 @@ crate::events! {
         "payment.refunded" 2 => Refunded(PaymentRefunded),
         /// The provider has paid a refund back.
         "payment.refund_settled" 1 => RefundSettled(PaymentRefundSettled),
+        /// The provider refused a refund for good.
+        "payment.refund_failed" 1 => RefundFailed(PaymentRefundFailed),
+        /// A refund was paid back in another way.
+        "payment.refund_resolved" 1 => RefundResolved(PaymentRefundResolved),
     }
 }
 
@@ -222,8 +272,10 @@ pub struct Refund {
     pub amount: Money,
     /// Why, for people.
     pub reason: RefundReason,
-    /// The provider has paid it back.
+    /// It was paid back.
     pub settled: bool,
+    /// What the provider said when it refused it for good: it doesn't count.
+    pub failure: Option<String>,
 }
 
 /// A payment's state.
@@ -239,7 +291,7 @@ pub struct Payment {
     pub decline_reason: Option<DeclineReason>,
     /// What the provider took, in minor units of the payment's currency.
     pub captured: i64,
-    /// The sum of accepted refunds, in minor units.
+    /// The sum of accepted refunds that haven't failed, in minor units.
     pub refunded: i64,
     /// The refunds by id.
     pub refunds: BTreeMap<Uuid, Refund>,

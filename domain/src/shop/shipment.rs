@@ -171,6 +171,9 @@ pub enum ShipmentError {
         /// The status that was asked for.
         to: ShipmentStatus,
     },
+    /// Everything was given back before it left, so it stays.
+    #[error("the order's payment was refunded in full, so its shipment is called off")]
+    Refunded,
     /// The carrier booked it twice.
     #[error("the carrier booked the shipment before, under another reference")]
     OtherReference,
@@ -190,6 +193,7 @@ impl DomainError for ShipmentError {
             Self::NotFound => "shipment-not-found",
             Self::Dispatched => "shipment-dispatched",
             Self::IllegalTransition { .. } => "illegal-transition",
+            Self::Refunded => "shipment-refunded",
             Self::OtherReference => "carrier-reference-mismatch",
         }
     }

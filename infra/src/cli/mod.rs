@@ -11,6 +11,7 @@ mod openapi;
 pub(crate) mod out;
 mod rebuild;
 mod redrive;
+mod sagas;
 mod serve;
 mod signals;
 mod store;
@@ -106,6 +107,11 @@ enum Command {
     Redrive {
         /// The projection
         projection: String,
+    },
+    /// Sagas of orders that don't go on by themselves: lists and shows them, has them tried again, or ends a step by hand
+    Sagas {
+        #[command(subcommand)]
+        what: sagas::What,
     },
     /// Prints a stream event by event
     History {
@@ -241,6 +247,7 @@ async fn dispatch(command: Command, config: Config, shutdown: CancellationToken)
         }
         Command::Rebuild { names, rollback: true } => Box::pin(rebuild::rollback(&config, &names)).await,
         Command::Redrive { projection } => Box::pin(redrive::run(&config, &projection, shutdown)).await,
+        Command::Sagas { what } => Box::pin(sagas::run(&config, what, shutdown)).await,
         Command::History { kind, id, json } => {
             Box::pin(history::run(&config, &kind, &id, json, shutdown)).await
         }

@@ -252,6 +252,7 @@ impl Layer {
 fn typed(key: &Key, text: &str) -> Value {
     match key.kind {
         "number" => text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from),
+        "switch" => text.parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
         "list" => text.split(',').map(str::trim).filter(|word| !word.is_empty()).collect::<Vec<_>>().into(),
         _ => Value::from(text),
     }

@@ -54,6 +54,8 @@ pub struct Config {
     pub payments: sections::Payments,
     /// The carrier.
     pub carrier: sections::Carrier,
+    /// The simulators, where they are named.
+    pub simulator: sections::Simulator,
     /// The roles of this process.
     pub roles: sections::Roles,
     /// The program's own logs.

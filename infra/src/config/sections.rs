@@ -171,6 +171,13 @@ section! {
         lookup_backoff_max: Span ["duration"] = Span::seconds(4),
         /// How long one call of the provider or the carrier may take; then its outcome is unknown.
         provider_timeout: Span ["duration"] = Span::seconds(5),
+        /// How long booking a shipment may take; then the order is cancelled.
+        booking: Span ["duration"] = Span::seconds(30),
+        /// How long an order that is being cancelled waits for a provider or carrier that is away; then it is cancelled, and what
+        /// they have to undo is undone when they are back.
+        patience: Span ["duration"] = Span::seconds(5),
+        /// How long work of an order may be due before its saga counts as stuck.
+        stuck_after: Span ["duration"] = Span::seconds(120),
     }
 }
 
@@ -194,6 +201,14 @@ section! {
         /// The carrier, which the role sagas needs: `simulator:` is built in, carries nothing, and has a durable state of its own in
         /// data.dir; `simulator:<directory>` keeps it elsewhere. The demo uses it, other commands only when it is named here.
         url: CarrierUrl ["url"] = CarrierUrl::default(),
+    }
+}
+
+section! {
+    /// The simulators of provider and carrier, where they are named.
+    Simulator in "simulator" {
+        /// Whether `/simulator`, which has no login, answers others than this machine.
+        public: bool ["switch"] = false,
     }
 }
 
@@ -232,6 +247,7 @@ pub(super) fn keys() -> Vec<Key> {
     Fulfilment::keys(&mut out);
     Payments::keys(&mut out);
     Carrier::keys(&mut out);
+    Simulator::keys(&mut out);
     Roles::keys(&mut out);
     Logging::keys(&mut out);
     out

@@ -49,6 +49,9 @@ fn bad_values_are_refused_with_key_and_origin() {
     let error = layers(&[("TILLSTREAM_HTTP_SYNC_WAIT", "soon")], &[]).load().unwrap_err().to_string();
     assert!(error.contains("the environment sets `http.sync_wait`") && error.contains("`soon`"), "{error}");
     assert!(layers(&[], &[("log.shards", "0")]).load().is_err());
+    assert!(layers(&[], &[("simulator.public", "true")]).load().unwrap().simulator.public);
+    let error = layers(&[], &[("simulator.public", "perhaps")]).load().unwrap_err().to_string();
+    assert!(error.contains("`simulator.public`"), "{error}");
 }
 
 #[test]

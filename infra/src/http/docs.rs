@@ -11,7 +11,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 /// Where the document is.
 pub const DOCUMENT: &str = "/api/v1/openapi.json";
 
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("users", "Sign-up and one's own profile"),
     ("auth", "Logging in and out"),
     ("products", "The catalogue and its search"),
@@ -20,7 +20,8 @@ const TAGS: [(&str, &str); 10] = [
     ("payments", "Payments and refunds"),
     ("shipments", "Shipments"),
     ("audit", "The event history, for auditors"),
-    ("simulator", "What the built-in payment provider has charged"),
+    ("operations", "Orders whose fulfilment doesn't go on by itself"),
+    ("simulator", "What the built-in payment provider has charged, and how it and the carrier are"),
     ("health", "Health of the server"),
 ];
 

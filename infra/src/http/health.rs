@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use command_api::http::door::Door;
 use command_api::http::problem::{FieldError, Problem};
 use command_api::http::unserved::Unserved;
@@ -13,7 +14,7 @@ use command_api::owner::Owners;
 use domain::ports::leases::Lease;
 use domain::position::Position;
 use projections::status::{ProjectionStatus, State as Running};
-use sagas::work::SagaWork;
+use sagas::work::{SagaWork, StuckSaga};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -27,11 +28,12 @@ use crate::backends::{Backends, Promises};
 use crate::config::Role;
 use crate::conservation::{Watch, Watched};
 use crate::progress::Progress;
+use crate::saga_standing;
 use crate::serve::admin::AdminAddress;
 use crate::serve::admission::Admission;
 
 /// How many stuck sagas are named.
-const MAX_STUCK: usize = 20;
+const MAX_STUCK: usize = 100;
 
 /// Derived rows that can't be written for so long are a fault: the owner keeps what it decides in memory meanwhile.
 const DERIVED_WITHIN: Duration = Duration::from_secs(30);
@@ -69,6 +71,8 @@ pub struct HealthParts {
     pub sagas: Option<Arc<dyn SagaWork>>,
     /// The comparison of the copies, where projections run.
     pub conservation: Option<Watch>,
+    /// How long work of a saga may be due before the saga counts as stuck.
+    pub stuck_after: Duration,
     /// A process is not ready while a projection is more than this many events behind.
     pub max_lag: u64,
     /// Its requests.
@@ -121,7 +125,8 @@ impl Health {
             fault(format!("/conservation{of}"), detail)
         }));
         Report {
-            status: if faults.is_empty() { Status::Up } else { Status::Degraded },
+            // A saga that is stuck is somebody's business, and no reason to take the process away.
+            status: if faults.is_empty() && sagas.stuck.is_empty() { Status::Up } else { Status::Degraded },
             version: env!("CARGO_PKG_VERSION"),
             roles: parts.roles.iter().map(ToString::to_string).collect(),
             log: needed.log,
@@ -148,7 +153,7 @@ impl Health {
     }
 
     /// The sagas, as they were a moment ago at most.
-    async fn sagas(&self) -> SagaHealth {
+    pub(super) async fn sagas(&self) -> SagaHealth {
         let Some(work) = &self.parts().sagas else { return SagaHealth::default() };
         let mut last = self.asked.sagas.lock().await;
         if let Some((at, sagas)) = &*last
@@ -156,9 +161,14 @@ impl Health {
         {
             return sagas.clone();
         }
-        let sagas = match work.stuck(MAX_STUCK).await {
-            Ok(stuck) => SagaHealth { stuck: stuck.iter().map(|saga| saga.order_id).collect(), fault: None },
-            Err(error) => SagaHealth { stuck: Vec::new(), fault: Some(error.to_string()) },
+        let overdue = saga_standing::ago(self.parts().stuck_after);
+        let sagas = match work.stuck(overdue, MAX_STUCK).await {
+            Ok(stuck) => SagaHealth {
+                stuck: stuck.iter().map(|saga| saga.order_id).collect(),
+                reasons: stuck.into_iter().map(Stuck::from).collect(),
+                fault: None,
+            },
+            Err(error) => SagaHealth { fault: Some(error.to_string()), ..SagaHealth::default() },
         };
         *last = Some((Instant::now(), sagas.clone()));
         sagas
@@ -270,11 +280,32 @@ struct LogHealth {
 
 /// The sagas' health.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
-struct SagaHealth {
-    /// The orders of sagas that are neither at their end nor waiting for anything: an operator's matter. The first ones only.
+pub(super) struct SagaHealth {
+    /// The orders of sagas that don't go on by themselves, longest first: an operator's matter. The first ones only;
+    /// `/api/v1/operations/sagas?status=stuck` has all.
     stuck: Vec<Uuid>,
+    /// Why, one for each.
+    pub(super) reasons: Vec<Stuck>,
     /// Why they can't be looked at.
-    fault: Option<String>,
+    pub(super) fault: Option<String>,
+}
+
+/// A saga that is stuck.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Stuck {
+    /// Its order.
+    order_id: Uuid,
+    /// Why.
+    pub(super) reason: String,
+    /// Since when.
+    #[serde(serialize_with = "domain::event::serialize_wire_time")]
+    since: DateTime<Utc>,
+}
+
+impl From<StuckSaga> for Stuck {
+    fn from(StuckSaga { order_id, reason, since, .. }: StuckSaga) -> Self {
+        Self { order_id, reason, since }
+    }
 }
 
 /// A short answer of health.

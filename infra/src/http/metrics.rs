@@ -52,6 +52,18 @@ impl Text {
     }
 }
 
+/// Why sagas are stuck; every one has a value, so that an alarm finds it before it is needed.
+const REASONS: [&str; 8] = [
+    "refund_refused",
+    "void_refused",
+    "carrier_refused",
+    "step_refused",
+    "payments_overdue",
+    "carrier_overdue",
+    "commands_overdue",
+    "halted",
+];
+
 async fn text(health: &Health) -> String {
     let parts = health.parts();
     let mut out = Text(String::new());
@@ -117,6 +129,14 @@ async fn text(health: &Health) -> String {
         projections
             .iter()
             .for_each(|p| out.gauge("projection_parked_events", "projection", p.name, p.parked_events));
+    }
+    let sagas = health.sagas().await;
+    if parts.sagas.is_some() && sagas.fault.is_none() {
+        out.family("sagas_stuck", "Sagas that don't go on by themselves, by reason; of the first hundred.");
+        for reason in REASONS {
+            let found = sagas.reasons.iter().filter(|saga| saga.reason == reason).count();
+            out.gauge("sagas_stuck", "reason", reason, found);
+        }
     }
     if let Some(last) = parts.conservation.as_ref().and_then(|watch| watch.last()) {
         out.family("conservation_differs", "1 where a copy of the events differs from the log.");

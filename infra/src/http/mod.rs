@@ -7,6 +7,7 @@ mod metrics;
 mod other_roles;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use command_api::http::CommandState;
 use command_api::http::conventions::{self, Conventions};
 use command_api::http::door::Door;
@@ -16,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use self::health::Health;
 use crate::config::Role;
-use crate::simulator::{self, Simulator};
+use crate::simulator::{self, Simulator, nearby};
 
 /// What a process serves: the parts of the roles that it runs.
 pub(crate) struct Served {
@@ -26,6 +27,8 @@ pub(crate) struct Served {
     /// What other instances ask, outside the API.
     pub(crate) peers: Router,
     pub(crate) simulator: Option<Simulator>,
+    /// Whether the simulator answers others than this machine.
+    pub(crate) simulator_is_public: bool,
     pub(crate) health: Health,
 }
 
@@ -58,7 +61,10 @@ pub(crate) fn router(served: Served) -> serde_json::Result<Router> {
         None => elsewhere = elsewhere.merge(other_roles::routes(&query_api::openapi(), Role::QueryApi)),
     }
     match served.simulator {
-        Some(simulator) => router = router.merge(simulator::http::router(simulator)),
+        Some(simulator) => {
+            let only = from_fn_with_state(served.simulator_is_public, nearby::only);
+            router = router.merge(simulator::http::router(simulator).layer(only));
+        }
         None => elsewhere = elsewhere.merge(other_roles::routes(&simulator::http::openapi(), Role::Sagas)),
     }
     let (router, _) = router.split_for_parts();

@@ -8,12 +8,14 @@ mod events;
 mod orders;
 mod parts;
 mod products;
+mod sagas;
 mod sql;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::Timestamp;
 use domain::event::RecordedEvent;
 use domain::position::{Position, Seen, SyncToken};
 use domain::stream::StreamId;
@@ -22,6 +24,7 @@ use projections::read_models::{
     ProductRow, ProductSearch, ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow,
     UserRow,
 };
+use projections::sagas::{SagaFilter, SagaRow};
 use projections::watermark::Watermark;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -33,6 +36,7 @@ use super::{Database, checkpoints};
 use crate::event_scan::{EventScan, ScanLimits, Window};
 use crate::product_list;
 use crate::read_side::Marks;
+use crate::saga_standing::Scope;
 
 /// A transaction that reads, and sees the same all the time.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -217,6 +221,33 @@ impl ReadModels for PostgresReadModels {
 
     async fn shipment(&self, tenant: &str, id: Uuid) -> Result<Option<ShipmentRow>, ReadError> {
         self.first(Model::Shipments, parts::shipment(tenant, id), parts::shipment_row).await
+    }
+
+    async fn saga(
+        &self,
+        tenant: &str,
+        order: Uuid,
+        overdue: Timestamp,
+    ) -> Result<Option<SagaRow>, ReadError> {
+        // One that is open, or whose start is, first: the other look finds those that have ended.
+        for scope in [Scope::Open, Scope::All] {
+            let found =
+                self.first(Model::Sagas, sagas::saga(tenant, order, overdue, scope), sagas::row).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn sagas(
+        &self,
+        tenant: &str,
+        filter: &SagaFilter,
+        page: &Page,
+    ) -> Result<Listed<SagaRow>, ReadError> {
+        let rows = self.rows(Model::Sagas, sagas::query(tenant, filter, page)?, sagas::row).await?;
+        Ok(sagas::page(rows, page.limit))
     }
 
     async fn user(&self, tenant: &str, id: Uuid) -> Result<Option<UserRow>, ReadError> {

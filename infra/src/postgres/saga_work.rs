@@ -9,6 +9,7 @@ use sqlx::postgres::PgRow;
 
 use super::read_store::snapshot;
 use super::{Database, checkpoints};
+use crate::saga_standing::STUCK;
 
 /// The work queue, where the projection `sagas` writes it.
 #[derive(Debug, Clone)]
@@ -34,7 +35,8 @@ fn stuck(row: &PgRow) -> sqlx::Result<StuckSaga> {
     Ok(StuckSaga {
         tenant: row.try_get("tenant")?,
         order_id: row.try_get("order_id")?,
-        updated_at: row.try_get("updated_at")?,
+        reason: row.try_get("reason")?,
+        since: row.try_get("since")?,
     })
 }
 
@@ -56,8 +58,8 @@ impl SagaWork for PostgresSagaWork {
         select.fetch_one(self.0.reads()).await.map_err(unavailable)
     }
 
-    async fn stuck(&self, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
-        let select = sqlx::query(include_str!("saga_work/select_stuck.sql")).bind(rows(limit));
+    async fn stuck(&self, overdue: Timestamp, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
+        let select = sqlx::query(STUCK).bind(overdue).bind(rows(limit));
         let found = select.fetch_all(self.0.reads()).await.map_err(unavailable)?;
         found.iter().map(|row| stuck(row).map_err(unavailable)).collect()
     }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::admin::AdminAddress;
 use super::admission::Admission;
 use super::command_role::{CommandRole, way_to_owners};
+use super::fulfilments::OrderFulfilment;
 use super::projection_role::ProjectionRole;
 use super::query_role;
 use super::saga_role::SagaRole;
@@ -110,7 +111,9 @@ impl App {
             Some(role) => {
                 let keys = backends.keys().await?;
                 let gateway = Arc::clone(&role.gateway);
-                Some(CommandState::new(gateway, keys, Arc::clone(&clock), Arc::clone(&tokens)))
+                let tokens = Arc::clone(&tokens);
+                let fulfilments = Arc::new(OrderFulfilment);
+                Some(CommandState::new(gateway, keys, Arc::clone(&clock), tokens, fulfilments))
             }
             None => None,
         };
@@ -131,6 +134,7 @@ impl App {
             },
             conservation: projections.as_ref().and_then(|role| role.conservation.clone()),
             max_lag: config.read.max_lag,
+            stuck_after: config.fulfilment.stuck_after.0,
             door: conventions.door.clone(),
             connections: connections.clone(),
         };
@@ -142,6 +146,7 @@ impl App {
             queries,
             peers: peers(commands.as_ref(), registry),
             simulator: sagas.as_ref().map(|role| role.payments.clone()),
+            simulator_is_public: config.simulator.public,
             health,
         };
         let router = router(served).context("the OpenAPI document")?;

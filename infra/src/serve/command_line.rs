@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::admission::Admission;
 use super::command_role::{CommandRole, way_to_owners};
 use super::connections::{self, Limits};
+use super::fulfilments::OrderFulfilment;
 use crate::backends::{self, Backends, Cluster};
 use crate::config::Config;
 
@@ -58,7 +59,8 @@ impl CommandLine {
         let gateway = role.as_ref().map(|role| Arc::clone(&role.gateway)).or(gateway);
         let gateway = gateway.context("no way to the owners")?;
         let tokens = Arc::new(Tokens::new(backends.signing_keys().await?, Arc::clone(&clock)));
-        let state = CommandState::new(gateway, backends.keys().await?, clock, tokens);
+        let keys = backends.keys().await?;
+        let state = CommandState::new(gateway, keys, clock, tokens, Arc::new(OrderFulfilment));
         Ok(Self { state, role, backends, stop_listening })
     }
 

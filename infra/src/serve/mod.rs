@@ -7,6 +7,7 @@ mod app;
 mod command_line;
 mod command_role;
 mod connections;
+mod fulfilments;
 mod no_room;
 mod open_files;
 mod projection_role;

@@ -25,6 +25,7 @@ pub(super) async fn open(
     let log = backends.log();
     let mut settings = QueryConfig::new(log.store().shards, backends.cursor_key().await?);
     settings.wait = config.http.sync_wait.0;
+    settings.stuck_after = config.fulfilment.stuck_after.0;
     let ports = QueryPorts {
         read: backends.read_models(marks).await?,
         keys: backends.keys().await?,

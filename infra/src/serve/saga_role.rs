@@ -102,6 +102,8 @@ fn fulfilment(config: &Config) -> FulfilmentConfig {
         lookup_backoff: config.fulfilment.lookup_backoff.0,
         lookup_backoff_max: config.fulfilment.lookup_backoff_max.0,
         provider_timeout: config.fulfilment.provider_timeout.0,
+        booking: config.fulfilment.booking.0,
+        patience: config.fulfilment.patience.0,
     }
 }
 
@@ -122,5 +124,6 @@ fn simulators(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Simula
     };
     let payments = open(payments_dir)?;
     let carrier = if carrier_dir == payments_dir { payments.clone() } else { open(carrier_dir)? };
+    payments.ships_with(&carrier);
     Ok((payments, carrier))
 }

@@ -1,20 +1,24 @@
-//! `GET /simulator/charges`: the provider's books, for whoever wants to check from outside what was charged.
+//! `GET /simulator/charges`: the provider's books, for whoever wants to check from outside what was charged; and
+//! `/simulator/state`, which takes the provider or the carrier away, or has them refuse.
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use command_api::http::openapi::Usual;
+use command_api::http::body::{self, Fields, FromBody, Text};
+use command_api::http::openapi::{Usual, WithBody};
 use command_api::http::problem::Problem;
 use command_api::http::schema;
 use command_api::http::unserved::Unserved;
 use domain::money::Money;
 use sagas::ports::ProviderError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::switches::{Switch, Who};
 use super::{ChargeRow, Simulator};
 
 const MAX_LIMIT: usize = 100;
@@ -59,7 +63,42 @@ struct SimulatedChargeList {
     next_cursor: Option<String>,
 }
 
-/// The simulator's operation; no login, so only for installations that simulate.
+/// How the simulated provider and carrier are.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SimulatorState {
+    /// `up`; `down`: away, nothing is carried out; `refusing`: says no, for good, to whatever is new.
+    #[schema(example = "up")]
+    payments: String,
+    /// The same of the carrier.
+    #[schema(example = "up")]
+    carrier: String,
+}
+
+/// Where to turn each of them; none stays as it is.
+struct Turn {
+    payments: Option<Switch>,
+    carrier: Option<Switch>,
+}
+
+impl FromBody for Turn {
+    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
+        let mut switch = |name| {
+            let word = fields.text_or(name, Text::Line, 1..=20, "")?;
+            match Switch::of(&word) {
+                None if !word.is_empty() => {
+                    fields.fault(name, "must be up, down or refusing");
+                    None
+                }
+                switch => Some(switch),
+            }
+        };
+        let (payments, carrier) = (switch("payments"), switch("carrier"));
+        Some(Self { payments: payments?, carrier: carrier? })
+    }
+}
+
+/// The simulators' operations; no login, so only for installations that simulate.
 pub fn router(simulator: Simulator) -> OpenApiRouter {
     operations().with_state(simulator)
 }
@@ -71,7 +110,59 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 fn operations() -> OpenApiRouter<Simulator> {
-    OpenApiRouter::new().routes(routes!(list_charges))
+    OpenApiRouter::new().routes(routes!(list_charges)).routes(routes!(get_state, put_state))
+}
+
+fn unavailable(error: ProviderError) -> Problem {
+    Unserved::Overloaded.problem(error.to_string())
+}
+
+async fn state(simulator: &Simulator) -> Result<Json<SimulatorState>, Problem> {
+    let payments = simulator.switch(Who::Payments).await.map_err(unavailable)?;
+    let carrier = simulator.carrier().switch(Who::Carrier).await.map_err(unavailable)?;
+    Ok(Json(SimulatorState { payments: payments.as_str().to_owned(), carrier: carrier.as_str().to_owned() }))
+}
+
+/// How the simulated provider and carrier are.
+#[utoipa::path(
+    get,
+    path = "/simulator/state",
+    operation_id = "get_simulator_state",
+    tag = "simulator",
+    summary = "How the simulated provider and carrier are",
+    responses((status = 200, description = "How they are", body = SimulatorState), Usual),
+    security(())
+)]
+async fn get_state(State(simulator): State<Simulator>) -> Result<Json<SimulatorState>, Problem> {
+    state(&simulator).await
+}
+
+/// Takes the simulated provider or carrier away, has them refuse, or brings them back; also across restarts. A field that is missing
+/// leaves its part as it is.
+#[utoipa::path(
+    put,
+    path = "/simulator/state",
+    operation_id = "put_simulator_state",
+    tag = "simulator",
+    summary = "Set how the simulated provider and carrier are",
+    request_body = SimulatorState,
+    responses((status = 200, description = "How they are from now on", body = SimulatorState), Usual, WithBody),
+    security(())
+)]
+async fn put_state(
+    State(simulator): State<Simulator>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<SimulatorState>, Problem> {
+    let bytes = body::read(&headers, body).await?;
+    let turn: Turn = body::check(&body::parse::<Turn>(&headers, &bytes)?)?;
+    if let Some(to) = turn.payments {
+        simulator.turn(Who::Payments, to).await.map_err(unavailable)?;
+    }
+    if let Some(to) = turn.carrier {
+        simulator.carrier().turn(Who::Carrier, to).await.map_err(unavailable)?;
+    }
+    state(&simulator).await
 }
 
 fn cursor_of(seq: i64) -> String {
@@ -136,8 +227,7 @@ async fn list_charges(
 ) -> Result<Json<SimulatedChargeList>, Problem> {
     let (limit, after) = page(raw.as_deref())?;
     // One more than asked for tells whether there is a next page.
-    let charges = simulator.charges(after, limit + 1).await;
-    let mut rows = charges.map_err(|error: ProviderError| Unserved::Overloaded.problem(error.to_string()))?;
+    let mut rows = simulator.charges(after, limit + 1).await.map_err(unavailable)?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next_cursor = rows.last().filter(|_| more).map(|row| cursor_of(row.seq));

@@ -3,17 +3,20 @@
 //!
 //! Payment methods: `tok_visa` is captured; `tok_declined` and `tok_insufficient_funds` are declined;
 //! `tok_timeout_captured` is captured but the reply is lost; `tok_timeout_lost` is lost altogether; `tok_slow` is authorised at
-//! once and captured by itself some seconds later. Any other token is declined as unknown. The carrier refuses the country
-//! `AQ`, and carries everywhere else.
+//! once and captured by itself some seconds later; `tok_refused` is refused for good, which is no decline ("amount not acceptable").
+//! Any other token is declined as unknown. The carrier refuses the country `AQ`, and carries everywhere else. [`switches`] take
+//! either of them away, or have them refuse.
 
 mod carrier;
 pub mod http;
+pub(crate) mod nearby;
 mod payments;
+pub mod switches;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use domain::money::Money;
@@ -26,7 +29,7 @@ use crate::sqlite::as_path;
 /// The file in the data directory.
 pub const SIMULATOR_FILE: &str = "simulator.db";
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// How the simulated provider behaves. Nothing else of it takes time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +96,8 @@ struct Books {
     conn: Mutex<Connection>,
     clock: Arc<dyn Clock>,
     config: SimulatorConfig,
+    /// The books of the carrier, where they are others.
+    carrier: OnceLock<Simulator>,
 }
 
 impl Simulator {
@@ -111,7 +116,20 @@ impl Simulator {
         if found != SCHEMA_VERSION {
             return Err(OpenSimulatorError::Newer { file, found });
         }
-        Ok(Self(Arc::new(Books { conn: Mutex::new(conn), clock, config })))
+        Ok(Self(Arc::new(Books { conn: Mutex::new(conn), clock, config, carrier: OnceLock::new() })))
+    }
+
+    /// Says which carrier goes with this provider.
+    pub fn ships_with(&self, carrier: &Self) {
+        if !Arc::ptr_eq(&self.0, &carrier.0) {
+            self.0.carrier.get_or_init(|| carrier.clone());
+        }
+    }
+
+    /// The carrier that goes with this provider.
+    #[must_use]
+    pub fn carrier(&self) -> &Self {
+        self.0.carrier.get().unwrap_or(self)
     }
 
     /// The charges after a place in the books (0 for the first), in order.
@@ -133,9 +151,12 @@ impl Simulator {
             let mut conn = books.conn.lock().unwrap_or_else(PoisonError::into_inner);
             let now = books.clock.now().timestamp_micros();
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let answer = job(&tx, now)?;
-            tx.commit()?;
-            Ok(answer)
+            let answer = job(&tx, now);
+            // What is refused for good stays in the books too.
+            if matches!(answer, Ok(_) | Err(Failure(ProviderError::Refused(_)))) {
+                tx.commit()?;
+            }
+            answer
         });
         match answer.await {
             Ok(answer) => answer.map_err(|Failure(error)| error),
@@ -164,6 +185,13 @@ fn open(file: &Path) -> rusqlite::Result<(Connection, i64)> {
         // Another process that shares the books may have made them meanwhile.
         if version(&tx)? == 0 {
             tx.execute_batch(include_str!("sql/schema.sql"))?;
+        }
+        tx.commit()?;
+    }
+    if version(&conn)? == 1 {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if version(&tx)? == 1 {
+            tx.execute_batch(include_str!("sql/migrate_2.sql"))?;
         }
         tx.commit()?;
     }

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use sagas::ports::{Charge, ChargeRequest, PaymentProvider, ProviderError, VoidOutcome};
 use uuid::Uuid;
 
+use super::switches::{self, Who};
 use super::{ChargeRow, Failure, Simulator};
 
 struct Stored {
@@ -52,6 +53,15 @@ fn refuse<T>(reason: &str) -> Result<T, Failure> {
     Err(Failure(ProviderError::Refused(reason.to_owned())))
 }
 
+/// Refuses what is asked for under a key, for good.
+fn refuse_for_good<T>(tx: &Transaction<'_>, key: &str, reason: &str) -> Result<T, Failure> {
+    switches::refuse(tx, key, reason)?;
+    refuse(reason)
+}
+
+/// What a refusing provider says.
+const NOT_NOW: &str = "the provider refuses every call";
+
 /// What a charge led to, and whether its reply gets lost.
 struct Reply {
     charge: Option<Charge>,
@@ -64,6 +74,7 @@ fn charge(
     now: i64,
     captures_at: i64,
 ) -> Result<Reply, Failure> {
+    let refuses = switches::refuses(tx, Who::Payments)?;
     if let Some(known) = find(tx, &request.key, now)? {
         let same = known.amount == request.amount.amount && known.currency == request.amount.currency.code();
         if !same {
@@ -77,11 +88,18 @@ fn charge(
     if tombstone {
         return Ok(Reply { charge: Some(Charge::Voided), lost: false });
     }
+    if let Some(reason) = switches::refusal(tx, &request.key)? {
+        return refuse(&reason);
+    }
+    if refuses {
+        return refuse_for_good(tx, &request.key, NOT_NOW);
+    }
     let (status, declined, lost) = match request.method.as_str() {
         "tok_visa" => ("captured", None, false),
         "tok_timeout_captured" => ("captured", None, true),
         "tok_timeout_lost" => return Ok(Reply { charge: None, lost: true }),
         "tok_slow" => ("authorized", None, false),
+        "tok_refused" => return refuse_for_good(tx, &request.key, "amount not acceptable"),
         "tok_declined" => ("declined", Some(DeclineReason::Declined), false),
         "tok_insufficient_funds" => ("declined", Some(DeclineReason::InsufficientFunds), false),
         _ => ("declined", Some(DeclineReason::UnknownMethod), false),
@@ -102,7 +120,10 @@ fn charge(
 }
 
 fn void(tx: &Transaction<'_>, key: &str, now: i64) -> Result<VoidOutcome, Failure> {
+    let refuses = switches::refuses(tx, Who::Payments)?;
     match find(tx, key, now)? {
+        None if refuses => return refuse(NOT_NOW),
+        Some(charge) if refuses && charge.status == "authorized" => return refuse(NOT_NOW),
         None => {
             tx.execute(include_str!("sql/insert_tombstone.sql"), [key])?;
         }
@@ -124,6 +145,7 @@ fn refund(
     amount: Money,
     now: i64,
 ) -> Result<String, Failure> {
+    let refuses = switches::refuses(tx, Who::Payments)?;
     let Some(charge) = find(tx, key, now)?.filter(|charge| charge.status == "captured") else {
         return refuse("nothing was captured under this key");
     };
@@ -139,6 +161,12 @@ fn refund(
             return refuse("the refund id was used for another refund");
         }
         return Ok(reference);
+    }
+    if let Some(reason) = switches::refusal(tx, &refund_id.to_string())? {
+        return refuse(&reason);
+    }
+    if refuses {
+        return refuse_for_good(tx, &refund_id.to_string(), NOT_NOW);
     }
     let before: i64 =
         tx.prepare_cached(include_str!("sql/sum_refunds.sql"))?.query_row([charge.seq], |row| row.get(0))?;
@@ -210,7 +238,13 @@ impl PaymentProvider for Simulator {
 
     async fn lookup(&self, key: &str) -> Result<Option<Charge>, ProviderError> {
         let key = key.to_owned();
-        self.run(move |tx, now| Ok(find(tx, &key, now)?.map(|stored| stored.charge()))).await
+        self.run(move |tx, now| {
+            if switches::refuses(tx, Who::Payments)? {
+                return refuse(NOT_NOW);
+            }
+            Ok(find(tx, &key, now)?.map(|stored| stored.charge()))
+        })
+        .await
     }
 
     async fn void(&self, key: &str) -> Result<VoidOutcome, ProviderError> {

@@ -7,6 +7,7 @@ use sagas::ports::{Booking, BookingRequest, Carrier, Charge, ChargeRequest, Paym
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::switches::{Switch, Who};
 use super::*;
 
 /// A clock that a test moves.
@@ -169,4 +170,78 @@ async fn charges_come_page_by_page() {
     let rest = bench.simulator.charges(first[2].seq, 3).await.unwrap();
     assert_eq!((first.len(), rest.len()), (3, 2));
     assert!(first.iter().chain(&rest).map(|row| row.seq).is_sorted());
+}
+
+// proves: PAY-3
+#[tokio::test]
+async fn a_refusal_is_for_good_and_no_charge() {
+    let bench = Bench::new();
+    let refused = |reason: &str| Err(ProviderError::Refused(reason.to_owned()));
+    assert_eq!(bench.charge("k", "tok_refused").await, refused("amount not acceptable"));
+    assert_eq!(bench.simulator.lookup("k").await, Ok(None));
+    bench.simulator.turn(Who::Payments, Switch::Refusing).await.unwrap();
+    assert!(matches!(bench.charge("l", "tok_visa").await, Err(ProviderError::Refused(_))));
+    // Whatever happens later, also in another process.
+    bench.simulator.turn(Who::Payments, Switch::Up).await.unwrap();
+    let bench = bench.reopened();
+    assert_eq!(bench.charge("k", "tok_visa").await, refused("amount not acceptable"));
+    assert!(matches!(bench.charge("l", "tok_visa").await, Err(ProviderError::Refused(_))));
+    assert_eq!(bench.rows().await, []);
+    assert_eq!(bench.simulator.void("k").await, Ok(VoidOutcome::Voided));
+}
+
+#[tokio::test]
+async fn switches_survive_a_restart_and_what_was_done_before_stays_done() {
+    let bench = Bench::new();
+    let captured = bench.charge("k", "tok_visa").await.unwrap();
+    bench.charge("slow", "tok_slow").await.unwrap();
+    let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let paid = bench.simulator.refund("k", a, usd(100)).await.unwrap();
+
+    bench.simulator.turn(Who::Payments, Switch::Down).await.unwrap();
+    let bench = bench.reopened();
+    assert_eq!(bench.simulator.switch(Who::Payments).await, Ok(Switch::Down));
+    assert_eq!(bench.simulator.switch(Who::Carrier).await, Ok(Switch::Up));
+    let away = |error| matches!(error, ProviderError::Unavailable(_));
+    assert!(away(bench.charge("k", "tok_visa").await.unwrap_err()));
+    assert!(away(bench.simulator.lookup("k").await.unwrap_err()));
+    assert!(away(bench.simulator.void("slow").await.unwrap_err()));
+    assert!(away(bench.simulator.refund("k", a, usd(100)).await.unwrap_err()));
+
+    bench.simulator.turn(Who::Payments, Switch::Refusing).await.unwrap();
+    let refuses = |error| matches!(error, ProviderError::Refused(_));
+    assert_eq!(bench.charge("k", "tok_visa").await, Ok(captured));
+    assert_eq!(bench.simulator.refund("k", a, usd(100)).await, Ok(paid));
+    assert!(refuses(bench.simulator.refund("k", b, usd(100)).await.unwrap_err()));
+    assert!(refuses(bench.simulator.void("slow").await.unwrap_err()));
+    bench.simulator.turn(Who::Payments, Switch::Up).await.unwrap();
+    assert!(refuses(bench.simulator.refund("k", b, usd(100)).await.unwrap_err()), "for good");
+    assert_eq!(bench.simulator.void("slow").await, Ok(VoidOutcome::Voided), "to call off may be asked again");
+
+    let request = BookingRequest {
+        key: "b".to_owned(),
+        shipment_id: Uuid::nil(),
+        order_id: Uuid::nil(),
+        country: "DE".to_owned(),
+    };
+    bench.simulator.turn(Who::Carrier, Switch::Down).await.unwrap();
+    assert!(away(bench.simulator.book(&request).await.unwrap_err()));
+    assert!(away(bench.simulator.cancel("b").await.unwrap_err()));
+    bench.simulator.turn(Who::Carrier, Switch::Refusing).await.unwrap();
+    assert!(matches!(bench.simulator.book(&request).await, Ok(Booking::Refused { .. })));
+    assert!(refuses(bench.simulator.cancel("b").await.unwrap_err()));
+    bench.simulator.turn(Who::Carrier, Switch::Up).await.unwrap();
+    assert!(matches!(bench.simulator.book(&request).await, Ok(Booking::Refused { .. })), "for good");
+}
+
+#[tokio::test]
+async fn books_of_before_the_switches_are_kept() {
+    let bench = Bench::new();
+    let charge = bench.charge("k", "tok_visa").await.unwrap();
+    let old = Connection::open(bench.dir.path().join(SIMULATOR_FILE)).unwrap();
+    old.execute_batch("DROP TABLE refusals; DROP TABLE switches; PRAGMA user_version = 1").unwrap();
+    drop(old);
+    let bench = bench.reopened();
+    assert_eq!(bench.charge("k", "tok_visa").await, Ok(charge));
+    assert_eq!(bench.simulator.switch(Who::Payments).await, Ok(Switch::Up));
 }

@@ -4,12 +4,14 @@ mod events;
 mod orders;
 mod parts;
 mod products;
+mod sagas;
 mod sql;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::Timestamp;
 use domain::event::RecordedEvent;
 use domain::position::{Position, Seen, SyncToken};
 use domain::stream::StreamId;
@@ -19,6 +21,7 @@ use projections::read_models::{
     ProductRow, ProductSearch, ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow,
     UserRow,
 };
+use projections::sagas::{SagaFilter, SagaRow};
 use projections::store::StoreError;
 use projections::watermark::Watermark;
 use rusqlite::Connection;
@@ -192,6 +195,26 @@ impl ReadModels for EmbeddedReadModels {
     async fn shipment(&self, tenant: &str, id: Uuid) -> Result<Option<ShipmentRow>, ReadError> {
         let tenant = tenant.to_owned();
         self.read(Model::Shipments, move |conn| parts::shipment(conn, &tenant, id)).await
+    }
+
+    async fn saga(
+        &self,
+        tenant: &str,
+        order: Uuid,
+        overdue: Timestamp,
+    ) -> Result<Option<SagaRow>, ReadError> {
+        let tenant = tenant.to_owned();
+        self.read(Model::Sagas, move |conn| sagas::saga(conn, &tenant, order, overdue)).await
+    }
+
+    async fn sagas(
+        &self,
+        tenant: &str,
+        filter: &SagaFilter,
+        page: &Page,
+    ) -> Result<Listed<SagaRow>, ReadError> {
+        let query = sagas::query(tenant, filter, page)?;
+        self.read(Model::Sagas, move |conn| sagas::list(conn, &query)).await
     }
 
     async fn user(&self, tenant: &str, id: Uuid) -> Result<Option<UserRow>, ReadError> {

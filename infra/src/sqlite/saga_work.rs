@@ -11,6 +11,7 @@ use sagas::work::{Due, SagaWork, StuckSaga, WorkError};
 
 use super::read_store::apply::mark;
 use super::read_store::{SqliteReadStore, columns};
+use crate::saga_standing::STUCK;
 
 /// The work queue in `read.db`, where the projection `sagas` writes it.
 #[derive(Clone)]
@@ -53,14 +54,15 @@ impl SagaWork for SqliteSagaWork {
         Ok(read.await.map_err(unavailable)?.and_then(Timestamp::from_timestamp_micros))
     }
 
-    async fn stuck(&self, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
+    async fn stuck(&self, overdue: Timestamp, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
         let read = self.0.read(move |conn| {
-            let mut select = conn.prepare_cached(include_str!("saga_work/select_stuck.sql"))?;
-            let stuck = select.query_map([rows(limit)], |row| {
+            let mut select = conn.prepare_cached(&STUCK.replace('$', "?"))?;
+            let stuck = select.query_map(params![overdue.timestamp_micros(), rows(limit)], |row| {
                 Ok(StuckSaga {
                     tenant: row.get(0)?,
                     order_id: columns::uuid(row, 1)?,
-                    updated_at: columns::time(row, 2)?,
+                    reason: row.get(2)?,
+                    since: columns::time(row, 3)?,
                 })
             })?;
             stuck.collect()

@@ -56,6 +56,10 @@ pub enum Action {
     MarkPaymentUnknown { payment_id: Uuid },
     /// [`PaymentCommand::Refund`] of what is left of the capture when the command is sent.
     RefundPayment { payment_id: Uuid, refund_id: Uuid, reason: EndReason },
+    /// [`PaymentCommand::ResolveRefund`].
+    ResolveRefund { payment_id: Uuid, refund_id: Uuid },
+    /// [`PaymentCommand::FailRefund`].
+    FailRefund { payment_id: Uuid, refund_id: Uuid },
     /// [`ShipmentCommand::Request`].
     RequestShipment { shipment_id: Uuid, customer_id: Uuid, address: ShippingAddress, carrier_key: String },
     /// [`crate::ports::Carrier::book`].
@@ -83,6 +87,9 @@ pub enum Action {
     /// [`OrderCommand::RefuseCancellation`].
     RefuseCancellation,
 }
+
+/// The reason of a refund's failure that a person decided; theirs is in the saga's event.
+const GIVEN_UP: &str = "given up by a person";
 
 /// Whose capacity a piece of work takes: each has a bulkhead of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -180,6 +187,13 @@ impl Action {
             Self::Reject { reason } => order(OrderCommand::Reject { reason }),
             Self::Cancel { reason } => order(OrderCommand::Cancel { reason }),
             Self::RefuseCancellation => order(OrderCommand::RefuseCancellation),
+            Self::ResolveRefund { payment_id, refund_id } => {
+                payment(&payment_id, PaymentCommand::ResolveRefund { refund_id })
+            }
+            Self::FailRefund { payment_id, refund_id } => {
+                let reason = GIVEN_UP.to_owned();
+                payment(&payment_id, PaymentCommand::FailRefund { refund_id, reason })
+            }
             Self::Charge { .. }
             | Self::Lookup { .. }
             | Self::Void { .. }
@@ -207,6 +221,11 @@ pub enum ChargeResult {
     Declined {
         /// Why.
         reason: DeclineReason,
+    },
+    /// It refused the call itself, for good.
+    Refused {
+        /// Why, for people.
+        reason: String,
     },
     /// It will never charge.
     Voided,
@@ -262,4 +281,9 @@ pub enum Outcome {
     },
     /// Everything had been given back before.
     NothingToRefund,
+    /// The provider or the carrier refused the call, for good.
+    CallRefused {
+        /// Why, for people.
+        reason: String,
+    },
 }

@@ -15,7 +15,8 @@ pub(super) fn settle(plan: &Plan<'_>) -> Advance {
     if !state.steps.contains_key(&StepName::RequestShipment) {
         return fail(EndReason::CustomerRequest);
     }
-    if state.is_busy() {
+    // A carrier that is away is not waited for: the shipment is called off, and the booking when it is there.
+    if state.is_deciding() {
         return Err(Pause::Stay);
     }
     let booked = matches!(state.outcome(StepName::BookCarrier), None | Some(Outcome::Booked { .. }));

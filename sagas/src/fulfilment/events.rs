@@ -22,8 +22,23 @@ pub enum Signal {
     ShipmentDispatched,
     /// The customer has it.
     ShipmentDelivered,
-    /// The saga's own refund was paid back.
+    /// The saga's own refund, its first attempt, was paid back.
     RefundSettled,
+    /// A later attempt was.
+    LaterRefundSettled {
+        /// Which.
+        attempt: u32,
+    },
+    /// The provider will never pay the saga's own refund back.
+    RefundFailed {
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// Somebody else gave back what was left of the payment.
+    FullyRefunded {
+        /// The version of the payment's event.
+        payment_version: u64,
+    },
 }
 
 /// What a saga waits for that may take as long as it takes.
@@ -63,7 +78,7 @@ pub enum Ending {
     },
 }
 
-/// `fulfilment.started` 1.
+/// `fulfilment.started` 2: version 1 knew no bound for bookings and no patience.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
     /// The order; also the saga's own id.
@@ -76,7 +91,7 @@ pub struct Started {
     pub reserved_until: Timestamp,
 }
 
-/// `fulfilment.step_requested` 1.
+/// `fulfilment.step_requested` 2: version 1 knew fewer actions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRequested {
     /// The step.
@@ -87,7 +102,7 @@ pub struct StepRequested {
     pub action: Action,
 }
 
-/// `fulfilment.step_finished` 1.
+/// `fulfilment.step_finished` 2: version 1 knew fewer outcomes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepFinished {
     /// The step.
@@ -98,7 +113,7 @@ pub struct StepFinished {
     pub outcome: Outcome,
 }
 
-/// `fulfilment.signal_received` 1.
+/// `fulfilment.signal_received` 2: version 1 knew fewer signals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalReceived {
     /// What others did.
@@ -149,17 +164,87 @@ pub struct Ended {
     pub ending: Ending,
 }
 
+/// Why a step can't go on by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Need {
+    /// The provider refuses to call the charge off.
+    VoidRefused,
+    /// The provider refuses to pay back.
+    RefundRefused,
+    /// The carrier refuses to call the booking off.
+    CarrierRefused,
+    /// An aggregate refused what it can't refuse.
+    StepRefused,
+}
+
+impl Need {
+    /// The name in stored events and in lists.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::VoidRefused => "void_refused",
+            Self::RefundRefused => "refund_refused",
+            Self::CarrierRefused => "carrier_refused",
+            Self::StepRefused => "step_refused",
+        }
+    }
+}
+
+/// `fulfilment.needs_somebody` 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeedsSomebody {
+    /// The step.
+    pub step: StepName,
+    /// Which attempt of it.
+    pub attempt: u32,
+    /// Why.
+    pub need: Need,
+    /// What was said, for people.
+    pub detail: String,
+}
+
+/// `fulfilment.retried` 1; the event's actor is the person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retried {
+    /// What is tried again.
+    pub steps: Vec<StepName>,
+}
+
+/// What became of a step, as a person says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// It was done, in whichever way.
+    Done,
+    /// It wasn't, and it won't be.
+    Refused,
+}
+
+/// `fulfilment.resolved` 1; the event's actor is the person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The step.
+    pub step: StepName,
+    /// Which attempt of it.
+    pub attempt: u32,
+    /// What became of it.
+    pub outcome: Resolution,
+    /// Why the person says so.
+    pub reason: String,
+}
+
 domain::events! {
     /// What can happen to a saga.
     pub enum FulfilmentEvent {
         /// The order was placed.
-        "fulfilment.started" 1 => Started(Started),
+        "fulfilment.started" 2 => Started(Started),
         /// A step is to be carried out.
-        "fulfilment.step_requested" 1 => StepRequested(StepRequested),
+        "fulfilment.step_requested" 2 => StepRequested(StepRequested),
         /// A step's attempt has an outcome.
-        "fulfilment.step_finished" 1 => StepFinished(StepFinished),
+        "fulfilment.step_finished" 2 => StepFinished(StepFinished),
         /// Others did something.
-        "fulfilment.signal_received" 1 => SignalReceived(SignalReceived),
+        "fulfilment.signal_received" 2 => SignalReceived(SignalReceived),
         /// Something will happen at an instant.
         "fulfilment.deadline_set" 1 => DeadlineSet(DeadlineSet),
         /// It won't.
@@ -172,5 +257,11 @@ domain::events! {
         "fulfilment.waiting" 1 => Waiting(Waiting),
         /// Nothing is left to do.
         "fulfilment.ended" 1 => Ended(Ended),
+        /// A step can't go on by itself.
+        "fulfilment.needs_somebody" 1 => NeedsSomebody(NeedsSomebody),
+        /// A person has it tried again.
+        "fulfilment.retried" 1 => Retried(Retried),
+        /// A person says what became of a step.
+        "fulfilment.resolved" 1 => Resolved(Resolved),
     }
 }

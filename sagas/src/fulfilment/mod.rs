@@ -8,6 +8,7 @@ pub mod action;
 mod cancellation;
 mod delivery;
 pub mod events;
+mod operation;
 mod payment;
 mod plan;
 pub mod react;
@@ -26,7 +27,7 @@ use uuid::Uuid;
 
 use crate::config::Terms;
 use action::Outcome;
-use events::{FulfilmentEvent, Signal};
+use events::{FulfilmentEvent, Resolution, Signal};
 pub use state::Fulfilment;
 use steps::StepName;
 
@@ -61,6 +62,17 @@ pub enum Trigger {
         /// Its name.
         name: String,
     },
+    /// A person wants tried again what can't go on by itself.
+    Retry,
+    /// A person says what became of a step that can't go on by itself, or whose provider or carrier is away.
+    Resolve {
+        /// The step.
+        step: StepName,
+        /// What became of it.
+        outcome: Resolution,
+        /// Why they say so.
+        reason: String,
+    },
 }
 
 /// A command for the saga.
@@ -79,13 +91,28 @@ pub enum FulfilmentError {
     /// Whoever says so has a clock that is ahead: repeat later.
     #[error("the deadline {0} is not due yet")]
     NotDue(String),
+    /// The order was never placed, or its saga hasn't begun.
+    #[error("there is no saga of this order")]
+    NotFound,
+    /// Everything goes on by itself, or has ended.
+    #[error("the saga has nothing to retry: it goes on by itself, or has ended")]
+    NothingToRetry,
+    /// A refund was tried as often as can be.
+    #[error("the refund was tried {max} times; resolve it instead", max = crate::ids::MAX_REFUNDS)]
+    TooManyRetries,
+    /// The step isn't one that a person can end now.
+    #[error("the step {0} neither needs somebody nor waits for a provider or carrier that is away")]
+    NotResolvable(StepName),
 }
 
 impl DomainError for FulfilmentError {
     fn kind(&self) -> RefusalKind {
         match self {
             Self::OtherOrder => RefusalKind::Invalid,
-            Self::NotDue(_) => RefusalKind::Conflict,
+            Self::NotFound => RefusalKind::NotFound,
+            Self::NotDue(_) | Self::NothingToRetry | Self::TooManyRetries | Self::NotResolvable(_) => {
+                RefusalKind::Conflict
+            }
         }
     }
 
@@ -93,6 +120,10 @@ impl DomainError for FulfilmentError {
         match self {
             Self::OtherOrder => "other-order",
             Self::NotDue(_) => "deadline-not-due",
+            Self::NotFound => "saga-not-found",
+            Self::NothingToRetry => "nothing-to-retry",
+            Self::TooManyRetries => "too-many-retries",
+            Self::NotResolvable(_) => "step-not-resolvable",
         }
     }
 }
@@ -100,6 +131,8 @@ impl DomainError for FulfilmentError {
 domain::cqrs_aggregate!(Fulfilment, "fulfilment", FulfilmentCommand, FulfilmentEvent, FulfilmentError);
 
 impl Aggregate for Fulfilment {
+    const FOLD: u32 = 2;
+
     fn decide(
         &self,
         command: &FulfilmentCommand,
@@ -113,6 +146,7 @@ impl Aggregate for Fulfilment {
             Trigger::DeadlineReached { name } if !react::is_due(self, name, context.now) => {
                 Err(FulfilmentError::NotDue(name.clone()))
             }
+            Trigger::Retry | Trigger::Resolve { .. } => operation::decide(self, trigger, context.now),
             _ => Ok(react::react(self, trigger, context.now)),
         }
     }

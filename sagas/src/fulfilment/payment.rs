@@ -2,13 +2,15 @@
 //!
 //! A call that times out may have charged, may charge later, or never. The saga asks under the same key, and when the
 //! provider still knows of no charge, has it voided: that answer is definite, since a charge that arrives later is refused.
+//! A provider that refuses the charge itself has said as much as one that declines it.
 
-use chrono::Duration;
 use domain::shop::order::EndReason;
+use domain::shop::payment::DeclineReason;
 
 use super::action::{Action, ChargeResult, Outcome};
-use super::events::WaitingFor;
+use super::events::Need;
 use super::plan::{Advance, Pause, Plan, fail};
+use super::state::{Fulfilment, Standing};
 use super::steps::StepName;
 use crate::ids;
 
@@ -28,8 +30,15 @@ impl Plan<'_> {
         self.once(StepName::RecordVoided, || Action::RecordVoided { payment_id: self.payment_id })
     }
 
+    fn record_declined(&self, reason: DeclineReason) -> Advance {
+        let payment_id = self.payment_id;
+        self.once(StepName::RecordDeclined, || Action::RecordDeclined { payment_id, reason })
+    }
+
+    /// Goes on when a person gave it up: then the payment stays of unknown outcome.
     fn void(&self) -> Advance {
-        self.once(StepName::Void, || Action::Void { provider_key: self.provider_key() })
+        let action = |_| Action::Void { provider_key: self.provider_key() };
+        self.once_or_need(StepName::Void, action, Need::VoidRefused)
     }
 }
 
@@ -54,7 +63,11 @@ pub(super) fn pay(plan: &Plan<'_>) -> Advance {
     match &plan.state.charge {
         Some(ChargeResult::Captured { provider_reference }) => plan.record_captured(provider_reference),
         Some(ChargeResult::Declined { reason }) => {
-            plan.once(StepName::RecordDeclined, || Action::RecordDeclined { payment_id, reason: *reason })?;
+            plan.record_declined(*reason)?;
+            fail(EndReason::PaymentDeclined)
+        }
+        Some(ChargeResult::Refused { .. }) => {
+            plan.record_declined(DeclineReason::Refused)?;
             fail(EndReason::PaymentDeclined)
         }
         Some(ChargeResult::Voided) => {
@@ -75,7 +88,8 @@ pub(super) fn pay(plan: &Plan<'_>) -> Advance {
             {
                 // A look-up may be on its way, whose answer would spare the void.
                 idle(plan)?;
-                return plan.void();
+                plan.void()?;
+                return fail(EndReason::PaymentTimeout);
             }
             look_up(plan)
         }
@@ -93,9 +107,7 @@ fn look_up(plan: &Plan<'_>) -> Advance {
     let attempt = plan.state.steps.get(&StepName::Lookup).map_or(0, |step| step.attempt) + 1;
     let factor = 1_u64.checked_shl(attempt - 1).unwrap_or(u64::MAX);
     let pause = terms.lookup_backoff_ms.saturating_mul(factor).min(terms.lookup_backoff_max_ms);
-    let pause = Duration::milliseconds(i64::try_from(pause).unwrap_or(i64::MAX));
-    let due_at = plan.now.checked_add_signed(pause).unwrap_or(plan.started.reserved_until);
-    plan.deadline(format!("lookup-{attempt}"), due_at)?;
+    plan.deadline(format!("lookup-{attempt}"), plan.after(pause))?;
     plan.request_attempt(StepName::Lookup, attempt, Action::Lookup { provider_key: plan.provider_key() })
 }
 
@@ -104,21 +116,60 @@ pub(super) fn pay_back(plan: &Plan<'_>) -> Advance {
     if !plan.state.accepted(StepName::InitiatePayment) {
         return Ok(());
     }
-    let payment_id = plan.payment_id;
+    if plan.state.is_open(StepName::Charge) {
+        return Err(Pause::Stay);
+    }
     match &plan.state.charge {
         // The provider was never asked to charge, and never will be; or it confirmed that it won't.
         None | Some(ChargeResult::Voided) => plan.record_voided(),
-        Some(ChargeResult::Declined { reason }) => {
-            plan.once(StepName::RecordDeclined, || Action::RecordDeclined { payment_id, reason: *reason })
-        }
+        Some(ChargeResult::Declined { reason }) => plan.record_declined(*reason),
+        Some(ChargeResult::Refused { .. }) => plan.record_declined(DeclineReason::Refused),
         Some(ChargeResult::Unknown | ChargeResult::NotFound | ChargeResult::Authorized { .. }) => plan.void(),
         Some(ChargeResult::Captured { provider_reference }) => {
             plan.record_captured(provider_reference)?;
-            let reason = plan.state.compensating.unwrap_or(EndReason::CustomerRequest);
-            let refund_id = ids::refund_id(plan.started.order_id);
-            plan.once(StepName::RefundPayment, || Action::RefundPayment { payment_id, refund_id, reason })?;
-            let nothing = plan.state.outcome(StepName::RefundPayment) == Some(&Outcome::NothingToRefund);
-            plan.wait_for(nothing || plan.state.refund_settled, WaitingFor::RefundSettlement)
+            refund(plan)
         }
     }
+}
+
+/// Gives back what is left, and waits until the provider has paid it back. One that refuses needs somebody, who has it tried again
+/// or says how it ended.
+fn refund(plan: &Plan<'_>) -> Advance {
+    let (step, payment_id, order_id) = (StepName::RefundPayment, plan.payment_id, plan.started.order_id);
+    let attempt = plan.state.steps.get(&step).map_or(0, |last| last.attempt);
+    let refund_id = ids::refund_id(order_id, attempt);
+    match plan.state.standing(step) {
+        Standing::GivenUp => {
+            return plan.whatever(StepName::FailRefund, || Action::FailRefund { payment_id, refund_id });
+        }
+        Standing::Done if plan.state.is_resolved(step) => {
+            let resolve = || Action::ResolveRefund { payment_id, refund_id };
+            return plan.whatever(StepName::ResolveRefund, resolve);
+        }
+        _ => {}
+    }
+    let reason = plan.state.compensating.unwrap_or(EndReason::CustomerRequest);
+    let refund = |attempt| {
+        let refund_id = ids::refund_id(order_id, attempt);
+        Action::RefundPayment { payment_id, refund_id, reason }
+    };
+    plan.once_or_need(step, refund, Need::StepRefused)?;
+    if plan.state.outcome(step) == Some(&Outcome::NothingToRefund) {
+        return Ok(());
+    }
+    match plan.state.refunds.get(&attempt) {
+        Some(true) => Ok(()),
+        Some(false) => plan.need(step, attempt, Need::RefundRefused, "the provider refuses to pay back"),
+        None => Err(Pause::Stay),
+    }
+}
+
+/// Whether the provider has yet to say what becomes of the refund.
+pub(super) fn awaits_settlement(state: &Fulfilment) -> bool {
+    let step = StepName::RefundPayment;
+    let attempt = state.steps.get(&step).map_or(0, |last| last.attempt);
+    state.standing(step) == Standing::Done
+        && !state.is_resolved(step)
+        && state.accepted(step)
+        && !state.refunds.contains_key(&attempt)
 }

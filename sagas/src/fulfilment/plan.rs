@@ -3,24 +3,25 @@
 //! Each stage walks through its steps until one stops it: because an attempt is on its way, because something new is to be
 //! asked for, or because it can't go on. What stops it is an `Err`, so a stage reads like the list of its steps.
 
+use chrono::Duration;
 use domain::Timestamp;
 use domain::shop::order::EndReason;
 use uuid::Uuid;
 
-use super::action::{Action, Outcome};
+use super::action::Action;
 use super::events::{
-    Compensating, DeadlineCleared, DeadlineSet, Ended, Ending, FulfilmentEvent, Started, StepRequested,
-    Waiting, WaitingFor,
+    Compensating, DeadlineCleared, DeadlineSet, Ended, Ending, FulfilmentEvent, Need, NeedsSomebody, Started,
+    StepRequested, Waiting, WaitingFor,
 };
-use super::state::{Deadline, Fulfilment, RESERVATION};
+use super::state::{BOOKING, Deadline, Fulfilment, PATIENCE, RESERVATION, Standing};
 use super::steps::{STAGES, StepName};
-use super::{cancellation, delivery};
+use super::{cancellation, delivery, payment, stock};
 use crate::ids;
 
 /// Why a stage doesn't go on for now.
 #[derive(Debug)]
 pub(super) enum Pause {
-    /// An attempt is on its way or a deadline is open; or an aggregate refused what it can't refuse, and somebody has to look.
+    /// An attempt is on its way or a deadline is open; or somebody has to look, which was said.
     Stay,
     /// These events come next.
     Make(Vec<FulfilmentEvent>),
@@ -86,23 +87,60 @@ impl Plan<'_> {
 
     fn compensate(&self, reason: EndReason) -> Advance {
         // What is on its way may yet be done, and then has to be undone.
-        if self.state.is_busy() {
+        if self.state.is_deciding() {
             return Err(Pause::Stay);
         }
-        for stage in STAGES.iter().rev() {
-            (stage.undo)(self)?;
+        // Those who can be away, side by side: neither waits for the other.
+        let mut open = false;
+        for stage in STAGES.iter().rev().filter(|stage| stage.is_outside) {
+            match (stage.undo)(self) {
+                Ok(()) => {}
+                Err(Pause::Stay) => open = true,
+                made => return made,
+            }
         }
+        match self.state.deadlines.get(PATIENCE) {
+            _ if open => {
+                let due_at = self.after(self.started.terms.patience_ms);
+                match self.deadline(PATIENCE.to_owned(), due_at) {
+                    Err(Pause::Stay) => return self.rest(),
+                    done => done?,
+                }
+            }
+            Some(Deadline::Open { .. }) => {
+                let cleared = DeadlineCleared { name: PATIENCE.to_owned() };
+                return make(FulfilmentEvent::DeadlineCleared(cleared));
+            }
+            _ => {}
+        }
+        stock::release(self)?;
         match reason {
             EndReason::OutOfStock => self.once(StepName::Reject, || Action::Reject { reason })?,
             _ => self.once(StepName::Cancel, || Action::Cancel { reason })?,
         }
+        if open {
+            return self.rest();
+        }
         make(FulfilmentEvent::Ended(Ended { ending: Ending::Compensated { reason } }))
     }
 
-    /// The reservation's deadline ends with the capture, every deadline with compensation and with the end.
+    /// Stays, and says so when it is the provider's turn to pay back.
+    fn rest(&self) -> Advance {
+        let waits = payment::awaits_settlement(self.state);
+        if waits { self.wait_for(false, WaitingFor::RefundSettlement) } else { Err(Pause::Stay) }
+    }
+
+    /// The reservation's deadline ends with the capture, that of a booking with the carrier's answer, each with compensation and
+    /// with the end.
     fn clear_deadlines(&self) -> Advance {
-        let over = self.state.compensating.is_some() || self.state.ended.is_some();
-        let moot = |name: &str| over || (self.state.is_captured() && name == RESERVATION);
+        let (compensating, ended) = (self.state.compensating.is_some(), self.state.ended.is_some());
+        let moot = |name: &str| match name {
+            PATIENCE => ended,
+            _ if compensating || ended => true,
+            RESERVATION => self.state.is_captured(),
+            BOOKING => !self.state.is_open(StepName::BookCarrier),
+            _ => false,
+        };
         let clear = |(name, deadline): (&String, &Deadline)| {
             let open = matches!(deadline, Deadline::Open { .. });
             let cleared = DeadlineCleared { name: name.clone() };
@@ -112,28 +150,59 @@ impl Plan<'_> {
         if events.is_empty() { Ok(()) } else { Err(Pause::Make(events)) }
     }
 
-    /// Asks for a step that was never asked for.
-    pub(super) fn request(&self, step: StepName, action: Action) -> Advance {
-        self.request_attempt(step, 1, action)
-    }
-
     /// Asks for an attempt of a step, once the one before has an outcome: the state knows of the latest only, so an outcome
     /// of an earlier one would settle nothing.
     pub(super) fn request_attempt(&self, step: StepName, attempt: u32, action: Action) -> Advance {
-        if self.state.steps.get(&step).is_some_and(|last| last.outcome.is_none()) {
+        if self.state.is_open(step) {
             return Err(Pause::Stay);
         }
         make(FulfilmentEvent::StepRequested(StepRequested { step, attempt, action }))
     }
 
-    /// Done when the step was accepted. A refusal halts the saga: nobody but the saga could have brought the aggregate there.
+    /// Done when the step was accepted. A refusal needs somebody: nobody but the saga could have brought the aggregate there.
     pub(super) fn once(&self, step: StepName, action: impl FnOnce() -> Action) -> Advance {
-        match self.state.steps.get(&step) {
-            None => self.request(step, action()),
-            Some(attempt) => match attempt.outcome {
-                None | Some(Outcome::Refused { .. }) => Err(Pause::Stay),
-                Some(_) => Ok(()),
-            },
+        self.once_or_need(step, |_| action(), Need::StepRefused)
+    }
+
+    /// Done when the attempt was, or a person gave it up where the saga can go on without. A refusal needs somebody.
+    pub(super) fn once_or_need(
+        &self,
+        step: StepName,
+        action: impl FnOnce(u32) -> Action,
+        need: Need,
+    ) -> Advance {
+        match self.state.standing(step) {
+            Standing::Unasked(attempt) => self.request_attempt(step, attempt, action(attempt)),
+            Standing::Open => Err(Pause::Stay),
+            Standing::Done => Ok(()),
+            Standing::Refused { attempt, detail } => self.need(step, attempt, need, detail),
+            Standing::GivenUp => self.without(step),
+        }
+    }
+
+    /// Goes on without a step that was given up.
+    fn without(&self, step: StepName) -> Advance {
+        match step.given_up() {
+            Some(reason) if self.state.compensating.is_none() => fail(reason),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says once that the attempt needs somebody, and stays.
+    pub(super) fn need(&self, step: StepName, attempt: u32, need: Need, detail: &str) -> Advance {
+        if self.state.needs.contains_key(&step) {
+            return Err(Pause::Stay);
+        }
+        let detail = detail.to_owned();
+        make(FulfilmentEvent::NeedsSomebody(NeedsSomebody { step, attempt, need, detail }))
+    }
+
+    /// Asks for a step, and goes on whatever comes of it.
+    pub(super) fn whatever(&self, step: StepName, action: impl FnOnce() -> Action) -> Advance {
+        match self.state.standing(step) {
+            Standing::Unasked(attempt) => self.request_attempt(step, attempt, action()),
+            Standing::Open => Err(Pause::Stay),
+            Standing::Done | Standing::Refused { .. } | Standing::GivenUp => Ok(()),
         }
     }
 
@@ -144,23 +213,39 @@ impl Plan<'_> {
         action: impl FnOnce() -> Action,
         reason: EndReason,
     ) -> Advance {
-        match self.state.outcome(step) {
-            Some(Outcome::Refused { .. }) => fail(reason),
+        match self.state.standing(step) {
+            Standing::Refused { .. } => fail(reason),
             _ => self.once(step, action),
         }
     }
 
     /// Asks for all those steps at once that were never asked for; done when all were accepted.
     pub(super) fn all(&self, steps: impl Iterator<Item = (StepName, Action)> + Clone) -> Advance {
-        let missing = |(step, _): &(StepName, Action)| !self.state.steps.contains_key(step);
-        let request =
-            |(step, action)| FulfilmentEvent::StepRequested(StepRequested { step, attempt: 1, action });
-        let events: Vec<_> = steps.clone().filter(missing).map(request).collect();
+        let request = |(step, action)| match self.state.standing(step) {
+            Standing::Unasked(attempt) => {
+                Some(FulfilmentEvent::StepRequested(StepRequested { step, attempt, action }))
+            }
+            _ => None,
+        };
+        let events: Vec<_> = steps.clone().filter_map(request).collect();
         if !events.is_empty() {
             return Err(Pause::Make(events));
         }
-        let mut steps = steps;
-        if steps.all(|(step, _)| self.state.accepted(step)) { Ok(()) } else { Err(Pause::Stay) }
+        let mut open = false;
+        for (step, action) in steps {
+            match self.once(step, || action) {
+                Ok(()) => {}
+                Err(Pause::Stay) => open = true,
+                made => return made,
+            }
+        }
+        if open { Err(Pause::Stay) } else { Ok(()) }
+    }
+
+    /// So many milliseconds from now.
+    pub(super) fn after(&self, millis: u64) -> Timestamp {
+        let pause = i64::try_from(millis).map_or(Duration::MAX, Duration::milliseconds);
+        self.now.checked_add_signed(pause).unwrap_or(Timestamp::MAX_UTC)
     }
 
     /// Done once the deadline was reached; sets it first.

@@ -4,9 +4,11 @@ use chrono::Duration;
 use domain::Timestamp;
 
 use super::Trigger;
-use super::events::{DeadlineReached, FulfilmentEvent, SignalReceived, Started, StepFinished};
-use super::plan;
+use super::events::{
+    DeadlineReached, FulfilmentEvent, Resolved, Retried, SignalReceived, Started, StepFinished,
+};
 use super::state::{Deadline, Fulfilment, signal_key};
+use super::{operation, plan};
 
 /// What the saga records: first what the trigger says, then what follows from it. The commands to send are the actions of
 /// the `fulfilment.step_requested` events among them.
@@ -16,11 +18,17 @@ pub fn react(state: &Fulfilment, trigger: &Trigger, now: Timestamp) -> Vec<Fulfi
     let mut state = state.clone();
     state.fold(&fact);
     let mut events = vec![fact];
+    follow(&mut state, now, &mut events);
+    events
+}
+
+/// Adds what follows by itself from the state.
+pub(super) fn follow(state: &mut Fulfilment, now: Timestamp, events: &mut Vec<FulfilmentEvent>) {
     // Ends: every round asks for a step, sets or clears a deadline, or changes the phase, each at most once.
     loop {
-        let more = plan::next(&state, now);
+        let more = plan::next(state, now);
         if more.is_empty() {
-            return events;
+            return;
         }
         more.iter().for_each(|event| state.fold(event));
         events.extend(more);
@@ -42,7 +50,7 @@ fn fact(state: &Fulfilment, trigger: &Trigger, now: Timestamp) -> Option<Fulfilm
         Trigger::Signalled(signal) => (!state.signals.contains(&signal_key(*signal)))
             .then_some(FulfilmentEvent::SignalReceived(SignalReceived { signal: *signal })),
         Trigger::StepFinished { step, attempt, outcome } => {
-            let running = state.steps.get(step).is_some_and(|s| s.attempt == *attempt && s.outcome.is_none());
+            let running = state.steps.get(step).is_some_and(|s| s.attempt == *attempt && s.is_open());
             running.then(|| {
                 let outcome = outcome.clone();
                 FulfilmentEvent::StepFinished(StepFinished { step: *step, attempt: *attempt, outcome })
@@ -51,6 +59,15 @@ fn fact(state: &Fulfilment, trigger: &Trigger, now: Timestamp) -> Option<Fulfilm
         Trigger::DeadlineReached { name } => {
             let open = matches!(state.deadlines.get(name), Some(Deadline::Open { due_at }) if *due_at <= now);
             open.then(|| FulfilmentEvent::DeadlineReached(DeadlineReached { name: name.clone() }))
+        }
+        Trigger::Retry => {
+            let steps = operation::to_retry(state);
+            (!steps.is_empty()).then_some(FulfilmentEvent::Retried(Retried { steps }))
+        }
+        Trigger::Resolve { step, outcome, reason } => {
+            let attempt = operation::to_resolve(state, *step)?;
+            let (step, outcome, reason) = (*step, *outcome, reason.clone());
+            Some(FulfilmentEvent::Resolved(Resolved { step, attempt, outcome, reason }))
         }
     }
 }

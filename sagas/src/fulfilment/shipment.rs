@@ -3,7 +3,9 @@
 use domain::shop::order::EndReason;
 
 use super::action::{Action, Outcome};
-use super::plan::{Advance, Plan, fail};
+use super::events::Need;
+use super::plan::{Advance, Pause, Plan, fail};
+use super::state::{BOOKING, Standing};
 use super::steps::StepName;
 use crate::ids;
 
@@ -18,6 +20,10 @@ pub(super) fn book(plan: &Plan<'_>) -> Advance {
         carrier_key: ids::carrier_key(shipment_id),
     };
     plan.once_or_fail(StepName::RequestShipment, request, EndReason::ShipmentFailed)?;
+    if plan.state.standing(StepName::BookCarrier) == Standing::Open {
+        plan.deadline(BOOKING.to_owned(), plan.after(plan.started.terms.booking_ms))?;
+        return fail(EndReason::ShipmentFailed);
+    }
     plan.once(StepName::BookCarrier, || Action::BookCarrier {
         shipment_id,
         country: order.shipping_address.country.clone(),
@@ -63,9 +69,12 @@ pub(super) fn call_off(plan: &Plan<'_>) -> Advance {
     }
     plan.once(StepName::CancelShipment, || Action::CancelShipment { shipment_id })?;
     match plan.state.outcome(StepName::BookCarrier) {
-        Some(Outcome::Booked { .. }) => plan.once(StepName::CancelCarrier, || Action::CancelCarrier {
-            carrier_key: ids::carrier_key(shipment_id),
-        }),
+        Some(Outcome::Booked { .. }) => {
+            let action = |_| Action::CancelCarrier { carrier_key: ids::carrier_key(shipment_id) };
+            plan.once_or_need(StepName::CancelCarrier, action, Need::CarrierRefused)
+        }
+        // A carrier that is away may book yet, and then it has to be called off.
+        None if plan.state.is_open(StepName::BookCarrier) => Err(Pause::Stay),
         _ => Ok(()),
     }
 }

@@ -7,7 +7,9 @@ use domain::shop::order::EndReason;
 use serde::{Deserialize, Serialize};
 
 use super::action::{ChargeResult, Outcome};
-use super::events::{Ending, FulfilmentEvent, Signal, Started, StepFinished, WaitingFor};
+use super::events::{
+    Ending, FulfilmentEvent, NeedsSomebody, Resolution, Resolved, Signal, Started, StepFinished, WaitingFor,
+};
 use super::steps::StepName;
 
 /// A step's latest attempt.
@@ -17,6 +19,38 @@ pub struct Attempt {
     pub attempt: u32,
     /// What came of it; `None` while it is on its way.
     pub outcome: Option<Outcome>,
+    /// What a person says became of it, which counts more.
+    pub resolved: Option<Resolution>,
+    /// A person wants it tried again.
+    pub again: bool,
+}
+
+impl Attempt {
+    /// Whether it is on its way.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.outcome.is_none() && self.resolved.is_none()
+    }
+}
+
+/// Where a step stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing<'a> {
+    /// This attempt is to be asked for.
+    Unasked(u32),
+    /// On its way.
+    Open,
+    /// Done, or of an outcome that the stage knows what to do with.
+    Done,
+    /// Refused by whom it was asked of.
+    Refused {
+        /// Which attempt.
+        attempt: u32,
+        /// Their words.
+        detail: &'a str,
+    },
+    /// A person gave it up.
+    GivenUp,
 }
 
 /// Where a deadline stands.
@@ -57,18 +91,29 @@ pub struct Fulfilment {
     pub dispatched: bool,
     /// The customer has it.
     pub delivered: bool,
-    /// The saga's refund was paid back.
-    pub refund_settled: bool,
+    /// The attempts of the saga's refund that have ended: whether they were paid back.
+    pub refunds: BTreeMap<u32, bool>,
     /// Why the order won't be fulfilled.
     pub compensating: Option<EndReason>,
+    /// The steps that can't go on by themselves.
+    pub needs: BTreeMap<StepName, NeedsSomebody>,
     /// What the saga waits for, when nothing is to be done.
     pub waiting: Option<WaitingFor>,
     /// How it ended.
     pub ended: Option<Ending>,
 }
 
+/// The carrier's reference of a booking that a person made.
+const BY_HAND: &str = "by hand";
+/// Why a booking failed that a person gave up; their words are in the event.
+const GIVEN_UP: &str = "given up by a person";
+
 /// The name of the deadline of unpaid reservations.
 pub const RESERVATION: &str = "reservation";
+/// The name of the deadline of a booking that doesn't come about.
+pub const BOOKING: &str = "booking";
+/// The name of the deadline of an order that is being cancelled while a provider or the carrier is away.
+pub const PATIENCE: &str = "patience";
 
 /// The key of a signal in [`Fulfilment::signals`] and in work ids.
 #[must_use]
@@ -78,6 +123,9 @@ pub fn signal_key(signal: Signal) -> String {
         Signal::ShipmentDispatched => "dispatched".to_owned(),
         Signal::ShipmentDelivered => "delivered".to_owned(),
         Signal::RefundSettled => "refund-settled".to_owned(),
+        Signal::LaterRefundSettled { attempt } => format!("refund-settled-{attempt}"),
+        Signal::RefundFailed { attempt } => format!("refund-failed-{attempt}"),
+        Signal::FullyRefunded { payment_version } => format!("fully-refunded-{payment_version}"),
     }
 }
 
@@ -86,7 +134,7 @@ fn definiteness(result: &ChargeResult) -> u8 {
     match result {
         ChargeResult::NotFound | ChargeResult::Unknown => 0,
         ChargeResult::Authorized { .. } => 1,
-        ChargeResult::Declined { .. } | ChargeResult::Voided => 2,
+        ChargeResult::Declined { .. } | ChargeResult::Refused { .. } | ChargeResult::Voided => 2,
         ChargeResult::Captured { .. } => 3,
     }
 }
@@ -101,13 +149,54 @@ impl Fulfilment {
     /// Whether a step's latest attempt was accepted.
     #[must_use]
     pub fn accepted(&self, step: StepName) -> bool {
-        self.outcome(step) == Some(&Outcome::Accepted)
+        let accepted = |attempt: &Attempt| match attempt.resolved {
+            Some(resolved) => resolved == Resolution::Done,
+            None => attempt.outcome == Some(Outcome::Accepted),
+        };
+        self.steps.get(&step).is_some_and(accepted)
+    }
+
+    /// Where a step stands.
+    #[must_use]
+    pub fn standing(&self, step: StepName) -> Standing<'_> {
+        let Some(last) = self.steps.get(&step) else { return Standing::Unasked(1) };
+        if last.again {
+            return Standing::Unasked(last.attempt.saturating_add(1));
+        }
+        match (last.resolved, &last.outcome) {
+            (Some(Resolution::Done), _) => Standing::Done,
+            (Some(Resolution::Refused), _) => Standing::GivenUp,
+            (None, None) => Standing::Open,
+            (None, Some(Outcome::Refused { code: detail } | Outcome::CallRefused { reason: detail })) => {
+                Standing::Refused { attempt: last.attempt, detail }
+            }
+            (None, Some(_)) => Standing::Done,
+        }
+    }
+
+    /// Whether a person said what became of a step's latest attempt.
+    #[must_use]
+    pub fn is_resolved(&self, step: StepName) -> bool {
+        self.steps.get(&step).is_some_and(|attempt| attempt.resolved.is_some())
+    }
+
+    /// Whether a step's latest attempt is on its way.
+    #[must_use]
+    pub fn is_open(&self, step: StepName) -> bool {
+        self.steps.get(&step).is_some_and(Attempt::is_open)
     }
 
     /// Whether an attempt is on its way.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.steps.values().any(|attempt| attempt.outcome.is_none())
+        self.steps.values().any(Attempt::is_open)
+    }
+
+    /// Whether an aggregate is being asked, which takes as long as its owner takes; not so when it's only up to a provider or
+    /// the carrier.
+    #[must_use]
+    pub fn is_deciding(&self) -> bool {
+        self.steps.iter().any(|(step, attempt)| attempt.is_open() && !step.is_outside())
     }
 
     /// Whether the provider took the money.
@@ -128,13 +217,16 @@ impl Fulfilment {
             FulfilmentEvent::Waiting(_)
                 | FulfilmentEvent::DeadlineSet(_)
                 | FulfilmentEvent::DeadlineCleared(_)
+                | FulfilmentEvent::NeedsSomebody(_)
         ) {
             self.waiting = None;
         }
         match event {
             FulfilmentEvent::Started(started) => self.started = Some(started.clone()),
             FulfilmentEvent::StepRequested(requested) => {
-                self.steps.insert(requested.step, Attempt { attempt: requested.attempt, outcome: None });
+                let attempt = requested.attempt;
+                let asked = Attempt { attempt, outcome: None, resolved: None, again: false };
+                self.steps.insert(requested.step, asked);
             }
             FulfilmentEvent::StepFinished(finished) => self.finish(finished),
             FulfilmentEvent::SignalReceived(received) => self.receive(received.signal),
@@ -154,6 +246,19 @@ impl Fulfilment {
             }
             FulfilmentEvent::Waiting(waiting) => self.waiting = Some(waiting.waiting_for),
             FulfilmentEvent::Ended(ended) => self.ended = Some(ended.ending),
+            FulfilmentEvent::NeedsSomebody(needs) => {
+                self.needs.insert(needs.step, needs.clone());
+            }
+            FulfilmentEvent::Retried(retried) => {
+                // What goes on being tried by itself needs no further attempt.
+                let needs = std::mem::take(&mut self.needs);
+                for step in retried.steps.iter().filter(|step| needs.contains_key(*step)) {
+                    if let Some(last) = self.steps.get_mut(step) {
+                        last.again = true;
+                    }
+                }
+            }
+            FulfilmentEvent::Resolved(resolved) => self.resolve(resolved),
         }
     }
 
@@ -166,8 +271,29 @@ impl Fulfilment {
         if finished.step == StepName::RefuseCancellation && finished.attempt == self.cancellations {
             self.cancellation_open = false;
         }
-        let attempt = Attempt { attempt: finished.attempt, outcome: Some(finished.outcome.clone()) };
+        let outcome = Some(finished.outcome.clone());
+        let attempt = Attempt { attempt: finished.attempt, outcome, resolved: None, again: false };
         self.steps.insert(finished.step, attempt);
+    }
+
+    fn resolve(&mut self, resolved: &Resolved) {
+        // What else needs somebody says so again.
+        self.needs.clear();
+        let Some(last) = self.steps.get_mut(&resolved.step) else { return };
+        match (resolved.step, resolved.outcome) {
+            // What the stage goes by is what the carrier would have said.
+            (StepName::BookCarrier, Resolution::Done) => {
+                last.outcome = Some(Outcome::Booked { carrier_reference: BY_HAND.to_owned() });
+            }
+            (StepName::BookCarrier, Resolution::Refused) => {
+                last.outcome = Some(Outcome::BookingRefused { reason: GIVEN_UP.to_owned() });
+            }
+            (StepName::Void, Resolution::Done) => {
+                last.resolved = Some(resolved.outcome);
+                self.charge = Some(ChargeResult::Voided);
+            }
+            _ => last.resolved = Some(resolved.outcome),
+        }
     }
 
     fn receive(&mut self, signal: Signal) {
@@ -178,9 +304,23 @@ impl Fulfilment {
                 // Who compensates complies already.
                 self.cancellation_open = self.compensating.is_none();
             }
+            // Whoever gives everything back doesn't want the goods sent. After the dispatch it's a kindness.
+            Signal::FullyRefunded { .. } => {
+                if self.compensating.is_none() && !self.dispatched && self.ended.is_none() {
+                    self.cancellations += 1;
+                    self.cancellation_open = true;
+                }
+            }
             Signal::ShipmentDispatched => self.dispatched = true,
             Signal::ShipmentDelivered => self.delivered = true,
-            Signal::RefundSettled => self.refund_settled = true,
+            Signal::RefundSettled => self.end_refund(1, true),
+            Signal::LaterRefundSettled { attempt } => self.end_refund(attempt, true),
+            Signal::RefundFailed { attempt } => self.end_refund(attempt, false),
         }
+    }
+
+    /// What was paid back stays so.
+    fn end_refund(&mut self, attempt: u32, paid: bool) {
+        *self.refunds.entry(attempt).or_default() |= paid;
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use domain::shop::order::EndReason;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Advance, Plan};
@@ -16,6 +17,8 @@ pub struct Stage {
     pub actions: &'static [&'static str],
     /// The steps that take it back.
     pub compensations: &'static [&'static str],
+    /// Whether it depends on somebody who may be away.
+    pub is_outside: bool,
     pub(super) forward: fn(&Plan<'_>) -> Advance,
     pub(super) undo: fn(&Plan<'_>) -> Advance,
 }
@@ -26,13 +29,15 @@ pub const STAGES: [Stage; 3] = [
         name: "stock",
         actions: &["reserve-<line>", "confirm-stock"],
         compensations: &["release-<line>", "withdraw-<line>"],
+        is_outside: false,
         forward: stock::reserve,
         undo: stock::release,
     },
     Stage {
         name: "payment",
         actions: &["initiate-payment", "charge", "lookup", "record-<result>", "mark-payment-unknown"],
-        compensations: &["void", "refund-payment"],
+        compensations: &["void", "refund-payment", "resolve-refund", "fail-refund"],
+        is_outside: true,
         forward: payment::pay,
         undo: payment::pay_back,
     },
@@ -40,6 +45,7 @@ pub const STAGES: [Stage; 3] = [
         name: "shipment",
         actions: &["request-shipment", "book-carrier", "record-shipment-<result>", "confirm-payment"],
         compensations: &["cancel-shipment", "cancel-carrier"],
+        is_outside: true,
         forward: shipment::book,
         undo: shipment::call_off,
     },
@@ -81,6 +87,10 @@ pub enum StepName {
     MarkPaymentUnknown,
     /// Give back what is left of the payment.
     RefundPayment,
+    /// Tell the payment that the refund was paid back in another way.
+    ResolveRefund,
+    /// Tell the payment that the refund was given up.
+    FailRefund,
     /// Open the shipment with the carrier's key.
     RequestShipment,
     /// Have the carrier book it.
@@ -110,7 +120,7 @@ pub enum StepName {
 }
 
 /// The steps without a line.
-const PLAIN: [(StepName, &str); 25] = [
+const PLAIN: [(StepName, &str); 27] = [
     (StepName::ConfirmStock, "confirm-stock"),
     (StepName::InitiatePayment, "initiate-payment"),
     (StepName::Charge, "charge"),
@@ -123,6 +133,8 @@ const PLAIN: [(StepName, &str); 25] = [
     (StepName::RecordVoided, "record-voided"),
     (StepName::MarkPaymentUnknown, "mark-payment-unknown"),
     (StepName::RefundPayment, "refund-payment"),
+    (StepName::ResolveRefund, "resolve-refund"),
+    (StepName::FailRefund, "fail-refund"),
     (StepName::RequestShipment, "request-shipment"),
     (StepName::BookCarrier, "book-carrier"),
     (StepName::RecordShipmentCreated, "record-shipment-created"),
@@ -137,6 +149,46 @@ const PLAIN: [(StepName, &str); 25] = [
     (StepName::Cancel, "cancel"),
     (StepName::RefuseCancellation, "refuse-cancellation"),
 ];
+
+impl StepName {
+    /// Whether it ends only when the provider or the carrier answers, which may take as long as they are away.
+    #[must_use]
+    pub fn is_outside(self) -> bool {
+        matches!(
+            self,
+            Self::Charge
+                | Self::Lookup
+                | Self::Void
+                | Self::RefundPayment
+                | Self::BookCarrier
+                | Self::CancelCarrier
+        )
+    }
+
+    /// Why the order ends when a person gives the step up before compensation; `None` where it goes on without.
+    pub(super) fn given_up(self) -> Option<EndReason> {
+        match self {
+            Self::Reserve(_) => Some(EndReason::OutOfStock),
+            Self::ConfirmStock
+            | Self::InitiatePayment
+            | Self::Charge
+            | Self::Lookup
+            | Self::Void
+            | Self::RecordAuthorized
+            | Self::RecordCaptured
+            | Self::RecordDeclined
+            | Self::RecordUnknown
+            | Self::RecordVoided
+            | Self::MarkPaymentUnknown => Some(EndReason::PaymentTimeout),
+            Self::RequestShipment
+            | Self::BookCarrier
+            | Self::RecordShipmentCreated
+            | Self::RecordShipmentFailed
+            | Self::ConfirmPayment => Some(EndReason::ShipmentFailed),
+            _ => None,
+        }
+    }
+}
 
 impl fmt::Display for StepName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

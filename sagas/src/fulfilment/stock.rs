@@ -40,15 +40,15 @@ pub(super) fn release(plan: &Plan<'_>) -> Advance {
     let expires_at = plan.started.reserved_until;
     let asked = plan.started.order.lines.iter().filter_map(|line| {
         let (product_id, number) = (line.product_id, line.line);
-        match plan.state.outcome(StepName::Reserve(number))? {
-            Outcome::Accepted => {
-                Some((StepName::Release(number), Action::Release { product_id, line: number, reason }))
-            }
-            _ => {
-                let action = Action::Withdraw { product_id, line: number, reason, expires_at };
-                Some((StepName::Withdraw(number), action))
-            }
+        if !plan.state.steps.contains_key(&StepName::Reserve(number)) {
+            return None;
         }
+        Some(if plan.state.accepted(StepName::Reserve(number)) {
+            (StepName::Release(number), Action::Release { product_id, line: number, reason })
+        } else {
+            let action = Action::Withdraw { product_id, line: number, reason, expires_at };
+            (StepName::Withdraw(number), action)
+        })
     });
     plan.all(asked)
 }

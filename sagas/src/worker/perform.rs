@@ -8,6 +8,7 @@ use domain::position::Position;
 use domain::shop::order::EndReason;
 use domain::shop::payment::{Payment, PaymentCommand, RefundReason};
 use domain::stream::StreamId;
+use domain::text::card;
 use uuid::Uuid;
 
 use super::Worker;
@@ -60,8 +61,28 @@ impl From<ProviderError> for Retry {
     fn from(error: ProviderError) -> Self {
         match error {
             ProviderError::Timeout | ProviderError::Unavailable(_) => Self::later(error),
+            // Every caller makes an outcome of it.
             ProviderError::Refused(_) => Self::somebody(error),
         }
+    }
+}
+
+/// The longest words of a provider or carrier that are kept, in characters.
+const MAX_WORDS: usize = 200;
+
+/// Somebody else's words, as they are kept for ever: not too long, and without what looks like a card's number.
+fn cut(words: &str) -> String {
+    if card::contains_number(words) {
+        return "withheld: it looks like it has a card number in it".to_owned();
+    }
+    words.chars().take(MAX_WORDS).collect()
+}
+
+/// A definite no is an outcome; anything else is repeated.
+fn call_refused(error: ProviderError) -> Result<Outcome, Retry> {
+    match error {
+        ProviderError::Refused(reason) => Ok(Outcome::CallRefused { reason: cut(&reason) }),
+        error => Err(error.into()),
     }
 }
 
@@ -163,6 +184,9 @@ impl Worker {
                 match self.in_time(self.payments.charge(&request)).await {
                     Ok(charge) => Ok(Outcome::Charge(charge.into())),
                     Err(ProviderError::Timeout) => Ok(Outcome::Charge(ChargeResult::Unknown)),
+                    Err(ProviderError::Refused(reason)) => {
+                        Ok(Outcome::Charge(ChargeResult::Refused { reason: cut(&reason) }))
+                    }
                     // An outage that lasts: the saga reconciles, so that the order doesn't hang on it.
                     Err(ProviderError::Unavailable(_)) if tries >= self.config.charge_retries => {
                         Ok(Outcome::Charge(ChargeResult::Unknown))
@@ -171,12 +195,17 @@ impl Worker {
                 }
             }
             Action::Lookup { provider_key } => {
-                let charge = self.in_time(self.payments.lookup(provider_key)).await?;
-                Ok(Outcome::Charge(charge.map_or(ChargeResult::NotFound, Into::into)))
+                match self.in_time(self.payments.lookup(provider_key)).await {
+                    Ok(charge) => Ok(Outcome::Charge(charge.map_or(ChargeResult::NotFound, Into::into))),
+                    // Who doesn't say has said nothing of the charge.
+                    Err(ProviderError::Refused(_)) => Ok(Outcome::Charge(ChargeResult::Unknown)),
+                    Err(error) => Err(error.into()),
+                }
             }
-            Action::Void { provider_key } => {
-                Ok(Outcome::Charge(self.in_time(self.payments.void(provider_key)).await?.into()))
-            }
+            Action::Void { provider_key } => match self.in_time(self.payments.void(provider_key)).await {
+                Ok(outcome) => Ok(Outcome::Charge(outcome.into())),
+                Err(error) => call_refused(error),
+            },
             Action::BookCarrier { shipment_id, country, carrier_key } => {
                 let request = BookingRequest {
                     key: carrier_key.clone(),
@@ -184,14 +213,19 @@ impl Worker {
                     order_id: item.order_id,
                     country: country.clone(),
                 };
-                Ok(match self.in_time(self.carrier.book(&request)).await? {
-                    Booking::Booked { reference } => Outcome::Booked { carrier_reference: reference },
-                    Booking::Refused { reason } => Outcome::BookingRefused { reason },
-                })
+                match self.in_time(self.carrier.book(&request)).await {
+                    Ok(Booking::Booked { reference }) => Ok(Outcome::Booked { carrier_reference: reference }),
+                    Ok(Booking::Refused { reason }) | Err(ProviderError::Refused(reason)) => {
+                        Ok(Outcome::BookingRefused { reason: cut(&reason) })
+                    }
+                    Err(error) => Err(error.into()),
+                }
             }
             Action::CancelCarrier { carrier_key } => {
-                self.in_time(self.carrier.cancel(carrier_key)).await?;
-                Ok(Outcome::Accepted)
+                match self.in_time(self.carrier.cancel(carrier_key)).await {
+                    Ok(()) => Ok(Outcome::Accepted),
+                    Err(error) => call_refused(error),
+                }
             }
             other => Err(Retry::somebody(format!("{other:?} is no call of provider or carrier"))),
         }
@@ -215,8 +249,8 @@ impl Worker {
         payment.ok_or_else(|| Retry::somebody(format!("there is no payment {payment_id}")))
     }
 
-    /// Refunds what is left of a payment. Somebody else may refund at the same time: then the amount no longer fits, and the
-    /// repeat reads again.
+    /// Refunds what is left of a payment. What others asked for is settled first, since what fails of it is left too. Somebody
+    /// else may refund at the same time: then the amount no longer fits, and the repeat reads again.
     async fn refund_rest(
         &self,
         item: &WorkItem,
@@ -229,6 +263,9 @@ impl Worker {
         let left = payment.captured - payment.refunded;
         if payment.refunds.contains_key(&refund_id) {
             return Ok(Outcome::Accepted);
+        }
+        if payment.refunds.values().any(|refund| !refund.settled && refund.failure.is_none()) {
+            return Err(Retry::later("another refund is on its way"));
         }
         let Some(initiated) = payment.initiated.filter(|_| left > 0) else {
             return Ok(Outcome::NothingToRefund);
@@ -247,7 +284,7 @@ impl Worker {
         }
     }
 
-    /// Has the provider pay an accepted refund back, and records that.
+    /// Has the provider pay an accepted refund back, and records that, or that it refuses to.
     async fn pay_back(
         &self,
         item: &WorkItem,
@@ -259,11 +296,26 @@ impl Worker {
         let Some(initiated) = payment.initiated else {
             return Err(Retry::somebody(format!("payment {payment_id} was never initiated")));
         };
-        let reference =
-            self.in_time(self.payments.refund(&initiated.provider_key, refund_id, amount)).await?;
-        let command = PaymentCommand::SettleRefund { refund_id, provider_reference: reference };
+        let known = payment.refunds.get(&refund_id);
+        let ended = known.map(|refund| (refund.settled, refund.failure.is_some()));
+        let answer = match ended {
+            // A person said how it ended: the provider isn't asked any more.
+            Some((true, _)) => Ok(String::new()),
+            Some((_, true)) => Err(ProviderError::Refused(String::new())),
+            _ => self.in_time(self.payments.refund(&initiated.provider_key, refund_id, amount)).await,
+        };
+        let (id, command) = match answer {
+            Ok(provider_reference) => (
+                ids::settle_command(payment_id, refund_id),
+                PaymentCommand::SettleRefund { refund_id, provider_reference },
+            ),
+            Err(ProviderError::Refused(reason)) => (
+                ids::fail_command(payment_id, refund_id),
+                PaymentCommand::FailRefund { refund_id, reason: cut(&reason) },
+            ),
+            Err(error) => return Err(error.into()),
+        };
         let stream = StreamId::new(&item.tenant, "payment", payment_id);
-        let id = ids::settle_command(payment_id, refund_id);
         Ok(self.submit(item, id, item.cause_id, Step::new(stream, command)).await?.position)
     }
 }

@@ -334,7 +334,7 @@ impl SagaWork for World {
         Ok(self.open_work().into_iter().filter_map(|(at, _)| at).filter(|at| *at > now).min())
     }
 
-    async fn stuck(&self, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
+    async fn stuck(&self, _overdue: Timestamp, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
         let open: Vec<Uuid> = self.open_work().into_iter().map(|(_, item)| item.order_id).collect();
         let inner = self.inner();
         let sagas =
@@ -344,8 +344,12 @@ impl SagaWork for World {
             let order_id = inner.order_of(columns)?;
             let ended = matches!(columns.get("status"), Some(Value::Text(s)) if s.starts_with("comple") || s == "compensated");
             let idle = !ended && !text(columns, "waiting_for") && !open.contains(&order_id);
-            (idle && columns.contains_key("started_at"))
-                .then(|| StuckSaga { tenant: DEFAULT_TENANT.into(), order_id, updated_at: inner.now })
+            let reason = match columns.get("needs") {
+                Some(Value::Text(needs)) => needs.clone(),
+                _ if idle && columns.contains_key("started_at") => "halted".to_owned(),
+                _ => return None,
+            };
+            Some(StuckSaga { tenant: DEFAULT_TENANT.into(), order_id, reason, since: inner.now })
         });
         Ok(stuck.take(limit).collect())
     }

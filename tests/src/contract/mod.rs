@@ -10,5 +10,6 @@ pub mod owners;
 pub mod read_models;
 pub mod read_store;
 pub mod repository;
+pub mod saga_standing;
 pub mod saga_work;
 pub mod search;

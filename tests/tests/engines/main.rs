@@ -20,4 +20,5 @@ mod read_store;
 mod rebuild;
 mod repository;
 mod roles;
+mod saga_standing;
 mod upgrade;

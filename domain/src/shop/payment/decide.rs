@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{
     Payment, PaymentAuthorized, PaymentBecameUnknown, PaymentCaptured, PaymentCommand, PaymentDeclined,
-    PaymentEvent, PaymentInitiated, PaymentRefundSettled, PaymentRefunded, PaymentStatus, PaymentVoided,
-    Refund, RefundReason,
+    PaymentEvent, PaymentInitiated, PaymentRefundFailed, PaymentRefundResolved, PaymentRefundSettled,
+    PaymentRefunded, PaymentStatus, PaymentVoided, Refund, RefundReason,
 };
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
 use crate::event::wire_time;
@@ -62,15 +62,20 @@ pub enum PaymentError {
     /// No such refund was accepted.
     #[error("there is no such refund")]
     RefundNotFound,
+    /// It was paid back before.
+    #[error("the refund was paid back already")]
+    RefundSettled,
 }
 
 impl DomainError for PaymentError {
     fn kind(&self) -> RefusalKind {
         match self {
             Self::NotFound | Self::RefundNotFound => RefusalKind::NotFound,
-            Self::Exists | Self::IllegalTransition { .. } | Self::OtherReference | Self::NotCaptured(_) => {
-                RefusalKind::Conflict
-            }
+            Self::Exists
+            | Self::IllegalTransition { .. }
+            | Self::OtherReference
+            | Self::NotCaptured(_)
+            | Self::RefundSettled => RefusalKind::Conflict,
             Self::Amount | Self::Method | Self::Currency | Self::ExceedsCapture { .. } | Self::Reason => {
                 RefusalKind::Invalid
             }
@@ -90,6 +95,7 @@ impl DomainError for PaymentError {
             Self::ExceedsCapture { .. } => "refund-exceeds-capture",
             Self::Reason => "refund-reason-length",
             Self::RefundNotFound => "refund-not-found",
+            Self::RefundSettled => "refund-settled",
         }
     }
 }
@@ -184,6 +190,9 @@ impl Payment {
         if refund.settled {
             return Ok(Vec::new());
         }
+        if refund.failure.is_some() {
+            return self.resolve(order_id, refund_id);
+        }
         let provider_reference = reference.to_owned();
         Ok(vec![PaymentEvent::RefundSettled(PaymentRefundSettled {
             order_id,
@@ -193,8 +202,62 @@ impl Payment {
     }
 }
 
+impl Payment {
+    /// The status of a captured payment of which so much went back.
+    fn refunded_status(&self, refunded: i64) -> PaymentStatus {
+        match refunded {
+            0 => PaymentStatus::Captured,
+            part if part < self.captured => PaymentStatus::PartiallyRefunded,
+            _ => PaymentStatus::Refunded,
+        }
+    }
+
+    fn fail_refund(
+        &self,
+        order_id: Uuid,
+        refund_id: Uuid,
+        reason: &str,
+    ) -> Result<Vec<PaymentEvent>, PaymentError> {
+        let refund = self.refunds.get(&refund_id).ok_or(PaymentError::RefundNotFound)?;
+        ensure(!refund.settled, PaymentError::RefundSettled)?;
+        if refund.failure.is_some() {
+            return Ok(Vec::new());
+        }
+        let refunded = self.refunded - refund.amount.amount;
+        Ok(vec![PaymentEvent::RefundFailed(PaymentRefundFailed {
+            order_id,
+            refund_id,
+            amount: refund.amount,
+            // Somebody else's words, so they are only cut.
+            reason: reason.chars().take(MAX_REASON).collect(),
+            refunded: Money::new(refunded, refund.amount.currency),
+            status: self.refunded_status(refunded),
+        })])
+    }
+
+    /// It was paid back, whatever was known of it before. One that had failed counts again.
+    fn resolve(&self, order_id: Uuid, refund_id: Uuid) -> Result<Vec<PaymentEvent>, PaymentError> {
+        let refund = self.refunds.get(&refund_id).ok_or(PaymentError::RefundNotFound)?;
+        if refund.settled {
+            return Ok(Vec::new());
+        }
+        let (amount, currency) = (refund.amount, refund.amount.currency);
+        let left = self.captured - self.refunded;
+        let again = if refund.failure.is_some() { amount.amount } else { 0 };
+        ensure(again <= left, PaymentError::ExceedsCapture { left: Money::new(left, currency) })?;
+        let refunded = self.refunded + again;
+        Ok(vec![PaymentEvent::RefundResolved(PaymentRefundResolved {
+            order_id,
+            refund_id,
+            amount,
+            refunded: Money::new(refunded, currency),
+            status: self.refunded_status(refunded),
+        })])
+    }
+}
+
 impl Aggregate for Payment {
-    const FOLD: u32 = 2;
+    const FOLD: u32 = 3;
 
     fn decide(
         &self,
@@ -252,6 +315,10 @@ impl Aggregate for Payment {
             PaymentCommand::SettleRefund { refund_id, provider_reference } => {
                 self.settle(order_id, *refund_id, provider_reference)
             }
+            PaymentCommand::FailRefund { refund_id, reason } => {
+                self.fail_refund(order_id, *refund_id, reason)
+            }
+            PaymentCommand::ResolveRefund { refund_id } => self.resolve(order_id, *refund_id),
         }
     }
 
@@ -280,12 +347,27 @@ impl Aggregate for Payment {
                 self.status = refunded.status;
                 self.refunded = refunded.refunded.amount;
                 let reason = refunded.reason.clone();
-                self.refunds
-                    .insert(refunded.refund_id, Refund { amount: refunded.amount, reason, settled: false });
+                let refund = Refund { amount: refunded.amount, reason, settled: false, failure: None };
+                self.refunds.insert(refunded.refund_id, refund);
             }
             PaymentEvent::RefundSettled(settled) => {
                 if let Some(refund) = self.refunds.get_mut(&settled.refund_id) {
                     refund.settled = true;
+                }
+            }
+            PaymentEvent::RefundFailed(failed) => {
+                self.status = failed.status;
+                self.refunded = failed.refunded.amount;
+                if let Some(refund) = self.refunds.get_mut(&failed.refund_id) {
+                    refund.failure = Some(failed.reason.clone());
+                }
+            }
+            PaymentEvent::RefundResolved(resolved) => {
+                self.status = resolved.status;
+                self.refunded = resolved.refunded.amount;
+                if let Some(refund) = self.refunds.get_mut(&resolved.refund_id) {
+                    refund.settled = true;
+                    refund.failure = None;
                 }
             }
         }
@@ -295,7 +377,15 @@ impl Aggregate for Payment {
     fn answer(&self, meta: &StreamMeta) -> Option<Value> {
         let initiated = self.initiated.as_ref()?;
         let currency = initiated.amount.currency;
-        let refund = |(id, r): (&Uuid, &Refund)| json!({"id": id, "amount": r.amount, "reason": r.reason, "settled": r.settled});
+        let refund = |(id, r): (&Uuid, &Refund)| {
+            json!({
+                "id": id,
+                "amount": r.amount,
+                "reason": r.reason,
+                "settled": r.settled,
+                "failure": r.failure,
+            })
+        };
         Some(json!({
             "id": meta.stream.id(),
             "order_id": initiated.order_id,

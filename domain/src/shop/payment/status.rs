@@ -18,11 +18,12 @@ wire_names!(DeclineReason, "a reason of a decline", {
     Declined => "declined",
     InsufficientFunds => "insufficient_funds",
     UnknownMethod => "unknown_method",
+    Refused => "refused",
 });
 
 impl PaymentStatus {
     /// The statuses that a payment may have next, by the provider's results and by refunds. A further part of a refund
-    /// leaves it partially refunded.
+    /// leaves it partially refunded; one that fails takes it back to where it was.
     #[must_use]
     pub const fn next(self) -> &'static [Self] {
         match self {

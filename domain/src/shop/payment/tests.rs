@@ -32,6 +32,14 @@ fn settle(n: u8) -> PaymentCommand {
     PaymentCommand::SettleRefund { refund_id: id(n), provider_reference: "rr".into() }
 }
 
+fn fail(n: u8) -> PaymentCommand {
+    PaymentCommand::FailRefund { refund_id: id(n), reason: "closed account".into() }
+}
+
+fn resolve(n: u8) -> PaymentCommand {
+    PaymentCommand::ResolveRefund { refund_id: id(n) }
+}
+
 fn refunded(n: u8, amount: i64, sum: i64, status: PaymentStatus) -> PaymentEvent {
     PaymentEvent::Refunded(PaymentRefunded {
         order_id: id(1),
@@ -241,6 +249,75 @@ fn a_refund_is_settled_once() {
     given::<Payment>(&[]).when(settle(50)).then_expect_error(PaymentError::NotFound);
 }
 
+// proves: PAY-2
+#[test]
+fn a_refund_that_fails_opens_its_amount_again() {
+    use PaymentStatus::{Captured, PartiallyRefunded, Refunded};
+    let failed = |amount, left, status| {
+        PaymentEvent::RefundFailed(PaymentRefundFailed {
+            order_id: id(1),
+            refund_id: id(50),
+            amount: usd(amount),
+            reason: "closed account".into(),
+            refunded: usd(left),
+            status,
+        })
+    };
+    let whole = [history(Refunded), vec![failed(1000, 0, Captured)]].concat();
+    given::<Payment>(&history(Refunded)).when(fail(50)).then_expect_events(vec![failed(1000, 0, Captured)]);
+    given::<Payment>(&whole).when(fail(50)).then_expect_events(vec![]);
+    given::<Payment>(&whole).when(refund(50, usd(1000))).then_expect_events(vec![]);
+    given::<Payment>(&whole)
+        .when(refund(51, usd(1000)))
+        .then_expect_events(vec![refunded(51, 1000, 1000, Refunded)]);
+
+    let further = [history(PartiallyRefunded), vec![refunded(51, 600, 1000, Refunded)]].concat();
+    given::<Payment>(&further).when(fail(50)).then_expect_events(vec![failed(400, 600, PartiallyRefunded)]);
+    given::<Payment>(&further).when(fail(52)).then_expect_error(PaymentError::RefundNotFound);
+    let paid_back = [history(PartiallyRefunded), vec![settled(50)]].concat();
+    given::<Payment>(&paid_back).when(fail(50)).then_expect_error(PaymentError::RefundSettled);
+}
+
+// proves: PAY-2
+#[test]
+fn a_refund_that_was_paid_back_in_another_way_counts_again() {
+    use PaymentStatus::{Captured, PartiallyRefunded, Refunded};
+    let resolved = |amount, sum, status| {
+        PaymentEvent::RefundResolved(PaymentRefundResolved {
+            order_id: id(1),
+            refund_id: id(50),
+            amount: usd(amount),
+            refunded: usd(sum),
+            status,
+        })
+    };
+    let mut failed = history(Refunded);
+    failed.push(PaymentEvent::RefundFailed(PaymentRefundFailed {
+        order_id: id(1),
+        refund_id: id(50),
+        amount: usd(1000),
+        reason: "closed account".into(),
+        refunded: usd(0),
+        status: Captured,
+    }));
+    // The provider's late word for it counts as much as a person's.
+    for command in [resolve(50), settle(50)] {
+        given::<Payment>(&failed).when(command).then_expect_events(vec![resolved(1000, 1000, Refunded)]);
+    }
+    // While the provider is away.
+    given::<Payment>(&history(PartiallyRefunded)).when(resolve(50)).then_expect_events(vec![resolved(
+        400,
+        400,
+        PartiallyRefunded,
+    )]);
+    let settled = [history(PartiallyRefunded), vec![settled(50)]].concat();
+    given::<Payment>(&settled).when(resolve(50)).then_expect_events(vec![]);
+    let other = [failed, vec![refunded(51, 1, 1, PartiallyRefunded)]].concat();
+    given::<Payment>(&other)
+        .when(resolve(50))
+        .then_expect_error(PaymentError::ExceedsCapture { left: usd(999) });
+}
+
 #[test]
 fn the_answer_is_the_payment() {
     assert_eq!(answer_of::<Payment>(&[]), None);
@@ -269,6 +346,7 @@ fn the_answer_is_the_payment() {
             "amount": 400,
             "currency": "USD"
           },
+          "failure": null,
           "id": "01950000-0000-7000-8000-000000000032",
           "reason": {
             "plain": "broken"
@@ -296,11 +374,13 @@ fn command() -> impl Strategy<Value = PaymentCommand> {
         1 => Just(PaymentCommand::RecordVoided),
         8 => (50..56_u8, amount()).prop_map(|(n, amount)| refund(n, amount)),
         4 => (50..56_u8).prop_map(settle),
+        2 => (50..56_u8).prop_map(fail),
+        1 => (50..56_u8).prop_map(resolve),
     ]
 }
 
 fn invariant(payment: &Payment) {
-    let sum: i64 = payment.refunds.values().map(|refund| refund.amount.amount).sum();
+    let sum: i64 = payment.refunds.values().filter(|r| r.failure.is_none()).map(|r| r.amount.amount).sum();
     assert_eq!(payment.refunded, sum);
     assert!((0..=payment.captured).contains(&payment.refunded));
     let captured =

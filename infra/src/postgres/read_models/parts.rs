@@ -60,13 +60,14 @@ struct Refund {
     reason: Option<String>,
     sealed_reason: Option<String>,
     settled: bool,
+    failure: Option<String>,
 }
 
 impl Refund {
     fn into_row(self) -> RefundRow {
         let amount = Money::new(self.amount, self.currency);
         let reason = reason(self.reason, self.sealed_reason);
-        RefundRow { id: self.id, amount, reason, settled: self.settled }
+        RefundRow { id: self.id, amount, reason, settled: self.settled, failure: self.failure }
     }
 }
 

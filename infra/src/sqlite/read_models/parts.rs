@@ -59,6 +59,7 @@ fn refunds(conn: &Connection, tenant: &str, payment: Uuid) -> rusqlite::Result<V
             amount: Money::new(row.get(1)?, parsed(row, 2)?),
             reason: reason(row.get(3)?, row.get(4)?),
             settled: row.get(5)?,
+            failure: row.get(6)?,
         })
     })?;
     rows.collect()

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::config::FulfilmentConfig;
 use crate::fulfilment::action::{ChargeResult, Outcome};
-use crate::fulfilment::events::{Ending, FulfilmentEvent, Signal};
+use crate::fulfilment::events::{Ending, FulfilmentEvent, Resolution, Signal};
 use crate::fulfilment::state::Fulfilment;
 use crate::fulfilment::steps::StepName::{self, *};
 use crate::fulfilment::{FulfilmentCommand, FulfilmentError, KIND, Trigger};
@@ -56,7 +56,11 @@ pub(super) fn told(event: &FulfilmentEvent) -> String {
         FulfilmentEvent::Started(_) => "started".into(),
         FulfilmentEvent::StepRequested(e) if e.attempt == 1 => e.step.to_string(),
         FulfilmentEvent::StepRequested(e) => format!("{} again ({})", e.step, e.attempt),
-        FulfilmentEvent::StepFinished(_) | FulfilmentEvent::SignalReceived(_) => "noted".into(),
+        FulfilmentEvent::StepFinished(_)
+        | FulfilmentEvent::SignalReceived(_)
+        | FulfilmentEvent::Retried(_)
+        | FulfilmentEvent::Resolved(_) => "noted".into(),
+        FulfilmentEvent::NeedsSomebody(e) => format!("{} needs somebody: {}", e.step, e.need.as_str()),
         FulfilmentEvent::DeadlineSet(e) => format!("deadline {} set", e.name),
         FulfilmentEvent::DeadlineCleared(e) => format!("deadline {} cleared", e.name),
         FulfilmentEvent::DeadlineReached(_) => "reached".into(),
@@ -165,18 +169,53 @@ impl Story {
     #[track_caller]
     pub(super) fn paid() -> Self {
         let mut story = Self::captured();
-        story.accepted(RequestShipment, &["book-carrier"]);
-        story.done(BookCarrier, booked(), &["record-shipment-created"]);
+        story.accepted(RequestShipment, &["book-carrier", "deadline booking set"]);
+        story.done(BookCarrier, booked(), &["deadline booking cleared", "record-shipment-created"]);
         story.accepted(RecordShipmentCreated, &["confirm-payment"]);
         story.accepted(ConfirmPayment, &["waiting dispatch"]);
+        story
+    }
+
+    /// The booking is on its way.
+    #[track_caller]
+    pub(super) fn booking() -> Self {
+        let mut story = Self::captured();
+        story.accepted(RequestShipment, &["book-carrier", "deadline booking set"]);
+        story
+    }
+
+    /// Paid and called off; the carrier and the refund are on their way.
+    #[track_caller]
+    pub(super) fn called_off() -> Self {
+        let mut story = Self::paid();
+        story.signal(CANCEL, &["cancel-shipment"]);
+        story.accepted(
+            CancelShipment,
+            &["compensating customer_request", "cancel-carrier", "refund-payment", "deadline patience set"],
+        );
         story
     }
 
     #[track_caller]
     pub(super) fn refund(&mut self, reason: &str) {
         self.accepted(RefundPayment, &["waiting refund_settlement"]);
-        self.signal(Signal::RefundSettled, &["release-1"]);
+        self.signal(Signal::RefundSettled, &["deadline patience cleared", "release-1"]);
         self.released(reason);
+    }
+
+    /// A person's word, which may come again and then says something new.
+    #[track_caller]
+    pub(super) fn person(&mut self, trigger: &Trigger, expected: &[&str]) {
+        let events = self.decide(trigger).unwrap();
+        let mut all = vec!["noted"];
+        all.extend(expected);
+        assert_eq!(events.iter().map(told).collect::<Vec<_>>(), all, "after {trigger:?}");
+        events.iter().for_each(|event| self.saga.evolve(event));
+    }
+
+    #[track_caller]
+    pub(super) fn resolve(&mut self, step: StepName, outcome: Resolution, expected: &[&str]) {
+        self.person(&Trigger::Resolve { step, outcome, reason: "I called them".into() }, expected);
     }
 
     #[track_caller]

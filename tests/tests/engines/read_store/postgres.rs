@@ -184,8 +184,8 @@ async fn stuck_sagas_are_found_without_looking_at_every_saga() {
     let mut conn = database.writes().acquire().await.unwrap();
     // Of a table with next to no rows the planner reads all.
     sqlx::query("SET enable_seqscan = off").execute(&mut *conn).await.unwrap();
-    let select =
-        include_str!("../../../../infra/src/postgres/saga_work/select_stuck.sql").replace("$1", "20");
+    let select = include_str!("../../../../infra/src/saga_standing/stuck.sql");
+    let select = select.replace("$1", "now()").replace("$2", "20");
     let plan: Vec<String> =
         sqlx::query_scalar(&format!("EXPLAIN {select}")).fetch_all(&mut *conn).await.unwrap();
     let plan = plan.join("\n");

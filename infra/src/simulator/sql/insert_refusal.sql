@@ -1,0 +1,1 @@
+INSERT OR IGNORE INTO refusals (key, reason) VALUES (?1, ?2)

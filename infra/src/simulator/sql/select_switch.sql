@@ -1,0 +1,1 @@
+SELECT value FROM switches WHERE name = ?1
