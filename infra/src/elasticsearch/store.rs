@@ -164,7 +164,7 @@ impl RowStore for ElasticsearchStore {
 
     async fn load(&self, projection: &'static str) -> Result<Loaded, StoreError> {
         let open = self.reopen(projection).await?;
-        let name = if open.foreign.is_some() { open.generation.clone() } else { open.alias() };
+        let name = if open.foreign.is_some() { open.part.clone() } else { open.alias() };
         let (seen, marks) = checkpoints::stood(&self.client, &name, open.stamp.shards).await?;
         self.update(open.kind, |open| open.applied = seen.clone());
         let (parked, letters) = self.letters.parked(projection).await?;
@@ -179,7 +179,7 @@ impl RowStore for ElasticsearchStore {
         let (generation, (seen, marks)) = match all.iter().find(|generation| generation.live) {
             Some(live) => {
                 let shards = live.stamp.as_ref().map_or(0, |stamp| stamp.shards);
-                let stood = checkpoints::stood(&self.client, &live.name, shards).await?;
+                let stood = checkpoints::stood(&self.client, live.newest(), shards).await?;
                 (Generation::named(&live.name), stood)
             }
             None if all.iter().any(|generation| generation.filling.is_some()) => {

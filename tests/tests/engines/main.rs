@@ -5,6 +5,7 @@
 mod cassandra_leases;
 mod cassandra_log;
 mod elasticsearch_indices;
+mod elasticsearch_parts;
 mod elasticsearch_rebuild;
 mod elasticsearch_search;
 mod elasticsearch_shared;

@@ -22,7 +22,8 @@ use projections::search::Search;
 use projections::store::RowStore;
 use sagas::work::SagaWork;
 use tempfile::TempDir;
-use tests::contract::read_models::ReadModelsFactory;
+use tests::contract::read_models::{ReadModelsFactory, event_filters};
+use tests::contract::read_store::LOG;
 use tests::contract::saga_work::SagaWorkFactory;
 use tests::postgres::PostgresSchema;
 use tokio::sync::Mutex;
@@ -117,4 +118,33 @@ mod questions {
 mod saga_work {
     use super::*;
     tests::saga_work_contract!(Postgres::new());
+}
+
+/// However events are asked for, an index leads to them: no table is gone through, nothing is sorted.
+// proves: AUD-1, SEC-10
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_serves_every_list_of_events() {
+    let postgres = Postgres::new();
+    let database = postgres.database().await;
+    PostgresReadStore::new(database.clone()).prepare(&row_projections(), LOG).await.unwrap();
+    // As many as make an index worth its while, rare and frequent ones.
+    let schema = postgres.schema.name();
+    let fill = format!(
+        "INSERT INTO {schema}_events_1.events (shard, n, event_version, event_id, time, tenant, stream_type, stream_id, event_type,
+             schema_version, correlation_id, causation_id, actor, data)
+         SELECT n % 4, n / 4 + 1, 1, gen_random_uuid(), now(), 'default', 'order', 'order-' || n, 'order.' || n % 50, 1,
+             gen_random_uuid(), gen_random_uuid(), 'user:' || n % 1000, '{{}}'
+         FROM generate_series(1, 60000) n"
+    );
+    sqlx::query(&fill).execute(database.writes()).await.unwrap();
+    sqlx::query(&format!("ANALYZE {schema}_events_1.events")).execute(database.writes()).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let letters = Arc::new(PostgresReadStore::new(database.clone()));
+    let search = Arc::new(TantivySearch::new(dir.path(), letters));
+    let models = PostgresReadModels::new(database.clone(), search, []);
+    for filter in event_filters() {
+        let plan = models.plan_of_events("default", &filter).await.unwrap().join("\n");
+        assert!(plan.contains("Index Scan") && !plan.contains("Seq Scan"), "{filter:?}: {plan}");
+    }
+    database.close().await;
 }
