@@ -1,8 +1,9 @@
 //! Article numbers: unique in a tenant among products that are not discontinued. A product's number is claimed in a stream of its
 //! own (`sku_claim`), as a user's address is.
 //!
-//! A product that an older program made has no claim until its next update, which makes one if the number is still free. Until
-//! then a new product can take the number; the old one keeps it as well, and everything about it but its number can be changed.
+//! A product that an older program made has no claim until its number is claimed in the background after a start, or at its next
+//! update. Until then a new product can take the number; the old one keeps it as well, and everything about it but its number
+//! can be changed.
 
 use domain::command::{Accepted, Step};
 use domain::money::Money;

@@ -25,6 +25,7 @@ use super::fulfilments::OrderFulfilment;
 use super::projection_role::ProjectionRole;
 use super::query_role;
 use super::saga_role::SagaRole;
+use super::sku_survey::SkuSurvey;
 use crate::backends::{self, Backends};
 use crate::config::sections::Http;
 use crate::config::{Config, Role};
@@ -55,6 +56,7 @@ pub struct App {
     progress: Progress,
     /// Ends what follows other processes' work.
     stop_following: CancellationToken,
+    survey: Option<SkuSurvey>,
 }
 
 impl App {
@@ -94,12 +96,14 @@ impl App {
         let runners = projections.as_ref().map(|role| role.runners.clone()).unwrap_or_default();
         let progress = Progress::new(runners, followers);
         let marks = progress.watermarks();
+        let mut survey = None;
         let sagas = match runs(Role::Sagas) {
             true => {
                 let gateway = match &commands {
                     Some(role) => Arc::clone(&role.gateway),
                     None => way_to_others(&*backends, Arc::clone(&registry)).await?,
                 };
+                survey = Some(SkuSurvey::start(Arc::clone(&gateway), &*backends, &marks).await?);
                 Some(SagaRole::start(config, &*backends, gateway, &marks, Arc::clone(&clock)).await?)
             }
             false => None,
@@ -165,6 +169,7 @@ impl App {
             sagas,
             progress,
             stop_following,
+            survey,
         })
     }
 
@@ -186,6 +191,9 @@ impl App {
     /// Ends every role, in order: sagas issue no more commands, owners answer what was accepted, projections see what was
     /// decided. Nothing may call the router any more.
     pub async fn stop(&self) {
+        if let Some(survey) = &self.survey {
+            survey.stop().await;
+        }
         if let Some(sagas) = &self.sagas {
             sagas.stop().await;
         }

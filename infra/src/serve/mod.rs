@@ -14,6 +14,7 @@ mod projection_role;
 mod protocol;
 mod query_role;
 mod saga_role;
+mod sku_survey;
 mod verifier;
 
 use std::net::SocketAddr;

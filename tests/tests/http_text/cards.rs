@@ -14,7 +14,8 @@ use super::world::{PASSWORD, World, order, product, refused, with};
 fn silent(reply: &Reply) {
     let headers = format!("{:?}", reply.headers);
     for text in [&reply.text, &headers] {
-        assert!(!text.contains("1111"), "{text}");
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        assert!(!digits.contains("111111111111"), "{text}");
     }
 }
 
@@ -24,6 +25,8 @@ async fn no_field_of_any_body_takes_a_card_number() {
     let world = World::start().await;
     let ada = world.customer("ada@example.org").await;
     let (mug, _) = world.product("MUG-1").await;
+    let path = format!("/api/v1/products/{mug}/inventory");
+    world.admin.put(&path, &json!({"on_hand": 100})).send().await.unwrap().expect(200);
     let support = world.account("support").await;
     let placed = ada.post("/api/v1/orders", &order(&mug)).key("first").send().await.unwrap().expect(201);
     let anyone = world.server.client();

@@ -8,13 +8,11 @@ use domain::personal::Sealed;
 use domain::shop::email_claim::EmailClaimCommand;
 use domain::shop::user::{Role, UserCommand};
 use domain::stream::{DEFAULT_TENANT, StreamId, draw_id_in_shard};
-use infra::config::{Config, Layers};
 use infra::serve::App;
 use serde_json::json;
 use tests::client::Client;
-use uuid::Uuid;
 
-use super::world::{PASSWORD, World, pointers, refused};
+use super::world::{PASSWORD, World, in_process, pointers, refused};
 
 // proves: USR-1
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +62,7 @@ async fn two_keyboards_type_one_password_and_names_show_something() {
     };
     sign_up("a@example.org", "pa\u{308}sswo\u{308}rd\u{a0}1", "Zoë ❤\u{fe0f}").await.expect(201);
     world.server.client().login("a@example.org", "p\u{e4}ssw\u{f6}rd 1").await.unwrap();
-    sign_up("b@example.org", "p\u{e4}ssw\u{f6}rd 1", "علی\u{200c}رضا").await.expect(201);
+    let made = sign_up("b@example.org", "p\u{e4}ssw\u{f6}rd 1", "علی\u{200c}رضا").await.expect(201);
     let b = world.server.client().login("b@example.org", "pa\u{308}sswo\u{308}rd 1").await.unwrap();
     for password in ["pass\u{200b}word", "pass\u{7}word", "e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}"] {
         let reply = sign_up("c@example.org", password, "C").await;
@@ -72,7 +70,8 @@ async fn two_keyboards_type_one_password_and_names_show_something() {
         assert_eq!(pointers(&reply), ["/password"], "{password:?}");
         assert!(!reply.text.contains(password));
     }
-    let me = b.get("/api/v1/users/me").await.unwrap().expect(200);
+    let me = b.call(reqwest::Method::GET, "/api/v1/users/me").seen(made.header("sync-token"));
+    let me = me.send().await.unwrap().expect(200);
     assert_eq!(me.text_at("/name"), "علی\u{200c}رضا", "what was typed is kept");
     for name in
         ["\u{200b}", "\u{3164}", "\u{2800}\u{2800}", "Ann\u{202e}", "A\u{ad}nn", "\u{200b}Ann", " \u{a0} "]
@@ -92,7 +91,7 @@ async fn two_keyboards_type_one_password_and_names_show_something() {
 }
 
 /// An account as the program made it that compared addresses in lower case only and hashed passwords as they were typed.
-async fn of_yesterday(state: &CommandState, email: &str, password: &str) -> Uuid {
+async fn of_yesterday(state: &CommandState, email: &str, password: &str) -> (String, String) {
     let claim = StreamId::new(DEFAULT_TENANT, "email_claim", state.keys.blind(&email.trim().to_lowercase()));
     let shards = state.gateway.shards();
     let user_id = draw_id_in_shard(DEFAULT_TENANT, "user", claim.shard(shards), shards);
@@ -107,8 +106,9 @@ async fn of_yesterday(state: &CommandState, email: &str, password: &str) -> Uuid
         roles: vec![Role::Customer],
     };
     let steps = vec![Step::new(claim, EmailClaimCommand::Claim { user_id }), Step::create(user, register)];
-    state.gateway.submit(CommandRequest::new(CommandId::fresh(), "system:yesterday", steps)).await.unwrap();
-    user_id
+    let command = CommandRequest::new(CommandId::fresh(), "system:yesterday", steps);
+    let accepted = state.gateway.submit(command).await.unwrap();
+    (user_id.to_string(), accepted.token().to_string())
 }
 
 fn raw_hash(password: &str) -> String {
@@ -120,24 +120,17 @@ fn raw_hash(password: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn accounts_of_the_program_before_log_in_and_stay_one() {
     let temp = tempfile::tempdir().unwrap();
-    let dir = temp.path().join("data");
-    let flags = [
-        ("data.dir", dir.to_str().unwrap()),
-        ("log.shards", "4"),
-        ("payments.url", "simulator:"),
-        ("carrier.url", "simulator:"),
-    ];
-    let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-    let config: Config = Layers { flags, ..Layers::default() }.load().unwrap();
+    let config = in_process(&temp.path().join("data"));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = Arc::new(Box::pin(App::open(&config, address)).await.unwrap());
     let serving = tokio::spawn(axum::serve(listener, app.router.clone()).into_future());
     let state = app.command_state().unwrap().clone();
     let client = Client::new(&format!("http://{address}"));
-    let user_of = async |email: &str, password: &str| {
+    let user_of = async |email: &str, password: &str, token: &str| {
         let someone = client.login(email, password).await.unwrap();
-        someone.get("/api/v1/users/me").await.unwrap().expect(200).text_at("/id").to_owned()
+        let me = someone.call(reqwest::Method::GET, "/api/v1/users/me").seen(token);
+        me.send().await.unwrap().expect(200).text_at("/id").to_owned()
     };
     let sign_up = async |email: &str| {
         let body = json!({"email": email, "password": PASSWORD, "name": "Eve"});
@@ -160,18 +153,18 @@ async fn accounts_of_the_program_before_log_in_and_stay_one() {
         ("bob@xn--mnchen-3ya.example", PASSWORD, vec!["bob@münchen.example", "bob@xn--mnchen-3ya.example"]),
         ("hid\u{200b}den@example.org", PASSWORD, vec!["hid\u{200b}den@example.org"]),
     ] {
-        let id = of_yesterday(&state, email, password).await.to_string();
+        let (id, token) = of_yesterday(&state, email, password).await;
         for typed in typed_today {
-            assert_eq!(user_of(typed, password).await, id, "{typed:?}");
+            assert_eq!(user_of(typed, password, &token).await, id, "{typed:?}");
             let status = sign_up(typed).await.status;
             assert!(status == 409 || (status == 422 && typed.contains('\u{200b}')), "{typed:?}: {status}");
         }
     }
     // Two accounts that were told apart stay two: each is reached as it was typed.
-    let one = of_yesterday(&state, "ren\u{e9}@example.org", "the first of two").await.to_string();
-    let two = of_yesterday(&state, "rene\u{301}@example.org", "the second of two").await.to_string();
-    assert_eq!(user_of("ren\u{e9}@example.org", "the first of two").await, one);
-    assert_eq!(user_of("rene\u{301}@example.org", "the second of two").await, two);
+    let (one, first) = of_yesterday(&state, "ren\u{e9}@example.org", "the first of two").await;
+    let (two, second) = of_yesterday(&state, "rene\u{301}@example.org", "the second of two").await;
+    assert_eq!(user_of("ren\u{e9}@example.org", "the first of two", &first).await, one);
+    assert_eq!(user_of("rene\u{301}@example.org", "the second of two", &second).await, two);
     refused(&sign_up("RENÉ@example.org").await, 409, "email-taken");
     serving.abort();
     app.stop().await;

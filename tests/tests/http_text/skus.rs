@@ -1,10 +1,21 @@
 //! A SKU is unique in a tenant among the products that are not discontinued.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::command::{CommandId, CommandRequest, Step};
+use domain::money::{Currency, Money};
+use domain::shop::product::{ProductCommand, ProductDetails};
+use domain::shop::sku_claim::{self, SkuClaim};
+use domain::stream::{DEFAULT_TENANT, StreamId};
 use futures::future::join_all;
+use infra::serve::App;
 use serde_json::{Value, json};
 use tests::client::{Client, Reply};
+use tests::server::eventually;
+use uuid::Uuid;
 
-use super::world::{World, pointers, product, refused, with};
+use super::world::{World, in_process, pointers, product, refused, with};
 
 async fn create(admin: &Client, sku: &str, key: &str) -> Reply {
     admin.post("/api/v1/products", &product(sku)).key(key).send().await.unwrap()
@@ -36,9 +47,13 @@ async fn a_sku_is_one_products_in_all_its_spellings() {
     }
     // Both events share a frame's command: one correlation, one cause.
     let auditor = world.account("auditor").await;
-    let events = auditor.get(&format!("/api/v1/audit/streams/product/{}/events", first.id())).await.unwrap();
-    let cause = events.expect(200).text_at("/items/0/causation_id").to_owned();
-    let claims = auditor.get("/api/v1/audit/events?type=sku_claim.claimed").await.unwrap().expect(200);
+    let seen = async |path: &str| {
+        let call = auditor.call(reqwest::Method::GET, path).seen(first.header("sync-token"));
+        call.send().await.unwrap().expect(200)
+    };
+    let events = seen(&format!("/api/v1/audit/streams/product/{}/events", first.id())).await;
+    let cause = events.text_at("/items/0/causation_id").to_owned();
+    let claims = seen("/api/v1/audit/events?type=sku_claim.claimed").await;
     let ours = claims.body["items"].as_array().unwrap().iter().find(|e| e["data"]["sku"] == "mug-1").unwrap();
     assert_eq!(ours["causation_id"], cause.as_str());
 }
@@ -88,12 +103,13 @@ async fn a_change_of_sku_claims_the_new_and_gives_up_the_old() {
     let call =
         || admin.put(&format!("/api/v1/products/{two}"), &product("DUE")).header("if-match", "*").key("u");
     let first = call().send().await.unwrap().expect(200);
-    update(admin, &two, &product("ZWEI"), "*").await.expect(200);
+    let last = update(admin, &two, &product("ZWEI"), "*").await.expect(200);
     world.product("DUE").await;
     let repeat = call().send().await.unwrap().expect(200);
     assert_eq!((&repeat.body, repeat.header("idempotency-replayed")), (&first.body, "true"));
-    let now = admin.get(&format!("/api/v1/products/{two}")).await.unwrap();
-    assert_ne!(now.text_at("/sku"), "DUE");
+    let now = admin.call(reqwest::Method::GET, &format!("/api/v1/products/{two}"));
+    let now = now.seen(last.header("sync-token")).send().await.unwrap().expect(200);
+    assert_eq!(now.text_at("/sku"), "ZWEI");
     // What leaves the number alone needs no claim.
     let cheaper = with(&product("ZWEI"), "/price", json!({"amount": 1, "currency": "EUR"}));
     update(admin, &two, &cheaper, "*").await.expect(200);
@@ -107,6 +123,7 @@ async fn many_changes_at_once_leave_every_sku_with_one_product() {
     for n in 0..4 {
         ids.push(world.product(&format!("P-{n}")).await.0);
     }
+    let mut tokens = Vec::new();
     for _ in 0..5 {
         let calls = (0..16).map(|n| {
             let (admin, id) = (world.admin.clone(), ids[n % 4].clone());
@@ -115,12 +132,14 @@ async fn many_changes_at_once_leave_every_sku_with_one_product() {
         });
         for reply in join_all(calls).await {
             assert!([200, 409, 412].contains(&reply.status), "{}", reply.text);
+            tokens.extend((reply.status == 200).then(|| reply.header("sync-token").to_owned()));
         }
     }
+    let auditor = world.account("auditor").await;
     let mut skus: Vec<String> = Vec::new();
     for id in &ids {
-        let auditor = world.account("auditor").await;
-        let state = auditor.get(&format!("/api/v1/audit/streams/product/{id}")).await.unwrap().expect(200);
+        let call = auditor.call(reqwest::Method::GET, &format!("/api/v1/audit/streams/product/{id}"));
+        let state = call.seen(&tokens.join(", ")).send().await.unwrap().expect(200);
         skus.push(state.text_at("/state/details/sku").to_owned());
     }
     skus.sort();
@@ -130,4 +149,47 @@ async fn many_changes_at_once_leave_every_sku_with_one_product() {
     for sku in &skus {
         refused(&world.create(&product(sku)).await, 409, "sku-taken");
     }
+}
+
+/// A product as a program made it that knew no claims.
+async fn of_yesterday(app: &App, sku: &str) -> Uuid {
+    let gateway = &app.command_state().unwrap().gateway;
+    let id = Uuid::now_v7();
+    let details = ProductDetails {
+        sku: sku.into(),
+        name: "Mug".into(),
+        description: String::new(),
+        category: "mugs".into(),
+        attributes: BTreeMap::new(),
+    };
+    let create = ProductCommand::Create { details, price: Money::new(500, Currency::Eur) };
+    let steps = vec![Step::create(StreamId::new(DEFAULT_TENANT, "product", id), create)];
+    gateway.submit(CommandRequest::new(CommandId::fresh(), "system:yesterday", steps)).await.unwrap();
+    id
+}
+
+// proves: CAT-1, OPS-12
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn products_of_the_program_before_claim_their_skus_at_a_start_the_older_first() {
+    let temp = tempfile::tempdir().unwrap();
+    let config = in_process(&temp.path().join("data"));
+    let address = "127.0.0.1:1".parse().unwrap();
+    let app = Box::pin(App::open(&config, address)).await.unwrap();
+    let older = of_yesterday(&app, "Old-1").await;
+    of_yesterday(&app, "OLD-1 ").await;
+    let other = of_yesterday(&app, "old-2").await;
+    app.stop().await;
+
+    let app = Box::pin(App::open(&config, address)).await.unwrap();
+    let gateway = &app.command_state().unwrap().gateway;
+    for (sku, holder) in [("old-1", older), ("old-2", other)] {
+        let stream = sku_claim::stream(DEFAULT_TENANT, sku);
+        let held = eventually("the claim", Duration::from_secs(120), async || {
+            let views = gateway.read(std::slice::from_ref(&stream)).await.ok()?;
+            views[0].state::<SkuClaim>()?.holder
+        })
+        .await;
+        assert_eq!(held.product_id, holder, "{sku}");
+    }
+    app.stop().await;
 }

@@ -1,7 +1,8 @@
 //! A shop with its staff, served by the real binary.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use infra::config::{Config, Layers};
 use serde_json::{Value, json};
 use tests::client::{Client, Reply};
 use tests::server::{Place, Server, Start, shop};
@@ -68,6 +69,18 @@ impl World {
     pub(crate) fn diary(&self) -> String {
         std::fs::read_to_string(self.server.dir.with_extension("log")).unwrap_or_default()
     }
+}
+
+/// The configuration of a server in this process.
+pub(crate) fn in_process(dir: &Path) -> Config {
+    let flags = [
+        ("data.dir", dir.to_str().unwrap()),
+        ("log.shards", "4"),
+        ("payments.url", "simulator:"),
+        ("carrier.url", "simulator:"),
+    ];
+    let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    Layers { flags, ..Layers::default() }.load().unwrap()
 }
 
 pub(crate) fn product(sku: &str) -> Value {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use domain::text::card;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -74,6 +75,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut object = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             if object.contains_key(&name) {
+                if card::contains_number(&name) {
+                    return Err(A::Error::custom("a name that looks like a card number is given twice"));
+                }
                 let shown: String = name.chars().take(SHOWN).collect();
                 return Err(A::Error::custom(format_args!("the name {shown:?} is given twice")));
             }
