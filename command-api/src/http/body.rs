@@ -250,11 +250,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The text: every one is looked at for card numbers when it is read.
-    pub fn without_card(&mut self, _: &str, text: Option<String>) -> Option<String> {
-        text
-    }
-
     /// An identifier that people type, as it is shown; both forms have so many characters.
     pub fn identifier(&mut self, name: &'static str, length: RangeInclusive<usize>) -> Option<String> {
         let typed = self.text(name, Text::Line, length.clone())?;

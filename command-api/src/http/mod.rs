@@ -40,7 +40,6 @@ pub mod unserved;
 mod uri;
 mod users;
 
-pub use domain::text::card as cards;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use state::CommandState;
