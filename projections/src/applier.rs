@@ -6,6 +6,7 @@
 //! streams and other projections go on.
 
 mod frames;
+mod reconcile;
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -23,7 +24,6 @@ use domain::stream::StreamId;
 use self::frames::Frames;
 use crate::mark::{Generation, Mark};
 use crate::model::Projection;
-use crate::origin::Looked;
 use crate::store::{Batch, DeadLetter, Loaded, Part, RowStore, StoreError, Visibility};
 
 /// The window in which parked streams are counted.
@@ -33,8 +33,6 @@ const MAPPED_AT_ONCE: usize = 64;
 /// How much of the log is read at once to fill a gap.
 const GAP_FRAMES: usize = 256;
 const GAP_BYTES: usize = 1 << 20;
-/// How often a projection is compared with the log while other processes change it.
-const RECONCILED: usize = 8;
 
 /// Bounds of an applier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,34 +233,6 @@ impl Applier {
             lane.take(loaded);
         }
         Ok(goes_on)
-    }
-
-    /// Builds the projections anew whose rows were made from something that the log doesn't hold. Those of another version are
-    /// replaced anyhow.
-    ///
-    /// # Errors
-    /// [`ApplyError`].
-    pub async fn reconcile(&mut self, log: &dyn LogReader) -> Result<(), ApplyError> {
-        let mut looked = Looked::default();
-        for lane in &self.lanes {
-            let name = lane.projection.name();
-            for _ in 0..RECONCILED {
-                let loaded = self.store.load(name).await?;
-                if loaded.foreign.is_some() {
-                    break;
-                }
-                let Some(found) = looked.contradiction(&loaded, self.store.as_ref(), log).await? else {
-                    break;
-                };
-                tracing::warn!(projection = name, reason = %found, "its rows were not made from this log; building them anew");
-                match self.store.renew(&lane.projection, &loaded).await {
-                    // Another process was faster, or goes on with them.
-                    Err(StoreError::Moved(_)) | Ok(()) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        Ok(self.reload().await?)
     }
 
     /// The projections.

@@ -90,6 +90,7 @@ mod tests {
         for n in 1..40 {
             assert_eq!(lead.observe(&[at(n)], &seen(n + 1), start + second * u32::try_from(n).unwrap()), 0);
         }
+        let mut lead = Lead::default();
         assert_eq!(lead.observe(&[at(5)], &seen(9), start + 100 * second), 0);
         assert_eq!(lead.observe(&[at(6)], &seen(9), start + 111 * second), 3);
     }
