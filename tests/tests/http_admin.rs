@@ -222,14 +222,16 @@ fn every_503_is_made_in_one_place() {
     for part in ["domain", "command-api", "projections", "query-api", "sagas", "infra"] {
         walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(part).join("src"), &mut found);
     }
-    found.sort();
+    let one_place = "command-api/src/http/unserved.rs";
+    assert!(found.iter().any(|file| file == one_place), "{found:?}");
     let known = [
-        "command-api/src/http/unserved.rs",
+        one_place,
         // These two read an answer.
         "infra/src/demo/api.rs",
         "infra/src/peers.rs",
         // As that place makes it, for a connection that gets nothing else.
         "infra/src/serve/no_room.rs",
     ];
-    assert_eq!(found, known);
+    found.retain(|file| !known.contains(&file.as_str()));
+    assert_eq!(found, [""; 0]);
 }

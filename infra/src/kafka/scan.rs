@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use domain::ports::log::StoreInfo;
 use domain::position::{Position, Shard};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
@@ -17,6 +18,9 @@ use super::{Error, KafkaUrl, topic};
 
 /// The longest wait for records that exist.
 const RECORDS: Duration = Duration::from_secs(10);
+/// How long a partition without a leader is asked again.
+const LEADER_WITHIN: Duration = Duration::from_secs(30);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// So many foreign records are skipped to find one of ours.
 const FOREIGN: usize = 1000;
 /// A scan reads so many events ahead of its receiver.
@@ -187,6 +191,12 @@ enum Edge {
     Last,
 }
 
+/// Whether a partition has no leader just now: its broker learns that it leads later than others learn of the partition.
+fn is_leaderless(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable))
+}
+
 impl Probe {
     fn open(url: &KafkaUrl, store: StoreInfo) -> Result<Self, Error> {
         let consumer: BaseConsumer<Plain> = settings(url)
@@ -202,10 +212,23 @@ impl Probe {
 
     fn spans(&self, shards: &[Shard]) -> Result<Vec<Span>, Error> {
         let span = |shard: &Shard| {
-            let (low, high) = self.consumer.fetch_watermarks(&self.topic, i32::from(shard.0), ANSWER)?;
+            let (low, high) = self.watermarks(*shard)?;
             Ok(Span { shard: *shard, low, high })
         };
         shards.iter().map(span).collect()
+    }
+
+    /// The offsets of a partition's first record and after its last one.
+    fn watermarks(&self, shard: Shard) -> Result<(i64, i64), Error> {
+        let until = Instant::now() + LEADER_WITHIN;
+        loop {
+            match self.consumer.fetch_watermarks(&self.topic, i32::from(shard.0), ANSWER) {
+                Err(error) if is_leaderless(&error) && Instant::now() < until => {
+                    std::thread::sleep(BETWEEN_LOOKS);
+                }
+                done => return Ok(done?),
+            }
+        }
     }
 
     /// Reads on at these offsets.

@@ -6,14 +6,15 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
+use tokio::time::Instant;
 
 use super::client::{ANSWER, Plain, blocking, settings};
 use super::{Error, KafkaUrl};
 
 /// A record may be as large as a command (1 MiB) with its headers.
 const MAX_RECORD_BYTES: &str = "2097152";
-/// How often a new topic is looked for until every partition has a leader.
-const LOOKS: u32 = 50;
+/// How long a new topic is looked for until every partition has a leader.
+const LEADERS_WITHIN: Duration = Duration::from_secs(60);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// What Kafka knows of the topic.
@@ -88,18 +89,28 @@ pub async fn migrate(url: &KafkaUrl, shards: u16) -> Result<(), Error> {
         return found.carries(url, shards);
     }
     create(&client, url, shards, found.brokers).await?;
-    for _ in 0..LOOKS {
-        let made = see().await?;
-        if made.partitions.is_some() {
-            made.carries(url, shards)?;
-        }
-        if made.led {
-            return Ok(());
+    let until = Instant::now() + LEADERS_WITHIN;
+    loop {
+        let last = match see().await {
+            Ok(made) => {
+                if made.partitions.is_some() {
+                    made.carries(url, shards)?;
+                }
+                if made.led {
+                    return Ok(());
+                }
+                Error::Unavailable(format!("topic {} was made, but has no leaders yet", url.topic()))
+            }
+            // A broker that was asked before it has heard of the topic says so by an error.
+            Err(error @ Error::Unavailable(_)) => error,
+            Err(error) => return Err(error),
+        };
+        if Instant::now() >= until {
+            return Err(last);
         }
         // Brokers learn of a new topic one after the other, and tell nobody.
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
-    Err(Error::Unavailable(format!("topic {} was made, but has no leaders yet", url.topic())))
 }
 
 async fn create(
