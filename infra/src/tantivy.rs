@@ -116,6 +116,10 @@ impl TantivySearch {
         let shared = Arc::clone(&self.shared);
         let task = tokio::task::spawn_blocking(move || {
             let mut guard = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+            // What others have applied through it already, and not committed, must not be dropped.
+            if guard.as_ref().is_some_and(|open| open.fits(stamp, log.shards) && open.log() == Some(log.id)) {
+                return Ok(true);
+            }
             // The old writer's lock on the directory goes first.
             *guard = None;
             settle_swap(&shared.dir)?;

@@ -9,7 +9,7 @@ use domain::ports::log::LogReader;
 use domain::position::Seen;
 use projections::model::Projection;
 use projections::search::Search;
-use projections::store::RowStore;
+use projections::store::{RowStore, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::fill::Fill;
@@ -98,7 +98,7 @@ pub async fn renew_rows(
     if outdated.is_empty() {
         return Ok(());
     }
-    fill(Arc::new(SqliteReadStore::open_file(file.clone())?), &outdated, log, Phase::Rows).await?;
+    fill(Arc::new(SqliteReadStore::open_file(file.clone())?), live, &outdated, log, Phase::Rows).await?;
     live.take_over(&outdated, &[], &file).await?;
     tracing::info!(projections = outdated.len(), "swapped in what was filled");
     Ok(remove(&file)?)
@@ -125,7 +125,7 @@ pub async fn renew_search(
     // Its dead letters are kept in a file of their own meanwhile.
     let letters = Arc::new(SqliteReadStore::open_file(file.clone())?);
     let fresh = Arc::new(TantivySearch::in_directory(beside, letters));
-    fill(fresh.clone(), std::slice::from_ref(&projection), log, Phase::Search).await?;
+    fill(fresh.clone(), live, std::slice::from_ref(&projection), log, Phase::Search).await?;
     fresh.close(rows).await?;
     rows.take_over(&[], &[projection.name()], &file).await?;
     live.take_over().await?;
@@ -134,22 +134,30 @@ pub async fn renew_search(
     Ok(remove(&file)?)
 }
 
-/// Fills a store until it is close to the log's end.
+/// Fills a store until it is close to the log's end, and holds all that is live.
 async fn fill(
     store: Arc<dyn RowStore>,
+    live: &dyn RowStore,
     projections: &[Arc<dyn Projection>],
     log: &Arc<dyn LogReader>,
     phase: Phase,
 ) -> Result<(), RebuildError> {
-    let mut seen = Seen::up_to(&find_heads(log.as_ref()).await?);
     for _ in 0..ROUNDS {
-        Fill::new(Arc::clone(&store), projections, log).run(&seen, phase, &mut |_| {}).await?;
         let heads = Seen::up_to(&find_heads(log.as_ref()).await?);
-        let missing: u64 = heads.positions().map(|head| head.n - seen.last(head.shard)).sum();
-        if missing <= CLOSE {
-            break;
+        Fill::new(Arc::clone(&store), projections, log).run(&heads, phase, &mut |_| {}).await?;
+        store.publish().await?;
+        let now = Seen::up_to(&find_heads(log.as_ref()).await?);
+        let (mut missing, mut behind) = (0, false);
+        for projection in projections {
+            let (has, shown) =
+                (store.load(projection.name()).await?.seen, live.load(projection.name()).await?.seen);
+            missing += now.positions().map(|p| p.n.saturating_sub(has.last(p.shard))).sum::<u64>();
+            // Of what the log holds: it may have been put back, and then they show more.
+            behind |= shown.positions().any(|p| has.last(p.shard) < p.n.min(now.last(p.shard)));
         }
-        seen = heads;
+        if missing <= CLOSE && !behind {
+            return Ok(());
+        }
     }
-    Ok(store.publish().await?)
+    Err(StoreError::Unavailable("the log grows faster than a new version can be filled".to_owned()).into())
 }
