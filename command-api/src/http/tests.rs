@@ -28,7 +28,8 @@ fn every_route_is_a_command_of_the_access_table_and_the_other_way_round() {
         operations(&document()).into_iter().map(|(method, path, _)| (method, path)).collect();
     let table: BTreeSet<_> = OPERATIONS
         .iter()
-        .filter(|operation| operation.method != "GET")
+        // A verification is a job of the query side: it reads.
+        .filter(|operation| operation.method != "GET" && !operation.path.starts_with("/api/v1/audit/"))
         .map(|operation| (operation.method.to_owned(), operation.path.to_owned()))
         .collect();
     assert_eq!(routes, table);

@@ -237,9 +237,11 @@ pub async fn a_verification_ends_while_the_log_grows(factory: &impl LogFactory) 
     let counted = FaultyLog::new(log.clone());
     let mut chain = Chain::new(&*log, Shard(3));
     let stream = chain.stream();
+    let head = |report: &VerifyReport| report.shards[3].head.n;
     let verified = async {
-        let mut reports = Vec::new();
-        for _ in 0..5 {
+        let mut reports: Vec<VerifyReport> = Vec::new();
+        // Writing may be slower than verifying a small store.
+        while reports.len() < 5 || head(&reports[0]) == head(&reports[reports.len() - 1]) {
             reports.push(verify(&*counted).await);
         }
         reports
@@ -258,9 +260,8 @@ pub async fn a_verification_ends_while_the_log_grows(factory: &impl LogFactory) 
         }
     };
     assert!(reports.iter().all(|report| report.ok), "{reports:?}");
-    let heads: Vec<u64> = reports.iter().map(|report| report.shards[3].head.n).collect();
-    assert!(heads.is_sorted() && heads[0] < heads[4], "{heads:?}");
-    assert_eq!(counted.scans(), 5, "one scan each");
+    assert!(reports.iter().map(head).is_sorted(), "{reports:?}");
+    assert_eq!(counted.scans(), reports.len() as u64, "one scan each");
 }
 
 /// A verification goes on from where one ended: it reads what came since, and finds what is wrong there.
