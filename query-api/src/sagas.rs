@@ -136,7 +136,8 @@ mod tests {
         for (text, seconds) in
             [("90s", 90), ("90", 90), ("0", 0), ("15m", 900), ("2h", 7_200), ("1d", 86_400)]
         {
-            let age = Utc::now() - before(text).unwrap();
+            let since = before(text).unwrap();
+            let age = Utc::now() - since;
             assert!((seconds..seconds + 60).contains(&age.num_seconds()), "{text}");
         }
         assert_eq!(before("2026-01-01T00:00:00Z").unwrap().timestamp(), 1_767_225_600);

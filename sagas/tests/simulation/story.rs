@@ -321,7 +321,7 @@ impl Story {
     }
 
     async fn calm_down(&mut self) {
-        for _ in 0..10_000 {
+        for round in 0..10_000 {
             self.world.project_all();
             let stuck = self.world.stuck(self.world.now(), 10).await.unwrap();
             if !stuck.is_empty() {
@@ -330,7 +330,10 @@ impl Story {
             }
             let now = self.world.now();
             let open = self.world.open_work();
-            if let Some((_, item)) = open.iter().find(|(at, _)| at.is_none_or(|at| at <= now)) {
+            let due: Vec<_> = open.iter().filter(|(at, _)| at.is_none_or(|at| at <= now)).collect();
+            if !due.is_empty() {
+                // By turns: what waits for another piece of work must not keep it from its turn.
+                let (_, item) = due[round % due.len()];
                 self.carry_out(item.clone(), 9).await;
             } else if let Some(next) = open.iter().filter_map(|(at, _)| *at).min() {
                 self.world.pass_until(next);
