@@ -191,8 +191,8 @@ mod tests {
         let limits = ScanLimits { window: 5, time: Duration::from_secs(60) };
         assert_eq!(windows("0:1", limits), (vec![(0, 1, 5), (0, 6, 25), (2, 1, 7)], None));
         assert_eq!(windows("0:25", limits), (vec![(0, 25, 25), (2, 1, 7)], None));
-        assert_eq!(windows("0:26", limits), (vec![(2, 1, 7)], None));
-        assert_eq!(windows("1:1", limits), (vec![(2, 1, 7)], None));
+        assert_eq!(windows("0:26", limits), (vec![(2, 1, 5), (2, 6, 7)], None));
+        assert_eq!(windows("1:1", limits), (vec![(2, 1, 5), (2, 6, 7)], None));
         assert_eq!(windows("2:8", limits), (vec![], None));
         assert_eq!(windows("2:0", limits), (vec![(2, 1, 5), (2, 6, 7)], None));
     }
