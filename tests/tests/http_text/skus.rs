@@ -179,6 +179,7 @@ async fn products_of_the_program_before_claim_their_skus_at_a_start_the_older_fi
     of_yesterday(&app, "OLD-1 ").await;
     let other = of_yesterday(&app, "old-2").await;
     app.stop().await;
+    drop(app);
 
     let app = Box::pin(App::open(&config, address)).await.unwrap();
     let gateway = &app.command_state().unwrap().gateway;
