@@ -36,7 +36,7 @@ async fn the_demo_plays_its_stories_serves_and_plays_nothing_again() {
 
     let credentials = std::fs::read_to_string(&file).unwrap();
     let all: Value = serde_json::from_str(&credentials).unwrap();
-    assert_eq!(all.as_object().unwrap().len(), 6);
+    assert_eq!(all.as_object().unwrap().len(), 8);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -81,7 +81,7 @@ async fn a_demo_that_was_killed_while_it_set_up_is_completed() {
     let auditor = server.login(&dir.join("demo-credentials.json"), "auditor").await.unwrap();
     let events = pages(&auditor, "/api/v1/audit/events?limit=100").await;
     let count = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
-    assert_eq!((count("user.registered"), count("product.created"), count("order.placed")), (6, 12, 4));
+    assert_eq!((count("user.registered"), count("product.created"), count("order.placed")), (8, 12, 4));
     let charges = pages(&server.client(), "/simulator/charges?limit=100").await;
     assert_eq!(charges.iter().filter(|charge| charge["captured"]["amount"] != 0).count(), 2);
     ok(server.client().get("/docs").await);
