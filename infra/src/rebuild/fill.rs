@@ -64,9 +64,14 @@ impl<'a> Fill<'a> {
         let shards = Arc::new(Mutex::new(behind));
         let (applied, mut counts) = mpsc::channel(64);
         let mut tasks = JoinSet::new();
+        // All of them before any applies: preparing a search index opens it again, and what was applied and not published is gone.
+        let mut appliers = Vec::new();
         for _ in 0..workers {
+            appliers.push(self.applier().await?);
+        }
+        for applier in appliers {
             let worker = Worker {
-                applier: self.applier().await?,
+                applier,
                 log: Arc::clone(self.log),
                 target: target.clone(),
                 applied: applied.clone(),
