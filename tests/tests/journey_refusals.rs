@@ -96,7 +96,12 @@ async fn a_cancel_is_not_held_up_by_a_carrier_that_is_away() {
     let product = shop.product("AWAY-1", 800, 5).await;
     turn(&shop, "up", "down").await;
     let order = shop.order(&shop.customer, &product, 2, "tok_visa").await.id();
-    until_kept(&shop, &order, 1_600).await;
+    eventually("the carrier to be asked", SETTLES_WITHIN, || async {
+        let saga = ok(shop.admin.get(&format!("{SAGAS}/{order}")).await);
+        (saga.text_at("/step") == "book-carrier").then_some(())
+    })
+    .await;
+    assert_eq!(kept(&shop, &order).await, 1_600);
     cancel(&shop, &order).await;
     // All of it while the carrier is away.
     let ended = shop.settled(&order, &["cancelled"]).await;
