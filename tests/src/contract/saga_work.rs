@@ -60,6 +60,8 @@ impl Bench {
         let (store, work) = factory.fresh().await;
         let projection: Arc<dyn Projection> = Arc::new(SagaProjection);
         store.prepare(&[projection], StoreInfo { shards: 1, ..LOG }).await.unwrap();
+        // Whoever applies has loaded before.
+        store.load(sagas::projection::NAME).await.unwrap();
         Self { work, store, applied: 0, versions: HashMap::new() }
     }
 
