@@ -361,13 +361,25 @@ impl Place<'_> {
     /// Lets a generation be written that isn't live: a replaced one again, or one to be filled.
     pub(super) async fn make_writable(&self, name: &str) -> Result<(), Failure> {
         let all = self.list().await?;
-        let part = all.iter().find(|generation| generation.name == name).map_or(name, Generation::newest);
+        let found = all.iter().find(|generation| generation.name == name);
+        let part = found.map_or(name, Generation::newest);
         let actions = json!([{"add": {"index": part, "alias": writes(part)}}]);
-        self.client.post("/_aliases", json!({"actions": actions})).await.map(|_| ())
+        self.client.post("/_aliases", json!({"actions": actions})).await?;
+        match found.filter(|found| found.has_next) {
+            // It was replaced while its next part was being made.
+            Some(found) => self.end_roll_over(found).await,
+            None => Ok(()),
+        }
     }
 
     /// Has nobody write to a live generation for a while, so that another one can become its equal and replace it.
     pub(super) async fn hold(&self, live: &Generation) -> Result<Generation, Failure> {
+        let mut live = self.again(live).await?;
+        if live.has_next {
+            // Nobody could go on with it: its newest part may be closed already.
+            self.end_roll_over(&live).await?;
+            live = self.again(&live).await?;
+        }
         let until = now().timestamp() + HELD;
         let part = live.newest();
         let actions = json!([
@@ -382,8 +394,21 @@ impl Place<'_> {
             writable: false,
             held: Some(until),
             filling: None,
-            ..live.clone()
+            ..live
         })
+    }
+
+    /// A generation as it is now: another part may have taken over.
+    pub(super) async fn again(&self, generation: &Generation) -> Result<Generation, Failure> {
+        let found = self.list().await?.into_iter().find(|found| found.name == generation.name);
+        found.ok_or_else(|| Failure::Unavailable(format!("{} is gone", generation.name)))
+    }
+
+    async fn end_roll_over(&self, generation: &Generation) -> Result<(), Failure> {
+        let stamp = generation.stamp.as_ref();
+        let shards =
+            stamp.ok_or_else(|| Failure::Unavailable(format!("{} is foreign", generation.name)))?.shards;
+        self.roll_over(generation, shards).await
     }
 
     /// Removes generations for good.

@@ -23,6 +23,7 @@ use self::scratch::ScratchLetters;
 use super::client::{Answer, Client, Failure};
 use super::generations::{Generation, Place, Stamp};
 use super::kinds::Kind;
+use super::parts::every;
 use super::projections;
 use super::store::ElasticsearchStore;
 use super::url::ElasticsearchUrl;
@@ -208,6 +209,7 @@ impl Work {
             return Ok(place.go_live(&kept.name, &all).await?);
         }
         place.make_writable(&kept.name).await?;
+        let kept = &place.again(kept).await?;
         let (letters, log) = (Arc::clone(&self.letters), Arc::clone(&self.log));
         let store = ElasticsearchStore::at(&self.url, letters, log, kind, stamp, kept)?;
         let fresh = Fresh { projection, store: Arc::new(store), letters: None, name: kept.name.clone() };
@@ -233,7 +235,7 @@ impl Work {
         fresh: &Fresh,
     ) -> Result<Comparison, RebuildError> {
         if let Some(live) = live {
-            let path = format!("/{}/_refresh", live.newest());
+            let path = format!("/{}/_refresh", every(&live.name));
             let refreshed = self.client.ask(Method::Post, &path).await.and_then(Answer::ok);
             refreshed?;
         }

@@ -8,6 +8,7 @@ use super::{Fresh, Work};
 use crate::elasticsearch::bulk::{self, Written};
 use crate::elasticsearch::checkpoints;
 use crate::elasticsearch::generations::{Generation, Place};
+use crate::elasticsearch::kinds::Kind;
 use crate::feed::find_heads;
 use crate::rebuild::fill::Fill;
 use crate::rebuild::{Phase, RebuildError};
@@ -27,7 +28,7 @@ impl Work {
         fresh: &Fresh,
     ) -> Result<(), RebuildError> {
         for _ in 0..ROUNDS {
-            let target = self.target(live).await?;
+            let target = self.target(live, fresh).await?;
             let has = fresh.store.load(fresh.projection.name()).await?.seen;
             let missing: u64 = target.positions().map(|p| p.n.saturating_sub(has.last(p.shard))).sum();
             if missing <= CLOSE {
@@ -44,8 +45,12 @@ impl Work {
     }
 
     /// Where the new generation should come to for now.
-    async fn target(&self, live: Option<&Generation>) -> Result<Seen, RebuildError> {
+    async fn target(&self, live: Option<&Generation>, fresh: &Fresh) -> Result<Seen, RebuildError> {
         let Some(live) = live else { return Ok(Seen::up_to(&find_heads(self.log.as_ref()).await?)) };
+        let kind = Kind::of(fresh.projection.name());
+        let kind = kind.ok_or_else(|| StoreError::Unavailable("no such index".to_owned()))?;
+        // Another part may have taken over since.
+        let live = Place { client: &self.client, url: &self.url, kind }.again(live).await?;
         let applied = checkpoints::applied(&self.client, live.newest(), self.log.store().shards).await;
         Ok(applied?)
     }
@@ -80,7 +85,7 @@ impl Work {
         fresh: &Fresh,
         shards: u16,
     ) -> Result<(), RebuildError> {
-        let target = self.target(held).await?;
+        let target = self.target(held, fresh).await?;
         self.catch_up(fresh, &target).await?;
         fresh.store.publish().await?;
         if let Some(letters) = &fresh.letters {
