@@ -116,7 +116,9 @@ async fn an_index_that_was_lost_while_nobody_ran_is_shown_when_it_is_whole() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_that_looks_during_a_swap_goes_on_with_the_new_index() {
     let (fixture, indices) = (fixture().await, Indices::default());
-    let store = prepared(&indices, &elasticsearch::projections()).await;
+    let store = indices.store();
+    // Nothing of that log has come here yet.
+    store.prepare(&elasticsearch::projections(), fixture.log.store()).await.unwrap();
     let follower = ElasticsearchCheckpoints::new(&indices.url, SHARDS).unwrap();
     let live = indices.behind("products").await.remove(0);
     let (writes, held) = (format!("{live}-writes"), format!("{live}-held-99999999999"));
