@@ -170,8 +170,10 @@ async fn derived_rows_that_the_log_contradicts_are_refused_with_the_way_out() {
     let derived =
         ["events_by_stream", "snapshots", "command_results", "derived_marks", "shard_progress"].join(" ");
     for (change, other) in [("hash = 0x00", false), ("store = 00000000-0000-0000-0000-000000000008", true)] {
+        // Later than whatever was written, of any generation.
         let change = change.replace("0x00", &format!("0x{}", "00".repeat(32)));
-        let update = format!("UPDATE derived_marks USING TIMESTAMP 100 SET {change} WHERE shard = 0");
+        let update =
+            format!("UPDATE derived_marks USING TIMESTAMP 1000000000000000 SET {change} WHERE shard = 0");
         session.query_unpaged(update, &[]).await.unwrap();
         let refused = CassandraLog::open(&keyspace.url).await.err().unwrap();
         match other {
