@@ -386,7 +386,7 @@ async fn auditors_see_every_event_and_every_state() {
     for (through, shard) in verified.iter().zip(shards) {
         assert_eq!((&through["shard"], &through["through"]), (&shard["shard"], &shard["head"]));
     }
-    refused(&auditor.post(path, &json!({"from": 1})).send().await.unwrap(), 422, "validation");
+    refused(&auditor.post(path, &json!({"from": 1})).send().await.unwrap(), 422, "validation-failed");
     refused(&auditor.get(&format!("{path}/{}", uuid::Uuid::nil())).await.unwrap(), 404, "not-found");
 }
 
