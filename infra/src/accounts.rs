@@ -138,10 +138,15 @@ pub async fn create(
 }
 
 /// Refuses addresses that somebody else holds, each by its name: their accounts could not be made, or not be logged in to.
+/// `instead` says what helps.
 ///
 /// # Errors
 /// When there is one, or nobody can tell.
-pub async fn refuse_held_addresses(state: &CommandState, credentials: &Credentials) -> anyhow::Result<()> {
+pub async fn refuse_held_addresses(
+    state: &CommandState,
+    credentials: &Credentials,
+    instead: &str,
+) -> anyhow::Result<()> {
     let mut held = Vec::new();
     for (name, account) in credentials.accounts()? {
         let standing = standing(state, DEFAULT_TENANT, &account).await;
@@ -149,7 +154,7 @@ pub async fn refuse_held_addresses(state: &CommandState, credentials: &Credentia
             held.push(format!("the address {} of the account {name} {how}", account.email));
         }
     }
-    if held.is_empty() { Ok(()) } else { bail!("{}; nothing was changed", held.join("; ")) }
+    if held.is_empty() { Ok(()) } else { bail!("{}; nothing was changed: {instead}", held.join("; ")) }
 }
 
 /// Refuses to go on when there is an administrator, under whatever address.

@@ -207,8 +207,15 @@ async fn a_bootstrap_that_was_cut_short_is_repeated() {
         let written = std::fs::read_to_string(&credentials).unwrap();
         assert_eq!(first.get_or_insert_with(|| written.clone()), &written, "the passwords stay");
     }
-    let last = tillstream(&bootstrap);
-    assert!(last.code == 0 || last.err.contains("administrator exists"), "{}", last.err);
+    // On the engines, the run that was killed counts as an owner for some seconds more.
+    let started = Instant::now();
+    loop {
+        let last = tillstream(&bootstrap);
+        if last.code == 0 || last.err.contains("administrator exists") {
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(120), "{}", last.err);
+    }
     let server = Start::serve(&dir).start().unwrap();
     all_can_log_in(&server, &credentials).await;
 }

@@ -35,9 +35,8 @@ async fn bootstrap(side: &CommandLine, file: &Path, domain: &str) -> anyhow::Res
     let known = Credentials::read(file).context("nothing was changed")?;
     let complete = known.as_ref().is_some_and(Credentials::is_complete);
     let credentials = Credentials::completed(known, domain);
-    refuse_held_addresses(&side.state, &credentials).await.context(
-        "the accounts need addresses of their own: name another domain with --domain, or other addresses in the file",
-    )?;
+    let instead = "name another domain with --domain, or other addresses in the file";
+    refuse_held_addresses(&side.state, &credentials, instead).await?;
     if !complete {
         credentials.write(file)?;
     }

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use axum::http::Method;
 use serde_json::json;
 use uuid::Uuid;
@@ -49,9 +48,8 @@ pub async fn accounts(app: &App, data_dir: &Path) -> anyhow::Result<Option<Accou
         return Ok(None);
     }
     let credentials = Credentials::completed(known, DOMAIN);
-    refuse_held_addresses(app.command_state()?, &credentials).await.context(
-        "these accounts may have been made by others, such as `tillstream bootstrap`: give the demo a directory of its own",
-    )?;
+    let instead = "whoever made these accounts, give the demo a directory of its own";
+    refuse_held_addresses(app.command_state()?, &credentials, instead).await?;
     if !complete {
         credentials.write(&file)?;
     }
