@@ -80,4 +80,15 @@ mod tests {
         assert_eq!(first.as_ptr(), second.as_ptr(), "the very same bytes");
         assert!(serde_json::from_slice::<serde_json::Value>(&first).unwrap()["paths"].is_object());
     }
+
+    // proves: SEC-10
+    #[tokio::test]
+    async fn the_page_keeps_no_token_in_the_browser() {
+        let routes = routes(&crate::http::openapi()).unwrap();
+        let request = Request::get("/docs/swagger-initializer.js").body(Body::empty()).unwrap();
+        let script = to_bytes(routes.oneshot(request).await.unwrap().into_body(), usize::MAX).await.unwrap();
+        let script = String::from_utf8(script.to_vec()).unwrap();
+        assert!(script.contains(DOCUMENT) && !script.contains("localStorage"), "{script}");
+        assert!(script.contains("\"persistAuthorization\": false"), "{script}");
+    }
 }
