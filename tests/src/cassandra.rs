@@ -19,8 +19,15 @@ const TABLES: [&str; 2] = [
     include_str!("../../infra/src/cassandra/cql/0002_event_partitions.cql"),
 ];
 /// What a test may have left in a keyspace.
-const FILLED: [&str; 6] =
-    ["log", "shard_progress", "events_by_stream", "snapshots", "command_results", "instances"];
+const FILLED: [&str; 7] = [
+    "log",
+    "shard_progress",
+    "derived_marks",
+    "events_by_stream",
+    "snapshots",
+    "command_results",
+    "instances",
+];
 
 /// A new, empty store.
 pub struct Keyspace {
