@@ -157,8 +157,10 @@ impl OnlyOne {
         if taken { Ok(Self(conn)) } else { Err(RebuildError::Busy) }
     }
 
-    pub(crate) async fn release(self) {
-        if let Err(error) = self.0.close().await {
+    pub(crate) async fn release(mut self) {
+        // The server notices the connection's end a moment later, and the next one shall not be refused by then.
+        let unlocked = sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.0).await.map(|_| ());
+        if let Err(error) = unlocked.and(self.0.close().await) {
             tracing::debug!(%error, "the connection that held the rebuild's lock ended first");
         }
     }

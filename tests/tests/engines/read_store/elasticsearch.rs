@@ -12,9 +12,9 @@ use projections::store::RowStore;
 use tests::contract::read_store::ReadStoreFactory;
 use tests::elasticsearch::Indices;
 
-/// Keeps the indices of the store that was made last.
+/// Keeps the indices of all stores that it made; the last one's are opened again.
 #[derive(Default)]
-struct Factory(Mutex<Option<Indices>>);
+struct Factory(Mutex<Vec<Indices>>);
 
 #[async_trait]
 impl ReadStoreFactory for Factory {
@@ -29,14 +29,14 @@ impl ReadStoreFactory for Factory {
     async fn fresh(&self) -> Arc<dyn RowStore> {
         let indices = Indices::default();
         let store = indices.store();
-        *self.0.lock().unwrap() = Some(indices);
+        self.0.lock().unwrap().push(indices);
         store
     }
 
     async fn renew(&self, projections: &[Arc<dyn Projection>], log: Arc<dyn EventLog>) {
         let (url, letters) = {
             let indices = self.0.lock().unwrap();
-            let indices = indices.as_ref().unwrap();
+            let indices = indices.last().unwrap();
             (indices.url.clone(), indices.letters())
         };
         renew(&url, letters, projections, log).await.unwrap();
@@ -44,7 +44,7 @@ impl ReadStoreFactory for Factory {
 
     async fn reopen(&self, store: Arc<dyn RowStore>) -> Arc<dyn RowStore> {
         drop(store);
-        self.0.lock().unwrap().as_ref().unwrap().store()
+        self.0.lock().unwrap().last().unwrap().store()
     }
 }
 
