@@ -39,7 +39,7 @@ pub struct DataDir {
 
 impl DataDir {
     /// Opens the directory, making it (mode 0700) when it isn't there. One that others may enter is closed to them, with the files in
-    /// it; see [`private`].
+    /// it; see `private`.
     ///
     /// # Errors
     /// [`DataDirError`].
