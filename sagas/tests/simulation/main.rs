@@ -51,6 +51,15 @@ proptest! {
     }
 }
 
+/// A fault is left over when the carrier goes away for good.
+// proves: SAG-1, SAG-4
+#[test]
+fn a_story_that_once_failed_ends() {
+    let mut tape = vec![0; 15];
+    tape.extend([208, 0, 0, 0, 0, 144, 0, 0, 223, 0, 33, 95, 9, 0]);
+    run(tape, Mode::Faulty).check();
+}
+
 // proves: SAG-1
 #[test]
 fn orders_are_fulfilled_when_nothing_goes_wrong() {
