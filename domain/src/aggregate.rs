@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Timestamp;
 use crate::event::NewEvent;
+use crate::follow_on::{Alone, Neighbours, Process};
 use crate::foreign::{Append, ForeignStream};
 use crate::refusal::{DomainError, Refusal, RefusalKind};
 use crate::stream::StreamId;
@@ -86,6 +87,19 @@ pub trait Aggregate:
         context: &DecisionContext,
     ) -> Result<Vec<Self::Event>, Self::Error>;
 
+    /// Decides a command with other streams of the shard at hand: a process manager has its follow-on commands decided there.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    fn decide_beside(
+        &self,
+        command: &Self::Command,
+        context: &DecisionContext,
+        _neighbours: &mut dyn Neighbours,
+    ) -> Result<Vec<Self::Event>, Self::Error> {
+        self.decide(command, context)
+    }
+
     /// Folds one event into the state. Total: an event that was decided is a fact.
     fn evolve(&mut self, event: &Self::Event);
 
@@ -141,6 +155,12 @@ impl Decided {
         Self { events, typed: Box::new(typed) }
     }
 
+    /// What [`Decided::new`] was given for the state, to look at; `None` when it is of another type.
+    #[must_use]
+    pub fn typed<T: Any>(&self) -> Option<&T> {
+        self.typed.downcast_ref()
+    }
+
     /// What [`Decided::new`] was given for the state; `None` when it was of another type.
     #[must_use]
     pub fn into_typed<T: Any>(self) -> Option<T> {
@@ -154,7 +174,20 @@ pub trait StreamState: Send + Sync {
     ///
     /// # Errors
     /// The aggregate's refusal; also when the command is of another aggregate's type.
-    fn decide(&self, command: &dyn AnyCommand, context: &DecisionContext) -> Result<Decided, Refusal>;
+    fn decide(&self, command: &dyn AnyCommand, context: &DecisionContext) -> Result<Decided, Refusal> {
+        self.decide_beside(command, context, &mut Alone)
+    }
+
+    /// Decides a command with other streams of the shard at hand.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    fn decide_beside(
+        &self,
+        command: &dyn AnyCommand,
+        context: &DecisionContext,
+        neighbours: &mut dyn Neighbours,
+    ) -> Result<Decided, Refusal>;
 
     /// Folds what this same aggregate decided.
     fn evolve(&mut self, decided: Decided);
@@ -265,7 +298,12 @@ struct Typed<A: Aggregate> {
 }
 
 impl<A: Aggregate> StreamState for Typed<A> {
-    fn decide(&self, command: &dyn AnyCommand, context: &DecisionContext) -> Result<Decided, Refusal> {
+    fn decide_beside(
+        &self,
+        command: &dyn AnyCommand,
+        context: &DecisionContext,
+        neighbours: &mut dyn Neighbours,
+    ) -> Result<Decided, Refusal> {
         let Some(command) = command.as_any().downcast_ref::<A::Command>() else {
             return Err(Refusal {
                 kind: RefusalKind::Invalid,
@@ -273,7 +311,7 @@ impl<A: Aggregate> StreamState for Typed<A> {
                 detail: format!("the command is not one of a stream of type {}", A::TYPE),
             });
         };
-        let typed = self.state.decide(command, context)?;
+        let typed = self.state.decide_beside(command, context, neighbours)?;
         let events = typed
             .iter()
             .map(|event| NewEvent {
@@ -337,6 +375,7 @@ struct Kind {
 /// The aggregate types of an application, by the name their streams carry.
 pub struct Registry {
     kinds: BTreeMap<&'static str, Kind>,
+    processes: Vec<Box<dyn Process>>,
     upcasters: &'static Upcasters,
 }
 
@@ -344,7 +383,7 @@ impl Registry {
     /// No aggregate yet; old events are read through `upcasters`.
     #[must_use]
     pub fn new(upcasters: &'static Upcasters) -> Self {
-        Self { kinds: BTreeMap::new(), upcasters }
+        Self { kinds: BTreeMap::new(), processes: Vec::new(), upcasters }
     }
 
     /// The same aggregates, whose old events are read through another chain.
@@ -382,6 +421,28 @@ impl Registry {
         };
         self.kinds.insert(kind, kind_of);
         self
+    }
+
+    /// Adds a process: what goes on by itself from what is decided.
+    #[must_use]
+    pub fn with_process(mut self, process: impl Process) -> Self {
+        self.processes.push(Box::new(process));
+        self
+    }
+
+    /// The processes.
+    pub fn processes(&self) -> impl Iterator<Item = &dyn Process> + '_ {
+        self.processes.iter().map(|process| &**process)
+    }
+
+    /// The other streams of its shard that a command's follow-on commands may reach.
+    #[must_use]
+    pub fn reach(&self, stream: &StreamId, command: &dyn AnyCommand, shards: u16) -> Vec<StreamId> {
+        let shard = stream.shard(shards);
+        let reached = self.processes.iter().flat_map(|process| process.reaches(stream, command, shards));
+        reached
+            .filter(|other| other.shard(shards) == shard && self.kinds.contains_key(other.kind()))
+            .collect()
     }
 
     /// The aggregate types, in alphabetical order.

@@ -15,6 +15,7 @@ use crate::aggregate::{
     self, AnyCommand, Decided, DecisionContext, FoldId, SnapshotState, StreamMeta, StreamState,
 };
 use crate::event::NewEvent;
+use crate::follow_on::Neighbours;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::upcast::DecodeError;
 
@@ -161,7 +162,12 @@ fn invalid(detail: &str) -> Refusal {
 }
 
 impl StreamState for ForeignStream {
-    fn decide(&self, command: &dyn AnyCommand, _context: &DecisionContext) -> Result<Decided, Refusal> {
+    fn decide_beside(
+        &self,
+        command: &dyn AnyCommand,
+        _context: &DecisionContext,
+        _neighbours: &mut dyn Neighbours,
+    ) -> Result<Decided, Refusal> {
         let Some(append) = command.as_any().downcast_ref::<Append>() else {
             return Err(invalid("the command doesn't append to a stream of another application"));
         };

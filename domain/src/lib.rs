@@ -3,6 +3,7 @@
 pub mod aggregate;
 pub mod command;
 pub mod event;
+pub mod follow_on;
 pub mod foreign;
 pub mod frame;
 pub mod merkle;

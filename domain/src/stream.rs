@@ -79,13 +79,24 @@ pub fn shard_of_digest(digest: &[u8], shards: u16) -> Shard {
 /// Draws UUIDv7s until the stream of one falls in `shard`: on average `shards` draws.
 #[must_use]
 pub fn draw_id_in_shard(tenant: &str, kind: &str, shard: Shard, shards: u16) -> Uuid {
+    draw_id_for_all(tenant, &[kind], shard, shards)
+}
+
+/// Draws a UUIDv7 with which streams of all these types fall in `shard`: on average `shards` to the power of their number draws.
+#[must_use]
+pub fn draw_id_for_all(tenant: &str, kinds: &[&str], shard: Shard, shards: u16) -> Uuid {
     let mut buffer = Uuid::encode_buffer();
+    let drawn = Uuid::now_v7().as_u128();
+    // The last 62 bits are random: the next numbers among them are as good as new ones, and cheaper.
+    const RANDOM: u128 = (1 << 62) - 1;
+    let mut n = drawn & RANDOM;
     loop {
-        let id = Uuid::now_v7();
+        let id = Uuid::from_u128((drawn & !RANDOM) | n);
         let text: &str = id.hyphenated().encode_lower(&mut buffer);
-        if shard_of_parts([tenant, kind, text], shards) == shard {
+        if kinds.iter().all(|kind| shard_of_parts([tenant, kind, text], shards) == shard) {
             return id;
         }
+        n = (n + 1) & RANDOM;
     }
 }
 
@@ -144,6 +155,20 @@ mod tests {
         for n in 0..16 {
             let id = draw_id_in_shard("default", "order", Shard(n), 16);
             assert_eq!(StreamId::new("default", "order", id).shard(16), Shard(n));
+            let id = draw_id_for_all("default", &["order", "fulfilment"], Shard(n), 16);
+            assert!(
+                ["order", "fulfilment"]
+                    .iter()
+                    .all(|kind| StreamId::new("default", kind, id).shard(16) == Shard(n))
+            );
+            assert_eq!(id.get_version(), Some(uuid::Version::SortRand));
         }
+    }
+
+    #[test]
+    fn drawn_ids_differ() {
+        let ids: std::collections::HashSet<_> =
+            (0..1_000).map(|_| draw_id_in_shard("default", "order", Shard(1), 4)).collect();
+        assert_eq!(ids.len(), 1_000);
     }
 }

@@ -286,6 +286,7 @@ mod tests {
             total: usd(200),
             payment_method: "tok".into(),
             shipping_address,
+            parts: None,
         })
     }
 

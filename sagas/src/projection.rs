@@ -13,7 +13,7 @@ use projections::rows::{Column, ColumnKind, Group, RowChange, Table, Value};
 use uuid::Uuid;
 
 use crate::fulfilment::KIND;
-use crate::fulfilment::events::{Ending, FulfilmentEvent, Signal};
+use crate::fulfilment::events::{DeadlineSet, Ending, Followed, FulfilmentEvent, Signal};
 use crate::fulfilment::steps::StepName;
 use crate::work::{Work, WorkItem, id};
 use crate::{ids, upcasters};
@@ -160,6 +160,8 @@ fn of_order(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
     let decoded =
         upcasters::chain().decode::<OrderEvent>(&event.event_type, event.schema_version, &event.data)?;
     let (id, work) = match decoded {
+        // The saga starts in the same frame.
+        OrderEvent::Placed(placed) if placed.parts.is_some() => return Ok(Vec::new()),
         OrderEvent::Placed(placed) => (id::start(order_id), Work::Start(Box::new(placed))),
         OrderEvent::CancellationRequested(_) => {
             let asked = Signal::CancellationRequested { order_version: event.version };
@@ -222,6 +224,11 @@ fn refund_ended(
     Ok(changes)
 }
 
+fn open_deadline(event: &RecordedEvent, order_id: Uuid, set: &DeadlineSet) -> Result<RowChange, DecodeError> {
+    let work = Work::Deadline { name: set.name.clone() };
+    open(event, order_id, id::deadline(order_id, &set.name), work, Some(set.due_at))
+}
+
 fn signal(event: &RecordedEvent, order_id: Uuid, signal: Signal) -> Result<RowChange, DecodeError> {
     open(event, order_id, id::signal(order_id, signal), Work::Signal(signal), None)
 }
@@ -248,9 +255,20 @@ fn of_saga(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
     let named = |step: StepName| Value::Text(step.to_string());
     let no_needs = ["needs", "needs_step", "needs_attempts", "needs_since"].map(|name| (name, Value::Null));
     let mut changes = Vec::new();
+    for followed in decoded.followed() {
+        match followed {
+            Followed::Took { .. } => {}
+            Followed::DeadlineSet(set) => changes.push(open_deadline(event, order_id, set)?),
+            Followed::DeadlineCleared(cleared) => {
+                changes.push(close(event, id::deadline(order_id, &cleared.name)));
+            }
+        }
+    }
     match decoded {
-        FulfilmentEvent::Started(_) => {
-            changes.push(close(event, id::start(order_id)));
+        FulfilmentEvent::Started(started) => {
+            if started.order.parts.is_none() {
+                changes.push(close(event, id::start(order_id)));
+            }
             standing.push(("started_at", at()));
             standing.extend(status("running"));
         }
@@ -269,10 +287,7 @@ fn of_saga(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
             changes.push(close(event, id::signal(order_id, received.signal)));
             standing.push(("waiting_for", Value::Null));
         }
-        FulfilmentEvent::DeadlineSet(set) => {
-            let id = id::deadline(order_id, &set.name);
-            changes.push(open(event, order_id, id, Work::Deadline { name: set.name }, Some(set.due_at))?);
-        }
+        FulfilmentEvent::DeadlineSet(set) => changes.push(open_deadline(event, order_id, &set)?),
         FulfilmentEvent::DeadlineCleared(cleared) => {
             changes.push(close(event, id::deadline(order_id, &cleared.name)));
         }

@@ -9,9 +9,15 @@ use serde_json::Value;
 /// The sagas' own steps.
 const OWN: &[(&str, u16, Upcaster)] = &[
     ("fulfilment.started", 1, started_1),
+    ("fulfilment.started", 2, unchanged),
     ("fulfilment.step_requested", 1, unchanged),
     ("fulfilment.step_finished", 1, unchanged),
+    ("fulfilment.step_finished", 2, unchanged),
     ("fulfilment.signal_received", 1, unchanged),
+    ("fulfilment.signal_received", 2, unchanged),
+    ("fulfilment.deadline_reached", 1, unchanged),
+    ("fulfilment.retried", 1, unchanged),
+    ("fulfilment.resolved", 1, unchanged),
 ];
 
 /// The upcaster chain of an application with sagas.

@@ -89,7 +89,7 @@ fn a_saga_that_an_older_program_began_goes_on() {
     let decided = saga.decide(&FulfilmentCommand::Handle(trigger), &context).unwrap();
     let told: Vec<_> =
         decided.events.iter().map(|event| (event.event_type.to_string(), event.schema_version)).collect();
-    let expected = [("fulfilment.step_finished".to_owned(), 2), ("fulfilment.step_requested".to_owned(), 2)];
+    let expected = [("fulfilment.step_finished".to_owned(), 3), ("fulfilment.step_requested".to_owned(), 2)];
     assert!(told.ends_with(&expected), "{told:?}");
 }
 

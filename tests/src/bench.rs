@@ -132,6 +132,7 @@ pub fn place_order() -> CommandRequest {
             postal_code: sealed(),
             country: "DE".into(),
         },
+        parts: None,
     };
     let stream = StreamId::new(DEFAULT_TENANT, "order", id);
     CommandRequest::new(CommandId::fresh(), "user:0193", vec![Step::create(stream, command)])

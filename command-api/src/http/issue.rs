@@ -11,7 +11,7 @@ use domain::command::{Accepted, CommandError, CommandId, CommandRequest, Step, d
 use domain::merkle::Hash;
 use domain::ports::keys::SubjectKeys;
 use domain::position::Shard;
-use domain::stream::{DEFAULT_TENANT, StreamId, draw_id_in_shard, shard_of_digest};
+use domain::stream::{DEFAULT_TENANT, StreamId, draw_id_for_all, shard_of_digest};
 use domain::uuids::any_spelling;
 use futures::future::join_all;
 use serde_json::{Map, Value};
@@ -206,8 +206,13 @@ impl Issue {
 
     /// A new stream in the command's shard.
     pub(crate) fn draw(&self, kind: &str, shards: u16) -> (Uuid, StreamId) {
-        let id = draw_id_in_shard(&self.tenant, kind, self.shard(shards), shards);
-        (id, StreamId::new(&self.tenant, kind, id))
+        self.draw_together(&[kind], shards)
+    }
+
+    /// A new stream of the first type in the command's shard, with an id by which streams of the other types fall there as well.
+    pub(crate) fn draw_together(&self, kinds: &[&str], shards: u16) -> (Uuid, StreamId) {
+        let id = draw_id_for_all(&self.tenant, kinds, self.shard(shards), shards);
+        (id, StreamId::new(&self.tenant, kinds.first().copied().unwrap_or_default(), id))
     }
 
     /// Has the command decided.

@@ -28,15 +28,17 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Reads them. The order names them once it is paid; before, they have the ids that the saga draws for the first attempt.
+    /// Reads them, under the ids that they have from the first, whether they are there or not.
     pub(super) async fn read(
         state: &CommandState,
         tenant: &str,
         id: Uuid,
         order: &Order,
     ) -> Result<Self, Problem> {
-        let payment_id = order.payment_id.unwrap_or_else(|| parts::payment_id(id, 1));
-        let shipment_id = order.shipment_id.unwrap_or_else(|| parts::shipment_id(id, 1));
+        // Nothing was placed where there is no order, and then these find nothing.
+        let placed = order.placed.as_ref();
+        let payment_id = placed.map_or_else(|| parts::payment_id(id, 1), |placed| placed.payment_id(id));
+        let shipment_id = placed.map_or_else(|| parts::shipment_id(id, 1), |placed| placed.shipment_id(id));
         let streams =
             [StreamId::new(tenant, "payment", payment_id), StreamId::new(tenant, "shipment", shipment_id)];
         let views = state.gateway.read(&streams).await?;

@@ -6,7 +6,8 @@ use domain::aggregate::StreamMeta;
 use domain::command::Step;
 use domain::refusal::Refusal;
 use domain::shop::order::{
-    MAX_LINES, MAX_QUANTITY, Order, OrderCommand, OrderError, OrderStatus, RequestedLine, ShippingAddress,
+    MAX_LINES, MAX_QUANTITY, Order, OrderCommand, OrderError, OrderParts, OrderStatus, RequestedLine,
+    ShippingAddress, parts,
 };
 use domain::shop::product::Product;
 use domain::shop::user::Role;
@@ -58,13 +59,14 @@ async fn place(State(state): State<CommandState>, incoming: Incoming) -> Result<
     let shards = state.gateway.shards();
     let accepted = match price(&state, &caller, &order.items).await? {
         Ok(lines) => {
+            let (order_id, stream) = issue.draw_together(&parts::TOGETHER, shards);
             let place = OrderCommand::Place {
                 customer_id: caller.user_id,
                 lines,
                 payment_method: order.payment_method,
                 shipping_address: seal(&state, &caller, order.shipping_address).await?,
+                parts: Some(OrderParts::beside(&issue.tenant, order_id, shards)),
             };
-            let (_, stream) = issue.draw(ORDER, shards);
             issue.submit(&state, vec![Step::create(stream, place)]).await?
         }
         // The catalogue may have changed since the first time, and a repeat still gets its answer.

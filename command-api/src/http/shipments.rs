@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::command::Step;
 use domain::refusal::Refusal;
-use domain::shop::order::parts::payment_id;
+use domain::shop::order::Order;
 use domain::shop::payment::{Payment, PaymentStatus};
 use domain::shop::shipment::{Shipment, ShipmentCommand, ShipmentError, ShipmentStatus};
 use domain::stream::StreamId;
@@ -67,7 +67,11 @@ async fn is_refunded(state: &CommandState, stream: &StreamId, shipment: &Shipmen
     let (Some(requested), ShipmentStatus::Created) = (&shipment.requested, shipment.status) else {
         return Ok(false);
     };
-    let id = payment_id(requested.order_id, 1);
+    let order = StreamId::new(stream.tenant(), "order", requested.order_id);
+    let Some((Order { placed: Some(placed), .. }, _)) = state.read::<Order>(&order).await? else {
+        return Ok(false);
+    };
+    let id = placed.payment_id(requested.order_id);
     let payment = state.read::<Payment>(&StreamId::new(stream.tenant(), "payment", id)).await?;
     Ok(payment.is_some_and(|(payment, _)| payment.status == PaymentStatus::Refunded))
 }

@@ -1,15 +1,16 @@
 //! A frame's contents: each ready command's pure decision in turn, against decided state plus this frame.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::Timestamp;
-use domain::aggregate::{DecisionContext, Registry};
+use domain::aggregate::Registry;
 use domain::command::{Accepted, CommandError, CommandId, CommandRequest};
 use domain::event::{EventMeta, RecordedEvent, encode_event};
+use domain::follow_on::{self, Decision, Effect};
 use domain::frame::{CommandRecord, FrameHeader, Tail};
 use domain::ports::gateway::StreamView;
 use domain::position::Position;
-use domain::refusal::{Refusal, RefusalKind};
 use domain::stream::StreamId;
 use uuid::Uuid;
 
@@ -99,13 +100,13 @@ impl Building {
     }
 
     /// Runs a job. Its streams are in memory, but for those that its command creates.
-    pub(super) fn run(&mut self, job: Job, streams: &mut Streams, registry: &Registry) {
+    pub(super) fn run(&mut self, job: Job, streams: &mut Streams, registry: &Registry, shards: u16) {
         match job {
             Job::Command { request, reply, .. } => {
                 if request.id.is_repeatable() {
                     self.repeatable.push(request.id);
                 }
-                self.decide(&request, reply, streams, registry);
+                self.decide(&request, reply, streams, registry, shards);
             }
             Job::Read { streams: wanted, reply } => {
                 let mut views = Vec::with_capacity(wanted.len());
@@ -126,8 +127,9 @@ impl Building {
         reply: Reply<Accepted>,
         streams: &mut Streams,
         registry: &Registry,
+        shards: u16,
     ) {
-        match self.try_decide(request, streams, registry) {
+        match self.try_decide(request, streams, registry, shards) {
             Err(error) => self.answers.push(Answer::Refused { reply, error }),
             Ok((events, answer)) if events == 0 && !request.id.is_repeatable() => {
                 self.answers.push(Answer::Unchanged { reply, id: request.id, answer });
@@ -147,59 +149,60 @@ impl Building {
         }
     }
 
-    /// Decides every step before any state changes, so that a refusal leaves nothing behind.
+    /// Decides every step, and what follows from it, before any state changes, so that a refusal leaves nothing behind.
     fn try_decide(
         &mut self,
         request: &CommandRequest,
         streams: &mut Streams,
         registry: &Registry,
+        shards: u16,
     ) -> Result<(u64, Vec<u8>), CommandError> {
-        let mut decisions = Vec::with_capacity(request.steps.len());
-        for step in &request.steps {
-            if step.fresh && !streams.contains(&step.stream) {
-                let entry =
-                    Entry::initial(registry, &step.stream).ok_or_else(|| unknown_type(&step.stream))?;
-                streams.insert(entry);
+        for step in request.steps.iter().filter(|step| step.fresh) {
+            // What a new stream's follow-on commands reach is as new.
+            let reached = registry.reach(&step.stream, &*step.command, shards);
+            for stream in std::iter::once(&step.stream).chain(&reached) {
+                if !streams.contains(stream) {
+                    streams.insert(Entry::initial(registry, stream).ok_or_else(|| unknown_type(stream))?);
+                }
             }
-            let entry = streams.get_mut(&step.stream).ok_or_else(|| not_loaded(&step.stream))?;
-            if let Some(expected) = step.expected_version.filter(|v| *v != entry.meta.version) {
-                return Err(stale(expected, entry.meta.version).into());
-            }
-            let context =
-                DecisionContext { stream: step.stream.clone(), now: self.now, version: entry.meta.version };
-            decisions.push(entry.state.decide(&*step.command, &context)?);
         }
+        let decisions = follow_on::decide(request, streams, registry, self.now)?;
         let mut stored = Vec::new();
-        let mut recorded = Vec::new();
-        for (step, decided) in request.steps.iter().zip(&mut decisions) {
-            let before = streams.get_mut(&step.stream).map_or(0, |entry| entry.meta.version);
-            for (version, event) in (before + 1..).zip(std::mem::take(&mut decided.events)) {
+        let mut recorded: Vec<Arc<RecordedEvent>> = Vec::new();
+        let mut versions: HashMap<&StreamId, u64> = HashMap::new();
+        for decision in &decisions {
+            let stream = &decision.stream;
+            let version = versions
+                .entry(stream)
+                .or_insert_with(|| streams.get_mut(stream).map_or(0, |entry| entry.meta.version));
+            for event in &decision.events {
+                *version += 1;
                 let id = Uuid::now_v7();
                 let meta = EventMeta {
                     id,
                     time: self.now,
-                    stream: &step.stream,
-                    version,
+                    stream,
+                    version: *version,
                     correlation_id: request.correlation_id,
                     causation_id: request.causation_id,
                     actor: &request.actor,
                 };
                 let mut bytes = Vec::with_capacity(event.data.len() + 256);
-                encode_event(&meta, &event, &mut bytes);
+                encode_event(&meta, event, &mut bytes);
                 stored.push(bytes);
                 let n = self.first_position + (self.events.len() + recorded.len()) as u64;
                 recorded.push(Arc::new(RecordedEvent {
                     id,
                     time: self.now,
-                    stream: step.stream.clone(),
-                    version,
+                    stream: stream.clone(),
+                    version: *version,
                     position: Position { shard: self.shard, n },
-                    event_type: event.event_type.into_owned(),
+                    event_type: event.event_type.clone().into_owned(),
                     schema_version: event.schema_version,
                     correlation_id: request.correlation_id,
                     causation_id: request.causation_id,
                     actor: request.actor.clone(),
-                    data: event.data,
+                    data: event.data.clone(),
                 }));
             }
         }
@@ -214,14 +217,18 @@ impl Building {
                 entry.count(event.time);
             }
         }
-        let mut answer = Vec::new();
-        for (step, decided) in request.steps.iter().zip(decisions) {
-            if let Some(entry) = streams.get_mut(&step.stream) {
-                entry.state.evolve(decided);
-                answer = answer_of(entry, request);
-                self.touched.push(step.stream.clone());
+        for Decision { stream, effect, .. } in decisions {
+            if let Some(entry) = streams.get_mut(&stream) {
+                match effect {
+                    Effect::Fold(decided) => entry.state.evolve(decided),
+                    Effect::Become(state) => entry.state = state,
+                    Effect::Elsewhere => {}
+                }
+                self.touched.push(stream);
             }
         }
+        let last = request.steps.last().and_then(|step| streams.get_mut(&step.stream));
+        let answer = last.map_or_else(Vec::new, |entry| answer_of(entry, request));
         self.bytes += size;
         self.stored_events.extend(stored);
         self.events.extend(recorded);
@@ -298,18 +305,4 @@ impl Answer {
 
 fn unknown_type(stream: &StreamId) -> CommandError {
     CommandError::Internal(format!("no aggregate of type {}", stream.kind()))
-}
-
-fn not_loaded(stream: &StreamId) -> CommandError {
-    CommandError::Internal(format!("{stream} is not in memory"))
-}
-
-fn stale(expected: u64, current: u64) -> Refusal {
-    // No stream has this version: the client's tag is none of ours.
-    let stated = if expected == u64::MAX { "the one stated".to_owned() } else { expected.to_string() };
-    Refusal {
-        kind: RefusalKind::StaleVersion,
-        code: "stale-version".to_owned(),
-        detail: format!("the resource has version {current}, not {stated}"),
-    }
 }

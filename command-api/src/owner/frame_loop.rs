@@ -279,7 +279,7 @@ impl FrameLoop {
             && let Some(job) = self.ready.pop_front()
         {
             self.named.remove(&job.streams());
-            building.run(job, &mut self.streams, &self.shared.registry);
+            building.run(job, &mut self.streams, &self.shared.registry, self.shared.store.shards);
             taken += 1;
         }
         if building.is_empty() {

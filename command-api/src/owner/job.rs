@@ -25,6 +25,8 @@ pub(super) enum Job {
     /// Have a command decided.
     Command {
         request: CommandRequest,
+        /// The other streams that its follow-on commands may reach.
+        reached: Vec<StreamId>,
         reply: Reply<Accepted>,
         /// Derived rows were asked for the command's id and have no result.
         looked_up: bool,
@@ -39,8 +41,9 @@ impl Job {
     /// The streams that must be in memory before the job can run.
     pub(super) fn streams(&self) -> Vec<StreamId> {
         match self {
-            Self::Command { request, .. } => {
-                request.steps.iter().filter(|step| !step.fresh).map(|step| step.stream.clone()).collect()
+            Self::Command { request, reached, .. } => {
+                let known = request.steps.iter().filter(|step| !step.fresh).map(|step| &step.stream);
+                known.chain(reached).cloned().collect()
             }
             Self::Read { streams, .. } => streams.clone(),
             Self::Answered { .. } => Vec::new(),

@@ -263,7 +263,13 @@ impl CommandGateway for Owners {
         let shard = shard_of(&command, self.shards())?;
         let id = command.id;
         let (reply, answer) = Reply::channel();
-        self.enqueue(shard, Job::Command { request: command, reply, looked_up: false });
+        let known = command.steps.iter().filter(|step| !step.fresh);
+        let mut reached = Vec::new();
+        for step in known {
+            let registry = &self.shared.registry;
+            reached.extend(registry.reach(&step.stream, &*step.command, self.shards()));
+        }
+        self.enqueue(shard, Job::Command { request: command, reached, reply, looked_up: false });
         self.answer(answer, CommandError::OutcomeUnknown(id)).await
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use domain::Timestamp;
 use domain::aggregate::{Registry, StreamMeta, StreamState};
 use domain::event::RecordedEvent;
+use domain::follow_on::Loaded;
 use domain::stream::StreamId;
 use domain::upcast::DecodeError;
 use lru::LruCache;
@@ -183,6 +184,12 @@ impl Streams {
                 self.bytes -= entry.bytes;
             }
         }
+    }
+}
+
+impl Loaded for Streams {
+    fn get(&self, stream: &StreamId) -> Option<(&dyn StreamState, u64)> {
+        self.entries.peek(stream).map(|entry| (&*entry.state, entry.meta.version))
     }
 }
 

@@ -127,6 +127,9 @@ pub enum OrderCommand {
         payment_method: String,
         /// Where to ship to.
         shipping_address: ShippingAddress,
+        /// What its payment and its shipment will be called.
+        #[serde(default)]
+        parts: Option<OrderParts>,
     },
     /// The saga: every line's stock is reserved.
     ConfirmStock,
@@ -167,7 +170,16 @@ pub enum OrderCommand {
     },
 }
 
-/// `order.placed` 1.
+/// The payment and the shipment of an order whose streams share its shard, as those of its fulfilment do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderParts {
+    /// The payment.
+    pub payment_id: Uuid,
+    /// The shipment.
+    pub shipment_id: Uuid,
+}
+
+/// `order.placed` 2: version 1 had no parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderPlaced {
     /// The customer's user id: the subject of the sealed fields.
@@ -180,6 +192,23 @@ pub struct OrderPlaced {
     pub payment_method: String,
     /// Where to ship to.
     pub shipping_address: ShippingAddress,
+    /// What its payment and its shipment will be called, when they share its shard; `None` of an older order, whose streams lie anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<OrderParts>,
+}
+
+impl OrderPlaced {
+    /// The payment of this order.
+    #[must_use]
+    pub fn payment_id(&self, order_id: Uuid) -> Uuid {
+        self.parts.map_or_else(|| parts::payment_id(order_id, 1), |parts| parts.payment_id)
+    }
+
+    /// The shipment of this order.
+    #[must_use]
+    pub fn shipment_id(&self, order_id: Uuid) -> Uuid {
+        self.parts.map_or_else(|| parts::shipment_id(order_id, 1), |parts| parts.shipment_id)
+    }
 }
 
 /// `order.stock_reserved` 1.
@@ -241,9 +270,10 @@ pub struct OrderCancelled {
 
 crate::events! {
     /// What can happen to an order.
+    #[expect(clippy::large_enum_variant, reason = "one is made for every order, and soon gone")]
     pub enum OrderEvent {
         /// The customer placed it.
-        "order.placed" 1 => Placed(OrderPlaced),
+        "order.placed" 2 => Placed(OrderPlaced),
         /// Every line's stock is reserved.
         "order.stock_reserved" 1 => StockReserved(OrderStockReserved),
         /// The provider's answer is missing.

@@ -8,6 +8,7 @@ use crate::upcast::{Upcaster, Upcasters};
 
 /// The steps of the shop's chain, for chains that hold further ones.
 pub const STEPS: &[(&str, u16, Upcaster)] = &[
+    ("order.placed", 1, unchanged),
     ("payment.declined", 1, unchanged),
     ("payment.refunded", 1, payment_refunded_1),
     ("product.created", 1, product_created_1),

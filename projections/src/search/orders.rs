@@ -133,6 +133,7 @@ mod tests {
                 postal_code: sealed(),
                 country: "DE".into(),
             },
+            parts: None,
         });
         let rows = SearchOrders.map(&event("order", 1, &placed)).unwrap();
         assert_eq!(set(&rows[0], "total_amount"), Some(&Value::Int(100)));

@@ -78,7 +78,26 @@ pub enum Ending {
     },
 }
 
-/// `fulfilment.started` 2: version 1 knew no bound for bookings and no patience.
+/// What follows from a fact at once: it is decided with it, and stands in its event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Followed {
+    /// A step whose stream shares the saga's shard: its command was decided in the same frame.
+    Took {
+        /// The step.
+        step: StepName,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// Something will happen at an instant.
+    DeadlineSet(DeadlineSet),
+    /// It won't.
+    DeadlineCleared(DeadlineCleared),
+}
+
+/// `fulfilment.started` 3: version 1 knew no bound for bookings and no patience; nothing followed at once before 3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
     /// The order; also the saga's own id.
@@ -89,6 +108,9 @@ pub struct Started {
     pub terms: Terms,
     /// Until when stock stays set aside while the order isn't paid.
     pub reserved_until: Timestamp,
+    /// What followed at once, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub followed: Vec<Followed>,
 }
 
 /// `fulfilment.step_requested` 2: version 1 knew fewer actions.
@@ -102,7 +124,7 @@ pub struct StepRequested {
     pub action: Action,
 }
 
-/// `fulfilment.step_finished` 2: version 1 knew fewer outcomes.
+/// `fulfilment.step_finished` 3: version 1 knew fewer outcomes; nothing followed at once before 3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepFinished {
     /// The step.
@@ -111,13 +133,19 @@ pub struct StepFinished {
     pub attempt: u32,
     /// What came of it.
     pub outcome: Outcome,
+    /// What followed at once, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub followed: Vec<Followed>,
 }
 
-/// `fulfilment.signal_received` 2: version 1 knew fewer signals.
+/// `fulfilment.signal_received` 3: version 1 knew fewer signals; nothing followed at once before 3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalReceived {
     /// What others did.
     pub signal: Signal,
+    /// What followed at once, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub followed: Vec<Followed>,
 }
 
 /// `fulfilment.deadline_set` 1.
@@ -136,11 +164,14 @@ pub struct DeadlineCleared {
     pub name: String,
 }
 
-/// `fulfilment.deadline_reached` 1.
+/// `fulfilment.deadline_reached` 2: nothing followed at once in version 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadlineReached {
     /// Its name.
     pub name: String,
+    /// What followed at once, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub followed: Vec<Followed>,
 }
 
 /// `fulfilment.compensating` 1.
@@ -204,11 +235,14 @@ pub struct NeedsSomebody {
     pub detail: String,
 }
 
-/// `fulfilment.retried` 1; the event's actor is the person.
+/// `fulfilment.retried` 2: nothing followed at once in version 1. The event's actor is the person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retried {
     /// What is tried again.
     pub steps: Vec<StepName>,
+    /// What followed at once, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub followed: Vec<Followed>,
 }
 
 /// What became of a step, as a person says.
@@ -221,7 +255,7 @@ pub enum Resolution {
     Refused,
 }
 
-/// `fulfilment.resolved` 1; the event's actor is the person.
+/// `fulfilment.resolved` 2: nothing followed at once in version 1. The event's actor is the person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolved {
     /// The step.
@@ -232,25 +266,57 @@ pub struct Resolved {
     pub outcome: Resolution,
     /// Why the person says so.
     pub reason: String,
+    /// What followed at once, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub followed: Vec<Followed>,
+}
+
+impl FulfilmentEvent {
+    /// What followed at once; `None` for an event that is no fact but follows from one.
+    pub(super) fn followed_mut(&mut self) -> Option<&mut Vec<Followed>> {
+        match self {
+            Self::Started(fact) => Some(&mut fact.followed),
+            Self::StepFinished(fact) => Some(&mut fact.followed),
+            Self::SignalReceived(fact) => Some(&mut fact.followed),
+            Self::DeadlineReached(fact) => Some(&mut fact.followed),
+            Self::Retried(fact) => Some(&mut fact.followed),
+            Self::Resolved(fact) => Some(&mut fact.followed),
+            _ => None,
+        }
+    }
+
+    /// What followed at once.
+    #[must_use]
+    pub fn followed(&self) -> &[Followed] {
+        match self {
+            Self::Started(fact) => &fact.followed,
+            Self::StepFinished(fact) => &fact.followed,
+            Self::SignalReceived(fact) => &fact.followed,
+            Self::DeadlineReached(fact) => &fact.followed,
+            Self::Retried(fact) => &fact.followed,
+            Self::Resolved(fact) => &fact.followed,
+            _ => &[],
+        }
+    }
 }
 
 domain::events! {
     /// What can happen to a saga.
     pub enum FulfilmentEvent {
         /// The order was placed.
-        "fulfilment.started" 2 => Started(Started),
+        "fulfilment.started" 3 => Started(Started),
         /// A step is to be carried out.
         "fulfilment.step_requested" 2 => StepRequested(StepRequested),
         /// A step's attempt has an outcome.
-        "fulfilment.step_finished" 2 => StepFinished(StepFinished),
+        "fulfilment.step_finished" 3 => StepFinished(StepFinished),
         /// Others did something.
-        "fulfilment.signal_received" 2 => SignalReceived(SignalReceived),
+        "fulfilment.signal_received" 3 => SignalReceived(SignalReceived),
         /// Something will happen at an instant.
         "fulfilment.deadline_set" 1 => DeadlineSet(DeadlineSet),
         /// It won't.
         "fulfilment.deadline_cleared" 1 => DeadlineCleared(DeadlineCleared),
         /// It did.
-        "fulfilment.deadline_reached" 1 => DeadlineReached(DeadlineReached),
+        "fulfilment.deadline_reached" 2 => DeadlineReached(DeadlineReached),
         /// The order won't be fulfilled; what was done is undone from now on.
         "fulfilment.compensating" 1 => Compensating(Compensating),
         /// Nothing is to be done until others do something.
@@ -260,8 +326,8 @@ domain::events! {
         /// A step can't go on by itself.
         "fulfilment.needs_somebody" 1 => NeedsSomebody(NeedsSomebody),
         /// A person has it tried again.
-        "fulfilment.retried" 1 => Retried(Retried),
+        "fulfilment.retried" 2 => Retried(Retried),
         /// A person says what became of a step.
-        "fulfilment.resolved" 1 => Resolved(Resolved),
+        "fulfilment.resolved" 2 => Resolved(Resolved),
     }
 }

@@ -11,6 +11,7 @@ pub mod events;
 mod operation;
 mod payment;
 mod plan;
+pub mod process;
 pub mod react;
 mod shipment;
 pub mod state;
@@ -20,6 +21,7 @@ mod stock;
 mod tests;
 
 use domain::aggregate::{Aggregate, DecisionContext};
+use domain::follow_on::{Alone, Neighbours};
 use domain::refusal::{DomainError, RefusalKind};
 use domain::shop::order::OrderPlaced;
 use serde::{Deserialize, Serialize};
@@ -138,6 +140,15 @@ impl Aggregate for Fulfilment {
         command: &FulfilmentCommand,
         context: &DecisionContext,
     ) -> Result<Vec<FulfilmentEvent>, FulfilmentError> {
+        self.decide_beside(command, context, &mut Alone)
+    }
+
+    fn decide_beside(
+        &self,
+        command: &FulfilmentCommand,
+        context: &DecisionContext,
+        neighbours: &mut dyn Neighbours,
+    ) -> Result<Vec<FulfilmentEvent>, FulfilmentError> {
         let FulfilmentCommand::Handle(trigger) = command;
         match trigger {
             Trigger::OrderPlaced { order_id, .. } if context.stream.id() != order_id.to_string() => {
@@ -146,8 +157,8 @@ impl Aggregate for Fulfilment {
             Trigger::DeadlineReached { name } if !react::is_due(self, name, context.now) => {
                 Err(FulfilmentError::NotDue(name.clone()))
             }
-            Trigger::Retry | Trigger::Resolve { .. } => operation::decide(self, trigger, context.now),
-            _ => Ok(react::react(self, trigger, context.now)),
+            Trigger::Retry | Trigger::Resolve { .. } => operation::decide(self, trigger, context, neighbours),
+            _ => Ok(react::react(self, trigger, context, neighbours)),
         }
     }
 

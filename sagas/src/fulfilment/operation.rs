@@ -1,6 +1,7 @@
 //! What a person does about a saga that can't go on by itself.
 
-use domain::Timestamp;
+use domain::aggregate::DecisionContext;
+use domain::follow_on::Neighbours;
 
 use super::events::FulfilmentEvent;
 use super::state::{Fulfilment, Standing};
@@ -12,13 +13,14 @@ use crate::ids::MAX_REFUNDS;
 pub(super) fn decide(
     saga: &Fulfilment,
     trigger: &Trigger,
-    now: Timestamp,
+    context: &DecisionContext,
+    neighbours: &mut dyn Neighbours,
 ) -> Result<Vec<FulfilmentEvent>, FulfilmentError> {
     if saga.started.is_none() {
         return Err(FulfilmentError::NotFound);
     }
     let (mut saga, mut events) = (saga.clone(), Vec::new());
-    react::follow(&mut saga, now, &mut events);
+    react::follow(&mut saga, context.now, &mut events, None);
     match trigger {
         Trigger::Retry if to_retry(&saga).is_empty() => return Err(FulfilmentError::NothingToRetry),
         Trigger::Retry if refunds(&saga) >= MAX_REFUNDS => return Err(FulfilmentError::TooManyRetries),
@@ -27,7 +29,7 @@ pub(super) fn decide(
         }
         _ => {}
     }
-    events.extend(react::react(&saga, trigger, now));
+    events.extend(react::react(&saga, trigger, context, neighbours));
     Ok(events)
 }
 

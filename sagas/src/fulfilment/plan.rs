@@ -16,7 +16,6 @@ use super::events::{
 use super::state::{BOOKING, Deadline, Fulfilment, PATIENCE, RESERVATION, Standing};
 use super::steps::{STAGES, StepName};
 use super::{cancellation, delivery, payment, stock};
-use crate::ids;
 
 /// Why a stage doesn't go on for now.
 #[derive(Debug)]
@@ -47,8 +46,8 @@ pub(super) fn next(state: &Fulfilment, now: Timestamp) -> Vec<FulfilmentEvent> {
         state,
         started,
         now,
-        payment_id: ids::payment_id(order_id, 1),
-        shipment_id: ids::shipment_id(order_id, 1),
+        payment_id: started.order.payment_id(order_id),
+        shipment_id: started.order.shipment_id(order_id),
     };
     match plan.go_on() {
         Ok(()) | Err(Pause::Stay) => Vec::new(),

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{ChargeResult, Outcome};
 use super::events::{
-    Ending, FulfilmentEvent, NeedsSomebody, Resolution, Resolved, Signal, Started, StepFinished, WaitingFor,
+    DeadlineCleared, DeadlineSet, Ending, Followed, FulfilmentEvent, NeedsSomebody, Resolution, Resolved,
+    Signal, Started, WaitingFor,
 };
 use super::steps::StepName;
 
@@ -228,14 +229,12 @@ impl Fulfilment {
                 let asked = Attempt { attempt, outcome: None, resolved: None, again: false };
                 self.steps.insert(requested.step, asked);
             }
-            FulfilmentEvent::StepFinished(finished) => self.finish(finished),
+            FulfilmentEvent::StepFinished(finished) => {
+                self.finish(finished.step, finished.attempt, &finished.outcome);
+            }
             FulfilmentEvent::SignalReceived(received) => self.receive(received.signal),
-            FulfilmentEvent::DeadlineSet(set) => {
-                self.deadlines.insert(set.name.clone(), Deadline::Open { due_at: set.due_at });
-            }
-            FulfilmentEvent::DeadlineCleared(cleared) => {
-                self.deadlines.insert(cleared.name.clone(), Deadline::Cleared);
-            }
+            FulfilmentEvent::DeadlineSet(set) => self.set_deadline(set),
+            FulfilmentEvent::DeadlineCleared(cleared) => self.clear_deadline(cleared),
             FulfilmentEvent::DeadlineReached(reached) => {
                 self.deadlines.insert(reached.name.clone(), Deadline::Reached);
                 self.expired |= reached.name == RESERVATION;
@@ -260,20 +259,37 @@ impl Fulfilment {
             }
             FulfilmentEvent::Resolved(resolved) => self.resolve(resolved),
         }
+        event.followed().iter().for_each(|followed| self.follow(followed));
     }
 
-    fn finish(&mut self, finished: &StepFinished) {
-        if let Outcome::Charge(result) = &finished.outcome
+    /// Takes in what followed from a fact at once.
+    pub(super) fn follow(&mut self, followed: &Followed) {
+        match followed {
+            Followed::Took { step, attempt, outcome } => self.finish(*step, *attempt, outcome),
+            Followed::DeadlineSet(set) => self.set_deadline(set),
+            Followed::DeadlineCleared(cleared) => self.clear_deadline(cleared),
+        }
+    }
+
+    fn set_deadline(&mut self, set: &DeadlineSet) {
+        self.deadlines.insert(set.name.clone(), Deadline::Open { due_at: set.due_at });
+    }
+
+    fn clear_deadline(&mut self, cleared: &DeadlineCleared) {
+        self.deadlines.insert(cleared.name.clone(), Deadline::Cleared);
+    }
+
+    fn finish(&mut self, step: StepName, attempt: u32, outcome: &Outcome) {
+        if let Outcome::Charge(result) = outcome
             && self.charge.as_ref().is_none_or(|known| definiteness(result) > definiteness(known))
         {
             self.charge = Some(result.clone());
         }
-        if finished.step == StepName::RefuseCancellation && finished.attempt == self.cancellations {
+        if step == StepName::RefuseCancellation && attempt == self.cancellations {
             self.cancellation_open = false;
         }
-        let outcome = Some(finished.outcome.clone());
-        let attempt = Attempt { attempt: finished.attempt, outcome, resolved: None, again: false };
-        self.steps.insert(finished.step, attempt);
+        let outcome = Some(outcome.clone());
+        self.steps.insert(step, Attempt { attempt, outcome, resolved: None, again: false });
     }
 
     fn resolve(&mut self, resolved: &Resolved) {

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use domain::Timestamp;
-use domain::aggregate::{DecisionContext, Registry, StreamMeta};
+use domain::aggregate::{Registry, StreamMeta, StreamState};
 use domain::command::{Accepted, CommandError, CommandId, CommandRequest, Step};
 use domain::event::RecordedEvent;
+use domain::follow_on::{self, Decision, Effect, Loaded};
 use domain::merkle::Hash;
 use domain::ports::clock::Clock;
 use domain::ports::gateway::{CommandGateway, StreamView};
@@ -199,6 +200,14 @@ fn item(columns: &HashMap<&'static str, Value>) -> WorkItem {
     }
 }
 
+struct Streams<'a>(&'a HashMap<StreamId, StreamView>);
+
+impl Loaded for Streams<'_> {
+    fn get(&self, stream: &StreamId) -> Option<(&dyn StreamState, u64)> {
+        self.0.get(stream).map(|view| (&*view.state, view.meta.version))
+    }
+}
+
 impl Inner {
     fn fresh_id(&mut self) -> Uuid {
         self.next_id += 1;
@@ -237,33 +246,46 @@ impl Inner {
             let repeat = Accepted { repeated: true, ..accepted.clone() };
             return if *hash == request.body_hash { Ok(repeat) } else { Err(CommandError::BodyMismatch) };
         }
-        let [step] = request.steps.as_slice() else { panic!("one step") };
-        let mut view = self.view(&step.stream);
-        let context =
-            DecisionContext { stream: step.stream.clone(), now: self.now, version: view.meta.version };
-        let decided = view.state.decide(&*step.command, &context)?;
-        let shard = step.stream.shard(SHARDS);
-        for event in &decided.events {
-            view.meta.version += 1;
-            let n = self.log[usize::from(shard.0)].len() as u64 + 1;
-            let recorded = RecordedEvent {
-                id: self.fresh_id(),
-                time: self.now,
-                stream: step.stream.clone(),
-                version: view.meta.version,
-                position: Position { shard, n },
-                event_type: event.event_type.to_string(),
-                schema_version: event.schema_version,
-                correlation_id: request.correlation_id,
-                causation_id: request.causation_id,
-                actor: request.actor.clone(),
-                data: event.data.clone(),
-            };
-            self.log[usize::from(shard.0)].push(recorded);
+        let shard = request.steps[0].stream.shard(SHARDS);
+        for step in &request.steps {
+            let reached = self.registry.reach(&step.stream, &*step.command, SHARDS);
+            for stream in std::iter::once(&step.stream).chain(&reached) {
+                let view = self.view(stream);
+                self.streams.entry(stream.clone()).or_insert(view);
+            }
         }
-        let events = decided.events.len() as u64;
-        view.state.evolve(decided);
-        self.streams.insert(step.stream.clone(), view);
+        let decisions = follow_on::decide(&request, &Streams(&self.streams), &self.registry, self.now)?;
+        let mut events = 0;
+        for Decision { stream, events: decided, effect } in decisions {
+            assert_eq!(stream.shard(SHARDS), shard, "{stream} is of another shard");
+            for event in decided {
+                events += 1;
+                let id = self.fresh_id();
+                let n = self.log[usize::from(shard.0)].len() as u64 + 1;
+                let view = self.streams.get_mut(&stream).unwrap();
+                view.meta.version += 1;
+                let recorded = RecordedEvent {
+                    id,
+                    time: self.now,
+                    stream: stream.clone(),
+                    version: view.meta.version,
+                    position: Position { shard, n },
+                    event_type: event.event_type.to_string(),
+                    schema_version: event.schema_version,
+                    correlation_id: request.correlation_id,
+                    causation_id: request.causation_id,
+                    actor: request.actor.clone(),
+                    data: event.data,
+                };
+                self.log[usize::from(shard.0)].push(recorded);
+            }
+            let view = self.streams.get_mut(&stream).unwrap();
+            match effect {
+                Effect::Fold(decided) => view.state.evolve(decided),
+                Effect::Become(state) => view.state = state,
+                Effect::Elsewhere => {}
+            }
+        }
         let position = Position { shard, n: self.log[usize::from(shard.0)].len() as u64 };
         let accepted = Accepted { id: request.id, position, events, answer: Vec::new(), repeated: false };
         self.results.insert(request.id, (request.body_hash, accepted.clone()));

@@ -232,6 +232,7 @@ impl History {
             lines: vec![line("A-1", 2), line("A-2", 1)],
             payment_method: "tok_visa".into(),
             shipping_address: address(),
+            parts: None,
         };
         self.decide(&order, place).await;
         if story == Story::OutOfStock {

@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::{
     MAX_LINES, MAX_QUANTITY, Order, OrderCancellationRefused, OrderCancellationRequested, OrderCancelled,
-    OrderCommand, OrderCompleted, OrderDelivered, OrderEvent, OrderLine, OrderPaid, OrderPaymentUnknown,
-    OrderPlaced, OrderRejected, OrderShipped, OrderStatus, OrderStockReserved, RequestedLine,
-    ShippingAddress,
+    OrderCommand, OrderCompleted, OrderDelivered, OrderEvent, OrderLine, OrderPaid, OrderParts,
+    OrderPaymentUnknown, OrderPlaced, OrderRejected, OrderShipped, OrderStatus, OrderStockReserved,
+    RequestedLine, ShippingAddress,
 };
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
 use crate::event::wire_time;
@@ -121,6 +121,7 @@ fn place(
     requested: &[RequestedLine],
     payment_method: &str,
     shipping_address: &ShippingAddress,
+    parts: Option<OrderParts>,
 ) -> Result<OrderEvent, OrderError> {
     ensure((1..=MAX_LINES).contains(&requested.len()), OrderError::Lines)?;
     let country = &shipping_address.country;
@@ -152,6 +153,7 @@ fn place(
         total,
         payment_method: payment_method.to_owned(),
         shipping_address: shipping_address.clone(),
+        parts,
     }))
 }
 
@@ -204,9 +206,9 @@ impl Aggregate for Order {
         command: &OrderCommand,
         _context: &DecisionContext,
     ) -> Result<Vec<OrderEvent>, OrderError> {
-        if let OrderCommand::Place { customer_id, lines, payment_method, shipping_address } = command {
+        if let OrderCommand::Place { customer_id, lines, payment_method, shipping_address, parts } = command {
             ensure(self.placed.is_none(), OrderError::Exists)?;
-            return Ok(vec![place(*customer_id, lines, payment_method, shipping_address)?]);
+            return Ok(vec![place(*customer_id, lines, payment_method, shipping_address, *parts)?]);
         }
         ensure(self.placed.is_some(), OrderError::NotFound)?;
         let status = self.status;

@@ -3,7 +3,35 @@
 
 use uuid::Uuid;
 
+use super::OrderParts;
 use crate::command::digest_of;
+use crate::stream::StreamId;
+
+/// The stream types that bear the order's own id, and share its shard.
+pub const TOGETHER: [&str; 2] = ["order", "fulfilment"];
+
+impl OrderParts {
+    /// Ids that share the order's shard: the first of those derived from the order that do.
+    #[must_use]
+    pub fn beside(tenant: &str, order_id: Uuid, shards: u16) -> Self {
+        let shard = StreamId::new(tenant, TOGETHER[0], order_id).shard(shards);
+        let first = |kind: &str, what: &str| {
+            // Whether any of them does is a matter of chance, so this ends.
+            let mut n = 1;
+            loop {
+                let id = derived(order_id, what, n);
+                if StreamId::new(tenant, kind, id).shard(shards) == shard {
+                    return id;
+                }
+                n += 1;
+            }
+        };
+        Self {
+            payment_id: first("payment", "payment beside"),
+            shipment_id: first("shipment", "shipment beside"),
+        }
+    }
+}
 
 /// A UUIDv7 with the order's time and random bits from a digest of the order and what the id is for.
 #[must_use]

@@ -33,6 +33,7 @@ fn place(lines: Vec<RequestedLine>) -> OrderCommand {
         lines,
         payment_method: "tok_visa".into(),
         shipping_address: address(),
+        parts: None,
     }
 }
 
@@ -54,6 +55,7 @@ fn placed() -> OrderPlaced {
         total: usd(6047),
         payment_method: "tok_visa".into(),
         shipping_address: address(),
+        parts: None,
     }
 }
 
@@ -145,6 +147,7 @@ fn a_malformed_order_is_refused() {
         lines: three_lines(),
         payment_method: method.into(),
         shipping_address: ShippingAddress { country: country.into(), ..address() },
+        parts: None,
     };
     let cases = [
         (many(0), Some(OrderError::Lines)),

@@ -47,6 +47,7 @@ pub(super) fn order(lines: u32) -> OrderPlaced {
             postal_code: sealed("code"),
             country: "DE".into(),
         },
+        parts: None,
     }
 }
 
