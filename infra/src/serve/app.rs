@@ -24,7 +24,7 @@ use super::command_role::{CommandRole, way_to_owners};
 use super::fulfilments::OrderFulfilment;
 use super::projection_role::ProjectionRole;
 use super::query_role;
-use super::saga_role::SagaRole;
+use super::saga_role::{SagaRole, fulfilment};
 use super::sku_survey::SkuSurvey;
 use crate::backends::{self, Backends};
 use crate::config::sections::Http;
@@ -68,7 +68,7 @@ impl App {
         config.check()?;
         let backends = backends::open(config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let registry = Arc::new(sagas::registry());
+        let registry = Arc::new(sagas::registry_with(&fulfilment(config)));
         let runs = |role: Role| config.runs(role);
 
         let commands = match runs(Role::CommandApi) {

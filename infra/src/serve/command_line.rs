@@ -20,6 +20,7 @@ use super::admission::Admission;
 use super::command_role::{CommandRole, way_to_owners};
 use super::connections::{self, Limits};
 use super::fulfilments::OrderFulfilment;
+use super::saga_role::fulfilment;
 use crate::backends::{self, Backends, Cluster};
 use crate::config::Config;
 
@@ -44,7 +45,7 @@ impl CommandLine {
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let backends = backends::open(config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let registry = Arc::new(sagas::registry());
+        let registry = Arc::new(sagas::registry_with(&fulfilment(config)));
         let stop_listening = CancellationToken::new();
         let (mut role, mut gateway): (_, Option<Arc<dyn CommandGateway>>) = (None, None);
         match backends.cluster().await? {

@@ -95,7 +95,8 @@ impl Decided for Heads {
     }
 }
 
-fn fulfilment(config: &Config) -> FulfilmentConfig {
+/// How order fulfilment deals with time; those who decide it need it as well as the worker.
+pub(super) fn fulfilment(config: &Config) -> FulfilmentConfig {
     FulfilmentConfig {
         reservation_ttl: config.fulfilment.reservation.0,
         lookups: config.fulfilment.lookups,

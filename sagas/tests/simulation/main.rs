@@ -68,6 +68,33 @@ fn orders_are_fulfilled_when_nothing_goes_wrong() {
     assert!(story.all_completed());
 }
 
+/// What stands in the log of an order whose streams share its shard, up to `paid`. Nobody reads what was asked and came back at once.
+// proves: SAG-1
+#[test]
+fn an_order_of_one_line_takes_sixteen_events_and_five_frames_up_to_paid() {
+    let story = run(Vec::new(), Mode::Faultless);
+    let (events, frames) = story.up_to_paid(0);
+    let expected = [
+        "order.placed",
+        "fulfilment.started",
+        "fulfilment.step_requested reserve-1",
+        "inventory.reserved",
+        "fulfilment.step_finished reserve-1",
+        "fulfilment.step_requested charge",
+        "order.stock_reserved",
+        "payment.initiated",
+        "fulfilment.step_finished charge",
+        "fulfilment.step_requested book-carrier",
+        "payment.captured",
+        "shipment.requested",
+        "fulfilment.step_finished book-carrier",
+        "fulfilment.waiting",
+        "shipment.created",
+        "order.paid",
+    ];
+    assert_eq!((events, frames), (expected.map(str::to_owned).to_vec(), 5));
+}
+
 /// The real loop of the worker, over the same world.
 // proves: SAG-1, SAG-3
 #[tokio::test(start_paused = true)]

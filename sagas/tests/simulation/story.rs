@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::event::RecordedEvent;
 use domain::money::{Currency, Money};
 use domain::personal::Sealed;
 use domain::ports::clock::Clock;
@@ -428,6 +429,20 @@ impl Story {
 
     pub(crate) fn history(&self) -> BTreeMap<String, Vec<String>> {
         self.world.history()
+    }
+
+    /// The events of an order's process up to the one that makes it paid, and how many commands they came from.
+    pub(crate) fn up_to_paid(&self, n: u8) -> (Vec<String>, usize) {
+        let events = self.world.events_of(order_id(n));
+        let paid = events.iter().position(|event| event.event_type == "order.paid").unwrap();
+        let step = |event: &RecordedEvent| {
+            let data: serde_json::Value = serde_json::from_str(&event.data).unwrap();
+            let step = data["step"].as_str().map(|step| format!(" {step}"));
+            format!("{}{}", event.event_type, step.unwrap_or_default())
+        };
+        // A command's events share its instant and its actor, and lie side by side.
+        let commands: BTreeSet<_> = events[..=paid].iter().map(|event| event.causation_id).collect();
+        (events[..=paid].iter().map(step).collect(), commands.len())
     }
 
     fn order(&self, n: u8) -> Order {

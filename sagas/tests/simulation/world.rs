@@ -142,6 +142,17 @@ impl World {
         view.and_then(|view| view.state::<A>()).cloned().unwrap_or_default()
     }
 
+    /// The events that belong to an order, in the order in which they were decided.
+    pub(crate) fn events_of(&self, order_id: Uuid) -> Vec<RecordedEvent> {
+        let inner = self.inner();
+        let of_order = |event: &&RecordedEvent| {
+            event.stream.id() == order_id.to_string() || event.data.contains(&order_id.to_string())
+        };
+        let mut events: Vec<_> = inner.log.iter().flatten().filter(of_order).cloned().collect();
+        events.sort_by_key(|event| event.id);
+        events
+    }
+
     /// Every event of every stream: (stream, type and data).
     pub(crate) fn history(&self) -> BTreeMap<String, Vec<String>> {
         let inner = self.inner();

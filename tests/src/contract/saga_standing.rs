@@ -103,14 +103,14 @@ pub async fn a_saga_is_stuck_for_a_reason_and_since_a_time(factory: &dyn SagaSta
     assert!(bench.stuck(900).await.iter().any(|(order, ..)| *order == busy));
 
     // What a person says ends it.
-    bench
-        .saga_of(needy, FulfilmentEvent::Retried(Retried { steps: vec![StepName::CancelCarrier] }), 10)
-        .await;
+    let retried = Retried { steps: vec![StepName::CancelCarrier], followed: Vec::new() };
+    bench.saga_of(needy, FulfilmentEvent::Retried(retried), 10).await;
     let resolved = Resolved {
         step: StepName::CancelCarrier,
         attempt: 1,
         outcome: Resolution::Done,
         reason: "they called".into(),
+        followed: Vec::new(),
     };
     bench.saga_of(away, FulfilmentEvent::Resolved(resolved), 10).await;
     assert_eq!(bench.due(Lane::Carrier, 20).await, [""; 0], "nobody calls the carrier any more");

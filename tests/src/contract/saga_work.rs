@@ -121,7 +121,8 @@ pub(super) fn started() -> FulfilmentEvent {
 }
 
 pub(super) fn finished(step: StepName, attempt: u32) -> FulfilmentEvent {
-    FulfilmentEvent::StepFinished(StepFinished { step, attempt, outcome: Outcome::Accepted })
+    let (outcome, followed) = (Outcome::Accepted, Vec::new());
+    FulfilmentEvent::StepFinished(StepFinished { step, attempt, outcome, followed })
 }
 
 /// Work is open from the event that opens it to the one that closes it, in its own lane.
