@@ -138,6 +138,8 @@ impl Generation {
 
 /// How long a generation is held at most, in seconds: if it isn't replaced by then, whoever held it has died.
 const HELD: i64 = 60;
+/// So often at most a generation is looked at again whose writer goes on to another part before it can be held.
+const HOLD_TRIES: u32 = 10;
 /// How long making a generation to be filled takes at most.
 const MAKING: Duration = Duration::from_secs(60);
 
@@ -374,6 +376,18 @@ impl Place<'_> {
 
     /// Has nobody write to a live generation for a while, so that another one can become its equal and replace it.
     pub(super) async fn hold(&self, live: &Generation) -> Result<Generation, Failure> {
+        // Its writer may have gone on to another part since it was looked at, and then it is looked at again.
+        for _ in 1..HOLD_TRIES {
+            match self.try_hold(live).await {
+                Err(Failure::Lost(reason)) => tracing::debug!(reason, "another part took over; holding that one"),
+                ended => return ended,
+            }
+        }
+        self.try_hold(live).await
+    }
+
+    /// [`Failure::Lost`] when the part that was to be held isn't written to any more.
+    async fn try_hold(&self, live: &Generation) -> Result<Generation, Failure> {
         let mut live = self.again(live).await?;
         if live.has_next {
             // Nobody could go on with it: its newest part may be closed already.

@@ -145,8 +145,21 @@ pub async fn a_backlog_of_cold_streams_loads_each_once<B: FreshLog>() {
     // Six hundred at once take their time on a busy machine: nobody is told that the outcome isn't known.
     let patient = OwnerConfig { answer_within: Duration::from_secs(300), ..config() };
     let first = owners_with(world.log(), patient.clone()).await;
-    let all = futures::future::join_all(stocks().map(|stock| first.submit(on(stock, set_stock(5))))).await;
-    assert!(all.iter().all(Result::is_ok));
+    // A log on a busy machine may not answer in time. The streams are to be there, in however many tries.
+    let set = |stock| {
+        let first = &first;
+        async move {
+            let mut last = None;
+            for _ in 0..10 {
+                match first.submit(on(stock.clone(), set_stock(5))).await {
+                    Ok(_) => return,
+                    Err(error) => last = Some(error),
+                }
+            }
+            panic!("{stock}: {last:?}");
+        }
+    };
+    futures::future::join_all(stocks().map(set)).await;
     first.stop().await;
     let faulty = FaultyLog::new(world.log());
     let few = OwnerConfig { cached_streams: 50, loads_at_once: 8, ..patient };
@@ -160,7 +173,8 @@ pub async fn a_backlog_of_cold_streams_loads_each_once<B: FreshLog>() {
     assert!(futures::poll!(&mut all).is_pending());
     gate.add_permits(1);
     let all = all.await;
-    assert!(all.iter().all(Result::is_ok));
+    let failed = all.iter().find_map(|answer| answer.as_ref().err());
+    assert_eq!(failed, None);
     let (loads, at_once) = faulty.loads();
     assert_eq!(u128::from(loads), STREAMS, "one load for each stream");
     assert!(at_once <= 8, "{at_once} loads at the same time");
