@@ -246,3 +246,6 @@ fn stale(expected: u64, current: u64) -> Refusal {
         detail: format!("the resource has version {current}, not {stated}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,16 +166,16 @@ impl Building {
                 }
             }
         }
-        let decisions = follow_on::decide(request, streams, registry, self.now)?;
+        let mut decisions = follow_on::decide(request, streams, registry, self.now)?;
         let mut stored = Vec::new();
         let mut recorded: Vec<Arc<RecordedEvent>> = Vec::new();
         let mut versions: HashMap<&StreamId, u64> = HashMap::new();
-        for decision in &decisions {
-            let stream = &decision.stream;
+        for Decision { stream, events, .. } in &mut decisions {
+            let stream = &*stream;
             let version = versions
                 .entry(stream)
                 .or_insert_with(|| streams.get_mut(stream).map_or(0, |entry| entry.meta.version));
-            for event in &decision.events {
+            for event in std::mem::take(events) {
                 *version += 1;
                 let id = Uuid::now_v7();
                 let meta = EventMeta {
@@ -188,7 +188,7 @@ impl Building {
                     actor: &request.actor,
                 };
                 let mut bytes = Vec::with_capacity(event.data.len() + 256);
-                encode_event(&meta, event, &mut bytes);
+                encode_event(&meta, &event, &mut bytes);
                 stored.push(bytes);
                 let n = self.first_position + (self.events.len() + recorded.len()) as u64;
                 recorded.push(Arc::new(RecordedEvent {
@@ -197,12 +197,12 @@ impl Building {
                     stream: stream.clone(),
                     version: *version,
                     position: Position { shard: self.shard, n },
-                    event_type: event.event_type.clone().into_owned(),
+                    event_type: event.event_type.into_owned(),
                     schema_version: event.schema_version,
                     correlation_id: request.correlation_id,
                     causation_id: request.causation_id,
                     actor: request.actor.clone(),
-                    data: event.data.clone(),
+                    data: event.data,
                 }));
             }
         }

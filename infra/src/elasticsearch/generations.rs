@@ -379,7 +379,9 @@ impl Place<'_> {
         // Its writer may have gone on to another part since it was looked at, and then it is looked at again.
         for _ in 1..HOLD_TRIES {
             match self.try_hold(live).await {
-                Err(Failure::Lost(reason)) => tracing::debug!(reason, "another part took over; holding that one"),
+                Err(Failure::Lost(reason)) => {
+                    tracing::debug!(reason, "another part took over; holding that one")
+                }
                 ended => return ended,
             }
         }

@@ -1,7 +1,7 @@
 //! The carrier. One booking per key, whatever is repeated.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use sagas::ports::{Booking, BookingRequest, Carrier, ProviderError};
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ fn booking(reference: String, status: &str) -> Booking {
     }
 }
 
-fn book(tx: &Transaction<'_>, request: &BookingRequest) -> Result<Booking, Failure> {
+fn book(tx: &Connection, request: &BookingRequest) -> Result<Booking, Failure> {
     let refuses = switches::refuses(tx, Who::Carrier)?;
     let known: Option<(String, String)> = tx
         .prepare_cached(include_str!("sql/select_booking.sql"))?

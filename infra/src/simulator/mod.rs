@@ -7,6 +7,7 @@
 //! Any other token is declined as unknown. The carrier refuses the country `AQ`, and carries everywhere else. [`switches`] take
 //! either of them away, or have them refuse.
 
+mod books;
 mod carrier;
 pub mod http;
 pub(crate) mod nearby;
@@ -16,14 +17,15 @@ pub mod switches;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::money::Money;
 use domain::ports::clock::Clock;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use sagas::ports::ProviderError;
 
+use self::books::Books;
 use crate::sqlite::as_path;
 
 /// The file in the data directory.
@@ -65,6 +67,14 @@ pub enum OpenSimulatorError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// There is no thread for the books.
+    #[error("{}: {source}", file.display())]
+    Thread {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 /// A charge in the provider's books.
@@ -90,11 +100,10 @@ pub struct ChargeRow {
 
 /// The payment provider and the carrier. Cheap to clone; clones share the books.
 #[derive(Clone)]
-pub struct Simulator(Arc<Books>);
+pub struct Simulator(Arc<Shared>);
 
-struct Books {
-    conn: Mutex<Connection>,
-    clock: Arc<dyn Clock>,
+struct Shared {
+    books: Books,
     config: SimulatorConfig,
     /// The books of the carrier, where they are others.
     carrier: OnceLock<Simulator>,
@@ -116,7 +125,8 @@ impl Simulator {
         if found != SCHEMA_VERSION {
             return Err(OpenSimulatorError::Newer { file, found });
         }
-        Ok(Self(Arc::new(Books { conn: Mutex::new(conn), clock, config, carrier: OnceLock::new() })))
+        let books = Books::open(conn, clock).map_err(|source| OpenSimulatorError::Thread { file, source })?;
+        Ok(Self(Arc::new(Shared { books, config, carrier: OnceLock::new() })))
     }
 
     /// Says which carrier goes with this provider.
@@ -140,28 +150,13 @@ impl Simulator {
         self.run(move |tx, now| payments::list(tx, after, limit, now)).await
     }
 
-    /// Runs a job in a transaction of its own, on a blocking thread: as with a real provider, a caller that stops waiting
-    /// doesn't stop what was asked for. The job gets the time in microseconds since 1970.
+    /// Runs a job on the thread of the books: as with a real provider, a caller that stops waiting doesn't stop what was asked for. The
+    /// answer comes when it is on disk. The job gets the time in microseconds since 1970.
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Transaction<'_>, i64) -> Result<T, Failure> + Send + 'static,
+        job: impl FnOnce(&Connection, i64) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, ProviderError> {
-        let books = Arc::clone(&self.0);
-        let answer = tokio::task::spawn_blocking(move || {
-            let mut conn = books.conn.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = books.clock.now().timestamp_micros();
-            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let answer = job(&tx, now);
-            // What is refused for good stays in the books too.
-            if matches!(answer, Ok(_) | Err(Failure(ProviderError::Refused(_)))) {
-                tx.commit()?;
-            }
-            answer
-        });
-        match answer.await {
-            Ok(answer) => answer.map_err(|Failure(error)| error),
-            Err(error) => Err(ProviderError::Unavailable(error.to_string())),
-        }
+        self.0.books.run(job).await
     }
 }
 

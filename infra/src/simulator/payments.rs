@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::money::{Currency, Money};
 use domain::shop::payment::DeclineReason;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use sagas::ports::{Charge, ChargeRequest, PaymentProvider, ProviderError, VoidOutcome};
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ impl Stored {
     }
 }
 
-fn find(tx: &Transaction<'_>, key: &str, now: i64) -> rusqlite::Result<Option<Stored>> {
+fn find(tx: &Connection, key: &str, now: i64) -> rusqlite::Result<Option<Stored>> {
     tx.prepare_cached(include_str!("sql/select_charge.sql"))?
         .query_row(params![key, now], |row| {
             Ok(Stored {
@@ -54,7 +54,7 @@ fn refuse<T>(reason: &str) -> Result<T, Failure> {
 }
 
 /// Refuses what is asked for under a key, for good.
-fn refuse_for_good<T>(tx: &Transaction<'_>, key: &str, reason: &str) -> Result<T, Failure> {
+fn refuse_for_good<T>(tx: &Connection, key: &str, reason: &str) -> Result<T, Failure> {
     switches::refuse(tx, key, reason)?;
     refuse(reason)
 }
@@ -68,12 +68,7 @@ struct Reply {
     lost: bool,
 }
 
-fn charge(
-    tx: &Transaction<'_>,
-    request: &ChargeRequest,
-    now: i64,
-    captures_at: i64,
-) -> Result<Reply, Failure> {
+fn charge(tx: &Connection, request: &ChargeRequest, now: i64, captures_at: i64) -> Result<Reply, Failure> {
     let refuses = switches::refuses(tx, Who::Payments)?;
     if let Some(known) = find(tx, &request.key, now)? {
         let same = known.amount == request.amount.amount && known.currency == request.amount.currency.code();
@@ -119,7 +114,7 @@ fn charge(
     Ok(Reply { charge: find(tx, &request.key, now)?.map(|stored| stored.charge()), lost })
 }
 
-fn void(tx: &Transaction<'_>, key: &str, now: i64) -> Result<VoidOutcome, Failure> {
+fn void(tx: &Connection, key: &str, now: i64) -> Result<VoidOutcome, Failure> {
     let refuses = switches::refuses(tx, Who::Payments)?;
     match find(tx, key, now)? {
         None if refuses => return refuse(NOT_NOW),
@@ -138,13 +133,7 @@ fn void(tx: &Transaction<'_>, key: &str, now: i64) -> Result<VoidOutcome, Failur
     Ok(VoidOutcome::Voided)
 }
 
-fn refund(
-    tx: &Transaction<'_>,
-    key: &str,
-    refund_id: Uuid,
-    amount: Money,
-    now: i64,
-) -> Result<String, Failure> {
+fn refund(tx: &Connection, key: &str, refund_id: Uuid, amount: Money, now: i64) -> Result<String, Failure> {
     let refuses = switches::refuses(tx, Who::Payments)?;
     let Some(charge) = find(tx, key, now)?.filter(|charge| charge.status == "captured") else {
         return refuse("nothing was captured under this key");
@@ -184,12 +173,7 @@ fn refund(
 }
 
 /// The charges after a place in the books, in order.
-pub(super) fn list(
-    tx: &Transaction<'_>,
-    after: i64,
-    limit: usize,
-    now: i64,
-) -> Result<Vec<ChargeRow>, Failure> {
+pub(super) fn list(tx: &Connection, after: i64, limit: usize, now: i64) -> Result<Vec<ChargeRow>, Failure> {
     let mut select = tx.prepare_cached(include_str!("sql/select_charges.sql"))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = select.query_map(params![after, limit, now], |row| {

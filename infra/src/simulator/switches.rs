@@ -1,6 +1,6 @@
 //! How the provider and the carrier are: up, away, or refusing whatever is new. Kept in the books, so a restart changes nothing.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use sagas::ports::ProviderError;
 
 use super::{Failure, Simulator};
@@ -78,7 +78,7 @@ impl Simulator {
     }
 }
 
-fn read(tx: &Transaction<'_>, who: Who) -> Result<Switch, Failure> {
+fn read(tx: &Connection, who: Who) -> Result<Switch, Failure> {
     let word: Option<String> = tx
         .prepare_cached(include_str!("sql/select_switch.sql"))?
         .query_row([who.as_str()], |row| row.get(0))
@@ -90,7 +90,7 @@ fn read(tx: &Transaction<'_>, who: Who) -> Result<Switch, Failure> {
 ///
 /// # Errors
 /// [`ProviderError::Unavailable`] while it is away.
-pub(super) fn refuses(tx: &Transaction<'_>, who: Who) -> Result<bool, Failure> {
+pub(super) fn refuses(tx: &Connection, who: Who) -> Result<bool, Failure> {
     match read(tx, who)? {
         Switch::Up => Ok(false),
         Switch::Refusing => Ok(true),
@@ -101,12 +101,12 @@ pub(super) fn refuses(tx: &Transaction<'_>, who: Who) -> Result<bool, Failure> {
 }
 
 /// Why what is asked for under a key was refused before.
-pub(super) fn refusal(tx: &Transaction<'_>, key: &str) -> rusqlite::Result<Option<String>> {
+pub(super) fn refusal(tx: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
     tx.prepare_cached(include_str!("sql/select_refusal.sql"))?.query_row([key], |row| row.get(0)).optional()
 }
 
 /// Refuses what is asked for under a key, for good.
-pub(super) fn refuse(tx: &Transaction<'_>, key: &str, reason: &str) -> rusqlite::Result<()> {
+pub(super) fn refuse(tx: &Connection, key: &str, reason: &str) -> rusqlite::Result<()> {
     tx.prepare_cached(include_str!("sql/insert_refusal.sql"))?.execute(params![key, reason])?;
     Ok(())
 }
