@@ -14,7 +14,7 @@ use crate::fulfilment::KIND;
 use crate::fulfilment::events::{Ending, FulfilmentEvent};
 use crate::fulfilment::steps::StepName;
 
-/// The projection's name; its watermark wakes the worker.
+/// The projection's name; its watermark tells the worker what rows that it reads hold.
 pub const NAME: &str = "sagas";
 
 const fn column(name: &'static str, kind: ColumnKind) -> Column {

@@ -1,8 +1,9 @@
 //! A story read from a tape of bytes: each byte decides what happens next. An empty tape is a quiet day.
 
+mod worker;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::money::{Currency, Money};
 use domain::personal::Sealed;
@@ -17,14 +18,11 @@ use sagas::fulfilment::{Fulfilment, FulfilmentCommand, Trigger};
 use sagas::ids;
 use sagas::work::{SagaWork, StuckSaga, WorkItem};
 use sagas::worker::Worker;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::outside::{Fault, Mood, Outside};
 use crate::world::{Backup, SHARDS, World};
 
-/// Within this a worker that looks all the time looks.
-const LOOKS: Duration = Duration::from_millis(20);
 const ORDERS: u8 = 3;
 const PRODUCTS: u8 = 2;
 const METHODS: [&str; 6] = ["good", "declined", "slow", "late", "lost", "refused"];
@@ -348,121 +346,6 @@ impl Story {
             }
         }
         panic!("there is still work: {:?}", self.world.open_work());
-    }
-
-    /// The worker's own loop, with somebody who moves the read model, the clock and the warehouse.
-    pub(crate) async fn run_worker(&self) {
-        let stop = CancellationToken::new();
-        let work: Arc<dyn SagaWork> = Arc::new(self.world.clone());
-        let config =
-            WorkerConfig { commands: 2, payment_calls: 1, carrier_calls: 1, ..WorkerConfig::default() };
-        let worker = Worker { config, ..self.worker.clone() };
-        let (source, seen) = (self.world.source(), self.world.watermark());
-        let running = tokio::spawn(sagas::worker::run(worker, work, source, seen, stop.clone()));
-        while !(self.all_completed() && self.world.open_work().is_empty()) {
-            self.world.project_all();
-            for order in 0..ORDERS {
-                for command in [ShipmentCommand::Dispatch, ShipmentCommand::Deliver] {
-                    let _ = self.world.command("shipment", ids::shipment_id(order_id(order), 1), command);
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        stop.cancel();
-        running.await.unwrap();
-    }
-
-    /// A worker that reads the read model all the time.
-    fn busy_worker(&self) -> Worker {
-        let every = Duration::from_millis(1);
-        let config = WorkerConfig { poll: every, retry_pause: every, ..self.worker.config.clone() };
-        Worker { config, ..self.worker.clone() }
-    }
-
-    /// Fills a read model that `loses` something anew, event by event, under the eyes of a worker that starts before or after the loss;
-    /// answers how often the outside was called meanwhile.
-    pub(crate) async fn fill_anew_under_the_worker(&self, starts: Starts, loses: impl Fn(&World)) -> usize {
-        let calls = self.outside.calls();
-        let stop = CancellationToken::new();
-        let work: Arc<dyn SagaWork> = Arc::new(self.world.clone());
-        self.world.forget_commands();
-        if starts == Starts::AfterTheLoss {
-            loses(&self.world);
-        }
-        let (source, seen) = (self.world.source(), self.world.watermark());
-        let worker = self.busy_worker();
-        let running = tokio::spawn(sagas::worker::run(worker, work, source, seen, stop.clone()));
-        if starts == Starts::BeforeTheLoss {
-            tokio::time::sleep(LOOKS).await;
-            loses(&self.world);
-        }
-        // The worker looks after every single event.
-        tokio::time::sleep(LOOKS).await;
-        while (0..SHARDS).any(|shard| self.world.project(shard, 1)) {
-            tokio::time::sleep(LOOKS).await;
-        }
-        stop.cancel();
-        running.await.unwrap();
-        self.outside.calls() - calls
-    }
-
-    /// An order is placed while the read model shows nothing at all: what is pushed is carried out, and nothing else.
-    pub(crate) async fn order_while_the_rows_are_lost(&mut self) {
-        self.world.forget_commands();
-        self.world.forget_rows();
-        let before = self.history();
-        let stop = CancellationToken::new();
-        let work: Arc<dyn SagaWork> = Arc::new(self.world.clone());
-        let (source, seen) = (self.world.source(), self.world.watermark());
-        let worker = self.busy_worker();
-        let running = tokio::spawn(sagas::worker::run(worker, work, source, seen, stop.clone()));
-        tokio::time::sleep(LOOKS).await;
-        let new = ORDERS;
-        self.place(new);
-        tokio::time::sleep(LOOKS * 50).await;
-        stop.cancel();
-        running.await.unwrap();
-        assert!(self.went_far(new));
-        let after = self.history();
-        let old = |(stream, _): &(&String, &Vec<String>)| !stream.contains("inventory");
-        for (stream, events) in before.iter().filter(old) {
-            assert_eq!(after.get(stream), Some(events), "{stream}");
-        }
-        let charges = self.outside.0.lock().unwrap().charges.len();
-        assert!(charges <= usize::from(ORDERS) + 1);
-    }
-
-    /// Whether an order's saga did more than begin.
-    fn went_far(&self, order: u8) -> bool {
-        let of_order =
-            |stream: &String| stream.contains("fulfilment") && stream.contains(&order_id(order).to_string());
-        self.history().iter().any(|(stream, events)| of_order(stream) && events.len() > 5)
-    }
-
-    /// The feed brings nothing while others do the work, and everything later; answers how often the outside was called then.
-    pub(crate) async fn feed_brings_late_what_others_did(&mut self) -> usize {
-        self.world.withhold(true);
-        let stop = CancellationToken::new();
-        let work: Arc<dyn SagaWork> = Arc::new(self.world.clone());
-        let (source, seen) = (self.world.source(), self.world.watermark());
-        let running = tokio::spawn(sagas::worker::run(self.worker.clone(), work, source, seen, stop.clone()));
-        tokio::time::sleep(LOOKS).await;
-        self.settle().await;
-        tokio::time::sleep(LOOKS).await;
-        self.world.forget_commands();
-        self.world.pass(600);
-        let (calls, before) = (self.outside.calls(), self.history());
-        self.world.withhold(false);
-        tokio::time::sleep(LOOKS * 50).await;
-        assert_eq!(self.history(), before);
-        let called = self.outside.calls() - calls;
-        // What is new is pushed again.
-        self.place(ORDERS);
-        tokio::time::sleep(LOOKS * 50).await;
-        assert!(self.went_far(ORDERS));
-        stop.cancel();
-        running.await.unwrap();
-        called
     }
 
     /// The read model as it is now.
