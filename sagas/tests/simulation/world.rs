@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::Timestamp;
@@ -48,7 +49,9 @@ pub(crate) struct Inner {
     results: HashMap<CommandId, (Hash, Accepted)>,
     rows: BTreeMap<(&'static str, String), Row>,
     seen: watch::Sender<Mark>,
-    /// The stored form of the log, a frame for every decision.
+    /// The last position of every decision.
+    decisions: Vec<Vec<u64>>,
+    /// The stored form of the log, a frame for every decision, as far as somebody has read it.
     frames: Vec<Vec<EncodedFrame>>,
     /// Told of every decision.
     decided: watch::Sender<()>,
@@ -71,6 +74,7 @@ impl World {
             results: HashMap::new(),
             rows: BTreeMap::new(),
             seen: watch::Sender::new(Mark::none(SHARDS)),
+            decisions: vec![Vec::new(); usize::from(SHARDS)],
             frames: vec![Vec::new(); usize::from(SHARDS)],
             decided: watch::Sender::new(()),
             withheld: false,
@@ -243,6 +247,22 @@ impl Inner {
         columns.extend(change.set);
     }
 
+    /// The stored form of a shard's log.
+    fn frames(&mut self, shard: Shard) -> &[EncodedFrame] {
+        let at = usize::from(shard.0);
+        for last in self.decisions[at].iter().skip(self.frames[at].len()) {
+            let tail = match self.frames[at].last() {
+                Some(before) => Tail::after(&before.header, before.hash),
+                None => Tail::empty(shard),
+            };
+            let events = self.log[at].iter().filter(|event| event.position.n > tail.head());
+            let events = events.take_while(|event| event.position.n <= *last);
+            let stored: Vec<_> = events.map(RecordedEvent::encode).collect();
+            self.frames[at].push(encode_frame(STORE, &tail, 1, Uuid::from_u128(1), &stored, &[]));
+        }
+        &self.frames[at]
+    }
+
     fn view(&self, stream: &StreamId) -> StreamView {
         match self.streams.get(stream) {
             Some(view) => StreamView { meta: view.meta.clone(), state: view.state.boxed_clone() },
@@ -270,7 +290,6 @@ impl Inner {
             DecisionContext { stream: step.stream.clone(), now: self.now, version: view.meta.version };
         let decided = view.state.decide(&*step.command, &context)?;
         let shard = step.stream.shard(SHARDS);
-        let mut stored = Vec::new();
         for event in &decided.events {
             view.meta.version += 1;
             let n = self.log[usize::from(shard.0)].len() as u64 + 1;
@@ -287,16 +306,10 @@ impl Inner {
                 actor: request.actor.clone(),
                 data: event.data.clone(),
             };
-            stored.push(recorded.encode());
             self.log[usize::from(shard.0)].push(recorded);
         }
-        if !stored.is_empty() {
-            let frames = &mut self.frames[usize::from(shard.0)];
-            let tail = match frames.last() {
-                Some(last) => Tail::after(&last.header, last.hash),
-                None => Tail::empty(shard),
-            };
-            frames.push(encode_frame(STORE, &tail, 1, Uuid::from_u128(1), &stored, &[]));
+        if !decided.events.is_empty() {
+            self.decisions[usize::from(shard.0)].push(self.log[usize::from(shard.0)].len() as u64);
             self.decided.send_replace(());
         }
         let events = decided.events.len() as u64;
@@ -363,16 +376,15 @@ impl LogReader for World {
         limit: usize,
         _max_bytes: usize,
     ) -> Result<Vec<Vec<u8>>, LogError> {
-        let inner = self.inner();
-        let frames = inner.frames[usize::from(shard.0)].iter();
+        let mut inner = self.inner();
         let from = usize::try_from(from - 1).unwrap();
-        Ok(frames.skip(from).take(limit).map(|frame| frame.bytes.clone()).collect())
+        Ok(inner.frames(shard).iter().skip(from).take(limit).map(|frame| frame.bytes.clone()).collect())
     }
 
     async fn frame_of_position(&self, position: Position) -> Result<u64, LogError> {
         let inner = self.inner();
-        let frames = &inner.frames[usize::from(position.shard.0)];
-        Ok(1 + frames.partition_point(|frame| frame.header.last_position() < position.n) as u64)
+        let decisions = &inner.decisions[usize::from(position.shard.0)];
+        Ok(1 + decisions.partition_point(|last| *last < position.n) as u64)
     }
 
     async fn read_stream(
@@ -410,18 +422,19 @@ impl FeedReader for Reader {
     async fn next(&mut self) -> Result<Vec<FeedEvent>, LogError> {
         loop {
             self.decided.borrow_and_update();
-            let events: Vec<FeedEvent> = {
+            let next = {
                 let inner = self.world.inner();
                 let fresh = |event: &&RecordedEvent| {
                     let Position { shard, n } = event.position;
                     n > self.seen.last(shard) && !inner.withheld
                 };
-                let events = inner.log.iter().flatten().filter(fresh);
-                events.map(|event| FeedEvent::from(Arc::new(event.clone()))).collect()
+                inner.log.iter().flatten().find(fresh).cloned()
             };
-            if !events.is_empty() {
-                events.iter().for_each(|event| self.seen.advance(event.position));
-                return Ok(events);
+            // One at a time, so that the worker has the time to do what isn't closed yet.
+            if let Some(event) = next {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                self.seen.advance(event.position);
+                return Ok(vec![FeedEvent::from(Arc::new(event))]);
             }
             self.decided.changed().await.unwrap();
         }

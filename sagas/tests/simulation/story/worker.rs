@@ -47,7 +47,12 @@ impl Story {
     /// A worker that reads the read model all the time.
     fn busy_worker(&self) -> Worker {
         let every = Duration::from_millis(1);
-        let config = WorkerConfig { poll: every, retry_pause: every, ..self.worker.config.clone() };
+        let config = WorkerConfig {
+            poll: every,
+            retry_pause: every,
+            retry_pause_max: every,
+            ..self.worker.config.clone()
+        };
         Worker { config, ..self.worker.clone() }
     }
 
