@@ -92,8 +92,14 @@ pub struct WorkerConfig {
     pub retry_pause_max: Duration,
     /// How many times a charge is repeated while the provider can't be reached; then its outcome counts as unknown.
     pub charge_retries: u32,
-    /// Look for work at least this often, whatever the watermark says.
+    /// How much open work is held in memory for each lane, beside what is on its way. What finds no room is read from the read model
+    /// once there is some.
+    pub held: usize,
+    /// The read model is read this often whatever was pushed: a safety net, since nothing should be found.
     pub poll: Duration,
+    /// What was opened, or last seen open, longer ago than this is looked up in the read model before it is done. Much shorter than
+    /// providers remember keys.
+    pub fresh: Duration,
     /// How long a stop waits for what is on its way. What is cut off is repeated after a restart.
     pub stop_grace: Duration,
 }
@@ -108,7 +114,9 @@ impl Default for WorkerConfig {
             retry_pause: Duration::from_millis(100),
             retry_pause_max: Duration::from_secs(5),
             charge_retries: 5,
-            poll: Duration::from_secs(5),
+            held: 1_024,
+            poll: Duration::from_secs(30),
+            fresh: Duration::from_mins(1),
             stop_grace: Duration::from_secs(3),
         }
     }

@@ -4,21 +4,17 @@
 //! the row has two groups of columns, `opened` and `closed`, and is open while the first is there and the second isn't.
 
 use domain::event::RecordedEvent;
-use domain::shop::order::OrderEvent;
-use domain::shop::payment::{PaymentEvent, PaymentStatus};
-use domain::shop::shipment::ShipmentEvent;
 use domain::upcast::DecodeError;
 use projections::model::Projection;
 use projections::rows::{Column, ColumnKind, Group, RowChange, Table, Value};
 use uuid::Uuid;
 
+use crate::changes::{self, WorkChange};
 use crate::fulfilment::KIND;
-use crate::fulfilment::events::{DeadlineSet, Ending, Followed, FulfilmentEvent, Signal};
+use crate::fulfilment::events::{Ending, FulfilmentEvent};
 use crate::fulfilment::steps::StepName;
-use crate::work::{Work, WorkItem, id};
-use crate::{ids, upcasters};
 
-/// The projection's name; its watermark wakes the worker.
+/// The projection's name; its watermark tells the worker what rows that it reads hold.
 pub const NAME: &str = "sagas";
 
 const fn column(name: &'static str, kind: ColumnKind) -> Column {
@@ -95,206 +91,59 @@ impl Projection for SagaProjection {
     }
 
     fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
-        match event.stream.kind() {
-            "order" => of_order(event),
-            "payment" => of_payment(event),
-            "shipment" => of_shipment(event),
-            KIND => of_saga(event),
-            _ => Ok(Vec::new()),
+        if event.stream.kind() != KIND {
+            return changes::of(event)?.into_iter().map(|change| row(event, change)).collect();
         }
+        let (order_id, decoded) = (changes::stream_uuid(event)?, changes::decode_saga(event)?);
+        let work = changes::of_saga(event, order_id, &decoded);
+        let mut rows = work.into_iter().map(|change| row(event, change)).collect::<Result<Vec<_>, _>>()?;
+        rows.push(standing(event, order_id, decoded));
+        Ok(rows)
     }
 }
 
-fn stream_uuid(event: &RecordedEvent) -> Result<Uuid, DecodeError> {
-    event.stream.id().parse().map_err(|_| DecodeError {
-        event_type: event.event_type.clone(),
-        reason: "the stream's id is not a UUID".to_owned(),
-    })
-}
-
-fn open(
-    event: &RecordedEvent,
-    order_id: Uuid,
-    id: String,
-    work: Work,
-    due_at: Option<domain::Timestamp>,
-) -> Result<RowChange, DecodeError> {
-    let tenant = event.stream.tenant();
-    let lane = work.lane().as_str().to_owned();
-    let item = WorkItem {
-        tenant: tenant.to_owned(),
-        id: id.clone(),
-        order_id,
-        correlation_id: event.correlation_id,
-        cause_id: event.id,
-        work,
+/// The work queue's row of a change.
+fn row(event: &RecordedEvent, change: WorkChange) -> Result<RowChange, DecodeError> {
+    let (id, group, set) = match change {
+        WorkChange::Opened { item, due_at } => {
+            let json = serde_json::to_string(&item).map_err(|e| DecodeError::shape(&event.event_type, &e))?;
+            let set = vec![
+                ("order_id", Value::Uuid(item.order_id)),
+                ("lane", Value::Text(item.work.lane().as_str().to_owned())),
+                ("item", Value::Json(json)),
+                ("due_at", due_at.map_or(Value::Null, Value::Time)),
+                ("opened_at", Value::Time(event.time)),
+            ];
+            (item.id, "opened", set)
+        }
+        WorkChange::Closed { id } => (id, "closed", vec![("closed_at", Value::Time(event.time))]),
     };
-    let item = serde_json::to_string(&item).map_err(|e| DecodeError::shape(&event.event_type, &e))?;
-    Ok(RowChange {
-        table: &SAGA_WORK,
-        key: vec![Value::Text(tenant.to_owned()), Value::Text(id)],
-        group: "opened",
-        version: event.version,
-        set: vec![
-            ("order_id", Value::Uuid(order_id)),
-            ("lane", Value::Text(lane)),
-            ("item", Value::Json(item)),
-            ("due_at", due_at.map_or(Value::Null, Value::Time)),
-            ("opened_at", Value::Time(event.time)),
-        ],
-    })
+    let key = vec![Value::Text(event.stream.tenant().to_owned()), Value::Text(id)];
+    Ok(RowChange { table: &SAGA_WORK, key, group, version: event.version, set })
 }
 
-fn close(event: &RecordedEvent, id: String) -> RowChange {
-    RowChange {
-        table: &SAGA_WORK,
-        key: vec![Value::Text(event.stream.tenant().to_owned()), Value::Text(id)],
-        group: "closed",
-        version: event.version,
-        set: vec![("closed_at", Value::Time(event.time))],
-    }
-}
-
-fn of_order(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
-    let order_id = stream_uuid(event)?;
-    let decoded =
-        upcasters::chain().decode::<OrderEvent>(&event.event_type, event.schema_version, &event.data)?;
-    let (id, work) = match decoded {
-        // The saga starts in the same frame.
-        OrderEvent::Placed(placed) if placed.parts.is_some() => return Ok(Vec::new()),
-        OrderEvent::Placed(placed) => (id::start(order_id), Work::Start(Box::new(placed))),
-        OrderEvent::CancellationRequested(_) => {
-            let asked = Signal::CancellationRequested { order_version: event.version };
-            (id::signal(order_id, asked), Work::Signal(asked))
-        }
-        _ => return Ok(Vec::new()),
-    };
-    Ok(vec![open(event, order_id, id, work, None)?])
-}
-
-fn of_payment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
-    let payment_id = stream_uuid(event)?;
-    let decoded =
-        upcasters::chain().decode::<PaymentEvent>(&event.event_type, event.schema_version, &event.data)?;
-    match decoded {
-        PaymentEvent::Refunded(refunded) => {
-            let (order_id, refund_id) = (refunded.order_id, refunded.refund_id);
-            let work = Work::Refund { payment_id, refund_id, amount: refunded.amount };
-            let mut changes = vec![open(event, order_id, id::refund(payment_id, refund_id), work, None)?];
-            let whole = refunded.status == PaymentStatus::Refunded;
-            if whole && ids::refund_attempt(order_id, refund_id).is_none() {
-                changes.push(signal(
-                    event,
-                    order_id,
-                    Signal::FullyRefunded { payment_version: event.version },
-                )?);
-            }
-            Ok(changes)
-        }
-        PaymentEvent::RefundSettled(settled) => {
-            refund_ended(event, payment_id, settled.order_id, settled.refund_id, true)
-        }
-        PaymentEvent::RefundResolved(resolved) => {
-            refund_ended(event, payment_id, resolved.order_id, resolved.refund_id, true)
-        }
-        PaymentEvent::RefundFailed(failed) => {
-            refund_ended(event, payment_id, failed.order_id, failed.refund_id, false)
-        }
-        _ => Ok(Vec::new()),
-    }
-}
-
-fn refund_ended(
-    event: &RecordedEvent,
-    payment_id: Uuid,
-    order_id: Uuid,
-    refund_id: Uuid,
-    paid: bool,
-) -> Result<Vec<RowChange>, DecodeError> {
-    let mut changes = vec![close(event, id::refund(payment_id, refund_id))];
-    // A saga waits for its own refunds only.
-    if let Some(attempt) = ids::refund_attempt(order_id, refund_id) {
-        let told = match (paid, attempt) {
-            (true, 1) => Signal::RefundSettled,
-            (true, _) => Signal::LaterRefundSettled { attempt },
-            (false, _) => Signal::RefundFailed { attempt },
-        };
-        changes.push(signal(event, order_id, told)?);
-    }
-    Ok(changes)
-}
-
-fn open_deadline(event: &RecordedEvent, order_id: Uuid, set: &DeadlineSet) -> Result<RowChange, DecodeError> {
-    let work = Work::Deadline { name: set.name.clone() };
-    open(event, order_id, id::deadline(order_id, &set.name), work, Some(set.due_at))
-}
-
-fn signal(event: &RecordedEvent, order_id: Uuid, signal: Signal) -> Result<RowChange, DecodeError> {
-    open(event, order_id, id::signal(order_id, signal), Work::Signal(signal), None)
-}
-
-fn of_shipment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
-    let decoded =
-        upcasters::chain().decode::<ShipmentEvent>(&event.event_type, event.schema_version, &event.data)?;
-    let (order_id, told) = match decoded {
-        ShipmentEvent::Dispatched(dispatched) => (dispatched.order_id, Signal::ShipmentDispatched),
-        ShipmentEvent::Delivered(delivered) => (delivered.order_id, Signal::ShipmentDelivered),
-        _ => return Ok(Vec::new()),
-    };
-    Ok(vec![signal(event, order_id, told)?])
-}
-
-fn of_saga(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
-    let order_id = stream_uuid(event)?;
-    let decoded =
-        upcasters::chain().decode::<FulfilmentEvent>(&event.event_type, event.schema_version, &event.data)?;
+/// Where the saga stands after an event.
+fn standing(event: &RecordedEvent, order_id: Uuid, decoded: FulfilmentEvent) -> RowChange {
     let mut standing = Vec::new();
     let at = || Value::Time(event.time);
     let status = |text: &str| [("status", Value::Text(text.to_owned())), ("status_since", at())];
     let counted = |attempt: u32| Value::Int(i64::from(attempt));
     let named = |step: StepName| Value::Text(step.to_string());
     let no_needs = ["needs", "needs_step", "needs_attempts", "needs_since"].map(|name| (name, Value::Null));
-    let mut changes = Vec::new();
-    for followed in decoded.followed() {
-        match followed {
-            Followed::Took { .. } => {}
-            Followed::DeadlineSet(set) => changes.push(open_deadline(event, order_id, set)?),
-            Followed::DeadlineCleared(cleared) => {
-                changes.push(close(event, id::deadline(order_id, &cleared.name)));
-            }
-        }
-    }
     match decoded {
-        FulfilmentEvent::Started(started) => {
-            if started.order.parts.is_none() {
-                changes.push(close(event, id::start(order_id)));
-            }
+        FulfilmentEvent::Started(_) => {
             standing.push(("started_at", at()));
             standing.extend(status("running"));
         }
         FulfilmentEvent::StepRequested(requested) => {
             let (step, attempt) = (requested.step, requested.attempt);
             standing.extend([("step", named(step)), ("attempts", counted(attempt))]);
-            let work = Work::Step { step, attempt, action: requested.action };
-            changes.push(open(event, order_id, id::step(order_id, step, attempt), work, None)?);
             standing.push(("waiting_for", Value::Null));
         }
-        FulfilmentEvent::StepFinished(finished) => {
-            changes.push(close(event, id::step(order_id, finished.step, finished.attempt)));
-            standing.push(("waiting_for", Value::Null));
-        }
-        FulfilmentEvent::SignalReceived(received) => {
-            changes.push(close(event, id::signal(order_id, received.signal)));
-            standing.push(("waiting_for", Value::Null));
-        }
-        FulfilmentEvent::DeadlineSet(set) => changes.push(open_deadline(event, order_id, &set)?),
-        FulfilmentEvent::DeadlineCleared(cleared) => {
-            changes.push(close(event, id::deadline(order_id, &cleared.name)));
-        }
-        FulfilmentEvent::DeadlineReached(reached) => {
-            changes.push(close(event, id::deadline(order_id, &reached.name)));
-            standing.push(("waiting_for", Value::Null));
-        }
+        FulfilmentEvent::StepFinished(_)
+        | FulfilmentEvent::SignalReceived(_)
+        | FulfilmentEvent::DeadlineReached(_) => standing.push(("waiting_for", Value::Null)),
+        FulfilmentEvent::DeadlineSet(_) | FulfilmentEvent::DeadlineCleared(_) => {}
         FulfilmentEvent::Compensating(compensating) => {
             standing.extend(status("compensating"));
             standing.push(("waiting_for", Value::Null));
@@ -317,19 +166,14 @@ fn of_saga(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
             ("needs_attempts", counted(needs.attempt)),
             ("needs_since", at()),
         ]),
-        FulfilmentEvent::Retried(_) => standing.extend(no_needs),
-        FulfilmentEvent::Resolved(resolved) => {
-            changes.push(close(event, id::step(order_id, resolved.step, resolved.attempt)));
-            standing.extend(no_needs);
-        }
+        FulfilmentEvent::Retried(_) | FulfilmentEvent::Resolved(_) => standing.extend(no_needs),
     }
     standing.push(("updated_at", Value::Time(event.time)));
-    changes.push(RowChange {
+    RowChange {
         table: &SAGAS,
         key: vec![Value::Text(event.stream.tenant().to_owned()), Value::Uuid(order_id)],
         group: "saga",
         version: event.version,
         set: standing,
-    });
-    Ok(changes)
+    }
 }

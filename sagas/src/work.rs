@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use domain::Timestamp;
 use domain::money::Money;
-use domain::position::Seen;
 use domain::shop::order::OrderPlaced;
 use domain::stream::StreamId;
 use projections::mark::Mark;
@@ -141,42 +140,60 @@ pub struct StuckSaga {
     pub since: Timestamp,
 }
 
-/// Why the work queue, or what bounds it, can't be read: repeat later.
+/// Why the work queue can't be read: repeat later.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the work of the sagas is unavailable: {0}")]
 pub struct WorkError(pub String);
 
-/// Open work, and which state of the read model shows it: both are read in one snapshot.
+/// A place in the open work of a lane, which is read oldest first; by default before all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// When the last piece that was read was opened.
+    pub opened_at: Timestamp,
+    /// Its tenant.
+    pub tenant: String,
+    /// Its id.
+    pub id: String,
+}
+
+/// A piece of open work, as the rows show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenWork {
+    /// Since when it is open.
+    pub opened_at: Timestamp,
+    /// When it is due; `None`: at once.
+    pub due_at: Option<Timestamp>,
+    /// What is to be done.
+    pub item: WorkItem,
+}
+
+impl OpenWork {
+    /// The place after it.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        let (tenant, id) = (self.item.tenant.clone(), self.item.id.clone());
+        Cursor { opened_at: self.opened_at, tenant, id }
+    }
+}
+
+/// A page of open work, and which state of the read model shows it: both are read in one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     /// What the rows hold.
     pub mark: Mark,
     /// The work.
-    pub items: Vec<WorkItem>,
-}
-
-/// What the log holds.
-#[async_trait]
-pub trait Decided: Send + Sync + 'static {
-    /// The last decided position of every shard.
-    ///
-    /// # Errors
-    /// [`WorkError`] when the log can't be read now.
-    async fn decided(&self) -> Result<Seen, WorkError>;
+    pub work: Vec<OpenWork>,
 }
 
 /// The saga read model's queries.
 #[async_trait]
 pub trait SagaWork: Send + Sync + 'static {
-    /// Open work of a lane that is due at `now`, oldest first, at most `limit` pieces. By lane, so that work that waits for one
-    /// provider doesn't hide the others'.
+    /// Open work of a lane that is due by `by`, oldest first, after `after`, at most `limit` pieces; fewer are the last ones. By lane,
+    /// so that work that waits for one provider doesn't hide the others'.
     ///
     /// # Errors
     /// [`WorkError`], here and below.
-    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Due, WorkError>;
-
-    /// When the next piece of open work will be due that isn't at `now`.
-    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, WorkError>;
+    async fn due(&self, lane: Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError>;
 
     /// Sagas that are stuck, longest first, at most `limit` of them. Work that was due before `overdue` is older than its bound.
     async fn stuck(&self, overdue: Timestamp, limit: usize) -> Result<Vec<StuckSaga>, WorkError>;

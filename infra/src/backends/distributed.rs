@@ -268,6 +268,11 @@ impl Backends for DistributedBackends {
     }
 
     async fn feed(&self) -> anyhow::Result<Arc<dyn Feed>> {
+        // The roles of a process share it.
+        let opened = self.feed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(feed) = opened {
+            return Ok(feed);
+        }
         self.compare_topic().await?;
         let feed = Arc::new(KafkaFeed::open(&self.feed_url, self.log.clone()).await?);
         *self.feed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&feed));

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::Timestamp;
 use sagas::fulfilment::action::Lane;
-use sagas::work::{Due, SagaWork, StuckSaga, WorkError};
+use sagas::work::{Cursor, Due, OpenWork, SagaWork, StuckSaga, WorkError};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
@@ -40,22 +40,25 @@ fn stuck(row: &PgRow) -> sqlx::Result<StuckSaga> {
     })
 }
 
+fn open_work(row: &PgRow) -> Result<OpenWork, WorkError> {
+    let item: &str = row.try_get("item").map_err(unavailable)?;
+    Ok(OpenWork {
+        item: serde_json::from_str(item).map_err(unavailable)?,
+        opened_at: row.try_get("opened_at").map_err(unavailable)?,
+        due_at: row.try_get("due_at").map_err(unavailable)?,
+    })
+}
+
 #[async_trait]
 impl SagaWork for PostgresSagaWork {
-    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Due, WorkError> {
+    async fn due(&self, lane: Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError> {
         let mut both = snapshot(self.0.reads()).await.map_err(unavailable)?;
         let mark = checkpoints::mark(&mut both, sagas::projection::NAME).await.map_err(unavailable)?;
-        let select = sqlx::query_scalar(include_str!("saga_work/select_due.sql"));
-        let select = select.bind(lane.as_str()).bind(now).bind(rows(limit));
-        let items: Vec<String> = select.fetch_all(&mut *both).await.map_err(unavailable)?;
+        let select = sqlx::query(include_str!("saga_work/select_due.sql")).bind(lane.as_str()).bind(by);
+        let select = select.bind(after.opened_at).bind(&after.tenant).bind(&after.id).bind(rows(limit));
+        let found = select.fetch_all(&mut *both).await.map_err(unavailable)?;
         both.rollback().await.map_err(unavailable)?;
-        let items = items.iter().map(|item| serde_json::from_str(item).map_err(unavailable));
-        Ok(Due { mark, items: items.collect::<Result<_, _>>()? })
-    }
-
-    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, WorkError> {
-        let select = sqlx::query_scalar(include_str!("saga_work/select_next_due.sql")).bind(now);
-        select.fetch_one(self.0.reads()).await.map_err(unavailable)
+        Ok(Due { mark, work: found.iter().map(open_work).collect::<Result<_, _>>()? })
     }
 
     async fn stuck(&self, overdue: Timestamp, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {

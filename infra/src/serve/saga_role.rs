@@ -4,22 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use async_trait::async_trait;
 use domain::ports::clock::Clock;
 use domain::ports::gateway::CommandGateway;
-use domain::ports::log::EventLog;
-use domain::position::Seen;
 use projections::watermark::Watermark;
 use sagas::config::{FulfilmentConfig, WorkerConfig};
-use sagas::work::{Decided, WorkError};
-use sagas::worker::Worker;
+use sagas::worker::{Source, Worker};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::backends::Backends;
 use crate::config::{Config, Directory, Family};
-use crate::feed::find_heads;
 use crate::simulator::{Simulator, SimulatorConfig};
 
 /// The running worker of this process.
@@ -67,9 +62,9 @@ impl SagaRole {
         };
         let mark = marks.iter().find(|mark| mark.projection() == sagas::projection::NAME);
         let seen = mark.context("the saga projection doesn't run")?.subscribe();
-        let log = Arc::new(Heads(backends.log()));
+        let source = Source { feed: backends.feed().await?, log: backends.log() };
         let (work, stop) = (backends.saga_work().await?, CancellationToken::new());
-        let task = tokio::spawn(sagas::worker::run(worker, work, log, seen, stop.clone()));
+        let task = tokio::spawn(sagas::worker::run(worker, work, source, seen, stop.clone()));
         Ok(Self { payments, stop, task: Mutex::new(Some(task)) })
     }
 
@@ -81,17 +76,6 @@ impl SagaRole {
         {
             tracing::error!(%error, "the sagas' task failed");
         }
-    }
-}
-
-/// What the log holds when the worker asks.
-struct Heads(Arc<dyn EventLog>);
-
-#[async_trait]
-impl Decided for Heads {
-    async fn decided(&self) -> Result<Seen, WorkError> {
-        let heads = find_heads(&*self.0).await.map_err(|error| WorkError(error.to_string()))?;
-        Ok(Seen::up_to(&heads))
     }
 }
 

@@ -7,7 +7,7 @@ use domain::Timestamp;
 use projections::store::StoreError;
 use rusqlite::params;
 use sagas::fulfilment::action::Lane;
-use sagas::work::{Due, SagaWork, StuckSaga, WorkError};
+use sagas::work::{Cursor, Due, OpenWork, SagaWork, StuckSaga, WorkError};
 
 use super::read_store::apply::mark;
 use super::read_store::{SqliteReadStore, columns};
@@ -35,23 +35,21 @@ fn rows(limit: usize) -> i64 {
 
 #[async_trait]
 impl SagaWork for SqliteSagaWork {
-    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Due, WorkError> {
+    async fn due(&self, lane: Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError> {
+        let Cursor { opened_at, tenant, id } = after.clone();
         let read = self.0.read(move |conn| {
             let mark = mark(conn, sagas::projection::NAME)?;
             let mut select = conn.prepare_cached(include_str!("saga_work/select_due.sql"))?;
-            let due = params![lane.as_str(), now.timestamp_micros(), rows(limit)];
-            let items = select.query_map(due, |row| columns::json(row, 0))?;
-            Ok(Due { mark, items: items.collect::<rusqlite::Result<_>>()? })
+            let (by, opened_at) = (by.timestamp_micros(), opened_at.timestamp_micros());
+            let work = select
+                .query_map(params![lane.as_str(), by, opened_at, tenant, id, rows(limit)], |row| {
+                    let due_at = row.get::<_, Option<i64>>(2)?.and_then(Timestamp::from_timestamp_micros);
+                    Ok(OpenWork { item: columns::json(row, 0)?, opened_at: columns::time(row, 1)?, due_at })
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(Due { mark, work })
         });
         read.await.map_err(unavailable)
-    }
-
-    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, WorkError> {
-        let read = self.0.read(move |conn| {
-            let mut select = conn.prepare_cached(include_str!("saga_work/select_next_due.sql"))?;
-            select.query_row([now.timestamp_micros()], |row| row.get::<_, Option<i64>>(0))
-        });
-        Ok(read.await.map_err(unavailable)?.and_then(Timestamp::from_timestamp_micros))
     }
 
     async fn stuck(&self, overdue: Timestamp, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {

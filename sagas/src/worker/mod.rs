@@ -1,32 +1,43 @@
-//! The worker: carries out the open work of the saga read model.
+//! The worker: carries out the open work of the sagas.
+//!
+//! Work is pushed: the worker follows the feed, holds what is open in memory, and starts it as soon as its lane has room. The saga read
+//! model tells it what it can't know: what was open before it began, and what found no room in memory.
 //!
 //! Any number of workers may run, and any of them may die at any point: a piece of work stays open until an event closes it,
 //! and doing it again is harmless, since every command has an id derived from the work and every call outside a key that was
 //! persisted before.
 
 mod backoff;
+mod memory;
 mod perform;
+mod pushed;
+mod reading;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::Timestamp;
 use domain::ports::clock::Clock;
 use domain::ports::gateway::CommandGateway;
 use domain::position::{Position, Seen};
 use projections::mark::Mark;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{self, JoinSet};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::changes::WorkChange;
 use crate::config::{FulfilmentConfig, WorkerConfig};
 use crate::fulfilment::action::Lane;
 use crate::ports::{Carrier, PaymentProvider};
-use crate::work::{Decided, Due, SagaWork, WorkError, WorkItem};
-use backoff::Backoff;
+use crate::work::{Due, OpenWork, SagaWork, WorkError, WorkItem};
+use memory::{Held, Memory};
 pub use perform::Retry;
+pub use pushed::Source;
+use pushed::{News, Pushed};
+use reading::{PAGE, Pace, Reading};
 
 /// What the worker works with.
 #[derive(Clone)]
@@ -45,221 +56,380 @@ pub struct Worker {
     pub config: WorkerConfig,
 }
 
-/// Which piece of work, in which tenant.
-type WorkKey = (String, String);
-
-fn key(item: &WorkItem) -> WorkKey {
-    (item.tenant.clone(), item.id.clone())
-}
-
-/// The room that is left in a lane.
+/// One lane: what is on its way, and what is to be read of it.
 struct Room {
     lane: Lane,
     size: usize,
-    free: Arc<Semaphore>,
+    running: usize,
+    reading: Reading,
 }
 
 impl Room {
     fn all(config: &WorkerConfig) -> [Self; 3] {
+        let now = Instant::now();
         Lane::ALL.map(|lane| {
             let size = match lane {
                 Lane::Commands => config.commands,
                 Lane::Payments => config.payment_calls,
                 Lane::Carrier => config.carrier_calls,
             };
-            let size = size.clamp(1, Semaphore::MAX_PERMITS);
-            Self { lane, size, free: Arc::new(Semaphore::new(size)) }
+            Self { lane, size: size.max(1), running: 0, reading: Reading::new(now) }
         })
     }
 }
 
 /// A finished attempt at a piece of work.
-type Finished = Result<(task::Id, Result<Position, Retry>), task::JoinError>;
+type Finished = Result<(task::Id, Result<Position, Retry>), JoinError>;
 
-/// What one worker remembers between two looks at the queue. Nothing of it has to survive.
+/// A page that was read for a lane.
+struct Page {
+    room: usize,
+    /// Of which pass.
+    pass: u64,
+    limit: usize,
+    read: Result<Read, WorkError>,
+}
+
+struct Read {
+    due: Due,
+    /// What the log held right after, when the rows are of a making that the worker meets with this page.
+    met: Option<Seen>,
+}
+
+/// What one worker remembers. Nothing of it has to survive.
 struct Round {
     worker: Arc<Worker>,
     work: Arc<dyn SagaWork>,
+    source: Source,
+    memory: Memory,
     rooms: [Room; 3],
     tasks: JoinSet<Result<Position, Retry>>,
-    /// What each task works on.
-    running: HashMap<task::Id, WorkKey>,
-    busy: HashSet<WorkKey>,
-    /// Done, but the read model may not show it before it has seen the position.
-    done: HashMap<WorkKey, Position>,
-    /// To be repeated.
-    backoff: Backoff,
-    /// Due work may have found no room.
-    crowded: bool,
-    /// The log.
-    log: Arc<dyn Decided>,
-    /// What was decided before the worker met the rows that it goes by now.
+    /// What each task works on, and in which room.
+    running: HashMap<task::Id, (usize, Held)>,
+    /// At most one page at a time.
+    reads: JoinSet<Page>,
+    /// The room that is read next.
+    turn: usize,
+    /// Work that was opened up to here is the read model's to show, and waits until the rows hold as much of the shard that closes it.
     decided: Seen,
     /// What the rows held that were read last.
     shown: Option<Mark>,
-    /// How much of the open work couldn't be judged at the last look.
-    unjudged: usize,
+    /// What rows that are read now hold.
+    visible: Mark,
 }
 
-/// Carries out work until the token stops it. Wakes when the saga projection's watermark `seen` moves, when a deadline or a
-/// repeat is due, and every [`WorkerConfig::poll`].
+/// Carries out work until the token stops it. Wakes when work is pushed or done, and when a deadline or a repeat is due. The read model,
+/// whose watermark is `seen`, is read at the start, when a lane has room again that had none, and every [`WorkerConfig::poll`]; never
+/// because something was committed.
 ///
-/// A read model that is filled anew shows work as open that was closed long ago, until it gets to the closing event. So what the log
-/// holds when the worker meets a making of the rows bounds it: work waits until the rows hold that much of the closing event's
-/// shard, for a provider may have forgotten the key of an old charge. Rows that have fallen back, as after a restore, count as
-/// another making.
+/// Nothing that is closed fires again, for a provider may have forgotten the key of an old charge.
+/// - What is pushed was opened after the log's heads that the worker began at, and not long ago ([`WorkerConfig::fresh`]).
+/// - A read model that is filled anew shows work as open that was closed long ago, until it gets to the closing event. So what the log
+///   holds when the worker meets a making of the rows bounds it: work waits until the rows hold that much of the closing event's
+///   shard. Rows that have fallen back, as after a restore, count as another making.
+/// - Where workers share the shards, one may not see what another one does. So what was last seen open long ago is looked up before
+///   anybody outside is called.
 pub async fn run(
     worker: Worker,
     work: Arc<dyn SagaWork>,
-    log: Arc<dyn Decided>,
+    source: Source,
+    seen: watch::Receiver<Mark>,
+    stop: CancellationToken,
+) {
+    let following = stop.child_token();
+    let clock = Arc::clone(&worker.clock);
+    let (fresh, grace) = (worker.config.fresh, worker.config.stop_grace);
+    let (news, follower) = pushed::follow(source.clone(), clock, fresh, following.clone());
+    work_on(worker, work, source, news, seen, stop).await;
+    following.cancel();
+    // It holds nothing that has to survive.
+    let _ = tokio::time::timeout(grace, follower).await;
+}
+
+async fn work_on(
+    worker: Worker,
+    work: Arc<dyn SagaWork>,
+    source: Source,
+    mut news: mpsc::Receiver<News>,
     mut seen: watch::Receiver<Mark>,
     stop: CancellationToken,
 ) {
     let grace = worker.config.stop_grace;
-    let mut round = Round {
-        rooms: Room::all(&worker.config),
-        backoff: Backoff::new(worker.config.retry_pause, worker.config.retry_pause_max),
-        worker: Arc::new(worker),
-        work,
-        tasks: JoinSet::new(),
-        running: HashMap::new(),
-        busy: HashSet::new(),
-        done: HashMap::new(),
-        crowded: false,
-        log,
-        shown: None,
-        decided: Seen::none(0),
-        unjudged: 0,
-    };
-    'looking: loop {
-        seen.mark_unchanged();
-        let wake = round.look().await;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break 'looking,
-                changed = seen.changed() => {
-                    if changed.is_err() {
-                        // Whoever applies the projection has ended, so there will be no further work.
-                        break 'looking;
-                    }
+    let mut round = Round::new(worker, work, source, seen.borrow_and_update().clone());
+    loop {
+        round.go_on();
+        let wake = round.wake();
+        tokio::select! {
+            () = stop.cancelled() => break,
+            changed = seen.changed() => {
+                if changed.is_err() {
+                    // Whoever applies the projection has ended, so the process does.
                     break;
                 }
-                Some(finished) = round.tasks.join_next_with_id() => {
-                    if round.note(finished) {
-                        break;
-                    }
-                }
-                () = tokio::time::sleep_until(wake) => break,
+                let mark = seen.borrow_and_update().clone();
+                round.see(mark);
             }
+            Some(news) = news.recv() => round.hear(news),
+            Some(finished) = round.tasks.join_next_with_id() => round.note(finished),
+            Some(page) = round.reads.join_next() => round.take(page),
+            () = tokio::time::sleep_until(wake) => {}
         }
     }
+    // Nobody is told any more.
+    drop(news);
     round.finish(grace).await;
 }
 
 impl Round {
-    /// Starts what is due and has room; answers when to look again at the latest.
-    async fn look(&mut self) -> Instant {
-        let (now, looked) = (self.worker.clock.now(), Instant::now());
-        self.crowded = false;
-        let known = self.busy.len() + self.done.len() + self.backoff.len() + self.unjudged;
-        self.unjudged = 0;
-        let mut open = HashSet::new();
-        for at in 0..self.rooms.len() {
-            let (lane, size) = (self.rooms[at].lane, self.rooms[at].size);
-            // What is known already may come first, and must not hide what is new.
-            let limit = known + size;
-            match self.due(lane, now, limit).await {
-                Ok(items) => {
-                    self.crowded |= items.len() == limit;
-                    open.extend(items.iter().map(key));
-                    items.into_iter().for_each(|item| self.start(at, item));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the work of the sagas can't be read; trying again");
-                    return Instant::now() + self.worker.config.retry_pause_max;
-                }
-            }
-        }
-        if !self.crowded {
-            // All that is due was seen; what isn't open any more was done by another worker.
-            self.backoff.keep_only(&open);
-        }
-        let poll = Instant::now() + self.worker.config.poll;
-        let repeat = self.backoff.next(looked).map_or(poll, |at| at.min(poll));
-        match self.work.next_due(now).await {
-            Ok(None) => repeat,
-            Ok(Some(due)) => repeat.min(Instant::now() + (due - now).to_std().unwrap_or(Duration::ZERO)),
-            Err(error) => {
-                tracing::warn!(%error, "the deadlines of the sagas can't be read; trying again");
-                repeat
-            }
+    fn new(worker: Worker, work: Arc<dyn SagaWork>, source: Source, visible: Mark) -> Self {
+        Self {
+            memory: Memory::new(worker.config.held),
+            rooms: Room::all(&worker.config),
+            worker: Arc::new(worker),
+            work,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            reads: JoinSet::new(),
+            turn: 0,
+            decided: Seen::none(source.log.store().shards),
+            shown: None,
+            visible,
+            source,
         }
     }
 
-    /// Reads due work, and settles what bounds it before anything of it is done.
-    async fn due(&mut self, lane: Lane, now: Timestamp, limit: usize) -> Result<Vec<WorkItem>, WorkError> {
-        let Due { mark, items } = self.work.due(lane, now, limit).await?;
-        if !self.shown.as_ref().is_some_and(|shown| mark.continues(shown)) {
-            // Read after the rows were: whatever they lack that was decided by then is below these heads.
-            self.decided = self.log.decided().await?;
+    /// Starts what is due and has room, and reads what is to be read.
+    fn go_on(&mut self) {
+        self.memory.ripen(self.worker.clock.now());
+        for at in 0..self.rooms.len() {
+            while self.rooms[at].running < self.rooms[at].size {
+                let Some(held) = self.memory.start(self.rooms[at].lane) else { break };
+                self.start(at, held);
+            }
+        }
+        self.read(Instant::now());
+    }
+
+    fn start(&mut self, at: usize, held: Held) {
+        if self.may_be_done_by_others(&held) {
+            self.memory.ended(&held.key());
+            self.owe(at, None);
+            return;
+        }
+        let (worker, item, tries) = (Arc::clone(&self.worker), Arc::clone(&held.item), held.tries);
+        let task = self.tasks.spawn(async move { worker.perform(&item, tries).await });
+        self.running.insert(task.id(), (at, held));
+        self.rooms[at].running += 1;
+    }
+
+    /// Whether another worker may have done it long ago. Commands are recognised by their aggregates, however old they are.
+    fn may_be_done_by_others(&self, held: &Held) -> bool {
+        self.source.feed.is_shared()
+            && held.item.work.lane() != Lane::Commands
+            && held.seen_open.elapsed() > self.worker.config.fresh
+    }
+
+    /// When something is to be done at the latest.
+    fn wake(&self) -> Instant {
+        let now = Instant::now();
+        let mut wake = now + self.worker.config.poll;
+        if let Some(due) = self.memory.next_deadline() {
+            wake = wake.min(now + (due - self.worker.clock.now()).to_std().unwrap_or(Duration::ZERO));
+        }
+        wake = self.memory.next_repeat().map_or(wake, |at| at.min(wake));
+        if !self.reads.is_empty() {
+            return wake;
+        }
+        let roomy = self.rooms.iter().filter(|room| self.memory.is_roomy(room.lane));
+        roomy.map(|room| room.reading.due_at()).min().map_or(wake, |at| at.min(wake))
+    }
+
+    /// Has the next page read, of one lane after the other.
+    fn read(&mut self, now: Instant) {
+        if !self.reads.is_empty() {
+            return;
+        }
+        let mut turns = (0..self.rooms.len()).map(|n| (self.turn + n) % self.rooms.len());
+        let wanted = |room: &Room| room.reading.due_at() <= now && self.memory.is_roomy(room.lane);
+        let Some(at) = turns.find(|at| wanted(&self.rooms[*at])) else { return };
+        self.turn = at + 1;
+        let lane = self.rooms[at].lane;
+        let (after, pass) = self.rooms[at].reading.page();
+        let limit = PAGE.min(self.memory.room(lane)).max(1);
+        // Deadlines are read ahead, so that they are held when their time comes.
+        let by = self.worker.clock.now() + self.worker.config.poll * 2;
+        let (work, source, shown) = (Arc::clone(&self.work), self.source.clone(), self.shown.clone());
+        self.reads.spawn(async move {
+            let read = async {
+                let due = work.due(lane, by, &after, limit).await?;
+                let met = if shown.is_some_and(|shown| due.mark.continues(&shown)) {
+                    None
+                } else {
+                    // Read after the rows were: whatever they lack that was decided by then is below these heads.
+                    Some(source.decided().await.map_err(|error| WorkError(error.to_string()))?)
+                };
+                Ok(Read { due, met })
+            };
+            Page { room: at, pass, limit, read: read.await }
+        });
+    }
+
+    /// Takes a page in.
+    fn take(&mut self, page: Result<Page, JoinError>) {
+        let now = Instant::now();
+        let rest = now + self.worker.config.retry_pause_max;
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(%error, "reading the work of the sagas failed");
+                return self.rooms.iter_mut().for_each(|room| room.reading.failed(rest));
+            }
+        };
+        let reading = &mut self.rooms[page.room].reading;
+        let Read { due: Due { mark, work }, met } = match page.read {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::warn!(%error, "the work of the sagas can't be read; trying again");
+                return reading.failed(rest);
+            }
+        };
+        if let Some(heads) = met {
             if self.shown.is_some() {
                 let generation = &mark.generation;
                 tracing::warn!(%generation, "the work of the sagas was begun anew or has fallen back: it waits for what is decided");
             }
+            let shards = self.shards();
+            self.rooms.iter_mut().for_each(|room| room.reading.owe(shards, heads.positions()));
+            self.wait_for(&heads);
         }
-        self.done.retain(|_, position| mark.seen.last(position.shard) < position.n);
-        self.shown = Some(mark);
-        Ok(items)
+        self.shown = Some(mark.clone());
+        let Some(mut pass) = self.rooms[page.room].reading.arrived(page.pass, &mark.seen) else { return };
+        let is_last = work.len() < page.limit;
+        let clock_now = self.worker.clock.now();
+        for open in work {
+            let cursor = open.cursor();
+            let held = found(open, now);
+            if self.memory.knows(&held.key()) {
+                // Held, on its way, or done and not yet shown.
+            } else if self.may_be_closed(&held.item, &mark) {
+                pass.left_out = true;
+            } else if pass.is_for_safety() && self.is_likely_in_hand(&held) {
+                // Its worker does it.
+            } else if held.due_at.is_none_or(|at| at <= clock_now)
+                && self.memory.room(self.rooms[page.room].lane) == 0
+            {
+                return self.rooms[page.room].reading.goes_on(pass);
+            } else {
+                // A deadline that finds no room is read again before it is due.
+                pass.fruitful |= self.memory.keep(held, clock_now).is_none();
+            }
+            pass.after = cursor;
+        }
+        let config = &self.worker.config;
+        let pace = Pace { shortest: config.retry_pause, longest: config.retry_pause_max, poll: config.poll };
+        let reading = &mut self.rooms[page.room].reading;
+        if is_last { reading.ended(&pass, now, pace) } else { reading.goes_on(pass) }
     }
 
     /// Whether the rows may yet come to an event that closes it, decided before the worker met them.
-    fn may_be_closed(&self, item: &WorkItem) -> bool {
-        let shards = u16::try_from(self.decided.positions().count()).unwrap_or(u16::MAX);
-        let shard = item.closed_by().shard(shards);
-        let shown = self.shown.as_ref().map_or(0, |shown| shown.seen.last(shard));
-        shown < self.decided.last(shard)
+    fn may_be_closed(&self, item: &WorkItem, mark: &Mark) -> bool {
+        let shard = item.closed_by().shard(self.shards());
+        mark.seen.last(shard) < self.decided.last(shard)
     }
 
-    fn start(&mut self, room: usize, item: WorkItem) {
-        let key = key(&item);
-        if self.busy.contains(&key) || self.done.contains_key(&key) || !self.backoff.is_due(&key) {
-            return;
-        }
-        if self.may_be_closed(&item) {
-            self.unjudged += 1;
-            return;
-        }
-        let Ok(permit) = Arc::clone(&self.rooms[room].free).try_acquire_owned() else {
-            self.crowded = true;
-            return;
-        };
-        let tries = self.backoff.tries(&key);
-        let worker = Arc::clone(&self.worker);
-        let task = self.tasks.spawn(async move {
-            let _permit = permit;
-            worker.perform(&item, tries).await
-        });
-        self.running.insert(task.id(), key.clone());
-        self.busy.insert(key);
+    /// Whether it was pushed to another worker, and so lately that it needs no help.
+    fn is_likely_in_hand(&self, held: &Held) -> bool {
+        let age = self.worker.clock.now() - held.opened_at;
+        self.source.feed.is_shared()
+            && held.due_at.is_none()
+            && age.to_std().is_ok_and(|age| age < self.worker.config.poll)
     }
 
-    /// Notes how an attempt ended; answers whether to look at the queue at once.
-    fn note(&mut self, finished: Finished) -> bool {
+    /// Work that is read waits until the rows hold this much.
+    fn wait_for(&mut self, heads: &Seen) {
+        heads.positions().for_each(|head| reading::raise(&mut self.decided, head));
+    }
+
+    fn shards(&self) -> u16 {
+        self.source.log.store().shards
+    }
+
+    /// The lane is crowded: the read model shows, or will show, what isn't in memory.
+    fn owe(&mut self, at: usize, opened_by: Option<Position>) {
+        let shards = self.shards();
+        self.rooms[at].reading.owe(shards, opened_by);
+    }
+
+    /// Rows that are read from now on hold this much.
+    fn see(&mut self, mark: Mark) {
+        let now = Instant::now();
+        for room in &mut self.rooms {
+            room.reading.shown(&self.visible.seen, &mark.seen, now);
+        }
+        // A page under way may be of rows from before.
+        if self.reads.is_empty() {
+            self.memory.shown(&mark.seen);
+        }
+        self.visible = mark;
+    }
+
+    /// Takes pushed work in.
+    fn hear(&mut self, news: News) {
+        let now = Instant::now();
+        match news {
+            News::Begun(heads) => {
+                // What was closed up to there may not have been told, so the rows have to tell.
+                self.memory.clear();
+                for room in &mut self.rooms {
+                    room.reading.begin_anew(&heads, now);
+                }
+                self.wait_for(&heads);
+            }
+            News::Changes(changes) => {
+                let clock_now = self.worker.clock.now();
+                for Pushed { tenant, position, at, change } in changes {
+                    match change {
+                        WorkChange::Closed { id } => self.memory.closed((tenant, id), position),
+                        WorkChange::Opened { item, due_at } => {
+                            let opened = Held {
+                                opened_by: Some(position),
+                                ..found(OpenWork { opened_at: at, due_at, item: *item }, now)
+                            };
+                            self.keep(opened, clock_now);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, held: Held, now: domain::Timestamp) {
+        let Some(without_room) = self.memory.keep(held, now) else { return };
+        // A deadline is read before it is due.
+        if without_room.due_at.is_none_or(|at| at <= now)
+            && let Some(at) = self.rooms.iter().position(|room| room.lane == without_room.item.work.lane())
+        {
+            self.owe(at, without_room.opened_by);
+        }
+    }
+
+    /// Notes how an attempt ended.
+    fn note(&mut self, finished: Finished) {
         let (task, result) = match finished {
             Ok((task, result)) => (task, result),
             Err(error) => (error.id(), Err(Retry { reason: error.to_string(), needs_somebody: true })),
         };
-        let Some(key) = self.running.remove(&task) else { return false };
-        self.busy.remove(&key);
+        let Some((at, mut held)) = self.running.remove(&task) else { return };
+        self.rooms[at].running -= 1;
         match result {
             Ok(position) => {
-                self.backoff.forget(&key);
-                self.done.insert(key, position);
-                self.crowded
+                let key = held.key();
+                self.memory.ended(&key);
+                self.memory.closed(key, position);
             }
             Err(Retry { reason, needs_somebody }) => {
-                let work = key.1.clone();
-                let tries = self.backoff.failed(key);
+                held.tries = held.tries.saturating_add(1);
+                let (work, tries) = (&held.item.id, held.tries);
                 if needs_somebody {
                     tracing::error!(work, tries, reason, "work of a saga fails; somebody has to look");
                 } else if tries > 3 {
@@ -267,8 +437,10 @@ impl Round {
                 } else {
                     tracing::debug!(work, tries, reason, "work of a saga is repeated");
                 }
-                // The next look works out when to wake for it.
-                true
+                let config = &self.worker.config;
+                let pause = backoff::pause(config.retry_pause, config.retry_pause_max, tries);
+                // What finds no room is read again with the next pass.
+                drop(self.memory.repeat(held, Instant::now() + pause));
             }
         }
     }
@@ -284,4 +456,10 @@ impl Round {
             tracing::info!("work of sagas was cut off by the stop; it is repeated after the restart");
         }
     }
+}
+
+/// Work that was just seen to be open.
+fn found(open: OpenWork, now: Instant) -> Held {
+    let OpenWork { opened_at, due_at, item } = open;
+    Held { item: Arc::new(item), opened_at, due_at, opened_by: None, seen_open: now, tries: 0 }
 }

@@ -128,3 +128,25 @@ async fn a_read_model_that_is_filled_anew_fires_nothing_again() {
         }
     }
 }
+
+/// What is pushed needs no rows: an order that is placed while they are filled anew goes on, and nothing old does.
+// proves: SAG-1, EVT-3
+#[tokio::test(start_paused = true)]
+async fn pushed_work_goes_on_while_the_read_model_is_lost() {
+    for tape in [Vec::new(), (0..=255).collect(), (0..=255).rev().collect()] {
+        let mut story = Story::begin(tape, Mode::Faultless);
+        story.play().await;
+        story.settle().await;
+        story.order_while_the_rows_are_lost().await;
+    }
+}
+
+/// A worker that gets shards that another one had does nothing again of what that one did.
+// proves: SAG-1, P7
+#[tokio::test(start_paused = true)]
+async fn work_that_is_pushed_late_is_not_done_again() {
+    for tape in [Vec::new(), (0..=255).collect(), (0..=255).rev().collect()] {
+        let mut story = Story::begin(tape, Mode::Faultless);
+        assert_eq!(story.feed_brings_late_what_others_did().await, 0);
+    }
+}

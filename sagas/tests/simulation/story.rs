@@ -1,8 +1,9 @@
 //! A story read from a tape of bytes: each byte decides what happens next. An empty tape is a quiet day.
 
+mod worker;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::event::RecordedEvent;
 use domain::money::{Currency, Money};
@@ -21,7 +22,6 @@ use sagas::fulfilment::{Fulfilment, FulfilmentCommand, Trigger};
 use sagas::ids;
 use sagas::work::{SagaWork, StuckSaga, WorkItem};
 use sagas::worker::Worker;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::outside::{Fault, Mood, Outside};
@@ -371,55 +371,6 @@ impl Story {
             }
         }
         panic!("there is still work: {:?}", self.world.open_work());
-    }
-
-    /// The worker's own loop, with somebody who moves the read model, the clock and the warehouse.
-    pub(crate) async fn run_worker(&self) {
-        let stop = CancellationToken::new();
-        let work: Arc<dyn SagaWork> = Arc::new(self.world.clone());
-        let config =
-            WorkerConfig { commands: 2, payment_calls: 1, carrier_calls: 1, ..WorkerConfig::default() };
-        let worker = Worker { config, ..self.worker.clone() };
-        let (log, seen) = (Arc::new(self.world.clone()), self.world.watermark());
-        let running = tokio::spawn(sagas::worker::run(worker, work, log, seen, stop.clone()));
-        while !(self.all_completed() && self.world.open_work().is_empty()) {
-            self.world.project_all();
-            for order in 0..ORDERS {
-                for command in [ShipmentCommand::Dispatch, ShipmentCommand::Deliver] {
-                    let _ = self.world.command("shipment", shipment_id(order), command);
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        stop.cancel();
-        running.await.unwrap();
-    }
-
-    /// Fills a read model that `loses` something anew, event by event, under the eyes of a worker that starts before or after the loss;
-    /// answers how often the outside was called meanwhile.
-    pub(crate) async fn fill_anew_under_the_worker(&self, starts: Starts, loses: impl Fn(&World)) -> usize {
-        let calls = self.outside.calls();
-        let stop = CancellationToken::new();
-        let work: Arc<dyn SagaWork> = Arc::new(self.world.clone());
-        self.world.forget_commands();
-        if starts == Starts::AfterTheLoss {
-            loses(&self.world);
-        }
-        let (log, seen) = (Arc::new(self.world.clone()), self.world.watermark());
-        let worker = self.worker.clone();
-        let running = tokio::spawn(sagas::worker::run(worker, work, log, seen, stop.clone()));
-        if starts == Starts::BeforeTheLoss {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            loses(&self.world);
-        }
-        // The worker looks after every single event.
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        while (0..SHARDS).any(|shard| self.world.project(shard, 1)) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        stop.cancel();
-        running.await.unwrap();
-        self.outside.calls() - calls
     }
 
     /// The read model as it is now.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::Timestamp;
@@ -10,9 +11,12 @@ use domain::aggregate::{Registry, StreamMeta, StreamState};
 use domain::command::{Accepted, CommandError, CommandId, CommandRequest, Step};
 use domain::event::RecordedEvent;
 use domain::follow_on::{self, Decision, Effect, Loaded};
+use domain::frame::{EncodedFrame, Tail, encode_frame};
 use domain::merkle::Hash;
 use domain::ports::clock::Clock;
+use domain::ports::feed::{Feed, FeedEvent, FeedReader};
 use domain::ports::gateway::{CommandGateway, StreamView};
+use domain::ports::log::{LogError, LogReader, StoreInfo};
 use domain::position::{Position, Seen, Shard};
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use projections::mark::{Generation, Mark};
@@ -20,13 +24,15 @@ use projections::model::Projection;
 use projections::rows::{RowChange, Value};
 use sagas::fulfilment::action::Lane;
 use sagas::projection::SagaProjection;
-use sagas::work::{Decided, Due, SagaWork, StuckSaga, WorkError, WorkItem};
+use sagas::work::{Cursor, Due, OpenWork, SagaWork, StuckSaga, WorkError, WorkItem};
+use sagas::worker::Source;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::outside::Fault;
 
 pub(crate) const SHARDS: u16 = 4;
+const STORE: Uuid = Uuid::from_u128(1);
 
 /// A row: each group's guard, and all columns.
 type Row = (HashMap<&'static str, u64>, HashMap<&'static str, Value>);
@@ -44,6 +50,13 @@ pub(crate) struct Inner {
     results: HashMap<CommandId, (Hash, Accepted)>,
     rows: BTreeMap<(&'static str, String), Row>,
     seen: watch::Sender<Mark>,
+    /// The last position of every decision.
+    decisions: Vec<Vec<u64>>,
+    /// The stored form of the log, a frame for every decision, as far as somebody has read it.
+    frames: Vec<Vec<EncodedFrame>>,
+    /// Told of every decision.
+    decided: watch::Sender<()>,
+    withheld: bool,
     now: Timestamp,
     fault: Fault,
     next_id: u128,
@@ -62,6 +75,10 @@ impl World {
             results: HashMap::new(),
             rows: BTreeMap::new(),
             seen: watch::Sender::new(Mark::none(SHARDS)),
+            decisions: vec![Vec::new(); usize::from(SHARDS)],
+            frames: vec![Vec::new(); usize::from(SHARDS)],
+            decided: watch::Sender::new(()),
+            withheld: false,
             now: Timestamp::from_timestamp(1_735_689_600, 0).unwrap(),
             fault: Fault::None,
             next_id: 0x0195_0000_0000_7000_8000_0000_0001_0000,
@@ -111,11 +128,16 @@ impl World {
         inner.seen.send_replace(backup.mark.clone());
     }
 
-    /// What the log holds.
-    pub(crate) fn heads(&self) -> Seen {
-        let mut heads = Seen::none(SHARDS);
-        self.inner().log.iter().flatten().for_each(|event| heads.advance(event.position));
-        heads
+    /// The log and its feed, as the worker follows them.
+    pub(crate) fn source(&self) -> Source {
+        Source { feed: Arc::new(self.clone()), log: Arc::new(self.clone()) }
+    }
+
+    /// Whether the feed brings nothing, as of shards that others have.
+    pub(crate) fn withhold(&self, withheld: bool) {
+        let mut inner = self.inner();
+        inner.withheld = withheld;
+        inner.decided.send_replace(());
     }
 
     pub(crate) fn watermark(&self) -> watch::Receiver<Mark> {
@@ -185,11 +207,20 @@ impl World {
 
     /// Open work, due or not: (when, item), oldest first.
     pub(crate) fn open_work(&self) -> Vec<(Option<Timestamp>, WorkItem)> {
+        self.open_rows().into_iter().map(|open| (open.due_at, open.item)).collect()
+    }
+
+    fn open_rows(&self) -> Vec<OpenWork> {
         let inner = self.inner();
         let mut open: Vec<_> =
             inner.rows.iter().filter(|((table, _), row)| *table == "saga_work" && is_open(row)).collect();
         open.sort_by_key(|((_, key), (_, columns))| (time(columns.get("opened_at")), key.clone()));
-        open.into_iter().map(|(_, (_, columns))| (time(columns.get("due_at")), item(columns))).collect()
+        let row = |columns: &HashMap<&'static str, Value>| OpenWork {
+            opened_at: time(columns.get("opened_at")).unwrap(),
+            due_at: time(columns.get("due_at")),
+            item: item(columns),
+        };
+        open.into_iter().map(|(_, (_, columns))| row(columns)).collect()
     }
 }
 
@@ -234,6 +265,22 @@ impl Inner {
         }
         *guard = change.version;
         columns.extend(change.set);
+    }
+
+    /// The stored form of a shard's log.
+    fn frames(&mut self, shard: Shard) -> &[EncodedFrame] {
+        let at = usize::from(shard.0);
+        for last in self.decisions[at].iter().skip(self.frames[at].len()) {
+            let tail = match self.frames[at].last() {
+                Some(before) => Tail::after(&before.header, before.hash),
+                None => Tail::empty(shard),
+            };
+            let events = self.log[at].iter().filter(|event| event.position.n > tail.head());
+            let events = events.take_while(|event| event.position.n <= *last);
+            let stored: Vec<_> = events.map(RecordedEvent::encode).collect();
+            self.frames[at].push(encode_frame(STORE, &tail, 1, Uuid::from_u128(1), &stored, &[]));
+        }
+        &self.frames[at]
     }
 
     fn view(&self, stream: &StreamId) -> StreamView {
@@ -297,6 +344,10 @@ impl Inner {
                 Effect::Elsewhere => {}
             }
         }
+        if events > 0 {
+            self.decisions[usize::from(shard.0)].push(self.log[usize::from(shard.0)].len() as u64);
+            self.decided.send_replace(());
+        }
         let position = Position { shard, n: self.log[usize::from(shard.0)].len() as u64 };
         let accepted = Accepted { id: request.id, position, events, answer: Vec::new(), repeated: false };
         self.results.insert(request.id, (request.body_hash, accepted.clone()));
@@ -346,25 +397,94 @@ impl Clock for World {
 }
 
 #[async_trait]
-impl Decided for World {
-    async fn decided(&self) -> Result<Seen, WorkError> {
-        Ok(self.heads())
+impl LogReader for World {
+    fn store(&self) -> StoreInfo {
+        StoreInfo { id: STORE, shards: SHARDS }
+    }
+
+    async fn read_frames(
+        &self,
+        shard: Shard,
+        from: u64,
+        limit: usize,
+        _max_bytes: usize,
+    ) -> Result<Vec<Vec<u8>>, LogError> {
+        let mut inner = self.inner();
+        let from = usize::try_from(from - 1).unwrap();
+        Ok(inner.frames(shard).iter().skip(from).take(limit).map(|frame| frame.bytes.clone()).collect())
+    }
+
+    async fn frame_of_position(&self, position: Position) -> Result<u64, LogError> {
+        let inner = self.inner();
+        let decisions = &inner.decisions[usize::from(position.shard.0)];
+        Ok(1 + decisions.partition_point(|last| *last < position.n) as u64)
+    }
+
+    async fn read_stream(
+        &self,
+        _stream: &StreamId,
+        _after: u64,
+        _limit: usize,
+    ) -> Result<Vec<RecordedEvent>, LogError> {
+        Err(LogError::Unavailable("nobody here reads a stream".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Feed for World {
+    async fn subscribe(&self, _group: &str, seen: &Seen) -> Result<Box<dyn FeedReader>, LogError> {
+        let decided = self.inner().decided.subscribe();
+        Ok(Box::new(Reader { world: self.clone(), seen: seen.clone(), decided }))
+    }
+
+    fn heads(&self) -> Vec<Position> {
+        let inner = self.inner();
+        let head = |shard| Position { shard: Shard(shard), n: inner.log[usize::from(shard)].len() as u64 };
+        (0..SHARDS).map(head).collect()
+    }
+}
+
+struct Reader {
+    world: World,
+    seen: Seen,
+    decided: watch::Receiver<()>,
+}
+
+#[async_trait]
+impl FeedReader for Reader {
+    async fn next(&mut self) -> Result<Vec<FeedEvent>, LogError> {
+        loop {
+            self.decided.borrow_and_update();
+            let next = {
+                let inner = self.world.inner();
+                let fresh = |event: &&RecordedEvent| {
+                    let Position { shard, n } = event.position;
+                    n > self.seen.last(shard) && !inner.withheld
+                };
+                inner.log.iter().flatten().find(fresh).cloned()
+            };
+            // One at a time, so that the worker has the time to do what isn't closed yet.
+            if let Some(event) = next {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                self.seen.advance(event.position);
+                return Ok(vec![FeedEvent::from(Arc::new(event))]);
+            }
+            self.decided.changed().await.unwrap();
+        }
     }
 }
 
 #[async_trait]
 impl SagaWork for World {
-    async fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> Result<Due, WorkError> {
-        let due = |(at, item): &(Option<Timestamp>, WorkItem)| {
-            item.work.lane() == lane && at.is_none_or(|at| at <= now)
+    async fn due(&self, lane: Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError> {
+        let due = |open: &OpenWork| {
+            open.item.work.lane() == lane && open.due_at.is_none_or(|at| at <= by) && open.cursor() > *after
         };
         let mark = self.inner().seen.borrow().clone();
-        let items = self.open_work().into_iter().filter(due).map(|(_, item)| item).take(limit).collect();
-        Ok(Due { mark, items })
-    }
-
-    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, WorkError> {
-        Ok(self.open_work().into_iter().filter_map(|(at, _)| at).filter(|at| *at > now).min())
+        let mut work: Vec<OpenWork> = self.open_rows().into_iter().filter(due).collect();
+        work.sort_by_key(OpenWork::cursor);
+        work.truncate(limit);
+        Ok(Due { mark, work })
     }
 
     async fn stuck(&self, _overdue: Timestamp, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {

@@ -26,7 +26,7 @@ use sagas::fulfilment::events::{
 };
 use sagas::fulfilment::steps::StepName;
 use sagas::projection::SagaProjection;
-use sagas::work::{SagaWork, StuckSaga};
+use sagas::work::{Cursor, OpenWork, SagaWork, StuckSaga};
 use uuid::Uuid;
 
 use super::read_store::{FRAME, LOG};
@@ -108,11 +108,16 @@ impl Bench {
     }
 
     pub(super) async fn due(&self, lane: Lane, seconds: i64) -> Vec<String> {
-        let due = self.work.due(lane, at(seconds), 10).await.unwrap();
+        let due = self.work.due(lane, at(seconds), &Cursor::default(), 10).await.unwrap();
         // Work and positions are of one state.
         assert_eq!(due.mark, self.store.load(sagas::projection::NAME).await.unwrap().mark());
-        due.items.into_iter().map(|item| item.id.split_once('/').unwrap().1.to_owned()).collect()
+        due.work.into_iter().map(|open| name(&open)).collect()
     }
+}
+
+/// A piece of work without its order.
+fn name(open: &OpenWork) -> String {
+    open.item.id.split_once('/').unwrap().1.to_owned()
 }
 
 pub(super) fn started() -> FulfilmentEvent {
@@ -176,12 +181,45 @@ pub async fn deadlines_are_due_when_their_time_comes_and_not_when_cleared(factor
         bench.saga(FulfilmentEvent::DeadlineSet(set), 0).await;
     }
     assert_eq!(bench.due(Lane::Commands, 9).await, [""; 0]);
-    assert_eq!(bench.work.next_due(at(9)).await, Ok(Some(at(10))));
     assert_eq!(bench.due(Lane::Commands, 10).await, ["deadline/a"]);
-    assert_eq!(bench.work.next_due(at(10)).await, Ok(Some(at(20))));
     bench.saga(FulfilmentEvent::DeadlineCleared(DeadlineCleared { name: "b".into() }), 12).await;
-    assert_eq!(bench.work.next_due(at(10)).await, Ok(None));
     assert_eq!(bench.due(Lane::Commands, 30).await, ["deadline/a"]);
+}
+
+/// A lane is read page by page, oldest first, and what was opened at the same time by id. A page says when its work was opened and is
+/// due; what is closed behind the cursor changes nothing.
+// proves: SAG-3
+pub async fn a_lane_is_read_page_by_page_oldest_first(factory: &dyn SagaWorkFactory) {
+    let mut bench = Bench::new(factory).await;
+    bench.saga(started(), 0).await;
+    for (name, second) in [("d", 3), ("b", 1), ("c", 1), ("a", 2), ("e", 3)] {
+        let set = DeadlineSet { name: name.into(), due_at: at(10) };
+        bench.saga(FulfilmentEvent::DeadlineSet(set), second).await;
+    }
+    let (mut after, mut pages) = (Cursor::default(), Vec::new());
+    loop {
+        let page = bench.work.due(Lane::Commands, at(10), &after, 2).await.unwrap().work;
+        pages.push(page.iter().map(name).collect::<Vec<_>>());
+        let Some(last) = page.last() else { break };
+        assert_eq!((last.due_at, after < last.cursor()), (Some(at(10)), true));
+        after = last.cursor();
+        if pages.len() == 1 {
+            assert_eq!(last.opened_at, at(1));
+            let cleared = DeadlineCleared { name: "b".into() };
+            bench.saga(FulfilmentEvent::DeadlineCleared(cleared), 4).await;
+        }
+    }
+    let expected = [&["deadline/b", "deadline/c"][..], &["deadline/a", "deadline/d"], &["deadline/e"], &[]];
+    assert_eq!(pages, expected);
+    // One that isn't due yet is no reason to stop before those behind it.
+    let action = Action::ConfirmStock;
+    let requested = StepRequested { step: StepName::ConfirmStock, attempt: 1, action };
+    bench.saga(FulfilmentEvent::StepRequested(requested), 5).await;
+    let page = bench.work.due(Lane::Commands, at(9), &Cursor::default(), 1).await.unwrap().work;
+    assert_eq!(
+        page.iter().map(|open| (name(open), open.due_at)).collect::<Vec<_>>(),
+        [("step/confirm-stock/1".to_owned(), None)]
+    );
 }
 
 /// A saga without open work and without a reason to wait is stuck.
@@ -222,6 +260,7 @@ macro_rules! saga_work_contract {
             work_is_open_between_its_two_events_and_in_its_lane,
             a_close_that_is_applied_before_its_open_counts,
             deadlines_are_due_when_their_time_comes_and_not_when_cleared,
+            a_lane_is_read_page_by_page_oldest_first,
             a_saga_without_work_and_without_a_reason_is_stuck
         );
     };

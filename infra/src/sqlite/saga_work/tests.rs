@@ -30,3 +30,23 @@ async fn stuck_sagas_are_found_without_looking_at_every_saga() {
         assert!(plan.iter().any(|step| step.contains(index)), "{index}: {plan:?}");
     }
 }
+
+/// The worker pages through a backlog without sorting it.
+// proves: SEC-10
+#[tokio::test]
+async fn a_page_of_work_is_read_in_the_order_of_an_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteReadStore::open(dir.path()).unwrap();
+    let log = StoreInfo { id: uuid::Uuid::from_u128(7), shards: 1 };
+    store.prepare(&[Arc::new(SagaProjection)], log).await.unwrap();
+    let plan = store.read(|conn| {
+        let explain = format!("EXPLAIN QUERY PLAN {}", include_str!("select_due.sql"));
+        let mut explain = conn.prepare(&explain)?;
+        let page = params!["commands", 0, 0, "", "", 10];
+        let steps = explain.query_map(page, |row| row.get::<_, String>("detail"))?;
+        steps.collect::<rusqlite::Result<Vec<String>>>()
+    });
+    let plan = plan.await.unwrap();
+    assert_eq!(plan.len(), 1, "{plan:?}");
+    assert!(plan[0].contains("saga_work_turn (lane=? AND (opened_at,tenant,id)>(?,?,?))"), "{plan:?}");
+}

@@ -1,5 +1,6 @@
-CREATE INDEX IF NOT EXISTS saga_work_due ON saga_work (lane, due_at) WHERE opened_version > 0 AND closed_version = 0;
-CREATE INDEX IF NOT EXISTS saga_work_next ON saga_work (due_at) WHERE opened_version > 0 AND closed_version = 0;
+-- The worker pages through a lane, oldest first.
+CREATE INDEX IF NOT EXISTS saga_work_turn ON saga_work (lane, opened_at, tenant, id)
+    WHERE opened_version > 0 AND closed_version = 0;
 CREATE INDEX IF NOT EXISTS saga_work_of_order ON saga_work (tenant, order_id)
     WHERE opened_version > 0 AND closed_version = 0;
 -- The few that are neither at their end nor waiting for anything: health asks for them, however many sagas there ever were.

@@ -1,0 +1,286 @@
+//! The open work that the worker holds in memory: what waits for room in its lane, for its time, or for its next try. All of it is
+//! bounded; what finds no room stays in the read model.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use domain::Timestamp;
+use domain::position::{Position, Seen};
+use tokio::time::Instant;
+
+use crate::fulfilment::action::Lane;
+use crate::work::WorkItem;
+
+/// At most so many pieces of work wait for their time or their next try.
+const TIMED: usize = 8_192;
+
+/// Which piece of work, in which tenant.
+pub(super) type WorkKey = (String, String);
+
+/// A piece of open work.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) item: Arc<WorkItem>,
+    pub(super) opened_at: Timestamp,
+    /// `None`: at once.
+    pub(super) due_at: Option<Timestamp>,
+    /// The event that opened it, when that was pushed: rows that hold less don't show it.
+    pub(super) opened_by: Option<Position>,
+    /// When it was last seen open.
+    pub(super) seen_open: Instant,
+    /// How often in a row it has failed.
+    pub(super) tries: u32,
+}
+
+impl Held {
+    pub(super) fn key(&self) -> WorkKey {
+        (self.item.tenant.clone(), self.item.id.clone())
+    }
+}
+
+/// Where a piece of work is.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// It waits for room in its lane, by when it was opened.
+    Ready(Lane, Timestamp),
+    Deadline(Timestamp),
+    Repeat(Instant),
+    Running,
+    /// On its way, and closed meanwhile.
+    Closed,
+}
+
+/// What waits for room in a lane: tenants take turns, and the oldest piece of a tenant comes first.
+#[derive(Debug, Default)]
+struct Queue {
+    tenants: HashMap<String, BTreeMap<(Timestamp, String), Held>>,
+    /// Every tenant that has work, once.
+    turns: VecDeque<String>,
+    len: usize,
+}
+
+impl Queue {
+    fn push(&mut self, held: Held) {
+        let (tenant, id) = held.key();
+        let of_tenant = self.tenants.entry(tenant.clone()).or_default();
+        if of_tenant.is_empty() {
+            self.turns.push_back(tenant);
+        }
+        if of_tenant.insert((held.opened_at, id), held).is_none() {
+            self.len += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<Held> {
+        let tenant = self.turns.pop_front()?;
+        let of_tenant = self.tenants.get_mut(&tenant)?;
+        let (_, held) = of_tenant.pop_first()?;
+        self.len -= 1;
+        if of_tenant.is_empty() {
+            self.tenants.remove(&tenant);
+        } else {
+            self.turns.push_back(tenant);
+        }
+        Some(held)
+    }
+
+    fn remove(&mut self, opened_at: Timestamp, (tenant, id): &WorkKey) {
+        let Some(of_tenant) = self.tenants.get_mut(tenant) else { return };
+        if of_tenant.remove(&(opened_at, id.clone())).is_some() {
+            self.len -= 1;
+        }
+        if of_tenant.is_empty() {
+            self.tenants.remove(tenant);
+            self.turns.retain(|turn| turn != tenant);
+        }
+    }
+
+    /// Gives up the newest piece of the tenant that has most, for one that has less.
+    fn make_way(&mut self, tenant: &str) -> Option<Held> {
+        let own = self.tenants.get(tenant).map_or(0, BTreeMap::len);
+        let (most, count) =
+            self.tenants.iter().map(|(name, work)| (name, work.len())).max_by_key(|(_, n)| *n)?;
+        if count <= own + 1 {
+            return None;
+        }
+        let most = most.clone();
+        let (_, held) = self.tenants.get_mut(&most)?.pop_last()?;
+        self.len -= 1;
+        Some(held)
+    }
+}
+
+/// See the module.
+pub(super) struct Memory {
+    /// At most so many pieces wait for room in a lane, beside those that had to wait for their time.
+    most: usize,
+    lanes: [Queue; 3],
+    deadlines: BTreeMap<(Timestamp, WorkKey), Held>,
+    repeats: BTreeMap<(Instant, WorkKey), Held>,
+    places: HashMap<WorkKey, Place>,
+    /// Done or closed, but rows that don't hold the position show it as open.
+    done: HashMap<WorkKey, Position>,
+}
+
+impl Memory {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most: most.max(1),
+            lanes: Default::default(),
+            deadlines: BTreeMap::new(),
+            repeats: BTreeMap::new(),
+            places: HashMap::new(),
+            done: HashMap::new(),
+        }
+    }
+
+    fn queue(&mut self, lane: Lane) -> &mut Queue {
+        &mut self.lanes[index(lane)]
+    }
+
+    /// How many more pieces can wait in a lane.
+    pub(super) fn room(&self, lane: Lane) -> usize {
+        self.most.saturating_sub(self.lanes[index(lane)].len)
+    }
+
+    /// Whether at least half of a lane's memory is free.
+    pub(super) fn is_roomy(&self, lane: Lane) -> bool {
+        self.lanes[index(lane)].len <= self.most / 2
+    }
+
+    /// Whether it is held, on its way, or done.
+    pub(super) fn knows(&self, key: &WorkKey) -> bool {
+        self.places.contains_key(key) || self.done.contains_key(key)
+    }
+
+    /// Keeps a piece of open work that isn't known yet. Answers what found no room: this one, or one of a tenant that has more.
+    pub(super) fn keep(&mut self, held: Held, now: Timestamp) -> Option<Held> {
+        let key = held.key();
+        match self.places.get(&key) {
+            // A deadline that is set anew.
+            Some(Place::Deadline(at)) if held.due_at.is_some_and(|due_at| due_at != *at) => self.forget(&key),
+            Some(_) => return None,
+            None if self.done.contains_key(&key) => return None,
+            None => {}
+        }
+        match held.due_at.filter(|at| *at > now) {
+            Some(_) if self.timed() >= TIMED => Some(held),
+            Some(at) => {
+                self.places.insert(key.clone(), Place::Deadline(at));
+                self.deadlines.insert((at, key), held);
+                None
+            }
+            None => {
+                let lane = held.item.work.lane();
+                let mut without_room = None;
+                if self.room(lane) == 0 {
+                    let Some(other) = self.queue(lane).make_way(&held.item.tenant) else { return Some(held) };
+                    self.places.remove(&other.key());
+                    without_room = Some(other);
+                }
+                self.ready(held);
+                without_room
+            }
+        }
+    }
+
+    fn ready(&mut self, held: Held) {
+        let lane = held.item.work.lane();
+        self.places.insert(held.key(), Place::Ready(lane, held.opened_at));
+        self.queue(lane).push(held);
+    }
+
+    fn timed(&self) -> usize {
+        self.deadlines.len() + self.repeats.len()
+    }
+
+    /// The next piece of a lane, which is on its way from now on.
+    pub(super) fn start(&mut self, lane: Lane) -> Option<Held> {
+        let held = self.queue(lane).pop()?;
+        self.places.insert(held.key(), Place::Running);
+        Some(held)
+    }
+
+    /// It is on its way no more.
+    pub(super) fn ended(&mut self, key: &WorkKey) {
+        self.places.remove(key);
+    }
+
+    /// It is done: the position holds the event that closes it.
+    pub(super) fn closed(&mut self, key: WorkKey, position: Position) {
+        self.forget(&key);
+        if let Some(place) = self.places.get_mut(&key) {
+            *place = Place::Closed;
+        }
+        self.done.insert(key, position);
+    }
+
+    /// Keeps what failed until its next try, unless it was closed meanwhile. Answers it when there is no room for it.
+    pub(super) fn repeat(&mut self, held: Held, at: Instant) -> Option<Held> {
+        let key = held.key();
+        if matches!(self.places.remove(&key), Some(Place::Closed)) {
+            return None;
+        }
+        if self.timed() >= TIMED {
+            return Some(held);
+        }
+        self.places.insert(key.clone(), Place::Repeat(at));
+        self.repeats.insert((at, key), held);
+        None
+    }
+
+    /// Puts what waited for its time where it waits for room: it has been held before, so nothing more is held now.
+    pub(super) fn ripen(&mut self, now: Timestamp) {
+        let instant = Instant::now();
+        while let Some(entry) = self.deadlines.first_entry().filter(|entry| entry.key().0 <= now) {
+            let held = entry.remove();
+            self.ready(held);
+        }
+        while let Some(entry) = self.repeats.first_entry().filter(|entry| entry.key().0 <= instant) {
+            let held = entry.remove();
+            self.ready(held);
+        }
+    }
+
+    /// When the next deadline is due.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// When something is to be tried again.
+    pub(super) fn next_repeat(&self) -> Option<Instant> {
+        self.repeats.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    fn forget(&mut self, key: &WorkKey) {
+        match self.places.get(key).copied() {
+            // It ends by itself.
+            None | Some(Place::Running | Place::Closed) => return,
+            Some(Place::Ready(lane, opened_at)) => self.queue(lane).remove(opened_at, key),
+            Some(Place::Deadline(at)) => drop(self.deadlines.remove(&(at, key.clone()))),
+            Some(Place::Repeat(at)) => drop(self.repeats.remove(&(at, key.clone()))),
+        }
+        self.places.remove(key);
+    }
+
+    /// Forgets what is held and not on its way.
+    pub(super) fn clear(&mut self) {
+        self.lanes = Default::default();
+        self.deadlines.clear();
+        self.repeats.clear();
+        self.places.retain(|_, place| matches!(place, Place::Running | Place::Closed));
+    }
+
+    /// Rows that are read from now on hold this much.
+    pub(super) fn shown(&mut self, seen: &Seen) {
+        self.done.retain(|_, position| seen.last(position.shard) < position.n);
+    }
+}
+
+fn index(lane: Lane) -> usize {
+    match lane {
+        Lane::Commands => 0,
+        Lane::Payments => 1,
+        Lane::Carrier => 2,
+    }
+}
