@@ -149,7 +149,7 @@ pub async fn a_backlog_of_cold_streams_loads_each_once<B: FreshLog>() {
     let set = |stock| {
         let first = &first;
         async move {
-            let mut last = None;
+            let mut last: Option<CommandError> = None;
             for _ in 0..10 {
                 match first.submit(on(stock.clone(), set_stock(5))).await {
                     Ok(_) => return,
