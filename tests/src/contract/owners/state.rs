@@ -146,7 +146,7 @@ pub async fn a_backlog_of_cold_streams_loads_each_once<B: FreshLog>() {
     let patient = OwnerConfig { answer_within: Duration::from_secs(300), ..config() };
     let first = owners_with(world.log(), patient.clone()).await;
     // A log on a busy machine may not answer in time. The streams are to be there, in however many tries.
-    let set = |stock| {
+    let set = |stock: StreamId| {
         let first = &first;
         async move {
             let mut last: Option<CommandError> = None;
