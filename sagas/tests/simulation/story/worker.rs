@@ -10,7 +10,7 @@ use sagas::worker::Worker;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{ORDERS, Starts, Story, payment_id, shipment_id};
+use super::{ORDERS, Starts, Story, order_id, shipment_id};
 use crate::world::{SHARDS, World};
 
 /// Within this a worker that looks all the time looks.
@@ -100,10 +100,10 @@ impl Story {
         assert!(charges <= usize::from(ORDERS) + 1);
     }
 
-    /// Whether the provider answered for an order, so its saga did more than begin.
+    /// Whether an order has heard of its stock, so its saga did more than begin.
     fn went_far(&self, order: u8) -> bool {
-        let payment = payment_id(order).to_string();
-        self.history().iter().any(|(stream, events)| stream.contains(&payment) && events.len() > 1)
+        let stream = format!("default/order/{}", order_id(order));
+        self.history().get(&stream).is_some_and(|events| events.len() > 1)
     }
 
     /// The feed brings nothing while others do the work, and everything later; answers how often the outside was called then.
