@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admin::AdminAddress;
 use super::admission::Admission;
+use super::backlog::Braked;
 use super::command_role::{CommandRole, way_to_owners};
 use super::fulfilments::OrderFulfilment;
 use super::projection_role::ProjectionRole;
@@ -114,7 +115,8 @@ impl App {
         let command_state = match &commands {
             Some(role) => {
                 let keys = backends.keys().await?;
-                let gateway = Arc::clone(&role.gateway);
+                let (gateway, backlog) = (Arc::clone(&role.gateway), Arc::clone(&role.backlog));
+                let gateway = Arc::new(Braked { gateway, backlog });
                 let tokens = Arc::clone(&tokens);
                 let fulfilments = Arc::new(OrderFulfilment);
                 Some(CommandState::new(gateway, keys, Arc::clone(&clock), tokens, fulfilments))

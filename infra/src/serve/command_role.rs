@@ -8,11 +8,13 @@ use command_api::owner::{OnDeposed, OwnerConfig, Owners};
 use command_api::peers::{RoutedConfig, RoutedGateway};
 use domain::aggregate::Registry;
 use domain::ports::clock::Clock;
+use domain::ports::feed::FanOut;
 use domain::ports::gateway::CommandGateway;
 use domain::ports::leases::{Instance, InstanceId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::backlog::Backlog;
 use crate::backends::{Backends, Cluster};
 use crate::config::Config;
 use crate::peers::HttpPeers;
@@ -23,6 +25,8 @@ pub struct CommandRole {
     pub gateway: Arc<dyn CommandGateway>,
     /// This process's own.
     pub owners: Arc<Owners>,
+    /// What waits for fulfilment in this process's shards.
+    pub(super) backlog: Arc<Backlog>,
     member: Option<Member>,
 }
 
@@ -48,13 +52,14 @@ impl CommandRole {
         registry: Arc<Registry>,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let (log, fan_out) = (backends.log(), backends.fan_out().await?);
+        let backlog = Backlog::before(backends.fan_out().await?, Arc::clone(&clock));
+        let (log, fan_out) = (backends.log(), Arc::clone(&backlog) as Arc<dyn FanOut>);
         let Some(cluster) = backends.cluster().await? else {
             // No other process can own a shard of a locked directory, so a loss of ownership is always this process's own doing.
             let config = OwnerConfig { on_deposed: OnDeposed::TakeOverAgain, ..OwnerConfig::default() };
             let owners = Owners::start(log, registry, fan_out, clock, config).await;
             let owners = Arc::new(owners.context("the shards can't be taken over")?);
-            return Ok(Self { gateway: owners.clone(), owners, member: None });
+            return Ok(Self { gateway: owners.clone(), owners, backlog, member: None });
         };
         let owners = Arc::new(Owners::standby(
             log,
@@ -71,7 +76,7 @@ impl CommandRole {
             keeper: OnceLock::new(),
             stop: CancellationToken::new(),
         };
-        Ok(Self { gateway, owners, member: Some(member) })
+        Ok(Self { gateway, owners, backlog, member: Some(member) })
     }
 
     /// Claims this process's share of the shards from now on. Peers must be able to reach it.

@@ -4,6 +4,7 @@
 pub(crate) mod admin;
 pub(crate) mod admission;
 mod app;
+mod backlog;
 mod command_line;
 mod command_role;
 mod connections;

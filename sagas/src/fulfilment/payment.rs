@@ -10,7 +10,7 @@ use domain::shop::payment::DeclineReason;
 use super::action::{Action, ChargeResult, Outcome};
 use super::events::Need;
 use super::plan::{Advance, Pause, Plan, fail};
-use super::state::{Fulfilment, Standing};
+use super::state::{Attempt, Fulfilment, Standing};
 use super::steps::StepName;
 use crate::ids;
 
@@ -142,10 +142,7 @@ fn refund(plan: &Plan<'_>) -> Advance {
         Standing::GivenUp => {
             return plan.whatever(StepName::FailRefund, || Action::FailRefund { payment_id, refund_id });
         }
-        Standing::Done if plan.state.is_resolved(step) => {
-            let resolve = || Action::ResolveRefund { payment_id, refund_id };
-            return plan.whatever(StepName::ResolveRefund, resolve);
-        }
+        Standing::Done if plan.state.is_resolved(step) => return resolve(plan, attempt),
         _ => {}
     }
     let reason = plan.state.compensating.unwrap_or(EndReason::CustomerRequest);
@@ -161,6 +158,23 @@ fn refund(plan: &Plan<'_>) -> Advance {
         Some(true) => Ok(()),
         Some(false) => plan.need(step, attempt, Need::RefundRefused, "the provider refuses to pay back"),
         None => Err(Pause::Stay),
+    }
+}
+
+/// Tells the payment that a refund was paid back in another way. One that can't count it, as after somebody else's refund of a part, leaves
+/// money with us that nobody has accounted for: somebody has to look again.
+fn resolve(plan: &Plan<'_>, attempt: u32) -> Advance {
+    let (step, payment_id) = (StepName::ResolveRefund, plan.payment_id);
+    match plan.state.steps.get(&step).filter(|last| last.attempt == attempt) {
+        Some(Attempt { outcome: None, .. }) => Err(Pause::Stay),
+        Some(Attempt { outcome: Some(Outcome::Refused { code }), .. }) => {
+            plan.need(StepName::RefundPayment, attempt, Need::RefundRefused, code)
+        }
+        Some(_) => Ok(()),
+        None => {
+            let refund_id = ids::refund_id(plan.started.order_id, attempt);
+            plan.request_attempt(step, attempt, Action::ResolveRefund { payment_id, refund_id })
+        }
     }
 }
 

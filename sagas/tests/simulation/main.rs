@@ -51,13 +51,22 @@ proptest! {
     }
 }
 
-/// A fault is left over when the carrier goes away for good.
-// proves: SAG-1, SAG-4
+/// Stories that once failed.
+// proves: SAG-1, SAG-4, PAY-3
 #[test]
-fn a_story_that_once_failed_ends() {
-    let mut tape = vec![0; 15];
-    tape.extend([208, 0, 0, 0, 0, 144, 0, 0, 223, 0, 33, 95, 9, 0]);
-    run(tape, Mode::Faulty).check();
+fn stories_that_once_failed_end_well() {
+    // A fault is left over when the carrier goes away for good.
+    let mut left_over = vec![0; 15];
+    left_over.extend([208, 0, 0, 0, 0, 144, 0, 0, 223, 0, 33, 95, 9, 0]);
+    // A refund is refused, somebody else gives a part back, and then a person says that the whole was paid back in another way.
+    let resolved_twice = vec![
+        33, 165, 0, 6, 31, 0, 0, 74, 0, 0, 0, 0, 81, 206, 0, 0, 0, 212, 0, 84, 0, 0, 96, 3, 32, 40, 0, 0, 0,
+        0, 0, 0, 144, 0, 0, 52, 32, 44, 64, 220, 223, 0, 58, 180, 128, 22, 20, 29, 23, 32, 33, 159, 218, 0,
+        0, 12, 0, 54, 16, 0, 0, 20, 20, 103, 87, 191, 1, 20, 192, 107, 252, 164,
+    ];
+    for tape in [left_over, resolved_twice] {
+        run(tape, Mode::Faulty).check();
+    }
 }
 
 // proves: SAG-1

@@ -1,0 +1,248 @@
+//! Back-pressure: acceptance slows while fulfilment is behind, rather than a backlog without limit.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use chrono::Duration;
+use domain::Timestamp;
+use domain::command::{Accepted, CommandError, CommandId, CommandRequest};
+use domain::frame::DecidedFrame;
+use domain::merkle::Hash;
+use domain::ports::clock::Clock;
+use domain::ports::feed::FanOut;
+use domain::ports::gateway::{CommandGateway, StreamView};
+use domain::position::Shard;
+use domain::shop::order::OrderCommand;
+use domain::stream::StreamId;
+
+/// An order that waits longer for its stock is late.
+const LATE: Duration = Duration::seconds(2);
+/// So many late orders, in the shards of this process, mean that fulfilment is behind. A few may be late for reasons of their own.
+const TOO_MANY: usize = 64;
+/// An order that waits longer isn't fulfilment's pace, but a saga that somebody has to look after.
+const STUCK: Duration = Duration::seconds(60);
+
+/// The orders of this process's shards that wait for their stock, as the frames tell on their way to the feed.
+pub(super) struct Backlog {
+    feed: Arc<dyn FanOut>,
+    clock: Arc<dyn Clock>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    since: HashMap<StreamId, Timestamp>,
+    by_age: BTreeSet<(Timestamp, StreamId)>,
+}
+
+impl Waiting {
+    fn begin(&mut self, saga: &StreamId, at: Timestamp) {
+        self.end(saga);
+        self.since.insert(saga.clone(), at);
+        self.by_age.insert((at, saga.clone()));
+    }
+
+    fn end(&mut self, saga: &StreamId) {
+        if let Some(at) = self.since.remove(saga) {
+            self.by_age.remove(&(at, saga.clone()));
+        }
+    }
+
+    fn forget_before(&mut self, at: Timestamp) {
+        while self.by_age.first().is_some_and(|(since, _)| *since < at) {
+            if let Some((_, saga)) = self.by_age.pop_first() {
+                self.since.remove(&saga);
+            }
+        }
+    }
+}
+
+impl Backlog {
+    /// Stands before the feed.
+    pub(super) fn before(feed: Arc<dyn FanOut>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self { feed, clock, waiting: Mutex::default() })
+    }
+
+    /// Whether too many orders are late.
+    fn is_behind(&self) -> bool {
+        let now = self.clock.now();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.forget_before(now - STUCK);
+        waiting.by_age.iter().take_while(|(since, _)| *since < now - LATE).nth(TOO_MANY - 1).is_some()
+    }
+}
+
+impl FanOut for Backlog {
+    fn publish(&self, frame: Arc<DecidedFrame>) {
+        let sagas = frame.events.iter().filter(|event| event.stream.kind() == sagas::fulfilment::KIND);
+        let mut told = sagas.peekable();
+        if told.peek().is_some() {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            for event in told {
+                match event.event_type.as_str() {
+                    "fulfilment.started" => waiting.begin(&event.stream, event.time),
+                    // The stock is asked for with the start; the first answer ends the wait.
+                    "fulfilment.step_requested" => {}
+                    _ => waiting.end(&event.stream),
+                }
+            }
+        }
+        self.feed.publish(frame);
+    }
+}
+
+/// A way to the owners that takes no further order while fulfilment is behind.
+pub(super) struct Braked {
+    pub(super) gateway: Arc<dyn CommandGateway>,
+    pub(super) backlog: Arc<Backlog>,
+}
+
+#[async_trait]
+impl CommandGateway for Braked {
+    fn shards(&self) -> u16 {
+        self.gateway.shards()
+    }
+
+    async fn submit(&self, command: CommandRequest) -> Result<Accepted, CommandError> {
+        let places = |command: &dyn domain::aggregate::AnyCommand| {
+            matches!(command.as_any().downcast_ref(), Some(OrderCommand::Place { .. }))
+        };
+        if command.steps.iter().any(|step| places(&*step.command)) && self.backlog.is_behind() {
+            return Err(CommandError::Overloaded);
+        }
+        self.gateway.submit(command).await
+    }
+
+    async fn read(&self, streams: &[StreamId]) -> Result<Vec<StreamView>, CommandError> {
+        self.gateway.read(streams).await
+    }
+
+    async fn answered(
+        &self,
+        shard: Shard,
+        id: CommandId,
+        body_hash: &Hash,
+    ) -> Result<Option<Accepted>, CommandError> {
+        self.gateway.answered(shard, id, body_hash).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use domain::command::Step;
+    use domain::event::{EventMeta, NewEvent, encode_event};
+    use domain::frame::{CommandRecord, Tail, encode_frame};
+    use domain::shop::order::{OrderCommand, ShippingAddress};
+    use domain::stream::DEFAULT_TENANT;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Counts what gets through.
+    #[derive(Default)]
+    struct Through(AtomicUsize);
+
+    impl FanOut for Through {
+        fn publish(&self, _: Arc<DecidedFrame>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[async_trait]
+    impl CommandGateway for Through {
+        fn shards(&self) -> u16 {
+            1
+        }
+
+        async fn submit(&self, _: CommandRequest) -> Result<Accepted, CommandError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(CommandError::InFlight)
+        }
+
+        async fn read(&self, _: &[StreamId]) -> Result<Vec<StreamView>, CommandError> {
+            Ok(Vec::new())
+        }
+
+        async fn answered(&self, _: Shard, _: CommandId, _: &Hash) -> Result<Option<Accepted>, CommandError> {
+            Ok(None)
+        }
+    }
+
+    struct At(Mutex<Timestamp>);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    fn frame(saga: usize, event_type: &'static str, time: Timestamp) -> Arc<DecidedFrame> {
+        let stream = StreamId::new(DEFAULT_TENANT, sagas::fulfilment::KIND, Uuid::from_u128(saga as u128));
+        let id = CommandId::fresh();
+        let (correlation_id, causation_id, actor) = (id.0, id.0, "system:test");
+        let meta =
+            EventMeta { id: id.0, time, stream: &stream, version: 1, correlation_id, causation_id, actor };
+        let event = NewEvent { event_type: event_type.into(), schema_version: 1, data: "{}".into() };
+        let mut stored = Vec::new();
+        encode_event(&meta, &event, &mut stored);
+        let record = CommandRecord { id, body_hash: [0; 32], first_event: 0, events: 1, answer: Vec::new() };
+        let frame = encode_frame(id.0, &Tail::empty(Shard(0)), 1, id.0, &[stored], &[record]);
+        Arc::new(DecidedFrame::decode(&frame.bytes).unwrap())
+    }
+
+    fn order() -> CommandRequest {
+        let sealed = || domain::personal::Sealed::from_text("v1.x".into());
+        let shipping_address = ShippingAddress {
+            name: sealed(),
+            line1: sealed(),
+            city: sealed(),
+            postal_code: sealed(),
+            country: "DE".into(),
+        };
+        let place = OrderCommand::Place {
+            customer_id: Uuid::nil(),
+            lines: Vec::new(),
+            payment_method: "tok".into(),
+            shipping_address,
+            parts: None,
+        };
+        let stream = StreamId::new(DEFAULT_TENANT, "order", Uuid::nil());
+        CommandRequest::new(CommandId::fresh(), "user:test", vec![Step::new(stream, place)])
+    }
+
+    fn other() -> CommandRequest {
+        let stream = StreamId::new(DEFAULT_TENANT, "order", Uuid::nil());
+        let cancel = OrderCommand::RequestCancellation;
+        CommandRequest::new(CommandId::fresh(), "user:test", vec![Step::new(stream, cancel)])
+    }
+
+    // proves: SEC-10
+    #[tokio::test]
+    async fn no_order_is_taken_while_too_many_wait_for_their_stock() {
+        let start = Timestamp::from_timestamp(1_735_689_600, 0).unwrap();
+        let clock = Arc::new(At(Mutex::new(start)));
+        let (feed, owners) = (Arc::new(Through::default()), Arc::new(Through::default()));
+        let backlog = Backlog::before(feed.clone(), clock.clone());
+        let braked = Braked { gateway: owners.clone(), backlog: Arc::clone(&backlog) };
+        for saga in 0..TOO_MANY {
+            backlog.publish(frame(saga, "fulfilment.started", start));
+            backlog.publish(frame(saga, "fulfilment.step_requested", start));
+        }
+        assert_eq!(feed.0.load(Ordering::Relaxed), TOO_MANY * 2, "frames go on");
+        let ask = |request| braked.submit(request);
+        assert_eq!(ask(order()).await, Err(CommandError::InFlight), "they are not late yet");
+        *clock.0.lock().unwrap() = start + LATE + Duration::milliseconds(1);
+        assert_eq!(ask(order()).await, Err(CommandError::Overloaded));
+        assert_eq!(ask(other()).await, Err(CommandError::InFlight), "only orders have to wait");
+        backlog.publish(frame(7, "fulfilment.step_finished", start));
+        assert_eq!(ask(order()).await, Err(CommandError::InFlight), "one has heard of its stock");
+        backlog.publish(frame(7, "fulfilment.started", start));
+        assert_eq!(ask(order()).await, Err(CommandError::Overloaded));
+        *clock.0.lock().unwrap() = start + STUCK + Duration::milliseconds(1);
+        assert_eq!(ask(order()).await, Err(CommandError::InFlight), "sagas that are stuck hold nobody up");
+        assert_eq!(owners.0.load(Ordering::Relaxed), 4);
+    }
+}
