@@ -74,12 +74,14 @@ async fn the_latest_result_covers_what_was_decided_before_it_was_asked_for() {
             assert_eq!(head.n, chain.tail.head());
             grow(&log, &mut chain).await;
         }
-        // One that can't end in time: the last one that did.
+        // One that has no time: the last one that ended, which on a quick machine may be the new one all the same.
         let before = verifications.latest(Duration::ZERO).await.unwrap().expect("the last one");
-        assert_eq!(before.through[usize::from(SHARD.0)].n, chain.tail.head() - 2);
+        let through = before.through[usize::from(SHARD.0)].n;
+        assert!([chain.tail.head() - 2, chain.tail.head()].contains(&through), "{through}");
+        assert_ne!(before.outcome, Outcome::Running);
     }
-    let none = verifications(&log, SMALL).latest(Duration::ZERO).await.unwrap();
-    assert!(none.is_none(), "nothing is known yet");
+    let known = verifications(&log, SMALL).latest(Duration::ZERO).await.unwrap();
+    assert!(known.is_none_or(|job| job.outcome != Outcome::Running), "one that runs says nothing yet");
 }
 
 /// A large store: a look reads what came since, and only a whole verification finds what was changed before.
