@@ -4,7 +4,9 @@
 //! a file beside it that is locked by the process that uses it.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use infra::cassandra::{CassandraLog, CassandraUrl};
 use scylla::client::session::Session;
@@ -98,11 +100,20 @@ fn claim(shards: u16) -> (String, File) {
         let name = format!("used_{tables:08x}_{shards}_{n}");
         let path: PathBuf = std::env::temp_dir().join(format!("tillstream-{server}-{name}.lock"));
         let lock = File::options().create(true).append(true).open(path).expect("a lock file");
-        if lock.try_lock().is_ok() {
+        if lock.try_lock().is_ok() && has_rested(&lock) {
             return (name, lock);
         }
     }
     unreachable!("there are more numbers than processes")
+}
+
+/// Whether nothing of a keyspace's last user can still be on its way: a write of theirs that Cassandra came to after the tables were emptied
+/// would be taken for the next user's. Cassandra drops what it hasn't come to within its `write_request_timeout`, two seconds.
+fn has_rested(lock: &File) -> bool {
+    const REST: Duration = Duration::from_secs(4);
+    let file = lock.metadata().expect("a lock file");
+    // Nobody has written to it yet, so nobody has used the keyspace.
+    file.len() == 0 || file.modified().expect("a time").elapsed().is_ok_and(|age| age > REST)
 }
 
 /// Makes a used store a new one, with an id of its own.
@@ -129,7 +140,9 @@ async fn empty(session: &Session, shards: u16) {
 
 impl Drop for Keyspace {
     fn drop(&mut self) {
-        if self.lock.is_some() {
+        if let Some(lock) = &mut self.lock {
+            // Its time says until when the keyspace was used.
+            lock.write_all(b"used\n").expect("a lock file that can be written");
             return;
         }
         let url = self.url.clone();
