@@ -438,11 +438,15 @@ impl Registry {
     /// The other streams of its shard that a command's follow-on commands may reach.
     #[must_use]
     pub fn reach(&self, stream: &StreamId, command: &dyn AnyCommand, shards: u16) -> Vec<StreamId> {
-        let shard = stream.shard(shards);
         let reached = self.processes.iter().flat_map(|process| process.reaches(stream, command, shards));
+        let mut reached: Vec<StreamId> =
+            reached.filter(|other| self.kinds.contains_key(other.kind())).collect();
+        // Most commands reach nobody, and need no hash.
+        if !reached.is_empty() {
+            let shard = stream.shard(shards);
+            reached.retain(|other| other.shard(shards) == shard);
+        }
         reached
-            .filter(|other| other.shard(shards) == shard && self.kinds.contains_key(other.kind()))
-            .collect()
     }
 
     /// The aggregate types, in alphabetical order.

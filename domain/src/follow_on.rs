@@ -57,6 +57,8 @@ pub trait Loaded {
 pub struct Decision {
     /// The stream.
     pub stream: StreamId,
+    /// Its version before.
+    pub version: u64,
     /// For the log.
     pub events: Vec<NewEvent>,
     /// For the state.
@@ -114,6 +116,8 @@ pub fn decide(
 
 struct Entry {
     stream: StreamId,
+    /// Before these events.
+    version: u64,
     events: Vec<NewEvent>,
     /// `None` once a state of [`Deciding::states`] holds it.
     decided: Option<Decided>,
@@ -139,24 +143,23 @@ impl Deciding<'_> {
         expected: Option<u64>,
     ) -> Result<(), CommandError> {
         let internal = |reason: &str| Err(CommandError::Internal(format!("{stream} {reason}")));
-        let Some((base, version)) = self.loaded.get(stream) else { return internal("is not in memory") };
+        let Some((base, loaded)) = self.loaded.get(stream) else { return internal("is not in memory") };
         if self.under_way.contains(stream) {
             return internal("is being decided for already");
         }
         if self.entries.len() >= MAX_DECISIONS {
             return internal("leads to too many follow-on commands");
         }
-        let before = self.entries.iter().filter(|entry| entry.stream == *stream);
-        let before: usize = before.map(|entry| entry.events.len()).sum();
-        let version = version + before as u64;
+        let before = self.entries.iter().rfind(|entry| entry.stream == *stream);
+        let version = before.map_or(loaded, |entry| entry.version + entry.events.len() as u64);
         if let Some(expected) = expected.filter(|expected| *expected != version) {
             return Err(stale(expected, version).into());
         }
         let context = DecisionContext { stream: stream.clone(), now: self.now, version };
-        let become_so = if before > 0 { Some(self.state(stream, base)) } else { None };
+        let become_so = if version > loaded { Some(self.state(stream, base)) } else { None };
         // Its own events come before those of its follow-on commands.
         let at = self.entries.len();
-        self.entries.push(Entry { stream: stream.clone(), events: Vec::new(), decided: None });
+        self.entries.push(Entry { stream: stream.clone(), version, events: Vec::new(), decided: None });
         self.under_way.push(stream.clone());
         let decided = become_so.as_deref().unwrap_or(base).decide_beside(command, &context, self);
         self.under_way.pop();
@@ -214,7 +217,7 @@ impl Deciding<'_> {
                 (None, Some(state)) => Effect::Become(state),
                 (None, None) => Effect::Elsewhere,
             };
-            Decision { stream: entry.stream, events: entry.events, effect }
+            Decision { stream: entry.stream, version: entry.version, events: entry.events, effect }
         };
         self.entries.into_iter().map(decision).collect()
     }

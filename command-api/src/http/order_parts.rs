@@ -1,6 +1,6 @@
 //! An order's payment and shipment, as their owners know them: what an answer about the order shows beside it.
 
-use domain::shop::order::{Order, parts};
+use domain::shop::order::Order;
 use domain::shop::payment::Payment;
 use domain::shop::shipment::{Shipment, ShipmentStatus};
 use domain::stream::StreamId;
@@ -35,10 +35,8 @@ impl Parts {
         id: Uuid,
         order: &Order,
     ) -> Result<Self, Problem> {
-        // Nothing was placed where there is no order, and then these find nothing.
-        let placed = order.placed.as_ref();
-        let payment_id = placed.map_or_else(|| parts::payment_id(id, 1), |placed| placed.payment_id(id));
-        let shipment_id = placed.map_or_else(|| parts::shipment_id(id, 1), |placed| placed.shipment_id(id));
+        let Some(placed) = &order.placed else { return Ok(Self { payment: None, shipment: None }) };
+        let (payment_id, shipment_id) = (placed.payment_id(id), placed.shipment_id(id));
         let streams =
             [StreamId::new(tenant, "payment", payment_id), StreamId::new(tenant, "shipment", shipment_id)];
         let views = state.gateway.read(&streams).await?;

@@ -1,6 +1,5 @@
 //! A frame's contents: each ready command's pure decision in turn, against decided state plus this frame.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::Timestamp;
@@ -169,20 +168,15 @@ impl Building {
         let mut decisions = follow_on::decide(request, streams, registry, self.now)?;
         let mut stored = Vec::new();
         let mut recorded: Vec<Arc<RecordedEvent>> = Vec::new();
-        let mut versions: HashMap<&StreamId, u64> = HashMap::new();
-        for Decision { stream, events, .. } in &mut decisions {
+        for Decision { stream, version: before, events, .. } in &mut decisions {
             let stream = &*stream;
-            let version = versions
-                .entry(stream)
-                .or_insert_with(|| streams.get_mut(stream).map_or(0, |entry| entry.meta.version));
-            for event in std::mem::take(events) {
-                *version += 1;
+            for (version, event) in (*before + 1..).zip(std::mem::take(events)) {
                 let id = Uuid::now_v7();
                 let meta = EventMeta {
                     id,
                     time: self.now,
                     stream,
-                    version: *version,
+                    version,
                     correlation_id: request.correlation_id,
                     causation_id: request.causation_id,
                     actor: &request.actor,
@@ -195,7 +189,7 @@ impl Building {
                     id,
                     time: self.now,
                     stream: stream.clone(),
-                    version: *version,
+                    version,
                     position: Position { shard: self.shard, n },
                     event_type: event.event_type.into_owned(),
                     schema_version: event.schema_version,

@@ -127,7 +127,11 @@ fn decided(command: Add) -> Result<(Vec<String>, Vec<String>), CommandError> {
     let now = Timestamp::UNIX_EPOCH;
     let decisions = decide(&request, &memory, &registry, now)?;
     let mut events = Vec::new();
-    for Decision { stream, events: new, effect } in decisions {
+    let mut versions: HashMap<StreamId, u64> = HashMap::new();
+    for Decision { stream, version: before, events: new, effect } in decisions {
+        let version = versions.entry(stream.clone()).or_default();
+        assert_eq!(before, *version, "{stream}");
+        *version += new.len() as u64;
         events.extend(new.iter().map(|event| format!("{} {}", stream.id(), event.data)));
         match effect {
             Effect::Fold(decided) => memory.0.get_mut(&stream).unwrap().evolve(decided),

@@ -159,7 +159,8 @@ section! {
 }
 
 section! {
-    /// The order fulfilment saga.
+    /// The order fulfilment saga. An order gets its terms from the process with the role command-api that owns its shard; those with the role
+    /// sagas need the same.
     Fulfilment in "fulfilment" {
         /// How long an order's stock stays reserved without payment.
         reservation: Span ["duration"] = Span::seconds(15 * 60),

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use domain::ports::clock::Clock;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -10,6 +9,7 @@ use sagas::ports::ProviderError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Failure, SIMULATOR_FILE};
+use crate::sqlite::thread::Joined;
 
 /// Calls that may wait before a caller has to; as many are written together at most.
 const QUEUE: usize = 256;
@@ -20,20 +20,20 @@ type Job = Box<dyn FnOnce(&mut Transaction<'_>, i64) -> Answer + Send>;
 
 /// Dropping it waits for the calls that were taken.
 pub(super) struct Books {
-    jobs: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    jobs: mpsc::Sender<Job>,
+    _thread: Joined,
 }
 
 impl Books {
     pub(super) fn open(mut conn: Connection, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
-        let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(move || {
+        let thread = Joined::spawn("simulator", move || {
             let mut waiting = Vec::with_capacity(QUEUE);
             while queue.blocking_recv_many(&mut waiting, QUEUE) > 0 {
                 together(&mut conn, &*clock, waiting.drain(..));
             }
         })?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { jobs, _thread: thread })
     }
 
     pub(super) async fn run<T: Send + 'static>(
@@ -46,8 +46,7 @@ impl Books {
             // A caller that went away doesn't want the answer.
             Box::new(move |kept| drop(reply.send(kept.and(done))))
         });
-        let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.send(job).await.map_err(|_| stopped())?;
+        self.jobs.send(job).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 }
@@ -85,15 +84,4 @@ fn together(conn: &mut Connection, clock: &dyn Clock, waiting: impl Iterator<Ite
 
 fn stopped() -> ProviderError {
     ProviderError::Unavailable(format!("{SIMULATOR_FILE}: the books can't be written now"))
-}
-
-impl Drop for Books {
-    fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the simulator's thread ended with a panic");
-        }
-    }
 }

@@ -3,22 +3,22 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
 use super::connection::{Durability, open_writer};
+use super::thread::Joined;
 
 /// A thread that checkpoints when it is told to. A nudge while it works counts for the next round; it never blocks.
 pub(super) struct Checkpointer {
-    wake: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    wake: SyncSender<()>,
+    _thread: Joined,
 }
 
 impl Checkpointer {
     pub(super) fn spawn(file: PathBuf) -> io::Result<Self> {
         let (wake, nudges) = sync_channel(1);
-        let thread = std::thread::Builder::new().name("log-checkpoint".to_owned()).spawn(move || {
+        let thread = Joined::spawn("log-checkpoint", move || {
             let mut conn = None;
             while nudges.recv().is_ok() {
                 if let Err(error) = checkpoint(&file, &mut conn) {
@@ -28,15 +28,13 @@ impl Checkpointer {
                 }
             }
         })?;
-        Ok(Self { wake: Some(wake), thread: Some(thread) })
+        Ok(Self { wake, _thread: thread })
     }
 
     /// Asks for a checkpoint.
     pub(super) fn nudge(&self) {
-        if let Some(wake) = &self.wake {
-            // Full means that one is asked for already.
-            let _ = wake.try_send(());
-        }
+        // Full means that one is asked for already.
+        let _ = self.wake.try_send(());
     }
 }
 
@@ -47,15 +45,4 @@ fn checkpoint(file: &Path, conn: &mut Option<Connection>) -> rusqlite::Result<()
     };
     // Passive: what a reader or the writer is in the way of is left for the next time.
     conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-}
-
-impl Drop for Checkpointer {
-    fn drop(&mut self) {
-        drop(self.wake.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the checkpoint thread ended with a panic");
-        }
-    }
 }

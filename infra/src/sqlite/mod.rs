@@ -8,6 +8,6 @@ pub mod log;
 pub mod read_models;
 pub mod read_store;
 pub mod saga_work;
-mod thread;
+pub(crate) mod thread;
 
 pub(crate) use connection::as_path;

@@ -1,10 +1,30 @@
-//! A thread that owns a connection and runs one job after another on it.
+//! Threads that are waited for, and one that owns a connection and runs one job after another on it.
 
 use std::io;
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+
+/// A thread that is waited for when its handle goes. It has to end once nothing feeds it any more: what feeds it is declared before this in
+/// its owner, since fields go in that order.
+pub(crate) struct Joined(Option<JoinHandle<()>>);
+
+impl Joined {
+    pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        std::thread::Builder::new().name(name.to_owned()).spawn(work).map(|thread| Self(Some(thread)))
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        let Some(thread) = self.0.take() else { return };
+        let name = thread.thread().name().unwrap_or_default().to_owned();
+        if thread.join().is_err() {
+            tracing::error!(name, "a thread ended with a panic");
+        }
+    }
+}
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -18,19 +38,19 @@ pub(super) struct Stopped;
 
 /// The handle of the thread. Dropping it waits for the jobs that were taken and closes the connection.
 pub(super) struct DbThread {
-    jobs: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    jobs: mpsc::Sender<Job>,
+    _thread: Joined,
 }
 
 impl DbThread {
     pub(super) fn spawn(name: &str, mut conn: Connection) -> io::Result<Self> {
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let thread = Joined::spawn(name, move || {
             while let Some(job) = queue.blocking_recv() {
                 job(&mut conn);
             }
         })?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { jobs, _thread: thread })
     }
 
     /// Runs a job on the thread. A job that was taken runs to its end even if the caller stops waiting.
@@ -43,19 +63,7 @@ impl DbThread {
             // A caller that went away doesn't want the answer.
             let _ = reply.send(job(conn));
         });
-        let jobs = self.jobs.as_ref().ok_or(Stopped)?;
-        jobs.send(job).await.map_err(|_| Stopped)?;
+        self.jobs.send(job).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
-    }
-}
-
-impl Drop for DbThread {
-    fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("a storage thread ended with a panic");
-        }
     }
 }

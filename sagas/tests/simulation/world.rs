@@ -314,7 +314,7 @@ impl Inner {
         }
         let decisions = follow_on::decide(&request, &Streams(&self.streams), &self.registry, self.now)?;
         let mut events = 0;
-        for Decision { stream, events: decided, effect } in decisions {
+        for Decision { stream, events: decided, effect, .. } in decisions {
             assert_eq!(stream.shard(SHARDS), shard, "{stream} is of another shard");
             for event in decided {
                 events += 1;

@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use domain::frame::{EncodedFrame, Slot};
 use domain::ports::log::{Decision, LogError, ProposeError, StoreInfo};
@@ -19,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{LOG_FILE, MAX_FRAME, key, log_error, reads};
 use crate::sqlite::checkpointer::Checkpointer;
 use crate::sqlite::connection::{Durability, open_writer};
+use crate::sqlite::thread::Joined;
 
 /// Requests that may wait before a caller has to. Each shard has one open proposal at most.
 const QUEUE: usize = 2048;
@@ -41,24 +41,21 @@ enum Request {
 
 /// The way to the writer's thread. Dropping it waits for what was taken.
 pub(super) struct WriterHandle {
-    requests: Option<mpsc::Sender<Request>>,
-    thread: Option<JoinHandle<()>>,
+    requests: mpsc::Sender<Request>,
+    _thread: Joined,
 }
 
 impl WriterHandle {
     pub(super) fn spawn(mut writer: Writer) -> io::Result<Self> {
         let (requests, mut queue) = mpsc::channel(QUEUE);
-        let thread = std::thread::Builder::new()
-            .name("log-writer".to_owned())
-            .spawn(move || while writer.turn(&mut queue) {})?;
-        Ok(Self { requests: Some(requests), thread: Some(thread) })
+        let thread = Joined::spawn("log-writer", move || while writer.turn(&mut queue) {})?;
+        Ok(Self { requests, _thread: thread })
     }
 
     pub(super) async fn propose(&self, frame: Arc<EncodedFrame>) -> Outcome {
         let stopped = || "the log's writer has stopped".to_owned();
         let (reply, answer) = oneshot::channel();
-        let Some(requests) = &self.requests else { return Err(ProposeError::NotWritten(stopped())) };
-        let sent = requests.send(Request::Propose(frame, reply)).await;
+        let sent = self.requests.send(Request::Propose(frame, reply)).await;
         sent.map_err(|_| ProposeError::NotWritten(stopped()))?;
         answer.await.unwrap_or_else(|_| Err(ProposeError::Unknown(stopped())))
     }
@@ -67,20 +64,8 @@ impl WriterHandle {
     pub(super) async fn read_slot(&self, slot: Slot) -> Result<Option<Vec<u8>>, LogError> {
         let stopped = || LogError::Unavailable("the log's writer has stopped".to_owned());
         let (reply, answer) = oneshot::channel();
-        let requests = self.requests.as_ref().ok_or_else(stopped)?;
-        requests.send(Request::ReadSlot(slot, reply)).await.map_err(|_| stopped())?;
+        self.requests.send(Request::ReadSlot(slot, reply)).await.map_err(|_| stopped())?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
-    }
-}
-
-impl Drop for WriterHandle {
-    fn drop(&mut self) {
-        drop(self.requests.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the log's writer ended with a panic");
-        }
     }
 }
 
