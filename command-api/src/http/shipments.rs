@@ -62,9 +62,12 @@ async fn dispatch(
     Ok(Reply::of(StatusCode::OK, &accepted)?.tagged())
 }
 
-/// Whether the order's whole payment was given back before the shipment left: the saga calls it off a moment later.
+/// Whether the order's whole payment was given back before the shipment left. The saga calls it off a moment later, and the answer is the same
+/// before and after.
 async fn is_refunded(state: &CommandState, stream: &StreamId, shipment: &Shipment) -> Result<bool, Problem> {
-    let (Some(requested), ShipmentStatus::Created) = (&shipment.requested, shipment.status) else {
+    let (Some(requested), ShipmentStatus::Created | ShipmentStatus::Cancelled) =
+        (&shipment.requested, shipment.status)
+    else {
         return Ok(false);
     };
     let order = StreamId::new(stream.tenant(), "order", requested.order_id);
