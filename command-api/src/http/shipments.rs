@@ -46,17 +46,16 @@ async fn dispatch(
     let Some((shipment, meta)) = state.read::<Shipment>(&stream).await? else {
         return Err(Problem::not_found(SHIPMENT));
     };
-    let expected = IfMatch::read(&incoming.headers)?;
+    let expected = IfMatch::read(&incoming.headers)?.and_then(|expected| expected.version(meta.version));
     let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
-    let accepted = if is_refunded(&state, &stream, &shipment).await? {
+    // A condition that doesn't hold is told before anything about the state it was not meant for.
+    let is_meant = expected.is_none_or(|version| version == meta.version);
+    let accepted = if is_meant && is_refunded(&state, &stream, &shipment).await? {
         let refused = Refusal::from(ShipmentError::Refunded);
         // The stored answer, if it was dispatched before everything was given back.
         issue.repeat_or(&state, stream.shard(state.gateway.shards()), refused.into()).await?
     } else {
-        let step = Step {
-            expected_version: expected.and_then(|expected| expected.version(meta.version)),
-            ..Step::new(stream, ShipmentCommand::Dispatch)
-        };
+        let step = Step { expected_version: expected, ..Step::new(stream, ShipmentCommand::Dispatch) };
         issue.submit(&state, vec![step]).await?
     };
     Ok(Reply::of(StatusCode::OK, &accepted)?.tagged())
