@@ -1,5 +1,6 @@
 //! Applying a batch in the transaction of its caller.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use projections::mark::{Generation, Mark};
@@ -46,39 +47,232 @@ fn move_checkpoints(conn: &Connection, part: &Part) -> Result<(), StoreError> {
 
 pub(super) fn changes(conn: &Connection, changes: &[RowChange]) -> Result<(), StoreError> {
     let mut sql = String::new();
-    for change in changes {
-        upsert(change, &mut sql);
-        let mut statement = conn.prepare_cached(&sql).map_err(refused)?;
-        let version = i64::try_from(change.version).map_err(|e| StoreError::Refused(e.to_string()))?;
-        let version = Value::Int(version);
-        let values =
-            change.key.iter().chain([&version]).chain(change.set.iter().map(|(_, value)| value)).map(bound);
-        statement.execute(params_from_iter(values)).map_err(refused)?;
+    for row in rows(changes) {
+        let groups: Vec<Merged<'_>> = row.groups.iter().map(|changes| Merged::of(changes)).collect();
+        // A row that a batch makes and finishes is one statement.
+        if groups.len() > 1 && insert(conn, &row, &groups, &mut sql)? {
+            continue;
+        }
+        for (merged, changes) in groups.iter().zip(&row.groups) {
+            if changes.len() > 1 && Merged::is_ascending(changes) && upsert(conn, merged, &mut sql)? {
+                continue;
+            }
+            for change in changes {
+                upsert(conn, &Merged::of(&[*change]), &mut sql)?;
+            }
+        }
     }
     Ok(())
 }
 
-/// Writes the statement of a change: an insert that, for a row that is there, sets the group's columns if the version is above
-/// the row's.
-fn upsert(change: &RowChange, sql: &mut String) {
-    let (table, group) = (change.table.name, change.group);
+/// A row's changes in a batch, by group of columns, in order.
+struct RowChanges<'a> {
+    groups: Vec<Vec<&'a RowChange>>,
+}
+
+/// The changes of a batch by row, in the order in which the rows come first.
+fn rows(changes: &[RowChange]) -> Vec<RowChanges<'_>> {
+    let mut places: HashMap<(&str, &[Value]), usize> = HashMap::with_capacity(changes.len());
+    let mut rows: Vec<RowChanges<'_>> = Vec::new();
+    for change in changes {
+        let at = *places.entry((change.table.name, &change.key)).or_insert(rows.len());
+        if at == rows.len() {
+            rows.push(RowChanges { groups: Vec::new() });
+        }
+        let groups = &mut rows[at].groups;
+        match groups.iter_mut().find(|changes| changes[0].group == change.group) {
+            Some(changes) => changes.push(change),
+            None => groups.push(vec![change]),
+        }
+    }
+    rows
+}
+
+/// What changes of one group of a row, in ascending versions, come to together.
+struct Merged<'a> {
+    change: &'a RowChange,
+    /// They come to this for a row that is below this version.
+    first: u64,
+    last: u64,
+    set: Vec<(&'static str, &'a Value)>,
+}
+
+impl<'a> Merged<'a> {
+    fn of(changes: &[&'a RowChange]) -> Self {
+        let mut set: Vec<(&'static str, &'a Value)> = Vec::new();
+        for (name, value) in changes.iter().flat_map(|change| &change.set) {
+            match set.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => *known = value,
+                None => set.push((name, value)),
+            }
+        }
+        // One shape of statement for whatever order the columns came in.
+        set.sort_unstable_by_key(|(name, _)| *name);
+        let (first, last) = (changes[0].version, changes[changes.len() - 1].version);
+        Self { change: changes[0], first, last, set }
+    }
+
+    /// Whether the versions ascend, without which they come to something else.
+    fn is_ascending(changes: &[&RowChange]) -> bool {
+        changes.is_sorted_by(|a, b| a.version < b.version)
+    }
+}
+
+fn version(version: u64) -> Result<Value, StoreError> {
+    i64::try_from(version).map(Value::Int).map_err(|e| StoreError::Refused(e.to_string()))
+}
+
+/// Inserts a whole row; answers whether there was none.
+fn insert(
+    conn: &Connection,
+    row: &RowChanges<'_>,
+    groups: &[Merged<'_>],
+    sql: &mut String,
+) -> Result<bool, StoreError> {
+    if !row.groups.iter().all(|changes| Merged::is_ascending(changes)) {
+        return Ok(false);
+    }
+    let change = groups[0].change;
     sql.clear();
+    columns(sql, change, groups);
+    sql.push_str(" ON CONFLICT DO NOTHING");
+    let versions = groups.iter().map(|group| version(group.last)).collect::<Result<Vec<_>, _>>()?;
+    let of_groups = groups.iter().zip(&versions).flat_map(|(group, version)| {
+        std::iter::once(version).chain(group.set.iter().map(|(_, value)| *value))
+    });
+    let mut statement = conn.prepare_cached(sql).map_err(refused)?;
+    let values = change.key.iter().chain(of_groups).map(bound);
+    Ok(statement.execute(params_from_iter(values)).map_err(refused)? == 1)
+}
+
+/// Sets a group's columns of a row, if its version is below the change's first; makes the row if there is none. Answers whether it did.
+fn upsert(conn: &Connection, merged: &Merged<'_>, sql: &mut String) -> Result<bool, StoreError> {
+    let (table, group) = (merged.change.table.name, merged.change.group);
+    sql.clear();
+    columns(sql, merged.change, std::slice::from_ref(merged));
     // Writing to a string can't fail.
-    let _ = write!(sql, "INSERT INTO \"{table}\" (");
+    let _ = write!(sql, " ON CONFLICT DO UPDATE SET \"{group}_version\" = excluded.\"{group}_version\"");
+    for (name, _) in &merged.set {
+        let _ = write!(sql, ", \"{name}\" = excluded.\"{name}\"");
+    }
+    let first = merged.change.key.len() + 1 + merged.set.len() + 1;
+    let _ = write!(sql, " WHERE \"{table}\".\"{group}_version\" < ?{first}");
+    let (last, first) = (version(merged.last)?, version(merged.first)?);
+    let set = merged.set.iter().map(|(_, value)| *value);
+    let values = merged.change.key.iter().chain([&last]).chain(set).chain([&first]).map(bound);
+    let mut statement = conn.prepare_cached(sql).map_err(refused)?;
+    Ok(statement.execute(params_from_iter(values)).map_err(refused)? == 1)
+}
+
+/// Writes `INSERT … VALUES (…)` of a row's key and these groups of its columns.
+fn columns(sql: &mut String, change: &RowChange, groups: &[Merged<'_>]) {
+    let _ = write!(sql, "INSERT INTO \"{}\" (", change.table.name);
     for key in change.table.key {
         let _ = write!(sql, "\"{}\", ", key.name);
     }
-    let _ = write!(sql, "\"{group}_version\"");
-    for (name, _) in &change.set {
-        let _ = write!(sql, ", \"{name}\"");
+    let mut count = change.key.len();
+    for (n, merged) in groups.iter().enumerate() {
+        let comma = if n == 0 { "" } else { ", " };
+        let _ = write!(sql, "{comma}\"{}_version\"", merged.change.group);
+        for (name, _) in &merged.set {
+            let _ = write!(sql, ", \"{name}\"");
+        }
+        count += 1 + merged.set.len();
     }
     let _ = write!(sql, ") VALUES (?1");
-    for n in 2..=change.key.len() + 1 + change.set.len() {
+    for n in 2..=count {
         let _ = write!(sql, ", ?{n}");
     }
-    let _ = write!(sql, ") ON CONFLICT DO UPDATE SET \"{group}_version\" = excluded.\"{group}_version\"");
-    for (name, _) in &change.set {
-        let _ = write!(sql, ", \"{name}\" = excluded.\"{name}\"");
+    sql.push(')');
+}
+
+#[cfg(test)]
+mod tests {
+    use projections::rows::{Column, ColumnKind, Group, Table};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn column(name: &'static str) -> Column {
+        Column { name, kind: ColumnKind::Int }
     }
-    let _ = write!(sql, " WHERE excluded.\"{group}_version\" > \"{table}\".\"{group}_version\"");
+
+    static TABLE: Table = Table {
+        name: "things",
+        key: &[column("id")],
+        groups: &[
+            Group { name: "a", columns: &[column("x"), column("y")] },
+            Group { name: "b", columns: &[column("z")] },
+        ],
+    };
+
+    fn change((id, version, which, value): (i64, u64, u8, i64)) -> RowChange {
+        let (group, set) = match which {
+            0 => ("a", vec![("x", Value::Int(value))]),
+            1 => ("a", vec![("y", Value::Int(value))]),
+            2 => ("a", vec![("y", Value::Int(value)), ("x", Value::Null)]),
+            _ => ("b", vec![("z", Value::Int(value))]),
+        };
+        RowChange { table: &TABLE, key: vec![Value::Int(id)], group, version, set }
+    }
+
+    fn database() -> Connection {
+        let conn = Connection::open_in_memory().unwrap();
+        let ddl = "CREATE TABLE things (id INTEGER PRIMARY KEY, a_version INTEGER NOT NULL DEFAULT 0, x INTEGER, y INTEGER, \
+                   b_version INTEGER NOT NULL DEFAULT 0, z INTEGER)";
+        conn.execute_batch(ddl).unwrap();
+        conn
+    }
+
+    fn rows_of(conn: &Connection) -> Vec<String> {
+        let mut select = conn.prepare("SELECT * FROM things ORDER BY id").unwrap();
+        let row = |row: &rusqlite::Row<'_>| {
+            let values =
+                (0..6).map(|n| row.get::<_, Option<i64>>(n)).collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(format!("{values:?}"))
+        };
+        select.query_map([], row).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    proptest! {
+        /// Old versions, repeats and any order among them.
+        // proves: EVT-3
+        #[test]
+        fn a_batch_comes_to_what_its_changes_come_to_one_by_one(
+            batches in proptest::collection::vec(
+                proptest::collection::vec((0..3_i64, 1..9_u64, 0..4_u8, 0..5_i64), 0..12),
+                1..5,
+            ),
+        ) {
+            let (together, alone) = (database(), database());
+            for batch in batches {
+                let batch: Vec<RowChange> = batch.into_iter().map(change).collect();
+                changes(&together, &batch).unwrap();
+                batch.iter().for_each(|one| changes(&alone, std::slice::from_ref(one)).unwrap());
+                prop_assert_eq!(rows_of(&together), rows_of(&alone));
+            }
+        }
+
+        /// As events come: versions ascend.
+        // proves: EVT-3
+        #[test]
+        fn ascending_changes_are_merged_rightly(
+            batches in proptest::collection::vec(
+                proptest::collection::vec((0..2_i64, 0..4_u8, 0..5_i64), 0..12),
+                1..5,
+            ),
+        ) {
+            let (together, alone, mut version) = (database(), database(), 0);
+            for batch in batches {
+                let mut next = |(id, which, value)| {
+                    version += 1;
+                    change((id, version, which, value))
+                };
+                let batch: Vec<RowChange> = batch.into_iter().map(&mut next).collect();
+                changes(&together, &batch).unwrap();
+                batch.iter().for_each(|one| changes(&alone, std::slice::from_ref(one)).unwrap());
+                prop_assert_eq!(rows_of(&together), rows_of(&alone));
+            }
+        }
+    }
 }
