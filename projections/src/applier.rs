@@ -20,6 +20,7 @@ use domain::ports::feed::FeedEvent;
 use domain::ports::log::{LogError, LogReader, StoreInfo};
 use domain::position::{Arrival, Position, Seen, Shard};
 use domain::stream::StreamId;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use self::frames::Frames;
 use crate::mark::{Generation, Mark};
@@ -28,8 +29,8 @@ use crate::store::{Batch, DeadLetter, Loaded, Part, RowStore, StoreError, Visibi
 
 /// The window in which parked streams are counted.
 const PARKING_WINDOW: Duration = Duration::from_secs(60);
-/// How many events are mapped before other tasks get their turn.
-const MAPPED_AT_ONCE: usize = 64;
+/// From so many events on, mapping them takes long enough to be in other tasks' way.
+const MANY: usize = 64;
 /// How much of the log is read at once to fill a gap.
 const GAP_FRAMES: usize = 256;
 const GAP_BYTES: usize = 1 << 20;
@@ -406,39 +407,47 @@ impl Applier {
                 Part { projection: lane.projection.name(), moves: vec![], changes: vec![], letters: vec![] };
             let mut outcome =
                 Outcome { lane: index, seen: lane.seen.clone(), parked: HashMap::new(), letters: 0 };
-            for (count, event) in events.iter().enumerate() {
-                if count % MAPPED_AT_ONCE == MAPPED_AT_ONCE - 1 {
-                    tokio::task::yield_now().await;
-                }
-                match outcome.seen.arrival(event.position) {
-                    Arrival::Repeat => continue,
-                    Arrival::Next => outcome.seen.advance(event.position),
-                    // Events are contiguous from the lowest lane on, so only a checkpoint that went back can do this.
-                    Arrival::Gap { .. } => return Err(StoreError::Moved(part.projection.to_owned()).into()),
-                }
-                // An event before the first parked one comes again when a checkpoint was lost; it is applied again.
-                let first =
-                    lane.parked.get(&event.stream).or_else(|| outcome.parked.get(&event.stream)).copied();
-                let first = first.filter(|version| *version <= event.version);
-                let follows = first.is_some_and(|version| version < event.version);
-                let reason = match (first, refused) {
-                    (Some(_), _) => "an earlier event of the stream is parked".to_owned(),
-                    (None, Some(reason)) => reason.to_owned(),
-                    (None, None) => match lane.projection.map(&event.event) {
-                        Ok(changes) => {
-                            part.changes.extend(changes);
-                            continue;
+            let mut map = || {
+                for event in events {
+                    match outcome.seen.arrival(event.position) {
+                        Arrival::Repeat => continue,
+                        Arrival::Next => outcome.seen.advance(event.position),
+                        // Events are contiguous from the lowest lane on, so only a checkpoint that went back can do this.
+                        Arrival::Gap { .. } => {
+                            return Err(ApplyError::from(StoreError::Moved(part.projection.to_owned())));
                         }
-                        Err(error) => error.to_string(),
-                    },
-                };
-                if first.is_none() {
-                    tracing::error!(projection = part.projection, stream = %event.stream, position = %event.position,
-                        reason, "parked the stream");
-                    outcome.parked.insert(event.stream.clone(), event.version);
+                    }
+                    // An event before the first parked one comes again when a checkpoint was lost; it is applied again.
+                    let first =
+                        lane.parked.get(&event.stream).or_else(|| outcome.parked.get(&event.stream)).copied();
+                    let first = first.filter(|version| *version <= event.version);
+                    let follows = first.is_some_and(|version| version < event.version);
+                    let reason = match (first, refused) {
+                        (Some(_), _) => "an earlier event of the stream is parked".to_owned(),
+                        (None, Some(reason)) => reason.to_owned(),
+                        (None, None) => match lane.projection.map(&event.event) {
+                            Ok(changes) => {
+                                part.changes.extend(changes);
+                                continue;
+                            }
+                            Err(error) => error.to_string(),
+                        },
+                    };
+                    if first.is_none() {
+                        tracing::error!(projection = part.projection, stream = %event.stream, position = %event.position,
+                            reason, "parked the stream");
+                        outcome.parked.insert(event.stream.clone(), event.version);
+                    }
+                    part.letters.push(DeadLetter {
+                        event: Arc::clone(&event.event),
+                        reason,
+                        parked_at,
+                        follows,
+                    });
                 }
-                part.letters.push(DeadLetter { event: Arc::clone(&event.event), reason, parked_at, follows });
-            }
+                Ok(())
+            };
+            if events.len() < MANY { map() } else { at_length(map) }?;
             outcome.letters = part.letters.len() as u64;
             if lane.must_stop(outcome.parked.len(), self.limits.parked_streams_per_minute, parked_at) {
                 continue;
@@ -472,6 +481,15 @@ impl Lane {
         tracing::error!(projection = self.projection.name(), reason, "projection stopped");
         self.stopped = Some(Stopped { reason, since: now });
         true
+    }
+}
+
+/// Runs what takes a processor for some time. Other tasks go on meanwhile, and it isn't behind them at every turn: under load that would leave the
+/// read side the time that nobody else wants.
+fn at_length<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 
