@@ -56,7 +56,8 @@ impl StreamId {
     }
 }
 
-fn shard_of_parts(parts: [&str; 3], shards: u16) -> Shard {
+/// The shard of the stream with this tenant, type and id.
+pub(crate) fn shard_of_parts(parts: [&str; 3], shards: u16) -> Shard {
     let mut hash = Sha256::new();
     hash.update(parts[0]);
     hash.update([0]);

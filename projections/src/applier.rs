@@ -399,56 +399,17 @@ impl Applier {
         let mut frames = Frames::new(events, log);
         let mut plan = Plan { batch: Batch::default(), outcomes: Vec::new() };
         let parked_at = domain::whole_micros(self.clock.now());
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if !lane.is_at_work() || only.is_some_and(|o| o != index) {
-                continue;
-            }
-            let mut part =
-                Part { projection: lane.projection.name(), moves: vec![], changes: vec![], letters: vec![] };
-            let mut outcome =
-                Outcome { lane: index, seen: lane.seen.clone(), parked: HashMap::new(), letters: 0 };
-            let mut map = || {
-                for event in events {
-                    match outcome.seen.arrival(event.position) {
-                        Arrival::Repeat => continue,
-                        Arrival::Next => outcome.seen.advance(event.position),
-                        // Events are contiguous from the lowest lane on, so only a checkpoint that went back can do this.
-                        Arrival::Gap { .. } => {
-                            return Err(ApplyError::from(StoreError::Moved(part.projection.to_owned())));
-                        }
-                    }
-                    // An event before the first parked one comes again when a checkpoint was lost; it is applied again.
-                    let first =
-                        lane.parked.get(&event.stream).or_else(|| outcome.parked.get(&event.stream)).copied();
-                    let first = first.filter(|version| *version <= event.version);
-                    let follows = first.is_some_and(|version| version < event.version);
-                    let reason = match (first, refused) {
-                        (Some(_), _) => "an earlier event of the stream is parked".to_owned(),
-                        (None, Some(reason)) => reason.to_owned(),
-                        (None, None) => match lane.projection.map(&event.event) {
-                            Ok(changes) => {
-                                part.changes.extend(changes);
-                                continue;
-                            }
-                            Err(error) => error.to_string(),
-                        },
-                    };
-                    if first.is_none() {
-                        tracing::error!(projection = part.projection, stream = %event.stream, position = %event.position,
-                            reason, "parked the stream");
-                        outcome.parked.insert(event.stream.clone(), event.version);
-                    }
-                    part.letters.push(DeadLetter {
-                        event: Arc::clone(&event.event),
-                        reason,
-                        parked_at,
-                        follows,
-                    });
-                }
-                Ok(())
-            };
-            if events.len() < MANY { map() } else { at_length(map) }?;
-            outcome.letters = part.letters.len() as u64;
+        let map = || {
+            let asked =
+                |(index, lane): &(usize, &Lane)| lane.is_at_work() && only.is_none_or(|o| o == *index);
+            let lanes = self.lanes.iter().enumerate().filter(asked);
+            lanes
+                .map(|(index, lane)| lane.map(index, events, refused, parked_at))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let mapped = if events.len() < MANY { map() } else { at_length(map) }?;
+        for (mut part, outcome) in mapped {
+            let lane = &mut self.lanes[outcome.lane];
             if lane.must_stop(outcome.parked.len(), self.limits.parked_streams_per_minute, parked_at) {
                 continue;
             }
@@ -463,6 +424,51 @@ impl Applier {
 }
 
 impl Lane {
+    /// What the events come to here, but for the checkpoint's moves; with `refused`, the (single) event is parked instead.
+    fn map(
+        &self,
+        index: usize,
+        events: &[FeedEvent],
+        refused: Option<&str>,
+        parked_at: Timestamp,
+    ) -> Result<(Part, Outcome), StoreError> {
+        let mut part =
+            Part { projection: self.projection.name(), moves: vec![], changes: vec![], letters: vec![] };
+        let mut outcome =
+            Outcome { lane: index, seen: self.seen.clone(), parked: HashMap::new(), letters: 0 };
+        for event in events {
+            match outcome.seen.arrival(event.position) {
+                Arrival::Repeat => continue,
+                Arrival::Next => outcome.seen.advance(event.position),
+                // Events are contiguous from the lowest lane on, so only a checkpoint that went back can do this.
+                Arrival::Gap { .. } => return Err(StoreError::Moved(part.projection.to_owned())),
+            }
+            // An event before the first parked one comes again when a checkpoint was lost; it is applied again.
+            let first = self.parked.get(&event.stream).or_else(|| outcome.parked.get(&event.stream)).copied();
+            let first = first.filter(|version| *version <= event.version);
+            let follows = first.is_some_and(|version| version < event.version);
+            let reason = match (first, refused) {
+                (Some(_), _) => "an earlier event of the stream is parked".to_owned(),
+                (None, Some(reason)) => reason.to_owned(),
+                (None, None) => match self.projection.map(&event.event) {
+                    Ok(changes) => {
+                        part.changes.extend(changes);
+                        continue;
+                    }
+                    Err(error) => error.to_string(),
+                },
+            };
+            if first.is_none() {
+                tracing::error!(projection = part.projection, stream = %event.stream, position = %event.position,
+                    reason, "parked the stream");
+                outcome.parked.insert(event.stream.clone(), event.version);
+            }
+            part.letters.push(DeadLetter { event: Arc::clone(&event.event), reason, parked_at, follows });
+        }
+        outcome.letters = part.letters.len() as u64;
+        Ok((part, outcome))
+    }
+
     /// Counts `more` parked streams; stops the lane when that is more than a minute may bring.
     fn must_stop(&mut self, more: usize, limit: usize, now: Timestamp) -> bool {
         if more == 0 {

@@ -24,6 +24,14 @@ use crate::status::{ProjectionStatus, State};
 use crate::store::{RowStore, StoreError, Visibility};
 use crate::watermark::Watermark;
 
+/// A runner is up to date when the events it applies are no older.
+const IN_STEP: Duration = Duration::from_secs(1);
+
+/// How long ago an event was.
+fn age(time: Timestamp, clock: &dyn Clock) -> Duration {
+    (clock.now() - time).to_std().unwrap_or_default()
+}
+
 /// How a runner paces itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunnerConfig {
@@ -112,6 +120,8 @@ struct Report {
     failure: Option<String>,
     /// The time of the oldest event received and not yet applied.
     pending_since: Option<Timestamp>,
+    /// See [`Work::in_step`].
+    in_step: bool,
 }
 
 struct LaneReport {
@@ -164,11 +174,21 @@ impl Runner {
             rest_until: None,
             look_again_at: Instant::now() + others::LOOK_AGAIN,
             pending_since: None,
+            in_step: false,
         };
         work.report(None, None);
         let task = tokio::spawn(work.run(inbox));
         let ended = task.abort_handle();
         Ok(Self { watermarks, shared, requests, task: Mutex::new(Some(task)), ended })
+    }
+
+    /// How old the oldest event is that it is applying, when it was up to date and has met no failure since: so much it falls behind the
+    /// commands. Zero for one that catches up with the past.
+    #[must_use]
+    pub fn falls_behind(&self) -> Duration {
+        let report = self.shared.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = report.pending_since.filter(|_| report.in_step && report.failure.is_none());
+        since.map_or(Duration::ZERO, |at| age(at, &*self.shared.clock))
     }
 
     /// The watermark of a projection of this group.
@@ -262,6 +282,8 @@ struct Work {
     backoff: Backoff,
     /// The time of the oldest event received and not yet applied.
     pending_since: Option<Timestamp>,
+    /// Whether it has been up to date since it began to read the feed.
+    in_step: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -362,6 +384,7 @@ impl Work {
     /// A reader from where the projections stand; `None` on shutdown.
     async fn subscribe(&mut self, inbox: &mut mpsc::Receiver<Request>) -> Option<Box<dyn FeedReader>> {
         self.stand_by(inbox).await;
+        self.in_step = false;
         while !self.parts.shutdown.is_cancelled() {
             match self.parts.feed.subscribe(self.parts.group, &self.applier.low()).await {
                 Ok(reader) => return Some(reader),
@@ -419,6 +442,7 @@ impl Work {
 
     async fn take(&mut self, events: &[FeedEvent]) -> Result<(), ApplyError> {
         self.pending_since = events.iter().map(|e| e.time).min();
+        self.in_step |= self.pending_since.is_some_and(|at| age(at, &*self.parts.clock) < IN_STEP);
         self.report_pending();
         let visibility = self.applier.apply(events, self.parts.log.as_ref()).await?;
         self.pending_since = None;
@@ -475,7 +499,9 @@ impl Work {
     }
 
     fn report_pending(&self) {
-        self.shared.report.lock().unwrap_or_else(PoisonError::into_inner).pending_since = self.pending_since;
+        let mut report = self.shared.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.pending_since = self.pending_since;
+        report.in_step = self.in_step;
     }
 
     fn report(&self, failure: Option<String>, pending_since: Option<Timestamp>) {
@@ -488,7 +514,7 @@ impl Work {
             parked_streams: lane.parked_streams(),
             parked_events: lane.parked_events(),
         });
-        let report = Report { lanes: lanes.collect(), failure, pending_since };
+        let report = Report { lanes: lanes.collect(), failure, pending_since, in_step: self.in_step };
         *self.shared.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }
 }

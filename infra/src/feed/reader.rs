@@ -96,10 +96,11 @@ impl InProcessReader {
         }
         self.turn = (self.turn + 1) % self.shards.len();
         let quota = (BATCH / ready.len()).max(1);
-        let mut out = Vec::with_capacity(quota);
+        let share = |news: u64| usize::try_from(news).map_or(quota, |news| news.min(quota));
+        let mut out = Vec::with_capacity(ready.iter().map(|(_, news)| share(*news)).sum());
         for (index, news) in ready {
             let place = &mut self.shards[index];
-            let quota = usize::try_from(news).map_or(quota, |news| news.min(quota));
+            let quota = share(news);
             let before = out.len();
             if place.pending.is_empty() {
                 inner.ring(place.shard, |ring| ring.copy(place.next, quota, &mut out));

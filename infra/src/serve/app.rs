@@ -116,7 +116,10 @@ impl App {
             Some(role) => {
                 let keys = backends.keys().await?;
                 let (gateway, backlog) = (Arc::clone(&role.gateway), Arc::clone(&role.backlog));
-                let gateway = Arc::new(Braked { gateway, backlog });
+                let readers = projections.as_ref().map(|role| role.runners.clone()).unwrap_or_default();
+                let read_side =
+                    move || readers.iter().map(|runner| runner.falls_behind()).max().unwrap_or_default();
+                let gateway = Arc::new(Braked { gateway, backlog, read_side: Box::new(read_side) });
                 let tokens = Arc::clone(&tokens);
                 let fulfilments = Arc::new(OrderFulfilment);
                 Some(CommandState::new(gateway, keys, Arc::clone(&clock), tokens, fulfilments))

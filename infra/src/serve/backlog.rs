@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::Duration;
+use chrono::TimeDelta;
 use domain::Timestamp;
 use domain::command::{Accepted, CommandError, CommandId, CommandRequest};
 use domain::frame::DecidedFrame;
@@ -17,11 +18,18 @@ use domain::shop::order::OrderCommand;
 use domain::stream::StreamId;
 
 /// An order that waits longer for its stock is late.
-const LATE: Duration = Duration::seconds(2);
+const LATE: TimeDelta = TimeDelta::seconds(2);
 /// So many late orders, in the shards of this process, mean that fulfilment is behind. A few may be late for reasons of their own.
 const TOO_MANY: usize = 64;
 /// An order that waits longer isn't fulfilment's pace, but a saga that somebody has to look after.
-const STUCK: Duration = Duration::seconds(60);
+const STUCK: TimeDelta = TimeDelta::seconds(60);
+
+/// Read models that fall behind by no more hold nobody up.
+const NEARLY: Duration = Duration::from_millis(250);
+/// An order waits as long as the read models fall further behind, and no longer than this.
+const HOLD: Duration = Duration::from_secs(1);
+/// Read models that fall behind by more mean that no further order is taken.
+const FAR: Duration = Duration::from_secs(2);
 
 /// The orders of this process's shards that wait for their stock, as the frames tell on their way to the feed.
 pub(super) struct Backlog {
@@ -92,10 +100,13 @@ impl FanOut for Backlog {
     }
 }
 
-/// A way to the owners that takes no further order while fulfilment is behind.
+/// A way to the owners that takes orders at the pace of what follows them: slower while the read models of this process fall behind, and none while
+/// they or fulfilment are far behind.
 pub(super) struct Braked {
     pub(super) gateway: Arc<dyn CommandGateway>,
     pub(super) backlog: Arc<Backlog>,
+    /// How far the read models of this process fall behind.
+    pub(super) read_side: Box<dyn Fn() -> Duration + Send + Sync>,
 }
 
 #[async_trait]
@@ -108,8 +119,15 @@ impl CommandGateway for Braked {
         let places = |command: &dyn domain::aggregate::AnyCommand| {
             matches!(command.as_any().downcast_ref(), Some(OrderCommand::Place { .. }))
         };
-        if command.steps.iter().any(|step| places(&*step.command)) && self.backlog.is_behind() {
-            return Err(CommandError::Overloaded);
+        if command.steps.iter().any(|step| places(&*step.command)) {
+            let behind = (self.read_side)();
+            if behind > FAR || self.backlog.is_behind() {
+                return Err(CommandError::Overloaded);
+            }
+            let hold = behind.saturating_sub(NEARLY).min(HOLD);
+            if !hold.is_zero() {
+                tokio::time::sleep(hold).await;
+            }
         }
         self.gateway.submit(command).await
     }
@@ -226,7 +244,8 @@ mod tests {
         let clock = Arc::new(At(Mutex::new(start)));
         let (feed, owners) = (Arc::new(Through::default()), Arc::new(Through::default()));
         let backlog = Backlog::before(feed.clone(), clock.clone());
-        let braked = Braked { gateway: owners.clone(), backlog: Arc::clone(&backlog) };
+        let read_side = Box::new(|| Duration::ZERO);
+        let braked = Braked { gateway: owners.clone(), backlog: Arc::clone(&backlog), read_side };
         for saga in 0..TOO_MANY {
             backlog.publish(frame(saga, "fulfilment.started", start));
             backlog.publish(frame(saga, "fulfilment.step_requested", start));
@@ -234,15 +253,42 @@ mod tests {
         assert_eq!(feed.0.load(Ordering::Relaxed), TOO_MANY * 2, "frames go on");
         let ask = |request| braked.submit(request);
         assert_eq!(ask(order()).await, Err(CommandError::InFlight), "they are not late yet");
-        *clock.0.lock().unwrap() = start + LATE + Duration::milliseconds(1);
+        *clock.0.lock().unwrap() = start + LATE + TimeDelta::milliseconds(1);
         assert_eq!(ask(order()).await, Err(CommandError::Overloaded));
         assert_eq!(ask(other()).await, Err(CommandError::InFlight), "only orders have to wait");
         backlog.publish(frame(7, "fulfilment.step_finished", start));
         assert_eq!(ask(order()).await, Err(CommandError::InFlight), "one has heard of its stock");
         backlog.publish(frame(7, "fulfilment.started", start));
         assert_eq!(ask(order()).await, Err(CommandError::Overloaded));
-        *clock.0.lock().unwrap() = start + STUCK + Duration::milliseconds(1);
+        *clock.0.lock().unwrap() = start + STUCK + TimeDelta::milliseconds(1);
         assert_eq!(ask(order()).await, Err(CommandError::InFlight), "sagas that are stuck hold nobody up");
         assert_eq!(owners.0.load(Ordering::Relaxed), 4);
+    }
+
+    // proves: SEC-10
+    #[tokio::test(start_paused = true)]
+    async fn orders_are_taken_slower_while_the_read_models_fall_behind_and_not_at_all_while_they_are_far_behind()
+     {
+        let owners = Arc::new(Through::default());
+        let backlog = Backlog::before(owners.clone(), Arc::new(At(Mutex::new(Timestamp::UNIX_EPOCH))));
+        let behind = Arc::new(Mutex::new(Duration::ZERO));
+        let told = Arc::clone(&behind);
+        let read_side = Box::new(move || *told.lock().unwrap());
+        let braked = Braked { gateway: owners.clone(), backlog, read_side };
+        let took = async |request, lag| {
+            *behind.lock().unwrap() = lag;
+            let start = tokio::time::Instant::now();
+            (braked.submit(request).await, start.elapsed().as_millis())
+        };
+        let more = Duration::from_millis(100);
+        assert_eq!(took(order(), NEARLY).await, (Err(CommandError::InFlight), 0));
+        assert_eq!(took(order(), NEARLY + more).await, (Err(CommandError::InFlight), 100));
+        assert_eq!(took(order(), FAR).await, (Err(CommandError::InFlight), HOLD.as_millis()));
+        assert_eq!(took(order(), FAR + more).await, (Err(CommandError::Overloaded), 0));
+        assert_eq!(
+            took(other(), FAR + more).await,
+            (Err(CommandError::InFlight), 0),
+            "only orders have to wait"
+        );
     }
 }

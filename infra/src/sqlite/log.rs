@@ -5,6 +5,7 @@
 //! into the second file, which never waits for the disk: losing its tail in a power cut costs rework only (P6).
 
 mod derived;
+mod lookups;
 mod open;
 mod reads;
 mod scan;
@@ -28,6 +29,7 @@ use domain::ports::log::{
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 
+use self::lookups::Lookups;
 pub use self::open::{MAX_SHARDS, OpenError, holds_no_log};
 use self::reads::ReadPool;
 use self::scan::Place;
@@ -76,6 +78,7 @@ pub struct SqliteLog {
     store: StoreInfo,
     // The order matters when dropped: readers first, so that a writer is the last to close and leaves no journal behind.
     reads: Arc<ReadPool>,
+    lookups: Arc<Lookups>,
     writer: WriterHandle,
     derived: DbThread,
     derived_broken: Arc<derived::BrokenMark>,
@@ -186,7 +189,7 @@ impl EventLog for SqliteLog {
     }
 
     async fn command_result(&self, shard: Shard, id: CommandId) -> Result<Option<CommandResult>, LogError> {
-        self.reads.run(move |files| reads::command_result(files, shard, id)).await
+        self.lookups.find(&self.reads, shard, id).await
     }
 
     async fn drop_derived(&self, shard: Shard) -> Result<(), LogError> {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::OrderParts;
 use crate::command::digest_of;
-use crate::stream::StreamId;
+use crate::stream::shard_of_parts;
 
 /// The stream types that bear the order's own id, and share its shard.
 pub const TOGETHER: [&str; 2] = ["order", "fulfilment"];
@@ -14,13 +14,16 @@ impl OrderParts {
     /// Ids that share the order's shard: the first of those derived from the order that do.
     #[must_use]
     pub fn beside(tenant: &str, order_id: Uuid, shards: u16) -> Self {
-        let shard = StreamId::new(tenant, TOGETHER[0], order_id).shard(shards);
+        let order = order_id.to_string();
+        let shard = shard_of_parts([tenant, TOGETHER[0], &order], shards);
         let first = |kind: &str, what: &str| {
+            let mut buffer = Uuid::encode_buffer();
             // Whether any of them does is a matter of chance, so this ends.
             let mut n = 1;
             loop {
-                let id = derived(order_id, what, n);
-                if StreamId::new(tenant, kind, id).shard(shards) == shard {
+                let id = derived_from(order_id, &order, what, n);
+                let text: &str = id.hyphenated().encode_lower(&mut buffer);
+                if shard_of_parts([tenant, kind, text], shards) == shard {
                     return id;
                 }
                 n += 1;
@@ -36,7 +39,11 @@ impl OrderParts {
 /// A UUIDv7 with the order's time and random bits from a digest of the order and what the id is for.
 #[must_use]
 pub fn derived(order_id: Uuid, what: &str, attempt: u32) -> Uuid {
-    let digest = digest_of(&[&order_id.to_string(), what, &attempt.to_string()]);
+    derived_from(order_id, &order_id.to_string(), what, attempt)
+}
+
+fn derived_from(order_id: Uuid, order: &str, what: &str, attempt: u32) -> Uuid {
+    let digest = digest_of(&[order, what, &attempt.to_string()]);
     let mut bytes = *order_id.as_bytes();
     bytes[6..].copy_from_slice(&digest[..10]);
     bytes[6] = (bytes[6] & 0x0f) | 0x70;

@@ -148,6 +148,7 @@ pub(super) fn open(dir: &Path, shards: Option<u16>) -> Result<SqliteLog, OpenErr
     Ok(SqliteLog {
         store,
         reads: Arc::new(ReadPool::new(log_file.clone(), derived_file)),
+        lookups: Arc::default(),
         writer: WriterHandle::spawn(writer).map_err(system)?,
         derived: DbThread::spawn("derived-rows", derived).map_err(system)?,
         derived_broken: mark,

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use projections::mark::{Generation, Mark};
 use projections::rows::{RowChange, Value};
 use projections::store::{Batch, Part, StoreError};
-use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::columns::bound;
 use super::{letters, origin, refused, unavailable};
@@ -46,19 +46,20 @@ fn move_checkpoints(conn: &Connection, part: &Part) -> Result<(), StoreError> {
 }
 
 pub(super) fn changes(conn: &Connection, changes: &[RowChange]) -> Result<(), StoreError> {
-    let mut sql = String::new();
+    let mut statements = Statements { conn, sql: String::new(), last: None };
     for row in rows(changes) {
         let groups: Vec<Merged<'_>> = row.groups.iter().map(|changes| Merged::of(changes)).collect();
+        let ascending = |changes: &Vec<&RowChange>| Merged::is_ascending(changes);
         // A row that a batch makes and finishes is one statement.
-        if groups.len() > 1 && insert(conn, &row, &groups, &mut sql)? {
+        if groups.len() > 1 && row.groups.iter().all(ascending) && statements.insert(&groups)? {
             continue;
         }
         for (merged, changes) in groups.iter().zip(&row.groups) {
-            if changes.len() > 1 && Merged::is_ascending(changes) && upsert(conn, merged, &mut sql)? {
+            if ascending(changes) && (statements.upsert(merged)? || changes.len() == 1) {
                 continue;
             }
             for change in changes {
-                upsert(conn, &Merged::of(&[*change]), &mut sql)?;
+                statements.upsert(&Merged::of(&[*change]))?;
             }
         }
     }
@@ -70,14 +71,14 @@ struct RowChanges<'a> {
     groups: Vec<Vec<&'a RowChange>>,
 }
 
-/// The changes of a batch by row, in the order in which the rows come first.
+/// The changes of a batch by row. Those come first that are likely to need the same statement: rows don't depend on each other.
 fn rows(changes: &[RowChange]) -> Vec<RowChanges<'_>> {
     let mut places: HashMap<(&str, &[Value]), usize> = HashMap::with_capacity(changes.len());
     let mut rows: Vec<RowChanges<'_>> = Vec::new();
     for change in changes {
         let at = *places.entry((change.table.name, &change.key)).or_insert(rows.len());
         if at == rows.len() {
-            rows.push(RowChanges { groups: Vec::new() });
+            rows.push(RowChanges { groups: Vec::with_capacity(1) });
         }
         let groups = &mut rows[at].groups;
         match groups.iter_mut().find(|changes| changes[0].group == change.group) {
@@ -85,6 +86,10 @@ fn rows(changes: &[RowChange]) -> Vec<RowChanges<'_>> {
             None => groups.push(vec![change]),
         }
     }
+    rows.sort_by_key(|row| {
+        let first = row.groups[0][0];
+        (first.table.name, row.groups.len(), first.group, first.set.len())
+    });
     rows
 }
 
@@ -99,15 +104,18 @@ struct Merged<'a> {
 
 impl<'a> Merged<'a> {
     fn of(changes: &[&'a RowChange]) -> Self {
-        let mut set: Vec<(&'static str, &'a Value)> = Vec::new();
-        for (name, value) in changes.iter().flat_map(|change| &change.set) {
+        let mut set: Vec<(&'static str, &'a Value)> =
+            changes[0].set.iter().map(|(name, value)| (*name, value)).collect();
+        for (name, value) in changes[1..].iter().flat_map(|change| &change.set) {
             match set.iter_mut().find(|(known, _)| known == name) {
                 Some((_, known)) => *known = value,
                 None => set.push((name, value)),
             }
         }
-        // One shape of statement for whatever order the columns came in.
-        set.sort_unstable_by_key(|(name, _)| *name);
+        if changes.len() > 1 {
+            // One shape of statement for whatever order the columns came in.
+            set.sort_unstable_by_key(|(name, _)| *name);
+        }
         let (first, last) = (changes[0].version, changes[changes.len() - 1].version);
         Self { change: changes[0], first, last, set }
     }
@@ -122,51 +130,89 @@ fn version(version: u64) -> Result<Value, StoreError> {
     i64::try_from(version).map(Value::Int).map_err(|e| StoreError::Refused(e.to_string()))
 }
 
-/// Inserts a whole row; answers whether there was none.
-fn insert(
-    conn: &Connection,
-    row: &RowChanges<'_>,
-    groups: &[Merged<'_>],
-    sql: &mut String,
-) -> Result<bool, StoreError> {
-    if !row.groups.iter().all(|changes| Merged::is_ascending(changes)) {
-        return Ok(false);
+/// What a row's columns that a statement sets are called: by group.
+#[derive(PartialEq, Eq)]
+struct Shape {
+    table: &'static str,
+    groups: Vec<(&'static str, Vec<&'static str>)>,
+    /// Whether it may change a row that is there.
+    updates: bool,
+}
+
+impl Shape {
+    fn of(groups: &[Merged<'_>], updates: bool) -> Self {
+        let names = |group: &Merged<'_>| group.set.iter().map(|(name, _)| *name).collect();
+        let table = groups[0].change.table.name;
+        Self {
+            table,
+            groups: groups.iter().map(|group| (group.change.group, names(group))).collect(),
+            updates,
+        }
     }
+
+    /// Whether it is these groups' shape.
+    fn is_of(&self, groups: &[Merged<'_>], updates: bool) -> bool {
+        let same = |(group, names): &(&str, Vec<&str>), of: &Merged<'_>| {
+            *group == of.change.group && names.iter().eq(of.set.iter().map(|(name, _)| name))
+        };
+        self.updates == updates
+            && self.table == groups[0].change.table.name
+            && self.groups.len() == groups.len()
+            && self.groups.iter().zip(groups).all(|(shape, group)| same(shape, group))
+    }
+}
+
+/// Statements that write rows; the last one is at hand.
+struct Statements<'c> {
+    conn: &'c Connection,
+    sql: String,
+    last: Option<(Shape, CachedStatement<'c>)>,
+}
+
+impl<'c> Statements<'c> {
+    /// Inserts a whole row; returns whether there was none.
+    fn insert(&mut self, groups: &[Merged<'_>]) -> Result<bool, StoreError> {
+        let versions = groups.iter().map(|group| version(group.last)).collect::<Result<Vec<_>, _>>()?;
+        let of_groups = groups.iter().zip(&versions).flat_map(|(group, version)| {
+            std::iter::once(version).chain(group.set.iter().map(|(_, value)| *value))
+        });
+        let values = groups[0].change.key.iter().chain(of_groups).map(bound);
+        let statement = self.of(groups, false)?;
+        Ok(statement.execute(params_from_iter(values)).map_err(refused)? == 1)
+    }
+
+    /// Sets a group's columns of a row, if its version is below the change's first; makes the row if there is none. Returns whether
+    /// it did.
+    fn upsert(&mut self, merged: &Merged<'_>) -> Result<bool, StoreError> {
+        let (last, first) = (version(merged.last)?, version(merged.first)?);
+        let set = merged.set.iter().map(|(_, value)| *value);
+        let values = merged.change.key.iter().chain([&last]).chain(set).chain([&first]).map(bound);
+        let statement = self.of(std::slice::from_ref(merged), true)?;
+        Ok(statement.execute(params_from_iter(values)).map_err(refused)? == 1)
+    }
+
+    /// The statement for a row's groups.
+    fn of(&mut self, groups: &[Merged<'_>], updates: bool) -> Result<&mut CachedStatement<'c>, StoreError> {
+        let at_hand = self.last.take().filter(|(shape, _)| shape.is_of(groups, updates));
+        let last = match at_hand {
+            Some(last) => last,
+            None => {
+                write_sql(&mut self.sql, groups, updates);
+                let statement = self.conn.prepare_cached(&self.sql).map_err(refused)?;
+                (Shape::of(groups, updates), statement)
+            }
+        };
+        Ok(&mut self.last.insert(last).1)
+    }
+}
+
+/// Writes `INSERT … VALUES (…)` of a row's key and these groups of its columns, and what is to happen to a row that is there.
+fn write_sql(sql: &mut String, groups: &[Merged<'_>], updates: bool) {
     let change = groups[0].change;
+    let table = change.table.name;
     sql.clear();
-    columns(sql, change, groups);
-    sql.push_str(" ON CONFLICT DO NOTHING");
-    let versions = groups.iter().map(|group| version(group.last)).collect::<Result<Vec<_>, _>>()?;
-    let of_groups = groups.iter().zip(&versions).flat_map(|(group, version)| {
-        std::iter::once(version).chain(group.set.iter().map(|(_, value)| *value))
-    });
-    let mut statement = conn.prepare_cached(sql).map_err(refused)?;
-    let values = change.key.iter().chain(of_groups).map(bound);
-    Ok(statement.execute(params_from_iter(values)).map_err(refused)? == 1)
-}
-
-/// Sets a group's columns of a row, if its version is below the change's first; makes the row if there is none. Answers whether it did.
-fn upsert(conn: &Connection, merged: &Merged<'_>, sql: &mut String) -> Result<bool, StoreError> {
-    let (table, group) = (merged.change.table.name, merged.change.group);
-    sql.clear();
-    columns(sql, merged.change, std::slice::from_ref(merged));
     // Writing to a string can't fail.
-    let _ = write!(sql, " ON CONFLICT DO UPDATE SET \"{group}_version\" = excluded.\"{group}_version\"");
-    for (name, _) in &merged.set {
-        let _ = write!(sql, ", \"{name}\" = excluded.\"{name}\"");
-    }
-    let first = merged.change.key.len() + 1 + merged.set.len() + 1;
-    let _ = write!(sql, " WHERE \"{table}\".\"{group}_version\" < ?{first}");
-    let (last, first) = (version(merged.last)?, version(merged.first)?);
-    let set = merged.set.iter().map(|(_, value)| *value);
-    let values = merged.change.key.iter().chain([&last]).chain(set).chain([&first]).map(bound);
-    let mut statement = conn.prepare_cached(sql).map_err(refused)?;
-    Ok(statement.execute(params_from_iter(values)).map_err(refused)? == 1)
-}
-
-/// Writes `INSERT … VALUES (…)` of a row's key and these groups of its columns.
-fn columns(sql: &mut String, change: &RowChange, groups: &[Merged<'_>]) {
-    let _ = write!(sql, "INSERT INTO \"{}\" (", change.table.name);
+    let _ = write!(sql, "INSERT INTO \"{table}\" (");
     for key in change.table.key {
         let _ = write!(sql, "\"{}\", ", key.name);
     }
@@ -183,7 +229,16 @@ fn columns(sql: &mut String, change: &RowChange, groups: &[Merged<'_>]) {
     for n in 2..=count {
         let _ = write!(sql, ", ?{n}");
     }
-    sql.push(')');
+    let merged = match groups {
+        [merged] if updates => merged,
+        _ => return sql.push_str(") ON CONFLICT DO NOTHING"),
+    };
+    let group = merged.change.group;
+    let _ = write!(sql, ") ON CONFLICT DO UPDATE SET \"{group}_version\" = excluded.\"{group}_version\"");
+    for (name, _) in &merged.set {
+        let _ = write!(sql, ", \"{name}\" = excluded.\"{name}\"");
+    }
+    let _ = write!(sql, " WHERE \"{table}\".\"{group}_version\" < ?{}", count + 1);
 }
 
 #[cfg(test)]
