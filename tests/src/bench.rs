@@ -70,8 +70,17 @@ pub fn summary(mut latencies: Vec<Duration>, elapsed: Duration) -> Line {
 /// How long each line is measured: `SECONDS` of the environment, else 3.
 #[must_use]
 pub fn measured() -> Duration {
-    let seconds = std::env::var("SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3);
-    Duration::from_secs(seconds)
+    seconds("SECONDS", 3)
+}
+
+/// A time that the environment may set, in seconds.
+///
+/// # Panics
+/// When it is set to something else.
+#[must_use]
+pub fn seconds(name: &str, unless_set: u64) -> Duration {
+    let set = std::env::var(name).ok().map(|text| text.parse().expect("a number of seconds"));
+    Duration::from_secs(set.unwrap_or(unless_set))
 }
 
 /// Has `callers` tasks call again and again for as long as measured; `call` gets the caller's number.
@@ -79,6 +88,21 @@ pub fn measured() -> Duration {
 /// # Panics
 /// When a call does.
 pub async fn callers<F>(callers: usize, call: impl Fn(usize) -> F + Clone + Send + 'static) -> Line
+where
+    F: Future<Output = ()> + Send,
+{
+    callers_for(measured(), callers, call).await
+}
+
+/// The same for some time.
+///
+/// # Panics
+/// When a call does.
+pub async fn callers_for<F>(
+    time: Duration,
+    callers: usize,
+    call: impl Fn(usize) -> F + Clone + Send + 'static,
+) -> Line
 where
     F: Future<Output = ()> + Send,
 {
@@ -98,7 +122,7 @@ where
             })
         })
         .collect();
-    tokio::time::sleep(measured()).await;
+    tokio::time::sleep(time).await;
     stop.store(true, Ordering::Relaxed);
     let mut latencies = Vec::new();
     for task in tasks {

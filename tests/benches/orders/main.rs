@@ -5,6 +5,8 @@
 //! awaited. An order counts as fulfilled when it rests: paid with its shipment booked, or compensated. Every step is durable (fsync)
 //! before it counts. Then 50 orders a second for `SECONDS`, for the time from placed to paid.
 //!
+//! On engines the same load runs for `WARM_UP` seconds first (default 120): Java code is compiled as it is used (see `infra/local/README.md`).
+//!
 //! Beside it, where `POSTGRES_URL` names a PostgreSQL that may be written to: the same order by hand, one transaction a step, and with
 //! an outbox and workers that move up to 100 orders a transaction (see `by_hand`).
 
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tests::bench::{Line, callers, summary};
+use tests::bench::{Line, callers_for, seconds, summary};
 use tests::shop::{Shop, order_of};
 use tokio::time::MissedTickBehavior;
 
@@ -88,13 +90,16 @@ async fn place(shop: &Shop, product: &str, n: u64) {
     }
 }
 
-async fn full_load(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books) -> Run {
-    let (events, frames) = books.history().await;
-    let processes = Processes::of_shop(shop.server.pid());
-    let start = Instant::now();
+/// How long orders are placed.
+fn measured() -> Duration {
+    seconds("SECONDS", 5)
+}
+
+/// Has orders placed; how fast that went, and how many there were.
+async fn load(shop: &Arc<Shop>, products: &Arc<Vec<String>>, time: Duration) -> (Line, u64) {
     let next = Arc::new(AtomicU64::new(0));
     let (called, counted, ordered) = (Arc::clone(shop), Arc::clone(&next), Arc::clone(products));
-    let accepting = callers(CALLERS, move |_| {
+    let accepting = callers_for(time, CALLERS, move |_| {
         let (shop, next, products) = (Arc::clone(&called), Arc::clone(&counted), Arc::clone(&ordered));
         async move {
             let n = next.fetch_add(1, Ordering::Relaxed);
@@ -102,9 +107,16 @@ async fn full_load(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books)
         }
     })
     .await;
-    let accepted = next.load(Ordering::Relaxed);
+    (accepting, next.load(Ordering::Relaxed))
+}
+
+async fn full_load(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books, before: u64) -> Run {
+    let (events, frames) = books.history().await;
+    let processes = Processes::of_shop(shop.server.pid());
+    let start = Instant::now();
+    let (accepting, accepted) = load(shop, products, measured()).await;
     let closed = Instant::now();
-    books.until_at_rest(accepted, GIVE_UP).await;
+    books.until_at_rest(before + accepted, GIVE_UP).await;
     let run =
         Run { accepting, accepted, took: start.elapsed(), drain: closed.elapsed(), used: processes.used() };
     run.print("Tillstream");
@@ -120,7 +132,7 @@ async fn full_load(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books)
 
 /// Orders at a steady rate: from placed to paid.
 async fn steady(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books, before: u64) {
-    let seconds = tests::bench::measured().as_secs();
+    let seconds = measured().as_secs();
     let mut pace = tokio::time::interval(Duration::from_micros(1_000_000 / RATE));
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut placing = tokio::task::JoinSet::new();
@@ -152,8 +164,17 @@ async fn main() {
     }
     let products = Arc::new(products);
     let books = Books::of(&shop);
-    let run = full_load(&shop, &products, &books).await;
-    steady(&shop, &products, &books, run.accepted).await;
+    let mut before = 0;
+    let warm_up =
+        if matches!(books, Books::PostgreSql(_)) { seconds("WARM_UP", 120) } else { Duration::ZERO };
+    if !warm_up.is_zero() {
+        let (line, accepted) = load(&shop, &products, warm_up).await;
+        books.until_at_rest(accepted, GIVE_UP).await;
+        println!("warmed up for {} s, {:.0} accepted/s", warm_up.as_secs(), line.per_second);
+        before = accepted;
+    }
+    let run = full_load(&shop, &products, &books, before).await;
+    steady(&shop, &products, &books, before + run.accepted).await;
     drop(books);
     if let Ok(url) = std::env::var("POSTGRES_URL") {
         by_hand::run(&url).await;
