@@ -8,7 +8,7 @@ cassandra_start() {
     fill "$here/cassandra/cassandra.yaml" "$home/cassandra.yaml"
     fill "$here/cassandra/jvm.options" "$home/jvm.options"
     fill "$here/cassandra/logback.xml" "$home/logback.xml"
-    launch cassandra "$java" "$(marker cassandra)" "@$home/jvm.options" "-javaagent:${jamm[0]}" \
+    launch cassandra "$java" "$(marker cassandra)" "${jit[@]}" "@$home/jvm.options" "-javaagent:${jamm[0]}" \
         "-Djava.io.tmpdir=$home/tmp" "-Djna.tmpdir=$home/tmp" "-XX:ErrorFile=$dir/logs/cassandra.crash" \
         "-Dcassandra.config=file://$home/cassandra.yaml" "-Dcassandra.storagedir=$home" \
         "-Dlogback.configurationFile=file://$home/logback.xml" \

@@ -9,7 +9,7 @@ elasticsearch_start() {
     fill "$here/elasticsearch/elasticsearch.yml" "$config/elasticsearch.yml"
     cp "$here/elasticsearch/log4j2.properties" "$config/"
     # The archive's own options write heap dumps, crash files and collector logs beside the software.
-    printf '%s\n' "$(marker elasticsearch)" -Xms512m -Xmx512m -XX:+UseG1GC -XX:+ExitOnOutOfMemoryError -XX:-UsePerfData \
+    printf '%s\n' "$(marker elasticsearch)" "${jit[@]}" -Xms512m -Xmx512m -XX:+UseG1GC -XX:+ExitOnOutOfMemoryError -XX:-UsePerfData \
         "-Djava.io.tmpdir=$home/tmp" "-XX:ErrorFile=$dir/logs/elasticsearch.crash" \
         '20-:--add-modules=jdk.incubator.vector' >"$config/jvm.options"
     own "$config"

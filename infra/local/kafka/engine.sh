@@ -17,7 +17,7 @@ kafka_start() {
             -c "$home/server.properties" >"$dir/logs/kafka.log" 2>&1 || return 1
         : >"$home/formatted"
     fi
-    launch kafka "$java" "$(marker kafka)" -Xms256m -Xmx512m -XX:+UseG1GC -XX:MaxGCPauseMillis=50 -XX:+ExitOnOutOfMemoryError \
+    launch kafka "$java" "$(marker kafka)" "${jit[@]}" -Xms256m -Xmx512m -XX:+UseG1GC -XX:MaxGCPauseMillis=50 -XX:+ExitOnOutOfMemoryError \
         -XX:-UsePerfData -Djava.awt.headless=true "-XX:ErrorFile=$dir/logs/kafka.crash" "${java_options[@]}" \
         -cp "$classes" kafka.Kafka "$home/server.properties"
 }
