@@ -86,6 +86,8 @@ pub struct Runner {
     requests: mpsc::Sender<Request>,
     task: Mutex<Option<JoinHandle<()>>>,
     ended: AbortHandle,
+    /// See [`RunnerConfig::apply_every`].
+    rest: Duration,
 }
 
 struct Request {
@@ -163,6 +165,7 @@ impl Runner {
             report: Mutex::default(),
         });
         let (requests, inbox) = mpsc::channel(8);
+        let rest = parts.config.apply_every;
         let work = Work {
             backoff: Backoff::new(parts.config.max_backoff),
             parts,
@@ -179,16 +182,17 @@ impl Runner {
         work.report(None, None);
         let task = tokio::spawn(work.run(inbox));
         let ended = task.abort_handle();
-        Ok(Self { watermarks, shared, requests, task: Mutex::new(Some(task)), ended })
+        Ok(Self { watermarks, shared, requests, task: Mutex::new(Some(task)), ended, rest })
     }
 
-    /// How old the oldest event is that it is applying, when it was up to date and has met no failure since: so much it falls behind the
-    /// commands. Zero for one that catches up with the past.
+    /// How old the oldest event is that it is applying, beyond its rest, when it was up to date and has met no failure since: so much it falls
+    /// behind the commands. Zero for one that catches up with the past.
     #[must_use]
     pub fn falls_behind(&self) -> Duration {
         let report = self.shared.report.lock().unwrap_or_else(PoisonError::into_inner);
         let since = report.pending_since.filter(|_| report.in_step && report.failure.is_none());
-        since.map_or(Duration::ZERO, |at| age(at, &*self.shared.clock))
+        let age = since.map_or(Duration::ZERO, |at| age(at, &*self.shared.clock));
+        age.saturating_sub(self.rest)
     }
 
     /// The watermark of a projection of this group.

@@ -33,6 +33,8 @@ pub struct OwnerConfig {
     /// Shards that write derived rows at the same time, beside those that are far behind. Few where the rows compete with the frames for
     /// the same servers; a log that commits the rows of many shards together wants them all.
     pub derive_at_once: usize,
+    /// The longest time that derived rows wait to be written while they are few: what comes meanwhile is written with them.
+    pub derive_within: Duration,
     /// Frames of all shards that this process proposes, or confirms the tail for, at the same time: fewer frames are larger ones. A shard
     /// waits for its turn, and its frame takes what arrives meanwhile. One that takes long gives its turn up.
     pub frames_at_once: usize,
@@ -48,7 +50,12 @@ impl OwnerConfig {
     /// Over a log on servers that other work shares.
     #[must_use]
     pub fn over_servers() -> Self {
-        Self { derive_at_once: 1, frames_at_once: 8, ..Self::default() }
+        Self {
+            derive_at_once: 1,
+            derive_within: Duration::from_secs(1),
+            frames_at_once: 2,
+            ..Self::default()
+        }
     }
 }
 
@@ -64,6 +71,7 @@ impl Default for OwnerConfig {
             snapshot_every: 500,
             snapshot_bytes: 8 << 20,
             derive_at_once: usize::MAX,
+            derive_within: Duration::from_millis(300),
             frames_at_once: usize::MAX,
             overlay_bytes: 16 << 20,
             stop_within: Duration::from_secs(10),

@@ -38,6 +38,10 @@ use crate::sqlite::read_store::SqliteReadStore;
 use crate::sqlite::saga_work::SqliteSagaWork;
 use crate::tantivy::TantivySearch;
 
+/// The rest between small transactions of rows: an order's events come in some frames within a few milliseconds, and a transaction for each would
+/// write the same pages again.
+const ROWS_EVERY: Duration = Duration::from_millis(20);
+
 /// The embedded backends of the one process that may use them.
 pub struct EmbeddedBackends {
     log: Arc<SqliteLog>,
@@ -158,7 +162,7 @@ impl Backends for EmbeddedBackends {
                 name: "rows",
                 store: read.rows.clone(),
                 projections: row_projections(),
-                apply_every: Duration::ZERO,
+                apply_every: ROWS_EVERY,
             },
             Group {
                 name: "search",

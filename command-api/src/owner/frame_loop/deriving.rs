@@ -7,10 +7,9 @@ use domain::ports::log::DerivedBatch;
 
 use super::FrameLoop;
 
-/// Derived rows are written in batches behind, so that they take little from the frames: at so many bytes of frames, …
+/// Derived rows are written in batches behind, so that they take little from the frames: at so many bytes of frames, or after
+/// [`derive_within`](crate::owner::OwnerConfig::derive_within), …
 const DERIVE_AT: usize = 256 << 10;
-/// … or after this time, …
-const DERIVE_WITHIN: Duration = Duration::from_millis(300);
 /// … and about so many bytes of frames at a time.
 const DERIVE_BYTES: usize = 4 << 20;
 
@@ -27,7 +26,7 @@ impl FrameLoop {
                 self.start_deriving();
             }
         } else if bytes > 0 && self.derive_by.is_none() {
-            self.derive_by = Some(Box::pin(tokio::time::sleep(DERIVE_WITHIN)));
+            self.derive_by = Some(Box::pin(tokio::time::sleep(self.shared.config.derive_within)));
         }
     }
 
