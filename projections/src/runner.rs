@@ -9,7 +9,7 @@ use domain::Timestamp;
 use domain::ports::clock::Clock;
 use domain::ports::feed::{Feed, FeedEvent, FeedReader};
 use domain::ports::log::{LogError, LogReader};
-use domain::position::Seen;
+use domain::position::{Seen, Shard};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep_until};
@@ -23,14 +23,6 @@ use crate::redrive::{RedriveReport, redrive};
 use crate::status::{ProjectionStatus, State};
 use crate::store::{RowStore, StoreError, Visibility};
 use crate::watermark::Watermark;
-
-/// A runner is up to date when the events it applies are no older.
-const IN_STEP: Duration = Duration::from_secs(1);
-
-/// How long ago an event was.
-fn age(time: Timestamp, clock: &dyn Clock) -> Duration {
-    (clock.now() - time).to_std().unwrap_or_default()
-}
 
 /// How a runner paces itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +78,6 @@ pub struct Runner {
     requests: mpsc::Sender<Request>,
     task: Mutex<Option<JoinHandle<()>>>,
     ended: AbortHandle,
-    /// See [`RunnerConfig::apply_every`].
     rest: Duration,
 }
 
@@ -122,8 +113,6 @@ struct Report {
     failure: Option<String>,
     /// The time of the oldest event received and not yet applied.
     pending_since: Option<Timestamp>,
-    /// See [`Work::in_step`].
-    in_step: bool,
 }
 
 struct LaneReport {
@@ -177,7 +166,6 @@ impl Runner {
             rest_until: None,
             look_again_at: Instant::now() + others::LOOK_AGAIN,
             pending_since: None,
-            in_step: false,
         };
         work.report(None, None);
         let task = tokio::spawn(work.run(inbox));
@@ -185,14 +173,22 @@ impl Runner {
         Ok(Self { watermarks, shared, requests, task: Mutex::new(Some(task)), ended, rest })
     }
 
-    /// How old the oldest event is that it is applying, beyond its rest, when it was up to date and has met no failure since: so much it falls
-    /// behind the commands. Zero for one that catches up with the past.
+    /// The last position of a shard that every projection at work has applied, whether queries see it yet or not. `None` when none is at work,
+    /// and while storage fails.
     #[must_use]
-    pub fn falls_behind(&self) -> Duration {
+    pub fn applied(&self, shard: Shard) -> Option<u64> {
         let report = self.shared.report.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = report.pending_since.filter(|_| report.in_step && report.failure.is_none());
-        let age = since.map_or(Duration::ZERO, |at| age(at, &*self.shared.clock));
-        age.saturating_sub(self.rest)
+        if report.failure.is_some() || self.ended.is_finished() {
+            return None;
+        }
+        let at_work = report.lanes.iter().filter(|lane| lane.stopped.is_none() && lane.foreign.is_none());
+        at_work.map(|lane| lane.seen.last(shard)).min()
+    }
+
+    /// See [`RunnerConfig::apply_every`].
+    #[must_use]
+    pub fn rest(&self) -> Duration {
+        self.rest
     }
 
     /// The watermark of a projection of this group.
@@ -286,8 +282,6 @@ struct Work {
     backoff: Backoff,
     /// The time of the oldest event received and not yet applied.
     pending_since: Option<Timestamp>,
-    /// Whether it has been up to date since it began to read the feed.
-    in_step: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -388,7 +382,6 @@ impl Work {
     /// A reader from where the projections stand; `None` on shutdown.
     async fn subscribe(&mut self, inbox: &mut mpsc::Receiver<Request>) -> Option<Box<dyn FeedReader>> {
         self.stand_by(inbox).await;
-        self.in_step = false;
         while !self.parts.shutdown.is_cancelled() {
             match self.parts.feed.subscribe(self.parts.group, &self.applier.low()).await {
                 Ok(reader) => return Some(reader),
@@ -446,7 +439,6 @@ impl Work {
 
     async fn take(&mut self, events: &[FeedEvent]) -> Result<(), ApplyError> {
         self.pending_since = events.iter().map(|e| e.time).min();
-        self.in_step |= self.pending_since.is_some_and(|at| age(at, &*self.parts.clock) < IN_STEP);
         self.report_pending();
         let visibility = self.applier.apply(events, self.parts.log.as_ref()).await?;
         self.pending_since = None;
@@ -503,9 +495,7 @@ impl Work {
     }
 
     fn report_pending(&self) {
-        let mut report = self.shared.report.lock().unwrap_or_else(PoisonError::into_inner);
-        report.pending_since = self.pending_since;
-        report.in_step = self.in_step;
+        self.shared.report.lock().unwrap_or_else(PoisonError::into_inner).pending_since = self.pending_since;
     }
 
     fn report(&self, failure: Option<String>, pending_since: Option<Timestamp>) {
@@ -518,7 +508,7 @@ impl Work {
             parked_streams: lane.parked_streams(),
             parked_events: lane.parked_events(),
         });
-        let report = Report { lanes: lanes.collect(), failure, pending_since, in_step: self.in_step };
+        let report = Report { lanes: lanes.collect(), failure, pending_since };
         *self.shared.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }
 }

@@ -61,8 +61,8 @@ async fn dispatch(
     Ok(Reply::of(StatusCode::OK, &accepted)?.tagged())
 }
 
-/// Whether the order's whole payment was given back before the shipment left. The saga calls it off a moment later, and the answer is the same
-/// before and after.
+/// Whether the order's whole payment was given back before the shipment left: then the saga calls it off, and whether it has done so yet changes
+/// nothing for who wants to dispatch it.
 async fn is_refunded(state: &CommandState, stream: &StreamId, shipment: &Shipment) -> Result<bool, Problem> {
     let (Some(requested), ShipmentStatus::Created | ShipmentStatus::Cancelled) =
         (&shipment.requested, shipment.status)

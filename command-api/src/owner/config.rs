@@ -33,7 +33,7 @@ pub struct OwnerConfig {
     /// Shards that write derived rows at the same time, beside those that are far behind. Few where the rows compete with the frames for
     /// the same servers; a log that commits the rows of many shards together wants them all.
     pub derive_at_once: usize,
-    /// The longest time that derived rows wait to be written while they are few: what comes meanwhile is written with them.
+    /// So long derived rows that are few wait before they ask for their turn to be written, and more come meanwhile.
     pub derive_within: Duration,
     /// Frames of all shards that this process proposes, or confirms the tail for, at the same time: fewer frames are larger ones. A shard
     /// waits for its turn, and its frame takes what arrives meanwhile. One that takes long gives its turn up.

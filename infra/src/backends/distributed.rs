@@ -44,10 +44,8 @@ use crate::read_side::row_projections;
 use crate::rebuild::RebuildError;
 use crate::rebuild::renewal::Renewal;
 
-/// The rest between small transactions of rows: an order's events come in some frames within a few milliseconds.
-const ROWS_EVERY: Duration = Duration::from_millis(10);
-/// The rest between small `_bulk` requests, after which an order that goes its usual way is one document and not one for each of its steps.
-const BULK_EVERY: Duration = Duration::from_millis(500);
+/// The rest between small `_bulk` requests: much shorter than what a search shows by itself.
+const BULK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long a start waits for Kafka to tell what the topic carries.
 const TOPIC_WITHIN: Duration = Duration::from_secs(5);
@@ -200,7 +198,7 @@ fn groups(
     let rows = Arc::new(PostgresReadStore::new(database.clone()));
     let documents = Arc::new(ElasticsearchStore::new(search, rows.clone(), log)?);
     Ok(vec![
-        Group { name: "rows", store: rows, projections: row_projections(), apply_every: ROWS_EVERY },
+        Group { name: "rows", store: rows, projections: row_projections(), apply_every: Duration::ZERO },
         Group {
             name: "search",
             store: documents,

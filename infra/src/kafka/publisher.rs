@@ -31,7 +31,7 @@ use super::{Error, KafkaUrl};
 /// Frames that wait for Kafka take about so much memory in all shards together; so do records on their way.
 const MEMORY: usize = 64 << 20;
 /// How often `published_through` is written when it has moved.
-const PROGRESS: Duration = Duration::from_secs(1);
+const PROGRESS: Duration = Duration::from_millis(250);
 /// How long a stop waits for Kafka to take what was decided. What it doesn't take, the next owner publishes.
 const FAREWELL: Duration = Duration::from_secs(5);
 

@@ -116,10 +116,14 @@ impl App {
             Some(role) => {
                 let keys = backends.keys().await?;
                 let (gateway, backlog) = (Arc::clone(&role.gateway), Arc::clone(&role.backlog));
-                let readers = projections.as_ref().map(|role| role.runners.clone()).unwrap_or_default();
-                let read_side =
-                    move || readers.iter().map(|runner| runner.falls_behind()).max().unwrap_or_default();
-                let gateway = Arc::new(Braked { gateway, backlog, read_side: Box::new(read_side) });
+                // Read models that other processes write too aren't this one's to keep pace with.
+                let readers = match (&projections, role.peer_secret()) {
+                    (Some(projections), None) => projections.runners.clone(),
+                    _ => Vec::new(),
+                };
+                let paced = Arc::clone(&backlog);
+                let read_side = Box::new(move || paced.falls_behind(&readers));
+                let gateway = Arc::new(Braked::new(gateway, backlog, read_side));
                 let tokens = Arc::clone(&tokens);
                 let fulfilments = Arc::new(OrderFulfilment);
                 Some(CommandState::new(gateway, keys, Arc::clone(&clock), tokens, fulfilments))

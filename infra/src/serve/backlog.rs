@@ -1,4 +1,4 @@
-//! Back-pressure: acceptance slows while fulfilment is behind, rather than a backlog without limit.
+//! Back-pressure: acceptance slows while fulfilment or the read models are behind, rather than a backlog without limit.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,10 @@ use domain::ports::gateway::{CommandGateway, StreamView};
 use domain::position::Shard;
 use domain::shop::order::OrderCommand;
 use domain::stream::StreamId;
+use projections::runner::Runner;
+use tokio::sync::Semaphore;
+
+use super::read_pace::ReadPace;
 
 /// An order that waits longer for its stock is late.
 const LATE: TimeDelta = TimeDelta::seconds(2);
@@ -26,8 +30,10 @@ const STUCK: TimeDelta = TimeDelta::seconds(60);
 
 /// Read models that fall behind by no more hold nobody up.
 const NEARLY: Duration = Duration::from_millis(250);
-/// An order waits as long as the read models fall further behind, and no longer than this.
+/// An order waits for as much as they fall further behind, and no longer than this.
 const HOLD: Duration = Duration::from_secs(1);
+/// So many orders may wait at once: they take the places of other requests.
+const HELD: usize = 256;
 /// Read models that fall behind by more mean that no further order is taken.
 const FAR: Duration = Duration::from_secs(2);
 
@@ -36,6 +42,7 @@ pub(super) struct Backlog {
     feed: Arc<dyn FanOut>,
     clock: Arc<dyn Clock>,
     waiting: Mutex<Waiting>,
+    read_pace: ReadPace,
 }
 
 #[derive(Default)]
@@ -69,7 +76,15 @@ impl Waiting {
 impl Backlog {
     /// Stands before the feed.
     pub(super) fn before(feed: Arc<dyn FanOut>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { feed, clock, waiting: Mutex::default() })
+        Arc::new(Self { feed, clock, waiting: Mutex::default(), read_pace: ReadPace::default() })
+    }
+
+    /// How far read models fall behind what is decided here; see [`ReadPace::behind`].
+    pub(super) fn falls_behind(&self, readers: &[Arc<Runner>]) -> Duration {
+        let behind = |runner: &Arc<Runner>| {
+            self.read_pace.behind(|shard| runner.applied(shard)).saturating_sub(runner.rest())
+        };
+        readers.iter().map(behind).max().unwrap_or_default()
     }
 
     /// Whether too many orders are late.
@@ -83,6 +98,7 @@ impl Backlog {
 
 impl FanOut for Backlog {
     fn publish(&self, frame: Arc<DecidedFrame>) {
+        self.read_pace.decided(&frame);
         let sagas = frame.events.iter().filter(|event| event.stream.kind() == sagas::fulfilment::KIND);
         let mut told = sagas.peekable();
         if told.peek().is_some() {
@@ -100,13 +116,41 @@ impl FanOut for Backlog {
     }
 }
 
+/// Tells how far read models fall behind.
+type FallsBehind = Box<dyn Fn() -> Duration + Send + Sync>;
+
 /// A way to the owners that takes orders at the pace of what follows them: slower while the read models of this process fall behind, and none while
 /// they or fulfilment are far behind.
 pub(super) struct Braked {
-    pub(super) gateway: Arc<dyn CommandGateway>,
-    pub(super) backlog: Arc<Backlog>,
-    /// How far the read models of this process fall behind.
-    pub(super) read_side: Box<dyn Fn() -> Duration + Send + Sync>,
+    gateway: Arc<dyn CommandGateway>,
+    backlog: Arc<Backlog>,
+    read_side: FallsBehind,
+    held: Semaphore,
+}
+
+impl Braked {
+    pub(super) fn new(
+        gateway: Arc<dyn CommandGateway>,
+        backlog: Arc<Backlog>,
+        read_side: FallsBehind,
+    ) -> Self {
+        Self { gateway, backlog, read_side, held: Semaphore::new(HELD) }
+    }
+
+    /// Whether too much is outstanding for another order.
+    fn is_behind(&self) -> bool {
+        (self.read_side)() > FAR || self.backlog.is_behind()
+    }
+
+    /// Waits until an order may go on.
+    async fn keep_pace(&self) -> Result<(), CommandError> {
+        let hold = (self.read_side)().saturating_sub(NEARLY).min(HOLD);
+        if !hold.is_zero() && !self.is_behind() {
+            let _held = self.held.try_acquire().map_err(|_| CommandError::Overloaded)?;
+            tokio::time::sleep(hold).await;
+        }
+        if self.is_behind() { Err(CommandError::Overloaded) } else { Ok(()) }
+    }
 }
 
 #[async_trait]
@@ -120,14 +164,7 @@ impl CommandGateway for Braked {
             matches!(command.as_any().downcast_ref(), Some(OrderCommand::Place { .. }))
         };
         if command.steps.iter().any(|step| places(&*step.command)) {
-            let behind = (self.read_side)();
-            if behind > FAR || self.backlog.is_behind() {
-                return Err(CommandError::Overloaded);
-            }
-            let hold = behind.saturating_sub(NEARLY).min(HOLD);
-            if !hold.is_zero() {
-                tokio::time::sleep(hold).await;
-            }
+            self.keep_pace().await?;
         }
         self.gateway.submit(command).await
     }
@@ -245,7 +282,7 @@ mod tests {
         let (feed, owners) = (Arc::new(Through::default()), Arc::new(Through::default()));
         let backlog = Backlog::before(feed.clone(), clock.clone());
         let read_side = Box::new(|| Duration::ZERO);
-        let braked = Braked { gateway: owners.clone(), backlog: Arc::clone(&backlog), read_side };
+        let braked = Braked::new(owners.clone(), Arc::clone(&backlog), read_side);
         for saga in 0..TOO_MANY {
             backlog.publish(frame(saga, "fulfilment.started", start));
             backlog.publish(frame(saga, "fulfilment.step_requested", start));
@@ -274,9 +311,10 @@ mod tests {
         let behind = Arc::new(Mutex::new(Duration::ZERO));
         let told = Arc::clone(&behind);
         let read_side = Box::new(move || *told.lock().unwrap());
-        let braked = Braked { gateway: owners.clone(), backlog, read_side };
+        let braked = Braked::new(owners.clone(), backlog, read_side);
+        let set = |lag| *behind.lock().unwrap() = lag;
         let took = async |request, lag| {
-            *behind.lock().unwrap() = lag;
+            set(lag);
             let start = tokio::time::Instant::now();
             (braked.submit(request).await, start.elapsed().as_millis())
         };

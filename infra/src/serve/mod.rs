@@ -14,6 +14,7 @@ mod open_files;
 mod projection_role;
 mod protocol;
 mod query_role;
+mod read_pace;
 mod saga_role;
 mod sku_survey;
 mod verifier;

@@ -37,7 +37,7 @@ use super::thread::DbThread;
 /// The file's name in the data directory.
 pub const READ_FILE: &str = "read.db";
 
-/// Statements kept prepared: one per shape of a change, and there are some dozens.
+/// Statements kept prepared: one per set of columns that a row's changes in a batch come to, and there are some dozens.
 const STATEMENTS: usize = 256;
 
 /// Why the read database can't be opened.

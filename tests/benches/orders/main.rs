@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tests::bench::{Line, callers_for, seconds, summary};
-use tests::shop::{Shop, order_of};
+use tests::bench::{Line, callers_for, order, seconds, summary};
+use tests::shop::Shop;
 use tokio::time::MissedTickBehavior;
 
 use crate::process::Processes;
@@ -75,21 +75,6 @@ fn method(n: u64) -> &'static str {
     if n.is_multiple_of(DECLINED) { "tok_declined" } else { "tok_visa" }
 }
 
-async fn place(shop: &Shop, product: &str, n: u64) {
-    let key = uuid::Uuid::now_v7().to_string();
-    loop {
-        let order = order_of(product, 1, method(n));
-        let reply = shop.customer.post("/api/v1/orders", &order).key(&key).send().await.unwrap();
-        // A shop that asks its customers to come back later is asked again, as they would.
-        if reply.status != 503 {
-            reply.expect(201);
-            return;
-        }
-        let wait = reply.header("retry-after").parse().unwrap_or(1);
-        tokio::time::sleep(Duration::from_secs(wait)).await;
-    }
-}
-
 /// How long orders are placed.
 fn measured() -> Duration {
     seconds("SECONDS", 5)
@@ -103,7 +88,7 @@ async fn load(shop: &Arc<Shop>, products: &Arc<Vec<String>>, time: Duration) -> 
         let (shop, next, products) = (Arc::clone(&called), Arc::clone(&counted), Arc::clone(&ordered));
         async move {
             let n = next.fetch_add(1, Ordering::Relaxed);
-            place(&shop, &products[usize::try_from(n).unwrap() % products.len()], n).await;
+            order(&shop, &products[usize::try_from(n).unwrap() % products.len()], method(n)).await;
         }
     })
     .await;
@@ -141,7 +126,7 @@ async fn steady(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books, be
         pace.tick().await;
         let (shop, products) = (Arc::clone(shop), Arc::clone(products));
         placing.spawn(async move {
-            place(&shop, &products[usize::try_from(n).unwrap() % products.len()], 1).await;
+            order(&shop, &products[usize::try_from(n).unwrap() % products.len()], method(1)).await;
         });
     }
     placing.join_all().await;

@@ -1,5 +1,6 @@
 //! Looking up the results of commands. Every command needs one look, and there are many at once under load: those that wait share a read.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::command::CommandId;
@@ -39,21 +40,24 @@ impl Lookups {
 
     /// Reads for everybody who waits when the read begins.
     async fn read(self: Arc<Self>, reads: Arc<ReadPool>) {
-        let waiting = Arc::clone(&self);
+        let (waiting, begun) = (Arc::clone(&self), Arc::new(AtomicBool::new(false)));
+        let begins = Arc::clone(&begun);
         let read = reads.run(move |files| {
+            begins.store(true, Ordering::Relaxed);
             let mut read = Ok(());
             for Lookup { shard, id, reply } in waiting.take() {
                 let found = reads::command_result(files, shard, id);
-                if let Err(error) = &found {
-                    read = Err(error.clone());
-                }
+                // The files are opened anew after an error of any.
+                read = read.and(found.as_ref().map(|_| ()).map_err(Clone::clone));
                 // A caller that went away doesn't want the answer.
                 let _ = reply.send(found);
             }
             read
         });
-        if let Err(error) = read.await {
-            // It may not have begun; whoever waits by now asks again.
+        // Whoever came since it began has a read of their own.
+        if let Err(error) = read.await
+            && !begun.load(Ordering::Relaxed)
+        {
             for lookup in self.take() {
                 let _ = lookup.reply.send(Err(error.clone()));
             }
