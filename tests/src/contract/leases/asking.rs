@@ -132,7 +132,7 @@ pub async fn without_an_owner_it_is_unavailable<B: FreshLeases>() {
     assert!(matches!(outcome, Err(CommandError::Unavailable(_))), "{outcome:?}");
     assert!(receiver.read(&[note(1)]).await.is_err(), "never \"not found\"");
     let member = cluster.members(1).await.remove(0);
-    member.die();
+    member.die().await;
     let outcome = receiver.submit(write_to(note(1), 1)).await;
     assert!(matches!(outcome, Err(CommandError::Unavailable(_))), "{outcome:?}");
 }

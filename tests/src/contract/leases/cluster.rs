@@ -172,9 +172,13 @@ impl Member {
     }
 
     /// Its end without any order: nobody renews its leases, and nobody answers.
-    pub fn die(&self) {
+    pub async fn die(&self) {
         self.leases.hold(true);
         self.listener.abort();
+        // Until then its socket takes connections, whose requests might have been done.
+        while !self.listener.is_finished() {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

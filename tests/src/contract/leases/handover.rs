@@ -191,7 +191,7 @@ pub async fn a_dead_owners_shards_go_to_the_others<B: FreshLeases>() {
     let (dead, left) = (&members[0], &members[1]);
     let wanted: Vec<CommandRequest> =
         dead.owners.owned().into_iter().map(|shard| write_to(note_in(shard, 4), 1)).collect();
-    dead.die();
+    dead.die().await;
     for outcome in futures::future::join_all(wanted.iter().map(|r| left.gateway.submit(r.clone()))).await {
         outcome.unwrap();
     }
