@@ -14,14 +14,13 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use reqwest::Method;
 use serde_json::json;
-use tests::bench::order;
 use tests::shop::Shop;
 
 /// One measured call: the shop, the product, a number of its own.
 type Call = fn(Arc<Shop>, Arc<str>, u64) -> BoxFuture<'static, ()>;
 
 fn place(shop: Arc<Shop>, product: Arc<str>, _: u64) -> BoxFuture<'static, ()> {
-    Box::pin(async move { drop(order(&shop, &product, "tok_visa").await) })
+    Box::pin(async move { drop(shop.order(&shop.customer, &product, 1, "tok_visa").await) })
 }
 
 fn restock(shop: Arc<Shop>, product: Arc<str>, n: u64) -> BoxFuture<'static, ()> {
@@ -33,7 +32,7 @@ fn restock(shop: Arc<Shop>, product: Arc<str>, n: u64) -> BoxFuture<'static, ()>
 
 fn place_and_get(shop: Arc<Shop>, product: Arc<str>, _: u64) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let placed = order(&shop, &product, "tok_visa").await;
+        let placed = shop.order(&shop.customer, &product, 1, "tok_visa").await;
         let get =
             shop.customer.call(Method::GET, placed.header("location")).seen(placed.header("sync-token"));
         get.send().await.unwrap().expect(200);

@@ -16,9 +16,6 @@ use domain::shop::order::{OrderCommand, RequestedLine, ShippingAddress};
 use domain::stream::{DEFAULT_TENANT, StreamId, draw_id_in_shard};
 use uuid::Uuid;
 
-use crate::client::Reply;
-use crate::shop::{Shop, order_of};
-
 /// Shards of every measured store: `SHARDS` of the environment, else 16, the default of a store.
 ///
 /// # Panics
@@ -132,23 +129,6 @@ where
         latencies.extend(task.await.unwrap());
     }
     summary(latencies, start.elapsed())
-}
-
-/// Places an order over HTTP. A shop that asks its customers to come back later is asked again, as they would.
-///
-/// # Panics
-/// When it is refused.
-pub async fn order(shop: &Shop, product: &str, method: &str) -> Reply {
-    let key = Uuid::now_v7().to_string();
-    loop {
-        let order = order_of(product, 1, method);
-        let reply = shop.customer.post("/api/v1/orders", &order).key(&key).send().await.unwrap();
-        if reply.status != 503 {
-            return reply.expect(201);
-        }
-        let wait = reply.header("retry-after").parse().unwrap_or(1);
-        tokio::time::sleep(Duration::from_secs(wait)).await;
-    }
 }
 
 /// Places an order with one line, in any shard.

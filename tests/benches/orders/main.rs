@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tests::bench::{Line, callers_for, order, seconds, summary};
+use tests::bench::{Line, callers_for, seconds, summary};
 use tests::shop::Shop;
 use tokio::time::MissedTickBehavior;
 
@@ -88,7 +88,8 @@ async fn load(shop: &Arc<Shop>, products: &Arc<Vec<String>>, time: Duration) -> 
         let (shop, next, products) = (Arc::clone(&called), Arc::clone(&counted), Arc::clone(&ordered));
         async move {
             let n = next.fetch_add(1, Ordering::Relaxed);
-            order(&shop, &products[usize::try_from(n).unwrap() % products.len()], method(n)).await;
+            let product = &products[usize::try_from(n).unwrap() % products.len()];
+            shop.order(&shop.customer, product, 1, method(n)).await;
         }
     })
     .await;
@@ -126,7 +127,8 @@ async fn steady(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books, be
         pace.tick().await;
         let (shop, products) = (Arc::clone(shop), Arc::clone(products));
         placing.spawn(async move {
-            order(&shop, &products[usize::try_from(n).unwrap() % products.len()], method(1)).await;
+            let product = &products[usize::try_from(n).unwrap() % products.len()];
+            shop.order(&shop.customer, product, 1, method(1)).await;
         });
     }
     placing.join_all().await;
