@@ -33,6 +33,8 @@ const CALLERS: usize = 64;
 const PRODUCTS: usize = 64;
 /// One order in so many has a card that is declined.
 const DECLINED: u64 = 10;
+/// Between the full load and the steady one.
+const REST: Duration = Duration::from_secs(3);
 /// Orders a second while the time to paid is measured.
 const RATE: u64 = 50;
 /// After so long the last order is given up.
@@ -161,6 +163,8 @@ async fn main() {
         before = accepted;
     }
     let run = full_load(&shop, &products, &books, before).await;
+    // What the load left behind, as segments to be merged, isn't part of what comes.
+    tokio::time::sleep(REST).await;
     steady(&shop, &products, &books, before + run.accepted).await;
     drop(books);
     if let Ok(url) = std::env::var("POSTGRES_URL") {
