@@ -5,22 +5,22 @@
 //! callers; then POST and GET with the Sync-Token under load, and how long the answer took. `SECONDS=n` sets how long each line is
 //! measured (default 5).
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark run by hand prints its table")]
+#![expect(clippy::unwrap_used, reason = "a benchmark run by hand ends at the first failure")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::BoxFuture;
 use reqwest::Method;
 use serde_json::json;
+use tests::bench::{callers_for, order, print_head, print_line, seconds};
 use tests::shop::Shop;
 
 /// One measured call: the shop, the product, a number of its own.
 type Call = fn(Arc<Shop>, Arc<str>, u64) -> BoxFuture<'static, ()>;
 
 fn place(shop: Arc<Shop>, product: Arc<str>, _: u64) -> BoxFuture<'static, ()> {
-    Box::pin(async move { drop(shop.order(&shop.customer, &product, 1, "tok_visa").await) })
+    Box::pin(async move { drop(order(&shop, &product, "tok_visa").await) })
 }
 
 fn restock(shop: Arc<Shop>, product: Arc<str>, n: u64) -> BoxFuture<'static, ()> {
@@ -32,51 +32,26 @@ fn restock(shop: Arc<Shop>, product: Arc<str>, n: u64) -> BoxFuture<'static, ()>
 
 fn place_and_get(shop: Arc<Shop>, product: Arc<str>, _: u64) -> BoxFuture<'static, ()> {
     Box::pin(async move {
-        let placed = shop.order(&shop.customer, &product, 1, "tok_visa").await;
+        let placed = order(&shop, &product, "tok_visa").await;
         let get =
             shop.customer.call(Method::GET, placed.header("location")).seen(placed.header("sync-token"));
         get.send().await.unwrap().expect(200);
     })
 }
 
-async fn measure(shop: &Arc<Shop>, what: &str, callers: u64, call: Call) {
-    let seconds = std::env::var("SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(5);
+async fn measure(shop: &Arc<Shop>, what: &str, callers: usize, call: Call) {
     let product: Arc<str> = shop.product(&uuid::Uuid::now_v7().to_string(), 100, 400_000_000).await.into();
-    let stop = Arc::new(AtomicBool::new(false));
-    let start = Instant::now();
-    let tasks: Vec<_> = (0..callers)
-        .map(|caller| {
-            let (shop, product, stop) = (Arc::clone(shop), Arc::clone(&product), Arc::clone(&stop));
-            tokio::spawn(async move {
-                let mut latencies = Vec::new();
-                let mut n = caller;
-                while !stop.load(Ordering::Relaxed) {
-                    let sent = Instant::now();
-                    call(Arc::clone(&shop), Arc::clone(&product), n).await;
-                    latencies.push(sent.elapsed());
-                    n += callers;
-                }
-                latencies
-            })
-        })
-        .collect();
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
-    stop.store(true, Ordering::Relaxed);
-    let mut latencies = Vec::new();
-    for task in tasks {
-        latencies.extend(task.await.unwrap());
-    }
-    let per_second = latencies.len() as f64 / start.elapsed().as_secs_f64();
-    latencies.sort_unstable();
-    let ms = |q: f64| latencies[(latencies.len() as f64 * q) as usize].as_secs_f64() * 1e3;
-    println!("| {what:<44} | {callers:>7} | {per_second:>9.0} | {:>8.2} | {:>8.2} |", ms(0.5), ms(0.99));
+    let (shop, next) = (Arc::clone(shop), Arc::new(AtomicU64::new(0)));
+    let line = callers_for(seconds("SECONDS", 5), callers, move |_| {
+        call(Arc::clone(&shop), Arc::clone(&product), next.fetch_add(1, Ordering::Relaxed))
+    });
+    print_line(what, callers, &line.await);
 }
 
 #[tokio::main]
 async fn main() {
     let quiet = |start: tests::server::Start| start.set("logging.level", "warn");
-    println!("| {:<44} | callers | per second | p50 ms   | p99 ms   |", "through HTTP");
-    println!("| {:-<44} | ------: | ---------: | -------: | -------: |", "");
+    print_head("through HTTP");
     let lines: [(&str, Call); 3] = [
         ("PUT inventory, one hot stock", restock),
         ("POST orders, sagas running beside", place),

@@ -16,6 +16,9 @@ use domain::shop::order::{OrderCommand, RequestedLine, ShippingAddress};
 use domain::stream::{DEFAULT_TENANT, StreamId, draw_id_in_shard};
 use uuid::Uuid;
 
+use crate::client::Reply;
+use crate::shop::{Shop, order_of};
+
 /// Shards of every measured store: `SHARDS` of the environment, else 16, the default of a store.
 ///
 /// # Panics
@@ -129,6 +132,23 @@ where
         latencies.extend(task.await.unwrap());
     }
     summary(latencies, start.elapsed())
+}
+
+/// Places an order over HTTP; returns the 201. A shop that is overloaded is asked again when it says so, as customers would.
+///
+/// # Panics
+/// When it is refused for any other reason.
+pub async fn order(shop: &Shop, product: &str, method: &str) -> Reply {
+    let key = Uuid::now_v7().to_string();
+    loop {
+        let call = shop.customer.post("/api/v1/orders", &order_of(product, 1, method)).key(&key);
+        let reply = call.send().await.expect("an answer");
+        if reply.status != 503 || reply.problem() != "overloaded" {
+            return reply.expect(201);
+        }
+        let wait = reply.header("retry-after").parse().expect("how long to wait");
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+    }
 }
 
 /// Places an order with one line, in any shard.

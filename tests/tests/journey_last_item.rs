@@ -1,13 +1,19 @@
 //! Two hundred customers want the last one.
 
-use tests::shop::Shop;
+use tests::shop::{Shop, ok, order_of};
 
 // proves: INV-2, SAG-1
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_hundred_buyers_of_the_last_item_one_pays_and_the_others_are_never_charged() {
     let shop = Shop::open().await;
     let product = shop.product("LAST-1", 9_900, 1).await;
-    let buyers = (0..200).map(|_| async { shop.order(&shop.customer, &product, 1, "tok_visa").await.id() });
+    let buyers = (0..200).map(|n| {
+        let call = shop
+            .customer
+            .post("/api/v1/orders", &order_of(&product, 1, "tok_visa"))
+            .key(&format!("buyer-{n}"));
+        async move { ok(call.send().await).expect(201).id() }
+    });
     let orders = futures::future::join_all(buyers).await;
 
     let mut paid = Vec::new();

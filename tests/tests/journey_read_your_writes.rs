@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reqwest::Method;
 use serde_json::json;
-use tests::shop::{Shop, ok};
+use tests::shop::{Shop, ok, order_of};
 
 const CALLERS: u64 = 16;
 
@@ -22,8 +22,10 @@ async fn a_query_with_the_token_of_a_command_always_sees_the_command() {
     let callers = (0..CALLERS).map(|caller| {
         let (shop, product) = (Arc::clone(&shop), product.clone());
         tokio::spawn(async move {
-            for _ in (caller..rounds()).step_by(usize::try_from(CALLERS).unwrap()) {
-                let placed = shop.order(&shop.customer, &product, 1, "tok_visa").await;
+            for round in (caller..rounds()).step_by(usize::try_from(CALLERS).unwrap()) {
+                let body = order_of(&product, 1, "tok_visa");
+                let placed = shop.customer.post("/api/v1/orders", &body).key(&format!("ryw-{round}"));
+                let placed = ok(placed.send().await).expect(201);
                 let path = placed.header("location").to_owned();
                 let token = placed.header("sync-token").to_owned();
                 let seen = ok(shop.customer.call(Method::GET, &path).seen(&token).send().await);

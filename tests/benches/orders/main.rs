@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tests::bench::{Line, callers_for, seconds, summary};
+use tests::bench::{Line, callers_for, order, seconds, summary};
 use tests::shop::Shop;
 use tokio::time::MissedTickBehavior;
 
@@ -91,7 +91,7 @@ async fn load(shop: &Arc<Shop>, products: &Arc<Vec<String>>, time: Duration) -> 
         async move {
             let n = next.fetch_add(1, Ordering::Relaxed);
             let product = &products[usize::try_from(n).unwrap() % products.len()];
-            shop.order(&shop.customer, product, 1, method(n)).await;
+            order(&shop, product, method(n)).await;
         }
     })
     .await;
@@ -130,7 +130,7 @@ async fn steady(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books, be
         let (shop, products) = (Arc::clone(shop), Arc::clone(products));
         placing.spawn(async move {
             let product = &products[usize::try_from(n).unwrap() % products.len()];
-            shop.order(&shop.customer, product, 1, method(1)).await;
+            order(&shop, product, method(1)).await;
         });
     }
     placing.join_all().await;
