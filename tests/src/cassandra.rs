@@ -84,6 +84,38 @@ fn url(keyspace: &str) -> CassandraUrl {
     format!("cassandra://{}/{keyspace}?timeout=30s", engines().cassandra).parse().expect("a URL")
 }
 
+/// The rows of a table, as they can be put back.
+pub struct Rows {
+    table: String,
+    rows: Vec<String>,
+}
+
+impl Rows {
+    /// Reads a table of the keyspace.
+    ///
+    /// # Panics
+    /// When it can't be read.
+    pub async fn copy(session: &Session, table: &str) -> Self {
+        let table = table.to_owned();
+        let rows = session.query_unpaged(format!("SELECT JSON * FROM {table}"), &[]).await.expect("rows");
+        let rows = rows.into_rows_result().expect("rows");
+        let rows = rows.rows::<(String,)>().expect("rows").map(|row| row.expect("a row").0).collect();
+        Self { table, rows }
+    }
+
+    /// Makes the table what it was. The rows are older than whatever is written afterwards, as those of a restored copy are.
+    ///
+    /// # Panics
+    /// When it can't be done.
+    pub async fn put_back(&self, session: &Session) {
+        session.query_unpaged(format!("TRUNCATE {}", self.table), &[]).await.expect("an empty table");
+        let insert = format!("INSERT INTO {} JSON ? USING TIMESTAMP 1", self.table);
+        for row in &self.rows {
+            session.query_unpaged(insert.as_str(), (row,)).await.expect("a row");
+        }
+    }
+}
+
 async fn connect(url: &CassandraUrl) -> Session {
     let builder = SessionBuilder::new().known_nodes(url.hosts()).keyspaces_to_fetch([url.keyspace()]);
     builder.build().await.expect("a session")

@@ -121,7 +121,7 @@ impl Names {
     pub async fn remove(&self) -> anyhow::Result<()> {
         let removed = [
             self.drop_keyspace().await.context("the keyspace"),
-            self.delete_topic().await.context("the topic"),
+            self.delete_topics().await.context("the topics"),
             self.drop_schemas().await.context("the schemas"),
             self.delete_indices().await.context("the indices"),
         ];
@@ -137,15 +137,22 @@ impl Names {
         Ok(())
     }
 
-    /// Deletes the topic, if it is there.
+    /// Deletes the topics that are there: the one called so, and those whose names go on after it.
     ///
     /// # Errors
     /// When Kafka refuses or doesn't answer.
-    pub async fn delete_topic(&self) -> anyhow::Result<()> {
+    pub async fn delete_topics(&self) -> anyhow::Result<()> {
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", &self.engines.kafka).create()?;
+        let within = Duration::from_secs(30);
+        let there = admin.inner().fetch_metadata(None, within)?;
+        let topics = there.topics().iter().map(|topic| topic.name());
+        let ours: Vec<&str> = topics.filter(|topic| topic.starts_with(&self.name)).collect();
+        if ours.is_empty() {
+            return Ok(());
+        }
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(60)));
-        for deleted in admin.delete_topics(&[&self.name], &options).await? {
+        for deleted in admin.delete_topics(&ours, &options).await? {
             match deleted {
                 Ok(_)
                 | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)) => {}

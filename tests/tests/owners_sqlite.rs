@@ -29,14 +29,6 @@ impl FreshLog for Sqlite {
 
 tests::owners_contract!(Sqlite);
 
-/// Not a case of the contract: where a takeover reads the log in another way, the fault is not met.
-// proves: P4, OPS-2
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shard_that_cannot_be_taken_over_again_is_left_to_others() {
-    tests::contract::owners::panics::a_shard_that_cannot_be_taken_over_again_is_left_to_others::<Sqlite>()
-        .await;
-}
-
 mod repository {
     use super::*;
     tests::repository_contract!(Sqlite);

@@ -96,6 +96,10 @@ impl RoutedGateway {
                     Err(unknown @ CommandError::OutcomeUnknown(_)) => return Err(unknown),
                     outcome => outcome.map_err(PeerError::Answered),
                 },
+                // An answer could hardly come in time, and without one the outcome would be unknown.
+                (None, Some(address)) if Instant::now() + self.config.first_pause >= deadline => {
+                    Err(PeerError::NotReached(format!("no time is left to ask {address}")))
+                }
                 (None, Some(address)) => {
                     asked = true;
                     self.await_peer(shard, &address, deadline, remote(address.clone())).await

@@ -58,7 +58,8 @@ macro_rules! owners_contract {
                 commands_behind_a_lost_frame_keep_their_order, derived_rows_far_behind_hold_the_frames_up,
                 snapshots_claim_only_what_is_written, partitions_stay_as_small_as_they_should, states_that_left_memory_come_back,
                 a_stop_ends_while_storage_hangs, shards_take_turns_and_wait_for_no_open_slot }
-            panics { a_panic_in_a_decision_costs_its_frame_only, a_panic_while_taking_over_again_is_no_end }
+            panics { a_panic_in_a_decision_costs_its_frame_only, a_panic_while_taking_over_again_is_no_end,
+                a_shard_that_cannot_be_taken_over_again_is_left_to_others }
             kills { a_kill_at_every_step_loses_and_doubles_nothing }
         );
     };

@@ -51,7 +51,7 @@ async fn a_restart_of_postgresql_and_a_lost_topic_and_a_lost_index_lose_nothing(
             .survives("the topic deleted", async |world, workload| {
                 some_time(world).await;
                 let names = world.cluster.place().names().expect("on engines");
-                names.delete_topic().await.expect("it is deleted");
+                names.delete_topics().await.expect("it is deleted");
                 world.round.tell("the topic is deleted");
                 workload.more(10).await;
             })
