@@ -18,6 +18,8 @@ pub struct FulfilmentConfig {
     pub lookup_backoff_max: Duration,
     /// How long one call of the provider or the carrier may take; then its outcome is unknown.
     pub provider_timeout: Duration,
+    /// How many times a charge is repeated while the provider can't be reached; then its outcome counts as unknown.
+    pub charge_retries: u32,
     /// How long booking a shipment may take; then the order is cancelled.
     pub booking: Duration,
     /// How long an order that is being cancelled waits for a provider or carrier that is away; then it is cancelled, and what they
@@ -33,6 +35,7 @@ impl Default for FulfilmentConfig {
             lookup_backoff: Duration::from_secs(1),
             lookup_backoff_max: Duration::from_secs(4),
             provider_timeout: Duration::from_secs(5),
+            charge_retries: 5,
             booking: Duration::from_secs(30),
             patience: Duration::from_secs(5),
         }
@@ -75,9 +78,9 @@ impl FulfilmentConfig {
     }
 }
 
-/// How much the worker does at once, and how it repeats what failed.
+/// How much the shop's work may take at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkerConfig {
+pub struct Capacity {
     /// Commands on their way at once.
     pub commands: usize,
     /// Calls of the payment provider at once: the provider's bulkhead.
@@ -86,38 +89,10 @@ pub struct WorkerConfig {
     pub carrier_calls: usize,
     /// How long the owner of a shard may take to answer one attempt.
     pub command_timeout: Duration,
-    /// The pause before the first repeat; doubles each time, with jitter.
-    pub retry_pause: Duration,
-    /// The longest pause between two repeats.
-    pub retry_pause_max: Duration,
-    /// How many times a charge is repeated while the provider can't be reached; then its outcome counts as unknown.
-    pub charge_retries: u32,
-    /// How much open work is held in memory for each lane, beside what is on its way. What finds no room is read from the read model
-    /// once there is some.
-    pub held: usize,
-    /// The read model is read this often whatever was pushed: a safety net, since nothing should be found.
-    pub poll: Duration,
-    /// What was opened, or last seen open, longer ago than this is looked up in the read model before it is done. Much shorter than
-    /// providers remember keys.
-    pub fresh: Duration,
-    /// How long a stop waits for what is on its way. What is cut off is repeated after a restart.
-    pub stop_grace: Duration,
 }
 
-impl Default for WorkerConfig {
+impl Default for Capacity {
     fn default() -> Self {
-        Self {
-            commands: 64,
-            payment_calls: 32,
-            carrier_calls: 16,
-            command_timeout: Duration::from_secs(10),
-            retry_pause: Duration::from_millis(100),
-            retry_pause_max: Duration::from_secs(5),
-            charge_retries: 5,
-            held: 1_024,
-            poll: Duration::from_secs(30),
-            fresh: Duration::from_mins(1),
-            stop_grace: Duration::from_secs(3),
-        }
+        Self { commands: 64, payment_calls: 32, carrier_calls: 16, command_timeout: Duration::from_secs(10) }
     }
 }

@@ -3,10 +3,15 @@
 //! Both are called at least once per step, so both must make repeated calls under one key one charge, one booking, one
 //! refund. The key is in the log before the first call.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::money::Money;
 use domain::shop::payment::DeclineReason;
+use domain::text::card;
 use uuid::Uuid;
+
+use crate::engine::process::Retry;
 
 /// Why a provider's answer is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +26,35 @@ pub enum ProviderError {
     /// be asked again. Holds the provider's words.
     #[error("the provider refuses the call: {0}")]
     Refused(String),
+}
+
+impl From<ProviderError> for Retry {
+    fn from(error: ProviderError) -> Self {
+        match error {
+            ProviderError::Timeout | ProviderError::Unavailable(_) => Self::later(error),
+            // Every caller makes an outcome of it.
+            ProviderError::Refused(_) => Self::somebody(error),
+        }
+    }
+}
+
+/// The outcome of a call, or a time-out once it takes too long.
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, ProviderError>>,
+) -> Result<T, ProviderError> {
+    tokio::time::timeout(limit, call).await.unwrap_or(Err(ProviderError::Timeout))
+}
+
+/// The longest words of a provider or carrier that are kept, in characters.
+const MAX_WORDS: usize = 200;
+
+/// Somebody else's words, as they are kept for ever: not too long, and without what looks like a card's number.
+pub(crate) fn words(said: &str) -> String {
+    if card::contains_number(said) {
+        return "withheld: it looks like it has a card number in it".to_owned();
+    }
+    said.chars().take(MAX_WORDS).collect()
 }
 
 /// A charge at the provider.

@@ -1,7 +1,4 @@
-//! The saga read model: the work queue and where every saga stands.
-//!
-//! Work is opened by one event and closed by another, often of streams in different shards, so either may be applied first:
-//! the row has two groups of columns, `opened` and `closed`, and is open while the first is there and the second isn't.
+//! The saga read model: the work queue of the shop's processes, and where every saga of fulfilment stands.
 
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
@@ -9,10 +6,11 @@ use projections::model::Projection;
 use projections::rows::{Column, ColumnKind, Group, RowChange, Table, Value};
 use uuid::Uuid;
 
-use crate::changes::{self, WorkChange};
-use crate::fulfilment::KIND;
+use crate::engine::queue::{SAGA_WORK, row};
 use crate::fulfilment::events::{Ending, FulfilmentEvent};
 use crate::fulfilment::steps::StepName;
+use crate::fulfilment::{KIND, changes};
+use crate::refunds;
 
 /// The projection's name; its watermark tells the worker what rows that it reads hold.
 pub const NAME: &str = "sagas";
@@ -20,28 +18,6 @@ pub const NAME: &str = "sagas";
 const fn column(name: &'static str, kind: ColumnKind) -> Column {
     Column { name, kind }
 }
-
-/// The work queue.
-pub static SAGA_WORK: Table = Table {
-    name: "saga_work",
-    key: &[column("tenant", ColumnKind::Text), column("id", ColumnKind::Text)],
-    groups: &[
-        Group {
-            name: "opened",
-            columns: &[
-                column("order_id", ColumnKind::Uuid),
-                // `commands`, `payments`, `carrier`.
-                column("lane", ColumnKind::Text),
-                // A `WorkItem`.
-                column("item", ColumnKind::Json),
-                // Null: at once.
-                column("due_at", ColumnKind::Time),
-                column("opened_at", ColumnKind::Time),
-            ],
-        },
-        Group { name: "closed", columns: &[column("closed_at", ColumnKind::Time)] },
-    ],
-};
 
 /// Where every saga stands.
 pub static SAGAS: Table = Table {
@@ -82,7 +58,7 @@ impl Projection for SagaProjection {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static [&'static Table] {
@@ -92,34 +68,16 @@ impl Projection for SagaProjection {
 
     fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
         if event.stream.kind() != KIND {
-            return changes::of(event)?.into_iter().map(|change| row(event, change)).collect();
+            let work = changes::of(event)?.into_iter().chain(refunds::changes(event)?);
+            return work.map(|change| row(event, change)).collect();
         }
+        // Refunds have nothing to do with the saga's own events.
         let (order_id, decoded) = (changes::stream_uuid(event)?, changes::decode_saga(event)?);
-        let work = changes::of_saga(event, order_id, &decoded);
+        let work = changes::of_saga(event, order_id, &decoded)?;
         let mut rows = work.into_iter().map(|change| row(event, change)).collect::<Result<Vec<_>, _>>()?;
         rows.push(standing(event, order_id, decoded));
         Ok(rows)
     }
-}
-
-/// The work queue's row of a change.
-fn row(event: &RecordedEvent, change: WorkChange) -> Result<RowChange, DecodeError> {
-    let (id, group, set) = match change {
-        WorkChange::Opened { item, due_at } => {
-            let json = serde_json::to_string(&item).map_err(|e| DecodeError::shape(&event.event_type, &e))?;
-            let set = vec![
-                ("order_id", Value::Uuid(item.order_id)),
-                ("lane", Value::Text(item.work.lane().as_str().to_owned())),
-                ("item", Value::Json(json)),
-                ("due_at", due_at.map_or(Value::Null, Value::Time)),
-                ("opened_at", Value::Time(event.time)),
-            ];
-            (item.id, "opened", set)
-        }
-        WorkChange::Closed { id } => (id, "closed", vec![("closed_at", Value::Time(event.time))]),
-    };
-    let key = vec![Value::Text(event.stream.tenant().to_owned()), Value::Text(id)];
-    Ok(RowChange { table: &SAGA_WORK, key, group, version: event.version, set })
 }
 
 /// Where the saga stands after an event.

@@ -137,9 +137,9 @@ impl FaultyLog {
         (self.loads.load(Ordering::SeqCst), self.most_loading.load(Ordering::SeqCst))
     }
 
-    /// Owners that start from now on find partitions like these.
-    pub fn set_partitions(&self, partitions: Partitions) {
-        *self.partitions.lock().expect("no panic") = Some(partitions);
+    /// Owners that start from now on find partitions like these, or a log without any, whose frames they don't measure.
+    pub fn set_partitions(&self, partitions: Option<Partitions>) {
+        *self.partitions.lock().expect("no panic") = partitions;
     }
 
     /// Frames read in pages so far.

@@ -13,7 +13,7 @@ use infra::sqlite::saga_work::SqliteSagaWork;
 use projections::read_models::ReadModels;
 use projections::runner::RunnerConfig;
 use projections::store::RowStore;
-use sagas::work::SagaWork;
+use sagas::standing::SagaWork;
 use tempfile::TempDir;
 use tests::contract::read_models::ReadModelsFactory;
 use tests::contract::saga_work::SagaWorkFactory;

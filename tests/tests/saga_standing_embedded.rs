@@ -11,7 +11,7 @@ use infra::sqlite::saga_work::SqliteSagaWork;
 use infra::tantivy::TantivySearch;
 use projections::read_models::ReadModels;
 use projections::store::RowStore;
-use sagas::work::SagaWork;
+use sagas::standing::SagaWork;
 use tempfile::TempDir;
 use tests::contract::saga_standing::SagaStandingFactory;
 use tests::contract::saga_work::SagaWorkFactory;

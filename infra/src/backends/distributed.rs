@@ -16,7 +16,7 @@ use projections::read_models::ReadModels;
 use projections::store::StoreError;
 use projections::watermark::Watermark;
 use query_api::CursorKey;
-use sagas::work::SagaWork;
+use sagas::standing::SagaWork;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 

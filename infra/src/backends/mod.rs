@@ -27,7 +27,7 @@ use projections::read_models::ReadModels;
 use projections::store::RowStore;
 use projections::watermark::Watermark;
 use query_api::CursorKey;
-use sagas::work::SagaWork;
+use sagas::standing::SagaWork;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 

@@ -14,7 +14,7 @@ use command_api::owner::Owners;
 use domain::ports::leases::Lease;
 use domain::position::Position;
 use projections::status::{ProjectionStatus, State as Running};
-use sagas::work::{SagaWork, StuckSaga};
+use sagas::standing::{SagaWork, StuckSaga};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;

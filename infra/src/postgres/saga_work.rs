@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use domain::Timestamp;
-use sagas::fulfilment::action::Lane;
-use sagas::work::{Cursor, Due, OpenWork, SagaWork, StuckSaga, WorkError};
+use sagas::engine::work::{Cursor, Due, Lane, OpenWork, WorkError, WorkQueue};
+use sagas::standing::{SagaWork, StuckSaga};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
@@ -50,8 +50,8 @@ fn open_work(row: &PgRow) -> Result<OpenWork, WorkError> {
 }
 
 #[async_trait]
-impl SagaWork for PostgresSagaWork {
-    async fn due(&self, lane: Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError> {
+impl WorkQueue for PostgresSagaWork {
+    async fn due(&self, lane: &Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError> {
         let mut both = snapshot(self.0.reads()).await.map_err(unavailable)?;
         let mark = checkpoints::mark(&mut both, sagas::projection::NAME).await.map_err(unavailable)?;
         let select = sqlx::query(include_str!("saga_work/select_due.sql")).bind(lane.as_str()).bind(by);
@@ -60,7 +60,10 @@ impl SagaWork for PostgresSagaWork {
         both.rollback().await.map_err(unavailable)?;
         Ok(Due { mark, work: found.iter().map(open_work).collect::<Result<_, _>>()? })
     }
+}
 
+#[async_trait]
+impl SagaWork for PostgresSagaWork {
     async fn stuck(&self, overdue: Timestamp, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
         let select = sqlx::query(STUCK).bind(overdue).bind(rows(limit));
         let found = select.fetch_all(self.0.reads()).await.map_err(unavailable)?;

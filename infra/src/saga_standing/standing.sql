@@ -32,18 +32,18 @@ SELECT order_id, started, status, step, waiting_for, since, reason, attempts FRO
                 EXISTS (
                     SELECT 1 FROM saga_work AS w
                     WHERE w.opened_version > 0 AND w.closed_version = 0
-                      AND w.tenant = {key}.tenant AND w.order_id = {key}.order_id
+                      AND w.tenant = {key}.tenant AND w.saga_id = {key}.order_id
                 ) AS has_work,
                 (
                     SELECT min(coalesce(w.due_at, w.opened_at)) FROM saga_work AS w
                     WHERE w.opened_version > 0 AND w.closed_version = 0
-                      AND w.tenant = {key}.tenant AND w.order_id = {key}.order_id
+                      AND w.tenant = {key}.tenant AND w.saga_id = {key}.order_id
                       AND coalesce(w.due_at, w.opened_at) <= $2
                 ) AS late,
                 (
                     SELECT substr(min(CASE w.lane WHEN 'commands' THEN '2' ELSE '1' END || w.lane), 2) FROM saga_work AS w
                     WHERE w.opened_version > 0 AND w.closed_version = 0
-                      AND w.tenant = {key}.tenant AND w.order_id = {key}.order_id
+                      AND w.tenant = {key}.tenant AND w.saga_id = {key}.order_id
                       AND coalesce(w.due_at, w.opened_at) <= $2
                 ) AS late_lane
             FROM {from}

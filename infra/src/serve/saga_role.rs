@@ -7,8 +7,9 @@ use anyhow::Context as _;
 use domain::ports::clock::Clock;
 use domain::ports::gateway::CommandGateway;
 use projections::watermark::Watermark;
-use sagas::config::{FulfilmentConfig, WorkerConfig};
-use sagas::worker::{Source, Worker};
+use sagas::Shop;
+use sagas::config::{Capacity, FulfilmentConfig};
+use sagas::engine::worker::{self, Source, WorkerConfig};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -52,19 +53,24 @@ impl SagaRole {
             }
         }
         let (payments, carrier) = simulators(config, &clock)?;
-        let worker = Worker {
+        let shop = Shop {
             gateway,
             payments: Arc::new(payments.clone()),
             carrier: Arc::new(carrier),
-            clock,
             fulfilment: fulfilment(config),
-            config: WorkerConfig::default(),
+            capacity: Capacity::default(),
         };
         let mark = marks.iter().find(|mark| mark.projection() == sagas::projection::NAME);
         let seen = mark.context("the saga projection doesn't run")?.subscribe();
         let source = Source { feed: backends.feed().await?, log: backends.log() };
         let (work, stop) = (backends.saga_work().await?, CancellationToken::new());
-        let task = tokio::spawn(sagas::worker::run(worker, work, source, seen, stop.clone()));
+        let task = tokio::spawn(worker::run(
+            shop.worker(clock, WorkerConfig::default()),
+            work,
+            source,
+            seen,
+            stop.clone(),
+        ));
         Ok(Self { payments, stop, task: Mutex::new(Some(task)) })
     }
 
@@ -87,6 +93,7 @@ pub(super) fn fulfilment(config: &Config) -> FulfilmentConfig {
         lookup_backoff: config.fulfilment.lookup_backoff.0,
         lookup_backoff_max: config.fulfilment.lookup_backoff_max.0,
         provider_timeout: config.fulfilment.provider_timeout.0,
+        charge_retries: FulfilmentConfig::default().charge_retries,
         booking: config.fulfilment.booking.0,
         patience: config.fulfilment.patience.0,
     }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use domain::Timestamp;
 use projections::store::StoreError;
 use rusqlite::params;
-use sagas::fulfilment::action::Lane;
-use sagas::work::{Cursor, Due, OpenWork, SagaWork, StuckSaga, WorkError};
+use sagas::engine::work::{Cursor, Due, Lane, OpenWork, WorkError, WorkQueue};
+use sagas::standing::{SagaWork, StuckSaga};
 
 use super::read_store::apply::mark;
 use super::read_store::{SqliteReadStore, columns};
@@ -34,9 +34,9 @@ fn rows(limit: usize) -> i64 {
 }
 
 #[async_trait]
-impl SagaWork for SqliteSagaWork {
-    async fn due(&self, lane: Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError> {
-        let Cursor { opened_at, tenant, id } = after.clone();
+impl WorkQueue for SqliteSagaWork {
+    async fn due(&self, lane: &Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError> {
+        let (lane, Cursor { opened_at, tenant, id }) = (lane.clone(), after.clone());
         let read = self.0.read(move |conn| {
             let mark = mark(conn, sagas::projection::NAME)?;
             let mut select = conn.prepare_cached(include_str!("saga_work/select_due.sql"))?;
@@ -51,7 +51,10 @@ impl SagaWork for SqliteSagaWork {
         });
         read.await.map_err(unavailable)
     }
+}
 
+#[async_trait]
+impl SagaWork for SqliteSagaWork {
     async fn stuck(&self, overdue: Timestamp, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
         let read = self.0.read(move |conn| {
             let mut select = conn.prepare_cached(&STUCK.replace('$', "?"))?;

@@ -11,6 +11,8 @@ use domain::stream::StreamId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::engine::work::Lane;
+use crate::lanes;
 use crate::ports::{Charge, VoidOutcome};
 
 /// What a step does. All but the calls of provider and carrier are commands on aggregates.
@@ -91,40 +93,14 @@ pub enum Action {
 /// The reason of a refund's failure that a person decided; theirs is in the saga's event.
 const GIVEN_UP: &str = "given up by a person";
 
-/// Whose capacity a piece of work takes: each has a bulkhead of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// The owners of the shards.
-    Commands,
-    /// The payment provider.
-    Payments,
-    /// The carrier.
-    Carrier,
-}
-
-impl Lane {
-    /// Every lane.
-    pub const ALL: [Self; 3] = [Self::Commands, Self::Payments, Self::Carrier];
-
-    /// The name in the work queue.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Commands => "commands",
-            Self::Payments => "payments",
-            Self::Carrier => "carrier",
-        }
-    }
-}
-
 impl Action {
     /// Whose capacity it takes.
     #[must_use]
     pub fn lane(&self) -> Lane {
         match self {
-            Self::Charge { .. } | Self::Lookup { .. } | Self::Void { .. } => Lane::Payments,
-            Self::BookCarrier { .. } | Self::CancelCarrier { .. } => Lane::Carrier,
-            _ => Lane::Commands,
+            Self::Charge { .. } | Self::Lookup { .. } | Self::Void { .. } => lanes::PAYMENTS,
+            Self::BookCarrier { .. } | Self::CancelCarrier { .. } => lanes::CARRIER,
+            _ => lanes::COMMANDS,
         }
     }
 

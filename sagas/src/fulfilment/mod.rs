@@ -1,24 +1,27 @@
 //! Order fulfilment (SAG-1): reserve stock → pay → book a shipment → dispatch → deliver, with compensation in reverse.
 //!
 //! The saga is an aggregate of its own, stream type `fulfilment`, id = the order's. Its only command hands it a [`Trigger`];
-//! [`react`](react::react) answers with events, and those of type `fulfilment.step_requested` hold the commands to send, as
-//! data. The work queue ([`crate::projection`]) is read from these events, and the worker carries it out.
+//! [`react`](crate::engine::react::react) returns events, and those of type `fulfilment.step_requested` hold the commands to send,
+//! as data. The work queue ([`changes`]) is read from these events, and [`manager`] carries it out.
 
 pub mod action;
 mod cancellation;
+pub mod changes;
 mod delivery;
 pub mod events;
+pub mod manager;
 mod operation;
 mod payment;
 mod plan;
 pub mod process;
-pub mod react;
+mod react;
 mod shipment;
 pub mod state;
 pub mod steps;
 mod stock;
 #[cfg(test)]
 mod tests;
+pub mod work;
 
 use domain::aggregate::{Aggregate, DecisionContext};
 use domain::follow_on::{Alone, Neighbours};
@@ -28,13 +31,17 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::Terms;
+use crate::engine;
 use action::Outcome;
 use events::{FulfilmentEvent, Resolution, Signal};
 pub use state::Fulfilment;
 use steps::StepName;
 
-/// The stream type.
+/// The stream type, and the name of the process.
 pub const KIND: &str = "fulfilment";
+
+/// Who acts in the events of the saga and of its steps, refunds included.
+pub const ACTOR: &str = "saga:fulfilment";
 
 /// What a saga reacts to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,7 +165,7 @@ impl Aggregate for Fulfilment {
                 Err(FulfilmentError::NotDue(name.clone()))
             }
             Trigger::Retry | Trigger::Resolve { .. } => operation::decide(self, trigger, context, neighbours),
-            _ => Ok(react::react(self, trigger, context, neighbours)),
+            _ => Ok(engine::react::react(self, trigger, context, neighbours)),
         }
     }
 

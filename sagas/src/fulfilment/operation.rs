@@ -6,7 +6,8 @@ use domain::follow_on::Neighbours;
 use super::events::FulfilmentEvent;
 use super::state::{Fulfilment, Standing};
 use super::steps::StepName;
-use super::{FulfilmentError, Trigger, payment, react};
+use super::{FulfilmentError, Trigger, payment};
+use crate::engine::react;
 use crate::ids::MAX_REFUNDS;
 
 /// The events of a person's word. A saga that an older program left standing says first what it needs.
@@ -19,8 +20,8 @@ pub(super) fn decide(
     if saga.started.is_none() {
         return Err(FulfilmentError::NotFound);
     }
-    let (mut saga, mut events) = (saga.clone(), Vec::new());
-    react::follow(&mut saga, context.now, &mut events, None);
+    let mut saga = saga.clone();
+    let mut events = react::go_on(&mut saga, context.now);
     match trigger {
         Trigger::Retry if to_retry(&saga).is_empty() => return Err(FulfilmentError::NothingToRetry),
         Trigger::Retry if refunds(&saga) >= MAX_REFUNDS => return Err(FulfilmentError::TooManyRetries),

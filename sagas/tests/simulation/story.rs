@@ -16,12 +16,14 @@ use domain::shop::order::{
 use domain::shop::payment::{Payment, PaymentCommand, PaymentStatus, Refund, RefundReason};
 use domain::shop::shipment::{Shipment, ShipmentCommand, ShipmentStatus};
 use domain::stream::{DEFAULT_TENANT, StreamId};
-use sagas::config::{FulfilmentConfig, WorkerConfig};
+use sagas::Shop;
+use sagas::config::{Capacity, FulfilmentConfig};
+use sagas::engine::work::WorkItem;
+use sagas::engine::worker::{Worker, WorkerConfig};
 use sagas::fulfilment::events::{Ending, Need, NeedsSomebody, Resolution};
 use sagas::fulfilment::{Fulfilment, FulfilmentCommand, Trigger};
 use sagas::ids;
-use sagas::work::{SagaWork, StuckSaga, WorkItem};
-use sagas::worker::Worker;
+use sagas::standing::{SagaWork, StuckSaga};
 use uuid::Uuid;
 
 use crate::outside::{Fault, Mood, Outside};
@@ -102,14 +104,14 @@ fn product_id(n: u8) -> Uuid {
 impl Story {
     pub(crate) fn begin(tape: Vec<u8>, mode: Mode) -> Self {
         let (world, outside) = (World::new(), Outside::default());
-        let worker = Worker {
+        let shop = Shop {
             gateway: Arc::new(world.clone()),
             payments: Arc::new(outside.clone()),
             carrier: Arc::new(outside.clone()),
-            clock: Arc::new(world.clone()),
-            fulfilment: FulfilmentConfig::default(),
-            config: WorkerConfig { charge_retries: 2, ..WorkerConfig::default() },
+            fulfilment: FulfilmentConfig { charge_retries: 2, ..FulfilmentConfig::default() },
+            capacity: Capacity::default(),
         };
+        let worker = shop.worker(Arc::new(world.clone()), WorkerConfig::default());
         let tape = tape.into_iter();
         let mut story = Self {
             tape,
@@ -224,7 +226,7 @@ impl Story {
                 let again = usize::from(self.pick(u8::MAX)) % self.carried_out.len();
                 let item = self.carried_out[again].clone();
                 self.world.forget_commands();
-                let _ = self.worker.perform(&item, 0).await;
+                let _ = self.worker.processes.perform(&item, 0).await;
             }
         }
     }
@@ -241,18 +243,18 @@ impl Story {
     }
 
     async fn carry_out(&mut self, item: WorkItem, tries: u32) {
-        let first = self.worker.perform(&item, tries).await;
+        let first = self.worker.processes.perform(&item, tries).await;
         match self.mode {
             Mode::Faulty | Mode::Faultless => {}
             Mode::Doubled => {
                 self.world.forget_commands();
-                let second = self.worker.perform(&item, tries).await;
+                let second = self.worker.processes.perform(&item, tries).await;
                 assert_eq!(first.is_ok(), second.is_ok(), "{item:?}");
             }
             Mode::EverythingAgain => {
                 self.world.forget_commands();
                 for earlier in &self.carried_out {
-                    self.worker.perform(earlier, tries).await.unwrap();
+                    self.worker.processes.perform(earlier, tries).await.unwrap();
                 }
             }
         }

@@ -22,10 +22,10 @@ use domain::stream::{DEFAULT_TENANT, StreamId};
 use projections::mark::{Generation, Mark};
 use projections::model::Projection;
 use projections::rows::{RowChange, Value};
-use sagas::fulfilment::action::Lane;
+use sagas::engine::work::{Cursor, Due, Lane, OpenWork, WorkError, WorkItem, WorkQueue};
+use sagas::engine::worker::Source;
 use sagas::projection::SagaProjection;
-use sagas::work::{Cursor, Due, OpenWork, SagaWork, StuckSaga, WorkError, WorkItem};
-use sagas::worker::Source;
+use sagas::standing::{SagaWork, StuckSaga};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -475,10 +475,10 @@ impl FeedReader for Reader {
 }
 
 #[async_trait]
-impl SagaWork for World {
-    async fn due(&self, lane: Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError> {
+impl WorkQueue for World {
+    async fn due(&self, lane: &Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError> {
         let due = |open: &OpenWork| {
-            open.item.work.lane() == lane && open.due_at.is_none_or(|at| at <= by) && open.cursor() > *after
+            open.item.lane == *lane && open.due_at.is_none_or(|at| at <= by) && open.cursor() > *after
         };
         let mark = self.inner().seen.borrow().clone();
         let mut work: Vec<OpenWork> = self.open_rows().into_iter().filter(due).collect();
@@ -486,9 +486,12 @@ impl SagaWork for World {
         work.truncate(limit);
         Ok(Due { mark, work })
     }
+}
 
+#[async_trait]
+impl SagaWork for World {
     async fn stuck(&self, _overdue: Timestamp, limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
-        let open: Vec<Uuid> = self.open_work().into_iter().map(|(_, item)| item.order_id).collect();
+        let open: Vec<Uuid> = self.open_work().into_iter().map(|(_, item)| item.saga_id).collect();
         let inner = self.inner();
         let sagas =
             inner.rows.iter().filter(|((table, _), _)| *table == "sagas").map(|(_, (_, columns))| columns);

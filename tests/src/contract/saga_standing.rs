@@ -10,12 +10,13 @@ use domain::shop::order::{EndReason, OrderEvent};
 use domain::shop::payment::{PaymentEvent, PaymentRefunded, PaymentStatus, RefundReason};
 use projections::read_models::{Page, ReadModels};
 use projections::sagas::SagaFilter;
-use sagas::fulfilment::action::{Action, Lane};
+use sagas::fulfilment::action::Action;
 use sagas::fulfilment::events::{
     Compensating, DeadlineSet, Ended, Ending, FulfilmentEvent, Need, NeedsSomebody, Resolution, Resolved,
     Retried, StepRequested, Waiting, WaitingFor,
 };
 use sagas::fulfilment::steps::StepName;
+use sagas::lanes;
 use uuid::Uuid;
 
 use super::saga_work::{Bench, PAYMENT, SagaWorkFactory, at, finished, started};
@@ -113,7 +114,7 @@ pub async fn a_saga_is_stuck_for_a_reason_and_since_a_time(factory: &dyn SagaSta
         followed: Vec::new(),
     };
     bench.saga_of(away, FulfilmentEvent::Resolved(resolved), 10).await;
-    assert_eq!(bench.due(Lane::Carrier, 20).await, [""; 0], "nobody calls the carrier any more");
+    assert_eq!(bench.due(&lanes::CARRIER, 20).await, [""; 0], "nobody calls the carrier any more");
     let left: Vec<_> = bench.stuck(8).await.into_iter().map(|(order, reason, _)| (order, reason)).collect();
     let expected = [
         (needy, "payments_overdue".to_owned()),

@@ -19,14 +19,16 @@ use domain::shop::payment::{
 use domain::stream::StreamId;
 use projections::model::Projection;
 use projections::store::{Batch, Move, Part, RowStore};
-use sagas::fulfilment::action::{Action, Lane, Outcome};
+use sagas::engine::work::{Cursor, Lane, OpenWork};
+use sagas::fulfilment::action::{Action, Outcome};
 use sagas::fulfilment::events::{
     Compensating, DeadlineCleared, DeadlineSet, FulfilmentEvent, StepFinished, StepRequested, Waiting,
     WaitingFor,
 };
 use sagas::fulfilment::steps::StepName;
+use sagas::lanes;
 use sagas::projection::SagaProjection;
-use sagas::work::{Cursor, OpenWork, SagaWork, StuckSaga};
+use sagas::standing::{SagaWork, StuckSaga};
 use uuid::Uuid;
 
 use super::read_store::{FRAME, LOG};
@@ -107,7 +109,7 @@ impl Bench {
         stuck.into_iter().map(|saga| (saga.order_id, saga.reason, saga.since)).collect()
     }
 
-    pub(super) async fn due(&self, lane: Lane, seconds: i64) -> Vec<String> {
+    pub(super) async fn due(&self, lane: &Lane, seconds: i64) -> Vec<String> {
         let due = self.work.due(lane, at(seconds), &Cursor::default(), 10).await.unwrap();
         // Work and positions are of one state.
         assert_eq!(due.mark, self.store.load(sagas::projection::NAME).await.unwrap().mark());
@@ -142,11 +144,11 @@ pub async fn work_is_open_between_its_two_events_and_in_its_lane(factory: &dyn S
     ] {
         bench.saga(FulfilmentEvent::StepRequested(StepRequested { step, attempt: 1, action }), 1).await;
     }
-    assert_eq!(bench.due(Lane::Commands, 1).await, ["step/confirm-stock/1"]);
-    assert_eq!(bench.due(Lane::Payments, 1).await, ["step/lookup/1"]);
-    assert_eq!(bench.due(Lane::Carrier, 1).await, ["step/cancel-carrier/1"]);
+    assert_eq!(bench.due(&lanes::COMMANDS, 1).await, ["step/confirm-stock/1"]);
+    assert_eq!(bench.due(&lanes::PAYMENTS, 1).await, ["step/lookup/1"]);
+    assert_eq!(bench.due(&lanes::CARRIER, 1).await, ["step/cancel-carrier/1"]);
     bench.saga(finished(StepName::ConfirmStock, 1), 2).await;
-    assert_eq!(bench.due(Lane::Commands, 2).await, [""; 0]);
+    assert_eq!(bench.due(&lanes::COMMANDS, 2).await, [""; 0]);
 }
 
 /// A close that is applied before its open counts.
@@ -166,9 +168,9 @@ pub async fn a_close_that_is_applied_before_its_open_counts(factory: &dyn SagaWo
     };
     bench.apply("payment", PAYMENT, &PaymentEvent::RefundSettled(settled), 0).await;
     bench.apply("payment", PAYMENT, &PaymentEvent::Refunded(refunded), 1).await;
-    assert_eq!(bench.due(Lane::Payments, 5).await, [""; 0]);
+    assert_eq!(bench.due(&lanes::PAYMENTS, 5).await, [""; 0]);
     // Somebody else's refund is no signal to the saga.
-    assert_eq!(bench.due(Lane::Commands, 5).await, [""; 0]);
+    assert_eq!(bench.due(&lanes::COMMANDS, 5).await, [""; 0]);
 }
 
 /// Deadlines are due when their time comes, and not when they were cleared.
@@ -180,10 +182,10 @@ pub async fn deadlines_are_due_when_their_time_comes_and_not_when_cleared(factor
         let set = DeadlineSet { name: name.into(), due_at: at(seconds) };
         bench.saga(FulfilmentEvent::DeadlineSet(set), 0).await;
     }
-    assert_eq!(bench.due(Lane::Commands, 9).await, [""; 0]);
-    assert_eq!(bench.due(Lane::Commands, 10).await, ["deadline/a"]);
+    assert_eq!(bench.due(&lanes::COMMANDS, 9).await, [""; 0]);
+    assert_eq!(bench.due(&lanes::COMMANDS, 10).await, ["deadline/a"]);
     bench.saga(FulfilmentEvent::DeadlineCleared(DeadlineCleared { name: "b".into() }), 12).await;
-    assert_eq!(bench.due(Lane::Commands, 30).await, ["deadline/a"]);
+    assert_eq!(bench.due(&lanes::COMMANDS, 30).await, ["deadline/a"]);
 }
 
 /// A lane is read page by page, oldest first, and what was opened at the same time by id. A page says when its work was opened and is
@@ -198,7 +200,7 @@ pub async fn a_lane_is_read_page_by_page_oldest_first(factory: &dyn SagaWorkFact
     }
     let (mut after, mut pages) = (Cursor::default(), Vec::new());
     loop {
-        let page = bench.work.due(Lane::Commands, at(10), &after, 2).await.unwrap().work;
+        let page = bench.work.due(&lanes::COMMANDS, at(10), &after, 2).await.unwrap().work;
         pages.push(page.iter().map(name).collect::<Vec<_>>());
         let Some(last) = page.last() else { break };
         assert_eq!((last.due_at, after < last.cursor()), (Some(at(10)), true));
@@ -215,7 +217,7 @@ pub async fn a_lane_is_read_page_by_page_oldest_first(factory: &dyn SagaWorkFact
     let action = Action::ConfirmStock;
     let requested = StepRequested { step: StepName::ConfirmStock, attempt: 1, action };
     bench.saga(FulfilmentEvent::StepRequested(requested), 5).await;
-    let page = bench.work.due(Lane::Commands, at(9), &Cursor::default(), 1).await.unwrap().work;
+    let page = bench.work.due(&lanes::COMMANDS, at(9), &Cursor::default(), 1).await.unwrap().work;
     assert_eq!(
         page.iter().map(|open| (name(open), open.due_at)).collect::<Vec<_>>(),
         [("step/confirm-stock/1".to_owned(), None)]

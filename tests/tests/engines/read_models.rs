@@ -20,7 +20,7 @@ use projections::read_models::ReadModels;
 use projections::runner::{Runner, RunnerConfig, RunnerParts};
 use projections::search::Search;
 use projections::store::RowStore;
-use sagas::work::SagaWork;
+use sagas::standing::SagaWork;
 use tempfile::TempDir;
 use tests::contract::read_models::{ReadModelsFactory, event_filters};
 use tests::contract::read_store::LOG;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::shop::shipment::ShipmentCommand;
-use sagas::config::WorkerConfig;
-use sagas::work::SagaWork;
-use sagas::worker::Worker;
+use sagas::engine::work::WorkQueue;
+use sagas::engine::worker::{self, Bulkhead, Worker, WorkerConfig};
+use sagas::lanes;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -20,16 +20,19 @@ impl Story {
     /// Starts a worker's loop; answers what stops it.
     fn start(&self, worker: Worker) -> (CancellationToken, JoinHandle<()>) {
         let stop = CancellationToken::new();
-        let work: Arc<dyn SagaWork> = Arc::new(self.world.clone());
+        let work: Arc<dyn WorkQueue> = Arc::new(self.world.clone());
         let (source, seen) = (self.world.source(), self.world.watermark());
-        (stop.clone(), tokio::spawn(sagas::worker::run(worker, work, source, seen, stop)))
+        (stop.clone(), tokio::spawn(worker::run(worker, work, source, seen, stop)))
     }
 
     /// The worker's own loop, with somebody who moves the read model, the clock and the warehouse.
     pub(crate) async fn run_worker(&self) {
-        let config =
-            WorkerConfig { commands: 2, payment_calls: 1, carrier_calls: 1, ..WorkerConfig::default() };
-        let (stop, running) = self.start(Worker { config, ..self.worker.clone() });
+        let narrow = |bulkhead: Bulkhead| {
+            let at_once = if bulkhead.lane == lanes::COMMANDS { 2 } else { 1 };
+            Bulkhead { at_once, ..bulkhead }
+        };
+        let bulkheads = self.worker.bulkheads.iter().cloned().map(narrow).collect();
+        let (stop, running) = self.start(Worker { bulkheads, ..self.worker.clone() });
         while !(self.all_completed() && self.world.open_work().is_empty()) {
             self.world.project_all();
             for order in 0..ORDERS {

@@ -198,7 +198,7 @@ pub async fn partitions_stay_as_small_as_they_should<B: FreshLog>() {
     const BYTES: u64 = 16 << 20;
     let world = World::<B>::new().await;
     let faulty = FaultyLog::new(world.log());
-    faulty.set_partitions(Partitions { frames: FRAMES, bytes: BYTES });
+    faulty.set_partitions(Some(Partitions { frames: FRAMES, bytes: BYTES }));
     let mut written = 0;
     for _ in 0..3 {
         let owners = note::owners(faulty.clone(), config()).await;

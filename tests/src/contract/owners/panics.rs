@@ -45,6 +45,8 @@ pub async fn a_panic_in_a_decision_costs_its_frame_only<B: FreshLog>() {
 pub async fn a_panic_while_taking_over_again_is_no_end<B: FreshLog>() {
     let world = World::<B>::new().await;
     let faulty = FaultyLog::new(world.log());
+    // Only the takeovers read frames.
+    faulty.set_partitions(None);
     let alone = OwnerConfig { on_deposed: OnDeposed::TakeOverAgain, ..config() };
     let owners = note::owners(faulty.clone(), alone).await;
     faulty.inject_in(Call::ReadFrames, [CallFault::Panics, CallFault::Fails, CallFault::Panics]);
@@ -62,6 +64,8 @@ pub async fn a_shard_that_cannot_be_taken_over_again_is_left_to_others<B: FreshL
     for fault in [CallFault::Panics, CallFault::Fails] {
         let world = World::<B>::new().await;
         let faulty = FaultyLog::new(world.log());
+        // Only the takeovers read frames.
+        faulty.set_partitions(None);
         let owners = note::owners(faulty.clone(), config()).await;
         let mut endings = owners.endings();
         endings.mark_unchanged();

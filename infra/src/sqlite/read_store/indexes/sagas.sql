@@ -1,7 +1,7 @@
 -- The worker pages through a lane, oldest first.
 CREATE INDEX IF NOT EXISTS saga_work_turn ON saga_work (lane, opened_at, tenant, id)
     WHERE opened_version > 0 AND closed_version = 0;
-CREATE INDEX IF NOT EXISTS saga_work_of_order ON saga_work (tenant, order_id)
+CREATE INDEX IF NOT EXISTS saga_work_of_saga ON saga_work (tenant, saga_id)
     WHERE opened_version > 0 AND closed_version = 0;
 -- The few that are neither at their end nor waiting for anything: health asks for them, however many sagas there ever were.
 CREATE INDEX IF NOT EXISTS sagas_unattended ON sagas (updated_at)

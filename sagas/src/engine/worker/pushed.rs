@@ -30,7 +30,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::changes::{self, WorkChange};
+use crate::engine::process::Processes;
+use crate::engine::work::WorkChange;
 
 /// Names the group to the feed.
 const GROUP: &str = "saga-work";
@@ -77,6 +78,7 @@ pub(super) enum News {
 
 /// Follows the feed until the token stops it, or nobody listens any more.
 pub(super) fn follow(
+    processes: Processes,
     source: Source,
     clock: Arc<dyn Clock>,
     fresh: Duration,
@@ -84,7 +86,7 @@ pub(super) fn follow(
 ) -> (mpsc::Receiver<News>, JoinHandle<()>) {
     let (news, told) = mpsc::channel(BATCHES);
     let task = tokio::spawn(async move {
-        let mapped = Arc::new(Mapped::default());
+        let mapped = Arc::new(Mapped { processes, changes: Mutex::default() });
         let store = Arc::new(InMemory {
             mapped: Arc::clone(&mapped),
             source: source.clone(),
@@ -120,13 +122,15 @@ pub(super) fn follow(
 }
 
 /// The projection. What it makes of an event goes past the rows, as it is, and is taken when the event is applied.
-#[derive(Default)]
-struct Mapped(Mutex<HashMap<Shard, BTreeMap<u64, Vec<Pushed>>>>);
+struct Mapped {
+    processes: Processes,
+    changes: Mutex<HashMap<Shard, BTreeMap<u64, Vec<Pushed>>>>,
+}
 
 impl Mapped {
     /// Takes what was made of the events of a move.
     fn take(&self, moved: &Move, out: &mut Vec<Pushed>) {
-        let mut mapped = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mapped = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(of_shard) = mapped.get_mut(&moved.shard) else { return };
         let later = of_shard.split_off(&(moved.to + 1));
         let taken = std::mem::replace(of_shard, later);
@@ -135,7 +139,7 @@ impl Mapped {
     }
 
     fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -159,9 +163,9 @@ impl Projection for Mapped {
             at: event.time,
             change,
         };
-        let changes: Vec<Pushed> = changes::of(event)?.into_iter().map(pushed).collect();
+        let changes: Vec<Pushed> = self.processes.react(event)?.into_iter().map(pushed).collect();
         if !changes.is_empty() {
-            let mut mapped = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut mapped = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
             mapped.entry(event.position.shard).or_default().insert(event.position.n, changes);
         }
         Ok(Vec::new())

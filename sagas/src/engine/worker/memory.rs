@@ -8,8 +8,7 @@ use domain::Timestamp;
 use domain::position::{Position, Seen};
 use tokio::time::Instant;
 
-use crate::fulfilment::action::Lane;
-use crate::work::WorkItem;
+use crate::engine::work::WorkItem;
 
 /// At most so many pieces of work wait for their time or their next try.
 const TIMED: usize = 8_192;
@@ -20,6 +19,8 @@ pub(super) type WorkKey = (String, String);
 /// A piece of open work.
 #[derive(Debug, Clone)]
 pub(super) struct Held {
+    /// The room of its lane, by its place among the bulkheads.
+    pub(super) room: usize,
     pub(super) item: Arc<WorkItem>,
     pub(super) opened_at: Timestamp,
     /// `None`: at once.
@@ -41,8 +42,8 @@ impl Held {
 /// Where a piece of work is.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// It waits for room in its lane, by when it was opened.
-    Ready(Lane, Timestamp),
+    /// It waits for its turn in a room, by when it was opened.
+    Ready(usize, Timestamp),
     Deadline(Timestamp),
     Repeat(Instant),
     Running,
@@ -114,7 +115,7 @@ impl Queue {
 pub(super) struct Memory {
     /// At most so many pieces wait for room in a lane, beside those that had to wait for their time.
     most: usize,
-    lanes: [Queue; 3],
+    queues: Vec<Queue>,
     deadlines: BTreeMap<(Timestamp, WorkKey), Held>,
     repeats: BTreeMap<(Instant, WorkKey), Held>,
     places: HashMap<WorkKey, Place>,
@@ -123,10 +124,10 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(rooms: usize, most: usize) -> Self {
         Self {
             most: most.max(1),
-            lanes: Default::default(),
+            queues: (0..rooms).map(|_| Queue::default()).collect(),
             deadlines: BTreeMap::new(),
             repeats: BTreeMap::new(),
             places: HashMap::new(),
@@ -134,18 +135,14 @@ impl Memory {
         }
     }
 
-    fn queue(&mut self, lane: Lane) -> &mut Queue {
-        &mut self.lanes[index(lane)]
+    /// How many more pieces can wait in a room.
+    pub(super) fn room(&self, room: usize) -> usize {
+        self.most.saturating_sub(self.queues[room].len)
     }
 
-    /// How many more pieces can wait in a lane.
-    pub(super) fn room(&self, lane: Lane) -> usize {
-        self.most.saturating_sub(self.lanes[index(lane)].len)
-    }
-
-    /// Whether at least half of a lane's memory is free.
-    pub(super) fn is_roomy(&self, lane: Lane) -> bool {
-        self.lanes[index(lane)].len <= self.most / 2
+    /// Whether at least half of a room's memory is free.
+    pub(super) fn is_roomy(&self, room: usize) -> bool {
+        self.queues[room].len <= self.most / 2
     }
 
     /// Whether it is held, on its way, or done.
@@ -171,10 +168,11 @@ impl Memory {
                 None
             }
             None => {
-                let lane = held.item.work.lane();
                 let mut without_room = None;
-                if self.room(lane) == 0 {
-                    let Some(other) = self.queue(lane).make_way(&held.item.tenant) else { return Some(held) };
+                if self.room(held.room) == 0 {
+                    let Some(other) = self.queues[held.room].make_way(&held.item.tenant) else {
+                        return Some(held);
+                    };
                     self.places.remove(&other.key());
                     without_room = Some(other);
                 }
@@ -185,18 +183,17 @@ impl Memory {
     }
 
     fn ready(&mut self, held: Held) {
-        let lane = held.item.work.lane();
-        self.places.insert(held.key(), Place::Ready(lane, held.opened_at));
-        self.queue(lane).push(held);
+        self.places.insert(held.key(), Place::Ready(held.room, held.opened_at));
+        self.queues[held.room].push(held);
     }
 
     fn timed(&self) -> usize {
         self.deadlines.len() + self.repeats.len()
     }
 
-    /// The next piece of a lane, which is on its way from now on.
-    pub(super) fn start(&mut self, lane: Lane) -> Option<Held> {
-        let held = self.queue(lane).pop()?;
+    /// The next piece of a room, which is on its way from now on.
+    pub(super) fn start(&mut self, room: usize) -> Option<Held> {
+        let held = self.queues[room].pop()?;
         self.places.insert(held.key(), Place::Running);
         Some(held)
     }
@@ -256,7 +253,7 @@ impl Memory {
         match self.places.get(key).copied() {
             // It ends by itself.
             None | Some(Place::Running | Place::Closed) => return,
-            Some(Place::Ready(lane, opened_at)) => self.queue(lane).remove(opened_at, key),
+            Some(Place::Ready(room, opened_at)) => self.queues[room].remove(opened_at, key),
             Some(Place::Deadline(at)) => drop(self.deadlines.remove(&(at, key.clone()))),
             Some(Place::Repeat(at)) => drop(self.repeats.remove(&(at, key.clone()))),
         }
@@ -265,7 +262,7 @@ impl Memory {
 
     /// Forgets what is held and not on its way.
     pub(super) fn clear(&mut self) {
-        self.lanes = Default::default();
+        self.queues.iter_mut().for_each(|queue| *queue = Queue::default());
         self.deadlines.clear();
         self.repeats.clear();
         self.places.retain(|_, place| matches!(place, Place::Running | Place::Closed));
@@ -274,13 +271,5 @@ impl Memory {
     /// Rows that are read from now on hold this much.
     pub(super) fn shown(&mut self, seen: &Seen) {
         self.done.retain(|_, position| seen.last(position.shard) < position.n);
-    }
-}
-
-fn index(lane: Lane) -> usize {
-    match lane {
-        Lane::Commands => 0,
-        Lane::Payments => 1,
-        Lane::Carrier => 2,
     }
 }

@@ -1,4 +1,4 @@
-//! The worker's loop over rows, a gateway and a provider that the tests move.
+//! The worker's loop over rows and a process that the tests move.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -6,44 +6,41 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use domain::Timestamp;
-use domain::command::{Accepted, CommandError, CommandId, CommandRequest};
 use domain::event::RecordedEvent;
-use domain::merkle::Hash;
-use domain::money::Money;
 use domain::ports::feed::{Feed, FeedReader};
-use domain::ports::gateway::StreamView;
 use domain::ports::log::{LogError, LogReader, StoreInfo};
 use domain::position::Shard;
-use domain::stream::StreamId;
+use domain::stream::{StreamId, StreamRef};
+use domain::upcast::DecodeError;
 use projections::mark::Generation;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::*;
-use crate::fulfilment::action::Action;
-use crate::fulfilment::events::Signal;
-use crate::fulfilment::steps::StepName;
-use crate::ports::{Booking, BookingRequest, Charge, ChargeRequest, ProviderError, VoidOutcome};
-use crate::work::{Cursor, StuckSaga, Work, id};
+use crate::engine::process::ProcessManager;
+use crate::engine::work::Cursor;
 
 /// Everything outside of the worker.
 struct World {
     began: Instant,
     rows: Mutex<Vec<OpenWork>>,
     reads: AtomicUsize,
-    /// What was told to sagas: (tenant, order).
+    /// What was done: (tenant, saga).
     told: Mutex<Vec<(String, u128)>>,
-    /// Commands wait for a permit.
+    /// Work inside waits for a permit.
     gate: Semaphore,
-    /// Owners answer that they can't.
+    /// It fails.
     overloaded: AtomicBool,
-    /// Calls of the provider, which is away.
+    /// Tries of work outside, which all fail.
     calls: AtomicUsize,
     shared: bool,
     heads: u64,
 }
 
 const SHARD: Shard = Shard(0);
+const TEST: &str = "test";
+const INSIDE: Lane = Lane::named("inside");
+const OUTSIDE: Lane = Lane::named("outside");
 
 fn at(n: u64) -> Position {
     Position { shard: SHARD, n }
@@ -64,71 +61,32 @@ impl Clock for World {
     }
 }
 
+/// A process whose work ends when there is a permit, or never, where it is outside.
+struct Test(Arc<World>);
+
 #[async_trait]
-impl CommandGateway for World {
-    fn shards(&self) -> u16 {
-        1
+impl ProcessManager for Test {
+    fn name(&self) -> &'static str {
+        TEST
     }
 
-    async fn submit(&self, command: CommandRequest) -> Result<Accepted, CommandError> {
-        self.gate.acquire().await.unwrap().forget();
-        if self.overloaded.load(SeqCst) {
-            return Err(CommandError::Overloaded);
-        }
-        let stream = &command.steps[0].stream;
-        let order: Uuid = stream.id().parse().unwrap();
-        self.told.lock().unwrap().push((stream.tenant().to_owned(), order.as_u128()));
-        // The rows never come to it.
-        let position = at(1_000_000);
-        Ok(Accepted { id: command.id, position, events: 1, answer: Vec::new(), repeated: false })
-    }
-
-    async fn read(&self, _streams: &[StreamId]) -> Result<Vec<StreamView>, CommandError> {
+    fn react(&self, _event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
         Ok(Vec::new())
     }
 
-    async fn answered(
-        &self,
-        _shard: Shard,
-        _id: CommandId,
-        _body_hash: &Hash,
-    ) -> Result<Option<Accepted>, CommandError> {
-        Ok(None)
-    }
-}
-
-fn away<T>() -> Result<T, ProviderError> {
-    Err(ProviderError::Unavailable("away".to_owned()))
-}
-
-#[async_trait]
-impl PaymentProvider for World {
-    async fn charge(&self, _request: &ChargeRequest) -> Result<Charge, ProviderError> {
-        away()
-    }
-
-    async fn lookup(&self, _key: &str) -> Result<Option<Charge>, ProviderError> {
-        away()
-    }
-
-    async fn void(&self, _key: &str) -> Result<VoidOutcome, ProviderError> {
-        self.calls.fetch_add(1, SeqCst);
-        away()
-    }
-
-    async fn refund(&self, _key: &str, _id: Uuid, _amount: Money) -> Result<String, ProviderError> {
-        away()
-    }
-}
-
-#[async_trait]
-impl Carrier for World {
-    async fn book(&self, _request: &BookingRequest) -> Result<Booking, ProviderError> {
-        away()
-    }
-
-    async fn cancel(&self, _key: &str) -> Result<(), ProviderError> {
-        away()
+    async fn perform(&self, item: &WorkItem, _tries: u32) -> Result<Position, Retry> {
+        let world = &self.0;
+        if item.lane == OUTSIDE {
+            world.calls.fetch_add(1, SeqCst);
+            return Err(Retry::later("away"));
+        }
+        world.gate.acquire().await.unwrap().forget();
+        if world.overloaded.load(SeqCst) {
+            return Err(Retry::later("overloaded"));
+        }
+        world.told.lock().unwrap().push((item.tenant.clone(), item.saga_id.as_u128()));
+        // The rows never come to it.
+        Ok(at(1_000_000))
     }
 }
 
@@ -185,19 +143,15 @@ impl LogReader for World {
 struct Rows(Arc<World>, watch::Receiver<Mark>);
 
 #[async_trait]
-impl SagaWork for Rows {
-    async fn due(&self, lane: Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError> {
+impl WorkQueue for Rows {
+    async fn due(&self, lane: &Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError> {
         self.0.reads.fetch_add(1, SeqCst);
         let mut work = self.0.rows.lock().unwrap().clone();
-        work.retain(|open| open.item.work.lane() == lane && open.due_at.is_none_or(|at| at <= by));
+        work.retain(|open| open.item.lane == *lane && open.due_at.is_none_or(|at| at <= by));
         work.retain(|open| open.cursor() > *after);
         work.sort_by_key(OpenWork::cursor);
         work.truncate(limit);
         Ok(Due { mark: self.1.borrow().clone(), work })
-    }
-
-    async fn stuck(&self, _overdue: Timestamp, _limit: usize) -> Result<Vec<StuckSaga>, WorkError> {
-        Ok(Vec::new())
     }
 }
 
@@ -212,7 +166,7 @@ struct Bench {
 
 impl Bench {
     /// A worker over a log that ends at 10, and rows that hold as much.
-    async fn new(config: WorkerConfig, shared: bool, open: Vec<OpenWork>) -> Self {
+    async fn new(at_once: usize, config: WorkerConfig, shared: bool, open: Vec<OpenWork>) -> Self {
         let world = Arc::new(World {
             began: Instant::now(),
             rows: Mutex::new(open),
@@ -224,12 +178,11 @@ impl Bench {
             shared,
             heads: 10,
         });
+        let bulkhead = |lane, is_outside| Bulkhead { lane, at_once, is_outside };
         let worker = Worker {
-            gateway: Arc::clone(&world) as _,
-            payments: Arc::clone(&world) as _,
-            carrier: Arc::clone(&world) as _,
+            processes: Processes::default().with(Test(Arc::clone(&world))),
+            bulkheads: vec![bulkhead(INSIDE, false), bulkhead(OUTSIDE, true)],
             clock: Arc::clone(&world) as _,
-            fulfilment: FulfilmentConfig::default(),
             config,
         };
         let source = Source { feed: Arc::clone(&world) as _, log: Arc::clone(&world) as _ };
@@ -294,32 +247,39 @@ impl Bench {
     }
 }
 
+const MANY: usize = 64;
+
 fn narrow() -> WorkerConfig {
-    WorkerConfig { commands: 1, held: 4, ..WorkerConfig::default() }
+    WorkerConfig { held: 4, ..WorkerConfig::default() }
 }
 
 fn item_of(tenant: &str, order: u128) -> WorkItem {
-    let order_id = Uuid::from_u128(order);
-    let (id, work) =
-        (id::signal(order_id, Signal::ShipmentDispatched), Work::Signal(Signal::ShipmentDispatched));
-    let tenant = tenant.to_owned();
-    WorkItem { tenant, id, order_id, correlation_id: order_id, cause_id: order_id, work }
+    let saga_id = Uuid::from_u128(order);
+    WorkItem {
+        tenant: tenant.to_owned(),
+        id: saga_id.to_string(),
+        process: TEST.into(),
+        saga_id,
+        correlation_id: saga_id,
+        cause_id: saga_id,
+        lane: INSIDE,
+        closed_by: StreamRef { kind: TEST.to_owned(), id: saga_id.to_string() },
+        work: serde_json::Value::Null,
+    }
 }
 
 fn item(order: u128) -> WorkItem {
     item_of("default", order)
 }
 
-fn void(order: u128) -> WorkItem {
-    let action = Action::Void { provider_key: "k".to_owned() };
-    let id = id::step(Uuid::from_u128(order), StepName::Void, 1);
-    WorkItem { id, work: Work::Step { step: StepName::Void, attempt: 1, action }, ..item(order) }
+fn outside(order: u128) -> WorkItem {
+    WorkItem { lane: OUTSIDE, ..item(order) }
 }
 
 // proves: SAG-3
 #[tokio::test(start_paused = true)]
 async fn pushed_work_and_deadlines_are_done_without_a_read() {
-    let mut bench = Bench::new(WorkerConfig::default(), false, Vec::new()).await;
+    let mut bench = Bench::new(MANY, WorkerConfig::default(), false, Vec::new()).await;
     bench.world.gate.add_permits(10);
     let reads = bench.reads();
     bench.push(&item(1), None).await;
@@ -345,7 +305,7 @@ async fn pushed_work_and_deadlines_are_done_without_a_read() {
 // proves: SAG-3
 #[tokio::test(start_paused = true)]
 async fn what_is_closed_is_forgotten_while_it_waits_for_room_and_between_two_tries() {
-    let mut bench = Bench::new(narrow(), false, Vec::new()).await;
+    let mut bench = Bench::new(1, narrow(), false, Vec::new()).await;
     bench.push(&item(1), None).await;
     bench.push(&item(2), None).await;
     bench.push(&item(3), None).await;
@@ -366,7 +326,7 @@ async fn what_is_closed_is_forgotten_while_it_waits_for_room_and_between_two_tri
 // proves: SAG-1, SAG-3
 #[tokio::test(start_paused = true)]
 async fn a_crowded_lane_is_filled_from_the_read_model_and_loses_and_doubles_nothing() {
-    let mut bench = Bench::new(narrow(), false, Vec::new()).await;
+    let mut bench = Bench::new(1, narrow(), false, Vec::new()).await;
     let reads = bench.reads();
     for order in 0..50 {
         bench.open(item(order)).await;
@@ -392,7 +352,7 @@ async fn what_was_open_before_is_read_once_the_rows_hold_what_is_decided() {
         due_at: None,
         item: item(order),
     };
-    let bench = Bench::new(WorkerConfig::default(), false, (0..600).map(early).collect()).await;
+    let bench = Bench::new(MANY, WorkerConfig::default(), false, (0..600).map(early).collect()).await;
     bench.let_pass(1_000).await;
     bench.pass(1_000).await;
     assert_eq!(bench.orders().into_iter().collect::<BTreeSet<_>>().len(), 600);
@@ -406,7 +366,7 @@ async fn what_was_open_before_is_read_once_the_rows_hold_what_is_decided() {
 // proves: SAG-3
 #[tokio::test(start_paused = true)]
 async fn tenants_take_turns_and_one_that_floods_a_lane_keeps_no_other_out() {
-    let mut bench = Bench::new(narrow(), false, Vec::new()).await;
+    let mut bench = Bench::new(1, narrow(), false, Vec::new()).await;
     for order in 0..8 {
         bench.open(item_of("flood", order)).await;
     }
@@ -433,7 +393,7 @@ async fn tenants_take_turns_and_one_that_floods_a_lane_keeps_no_other_out() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_waits_for_what_is_on_its_way_and_not_longer_than_its_grace() {
     for (millis, done) in [(2_000, 1), (10_000, 0)] {
-        let mut bench = Bench::new(narrow(), false, Vec::new()).await;
+        let mut bench = Bench::new(1, narrow(), false, Vec::new()).await;
         bench.push(&item(1), None).await;
         bench.push(&item(2), None).await;
         let (world, stopped) = (Arc::clone(&bench.world), Instant::now());
@@ -448,13 +408,14 @@ async fn a_stop_waits_for_what_is_on_its_way_and_not_longer_than_its_grace() {
     }
 }
 
-/// Its shard may be another worker's by now, which did it when the provider was back.
+/// Its shard may be another worker's by now, which did it when whoever was away was back.
 // proves: SAG-1
 #[tokio::test(start_paused = true)]
-async fn where_workers_share_the_shards_what_failed_for_long_is_looked_up_before_the_provider_is_called() {
+async fn where_workers_share_the_shards_what_failed_for_long_is_looked_up_before_somebody_outside_is_called()
+{
     for shared in [false, true] {
-        let mut bench = Bench::new(WorkerConfig::default(), shared, Vec::new()).await;
-        bench.open(void(1)).await;
+        let mut bench = Bench::new(MANY, WorkerConfig::default(), shared, Vec::new()).await;
+        bench.open(outside(1)).await;
         bench.pass(50_000).await;
         assert!(bench.world.calls.load(SeqCst) > 5);
         // As long as the rows show it, it is tried.
@@ -469,4 +430,18 @@ async fn where_workers_share_the_shards_what_failed_for_long_is_looked_up_before
         // A worker that sees every event would have been told that it was closed.
         assert_eq!(bench.world.calls.load(SeqCst) == calls, shared);
     }
+}
+
+/// A rollback finds the work of a newer program: it stays open, is tried again and again, and holds nothing else up.
+// proves: SAG-3, SAG-4
+#[tokio::test(start_paused = true)]
+async fn work_of_an_unknown_process_or_lane_stays_open_and_holds_nobody_up() {
+    let mut bench = Bench::new(1, narrow(), false, Vec::new()).await;
+    bench.world.gate.add_permits(10);
+    bench.push(&WorkItem { process: "another".into(), ..item(1) }, None).await;
+    bench.push(&WorkItem { lane: Lane::named("elsewhere"), ..item(2) }, None).await;
+    bench.push(&item(3), None).await;
+    assert_eq!(bench.orders(), [3]);
+    bench.pass(60_000).await;
+    assert_eq!(bench.orders(), [3]);
 }

@@ -9,7 +9,6 @@
 
 mod backoff;
 mod memory;
-mod perform;
 mod pushed;
 mod reading;
 #[cfg(test)]
@@ -20,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ports::clock::Clock;
-use domain::ports::gateway::CommandGateway;
 use domain::position::{Position, Seen};
 use projections::mark::Mark;
 use tokio::sync::{mpsc, watch};
@@ -28,13 +26,9 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::changes::WorkChange;
-use crate::config::{FulfilmentConfig, WorkerConfig};
-use crate::fulfilment::action::Lane;
-use crate::ports::{Carrier, PaymentProvider};
-use crate::work::{Due, OpenWork, SagaWork, WorkError, WorkItem};
+use super::process::{Processes, Retry};
+use super::work::{Due, Lane, OpenWork, WorkChange, WorkError, WorkItem, WorkQueue};
 use memory::{Held, Memory};
-pub use perform::Retry;
 pub use pushed::Source;
 use pushed::{News, Pushed};
 use reading::{PAGE, Pace, Reading};
@@ -42,39 +36,70 @@ use reading::{PAGE, Pace, Reading};
 /// What the worker works with.
 #[derive(Clone)]
 pub struct Worker {
-    /// The way to the owners of the shards.
-    pub gateway: Arc<dyn CommandGateway>,
-    /// The payment provider.
-    pub payments: Arc<dyn PaymentProvider>,
-    /// The carrier.
-    pub carrier: Arc<dyn Carrier>,
+    /// Whose work it is.
+    pub processes: Processes,
+    /// How much is done at once in each lane; one for every lane that the processes name.
+    pub bulkheads: Vec<Bulkhead>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// How order fulfilment deals with time.
-    pub fulfilment: FulfilmentConfig,
-    /// How much is done at once, and how failures are repeated.
+    /// How failures are repeated, and how much is held.
     pub config: WorkerConfig,
+}
+
+/// A lane's capacity: work that waits for one of those outside takes no room of the others'.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bulkhead {
+    /// The lane.
+    pub lane: Lane,
+    /// So much is on its way at once.
+    pub at_once: usize,
+    /// Whether somebody outside is called, who may forget a key after some time. Aggregates never forget a command that has changed something.
+    pub is_outside: bool,
+}
+
+/// How the worker repeats what failed, and how much it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerConfig {
+    /// The pause before the first repeat; doubles each time, with jitter.
+    pub retry_pause: Duration,
+    /// The longest pause between two repeats.
+    pub retry_pause_max: Duration,
+    /// How much open work is held in memory for each lane, beside what is on its way. What finds no room is read from the read model
+    /// once there is some.
+    pub held: usize,
+    /// The read model is read this often whatever was pushed: a safety net, since nothing should be found.
+    pub poll: Duration,
+    /// What was opened, or last seen open, longer ago than this is looked up in the read model before it is done. Much shorter than
+    /// providers remember keys.
+    pub fresh: Duration,
+    /// How long a stop waits for what is on its way. What is cut off is repeated after a restart.
+    pub stop_grace: Duration,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            retry_pause: Duration::from_millis(100),
+            retry_pause_max: Duration::from_secs(5),
+            held: 1_024,
+            poll: Duration::from_secs(30),
+            fresh: Duration::from_mins(1),
+            stop_grace: Duration::from_secs(3),
+        }
+    }
 }
 
 /// One lane: what is on its way, and what is to be read of it.
 struct Room {
-    lane: Lane,
-    size: usize,
+    bulkhead: Bulkhead,
     running: usize,
     reading: Reading,
 }
 
 impl Room {
-    fn all(config: &WorkerConfig) -> [Self; 3] {
-        let now = Instant::now();
-        Lane::ALL.map(|lane| {
-            let size = match lane {
-                Lane::Commands => config.commands,
-                Lane::Payments => config.payment_calls,
-                Lane::Carrier => config.carrier_calls,
-            };
-            Self { lane, size: size.max(1), running: 0, reading: Reading::new(now) }
-        })
+    fn new(bulkhead: &Bulkhead) -> Self {
+        let bulkhead = Bulkhead { at_once: bulkhead.at_once.max(1), ..bulkhead.clone() };
+        Self { bulkhead, running: 0, reading: Reading::new(Instant::now()) }
     }
 }
 
@@ -99,10 +124,10 @@ struct Read {
 /// What one worker remembers. Nothing of it has to survive.
 struct Round {
     worker: Arc<Worker>,
-    work: Arc<dyn SagaWork>,
+    work: Arc<dyn WorkQueue>,
     source: Source,
     memory: Memory,
-    rooms: [Room; 3],
+    rooms: Vec<Room>,
     tasks: JoinSet<Result<Position, Retry>>,
     /// What each task works on, and in which room.
     running: HashMap<task::Id, (usize, Held)>,
@@ -131,7 +156,7 @@ struct Round {
 ///   anybody outside is called.
 pub async fn run(
     worker: Worker,
-    work: Arc<dyn SagaWork>,
+    work: Arc<dyn WorkQueue>,
     source: Source,
     seen: watch::Receiver<Mark>,
     stop: CancellationToken,
@@ -139,7 +164,8 @@ pub async fn run(
     let following = stop.child_token();
     let clock = Arc::clone(&worker.clock);
     let (fresh, grace) = (worker.config.fresh, worker.config.stop_grace);
-    let (news, follower) = pushed::follow(source.clone(), clock, fresh, following.clone());
+    let (news, follower) =
+        pushed::follow(worker.processes.clone(), source.clone(), clock, fresh, following.clone());
     work_on(worker, work, source, news, seen, stop).await;
     following.cancel();
     // It holds nothing that has to survive.
@@ -148,7 +174,7 @@ pub async fn run(
 
 async fn work_on(
     worker: Worker,
-    work: Arc<dyn SagaWork>,
+    work: Arc<dyn WorkQueue>,
     source: Source,
     mut news: mpsc::Receiver<News>,
     mut seen: watch::Receiver<Mark>,
@@ -181,10 +207,10 @@ async fn work_on(
 }
 
 impl Round {
-    fn new(worker: Worker, work: Arc<dyn SagaWork>, source: Source, visible: Mark) -> Self {
+    fn new(worker: Worker, work: Arc<dyn WorkQueue>, source: Source, visible: Mark) -> Self {
         Self {
-            memory: Memory::new(worker.config.held),
-            rooms: Room::all(&worker.config),
+            memory: Memory::new(worker.bulkheads.len(), worker.config.held),
+            rooms: worker.bulkheads.iter().map(Room::new).collect(),
             worker: Arc::new(worker),
             work,
             tasks: JoinSet::new(),
@@ -202,8 +228,8 @@ impl Round {
     fn go_on(&mut self) {
         self.memory.ripen(self.worker.clock.now());
         for at in 0..self.rooms.len() {
-            while self.rooms[at].running < self.rooms[at].size {
-                let Some(held) = self.memory.start(self.rooms[at].lane) else { break };
+            while self.rooms[at].running < self.rooms[at].bulkhead.at_once {
+                let Some(held) = self.memory.start(at) else { break };
                 self.start(at, held);
             }
         }
@@ -217,7 +243,7 @@ impl Round {
             return;
         }
         let (worker, item, tries) = (Arc::clone(&self.worker), Arc::clone(&held.item), held.tries);
-        let task = self.tasks.spawn(async move { worker.perform(&item, tries).await });
+        let task = self.tasks.spawn(async move { worker.processes.perform(&item, tries).await });
         self.running.insert(task.id(), (at, held));
         self.rooms[at].running += 1;
     }
@@ -225,7 +251,7 @@ impl Round {
     /// Whether another worker may have done it long ago. Commands are recognised by their aggregates, however old they are.
     fn may_be_done_by_others(&self, held: &Held) -> bool {
         self.source.feed.is_shared()
-            && held.item.work.lane() != Lane::Commands
+            && self.rooms[held.room].bulkhead.is_outside
             && held.seen_open.elapsed() > self.worker.config.fresh
     }
 
@@ -240,8 +266,8 @@ impl Round {
         if !self.reads.is_empty() {
             return wake;
         }
-        let roomy = self.rooms.iter().filter(|room| self.memory.is_roomy(room.lane));
-        roomy.map(|room| room.reading.due_at()).min().map_or(wake, |at| at.min(wake))
+        let roomy = self.rooms.iter().enumerate().filter(|(at, _)| self.memory.is_roomy(*at));
+        roomy.map(|(_, room)| room.reading.due_at()).min().map_or(wake, |at| at.min(wake))
     }
 
     /// Has the next page read, of one lane after the other.
@@ -250,18 +276,18 @@ impl Round {
             return;
         }
         let mut turns = (0..self.rooms.len()).map(|n| (self.turn + n) % self.rooms.len());
-        let wanted = |room: &Room| room.reading.due_at() <= now && self.memory.is_roomy(room.lane);
-        let Some(at) = turns.find(|at| wanted(&self.rooms[*at])) else { return };
+        let wanted = |at: usize| self.rooms[at].reading.due_at() <= now && self.memory.is_roomy(at);
+        let Some(at) = turns.find(|at| wanted(*at)) else { return };
         self.turn = at + 1;
-        let lane = self.rooms[at].lane;
+        let lane = self.rooms[at].bulkhead.lane.clone();
         let (after, pass) = self.rooms[at].reading.page();
-        let limit = PAGE.min(self.memory.room(lane)).max(1);
+        let limit = PAGE.min(self.memory.room(at)).max(1);
         // Deadlines are read ahead, so that they are held when their time comes.
         let by = self.worker.clock.now() + self.worker.config.poll * 2;
         let (work, source, shown) = (Arc::clone(&self.work), self.source.clone(), self.shown.clone());
         self.reads.spawn(async move {
             let read = async {
-                let due = work.due(lane, by, &after, limit).await?;
+                let due = work.due(&lane, by, &after, limit).await?;
                 let met = if shown.is_some_and(|shown| due.mark.continues(&shown)) {
                     None
                 } else {
@@ -308,16 +334,14 @@ impl Round {
         let clock_now = self.worker.clock.now();
         for open in work {
             let cursor = open.cursor();
-            let held = found(open, now);
+            let held = found(page.room, open, now);
             if self.memory.knows(&held.key()) {
                 // Held, on its way, or done and not yet shown.
             } else if self.may_be_closed(&held.item, &mark) {
                 pass.left_out = true;
             } else if pass.is_for_safety() && self.is_likely_in_hand(&held) {
                 // Its worker does it.
-            } else if held.due_at.is_none_or(|at| at <= clock_now)
-                && self.memory.room(self.rooms[page.room].lane) == 0
-            {
+            } else if held.due_at.is_none_or(|at| at <= clock_now) && self.memory.room(page.room) == 0 {
                 return self.rooms[page.room].reading.goes_on(pass);
             } else {
                 // A deadline that finds no room is read again before it is due.
@@ -333,7 +357,7 @@ impl Round {
 
     /// Whether the rows may yet come to an event that closes it, decided before the worker met them.
     fn may_be_closed(&self, item: &WorkItem, mark: &Mark) -> bool {
-        let shard = item.closed_by().shard(self.shards());
+        let shard = item.closing_stream().shard(self.shards());
         mark.seen.last(shard) < self.decided.last(shard)
     }
 
@@ -391,11 +415,10 @@ impl Round {
                     match change {
                         WorkChange::Closed { id } => self.memory.closed((tenant, id), position),
                         WorkChange::Opened { item, due_at } => {
-                            let opened = Held {
-                                opened_by: Some(position),
-                                ..found(OpenWork { opened_at: at, due_at, item: *item }, now)
-                            };
-                            self.keep(opened, clock_now);
+                            let Some(room) = self.room_of(&item) else { continue };
+                            let opened = OpenWork { opened_at: at, due_at, item: *item };
+                            let held = Held { opened_by: Some(position), ..found(room, opened, now) };
+                            self.keep(held, clock_now);
                         }
                     }
                 }
@@ -406,11 +429,19 @@ impl Round {
     fn keep(&mut self, held: Held, now: domain::Timestamp) {
         let Some(without_room) = self.memory.keep(held, now) else { return };
         // A deadline is read before it is due.
-        if without_room.due_at.is_none_or(|at| at <= now)
-            && let Some(at) = self.rooms.iter().position(|room| room.lane == without_room.item.work.lane())
-        {
-            self.owe(at, without_room.opened_by);
+        if without_room.due_at.is_none_or(|at| at <= now) {
+            self.owe(without_room.room, without_room.opened_by);
         }
+    }
+
+    /// Where a piece of work waits for its turn.
+    fn room_of(&self, item: &WorkItem) -> Option<usize> {
+        let room = self.rooms.iter().position(|room| room.bulkhead.lane == item.lane);
+        if room.is_none() {
+            // It stays open, so its saga is shown as stuck.
+            tracing::error!(work = item.id, lane = item.lane.as_str(), "work of a lane without a bulkhead");
+        }
+        room
     }
 
     /// Notes how an attempt ended.
@@ -459,7 +490,7 @@ impl Round {
 }
 
 /// Work that was just seen to be open.
-fn found(open: OpenWork, now: Instant) -> Held {
+fn found(room: usize, open: OpenWork, now: Instant) -> Held {
     let OpenWork { opened_at, due_at, item } = open;
-    Held { item: Arc::new(item), opened_at, due_at, opened_by: None, seen_open: now, tries: 0 }
+    Held { room, item: Arc::new(item), opened_at, due_at, opened_by: None, seen_open: now, tries: 0 }
 }

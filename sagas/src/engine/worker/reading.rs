@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::position::{Position, Seen};
 use tokio::time::Instant;
 
-use crate::work::Cursor;
+use crate::engine::work::Cursor;
 
 /// The largest page.
 pub(super) const PAGE: usize = 256;
