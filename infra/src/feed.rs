@@ -4,21 +4,20 @@
 //! the ring has gone on without it; nobody waits for a slow reader, and a slow reader loses nothing.
 
 mod reader;
-pub(crate) mod ring;
+pub mod ring;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::frame::DecidedFrame;
 use domain::ports::feed::{FanOut, Feed, FeedReader};
 use domain::ports::log::{LogError, LogReader};
 use domain::position::{Position, Seen, Shard};
-use tokio::sync::watch;
 
 use self::reader::InProcessReader;
-use self::ring::Ring;
+use self::ring::Rings;
 
 /// All rings together keep about this much.
 const RING_BYTES: usize = 32 << 20;
@@ -30,21 +29,7 @@ pub struct InProcessFeed {
 
 struct Inner {
     log: Arc<dyn LogReader>,
-    rings: Vec<Mutex<Ring>>,
-    /// Counts publications, so that a reader that has nothing to do waits for the next one and misses none.
-    published: watch::Sender<u64>,
-}
-
-impl Inner {
-    /// Works on a shard's ring; the lock is held for a few pointer copies.
-    fn ring<T>(&self, shard: Shard, work: impl FnOnce(&mut Ring) -> T) -> Option<T> {
-        let ring = self.rings.get(usize::from(shard.0))?;
-        Some(work(&mut ring.lock().unwrap_or_else(PoisonError::into_inner)))
-    }
-
-    fn head(&self, shard: Shard) -> u64 {
-        self.ring(shard, |ring| ring.head()).unwrap_or(0)
-    }
+    rings: Rings,
 }
 
 impl InProcessFeed {
@@ -52,16 +37,13 @@ impl InProcessFeed {
     /// published.
     #[must_use]
     pub fn new(log: Arc<dyn LogReader>, heads: &[Position]) -> Self {
-        let ring_bytes = RING_BYTES / heads.len().max(1);
-        let rings = heads.iter().map(|head| Mutex::new(Ring::new(head.n, ring_bytes))).collect();
-        Self { inner: Arc::new(Inner { log, rings, published: watch::Sender::new(0) }) }
+        Self { inner: Arc::new(Inner { log, rings: Rings::new(heads, RING_BYTES) }) }
     }
 
     /// About how much of the latest frames it keeps in memory, bytes.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
-        let shards = (0..self.inner.log.store().shards).map(Shard);
-        shards.filter_map(|shard| self.inner.ring(shard, |ring| ring.bytes())).sum()
+        self.inner.rings.bytes()
     }
 
     /// A feed over a log to which nobody writes yet: it finds the heads.
@@ -88,10 +70,7 @@ pub async fn find_heads(log: &dyn LogReader) -> Result<Vec<Position>, LogError> 
 
 impl FanOut for InProcessFeed {
     fn publish(&self, frame: Arc<DecidedFrame>) {
-        let news = self.inner.ring(frame.header.slot.shard, |ring| ring.push(frame));
-        if news == Some(true) {
-            self.inner.published.send_modify(|count| *count = count.wrapping_add(1));
-        }
+        self.inner.rings.publish(frame);
     }
 }
 
@@ -103,6 +82,6 @@ impl Feed for InProcessFeed {
 
     fn heads(&self) -> Vec<Position> {
         let shards = (0..self.inner.log.store().shards).map(Shard);
-        shards.map(|shard| Position { shard, n: self.inner.head(shard) }).collect()
+        shards.map(|shard| Position { shard, n: self.inner.rings.head(shard) }).collect()
     }
 }

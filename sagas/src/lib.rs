@@ -19,7 +19,7 @@ use domain::ports::gateway::CommandGateway;
 
 use config::{Capacity, FulfilmentConfig};
 use engine::commands::Commands;
-use engine::process::Processes;
+use engine::process::{Processes, React};
 use engine::worker::{Bulkhead, Worker, WorkerConfig};
 use ports::{Carrier, PaymentProvider};
 
@@ -37,6 +37,9 @@ pub fn registry_with(fulfilment: &FulfilmentConfig) -> Registry {
         .with_process(fulfilment::process::FulfilmentProcess { terms: fulfilment.terms() })
         .upcast_by(upcasters::chain())
 }
+
+/// How the shop's processes react. Whatever one of them opens is shown by the projection, and pushed to the worker.
+pub const REACTIONS: [React; 2] = [fulfilment::changes::of, refunds::changes];
 
 /// What the shop's processes work with.
 pub struct Shop {
@@ -67,7 +70,7 @@ impl Shop {
             fulfilment::manager::FulfilmentManager { commands, payments, carrier, config: fulfilment };
         let bulkhead = |lane, at_once, is_outside| Bulkhead { lane, at_once, is_outside };
         Worker {
-            processes: Processes::default().with(fulfilment).with(refunds),
+            processes: Processes::reacting(&REACTIONS).with(fulfilment).with(refunds),
             bulkheads: vec![
                 bulkhead(lanes::COMMANDS, capacity.commands, false),
                 bulkhead(lanes::PAYMENTS, capacity.payment_calls, true),

@@ -6,11 +6,12 @@ use projections::model::Projection;
 use projections::rows::{Column, ColumnKind, Group, RowChange, Table, Value};
 use uuid::Uuid;
 
+use crate::REACTIONS;
+use crate::engine::process::react_all;
 use crate::engine::queue::{SAGA_WORK, row};
 use crate::fulfilment::events::{Ending, FulfilmentEvent};
 use crate::fulfilment::steps::StepName;
 use crate::fulfilment::{KIND, changes};
-use crate::refunds;
 
 /// The projection's name; its watermark tells the worker what rows that it reads hold.
 pub const NAME: &str = "sagas";
@@ -67,15 +68,11 @@ impl Projection for SagaProjection {
     }
 
     fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
-        if event.stream.kind() != KIND {
-            let work = changes::of(event)?.into_iter().chain(refunds::changes(event)?);
-            return work.map(|change| row(event, change)).collect();
+        let work = react_all(&REACTIONS, event)?.into_iter();
+        let mut rows = work.map(|change| row(event, change)).collect::<Result<Vec<_>, _>>()?;
+        if event.stream.kind() == KIND {
+            rows.push(standing(event, changes::stream_uuid(event)?, changes::decode_saga(event)?));
         }
-        // Refunds have nothing to do with the saga's own events.
-        let (order_id, decoded) = (changes::stream_uuid(event)?, changes::decode_saga(event)?);
-        let work = changes::of_saga(event, order_id, &decoded)?;
-        let mut rows = work.into_iter().map(|change| row(event, change)).collect::<Result<Vec<_>, _>>()?;
-        rows.push(standing(event, order_id, decoded));
         Ok(rows)
     }
 }

@@ -89,10 +89,6 @@ impl ProcessManager for RefundManager {
         NAME
     }
 
-    fn react(&self, event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
-        changes(event)
-    }
-
     /// Has the provider pay the refund back, and records that, or that it refuses to.
     async fn perform(&self, item: &WorkItem, _tries: u32) -> Result<Position, Retry> {
         let PayBack { payment_id, refund_id, amount } = item.work()?;

@@ -116,3 +116,37 @@ fn a_read_only_directory_is_refused_with_its_name() {
     let error = String::from_utf8_lossy(&ended.stderr);
     assert!(error.contains(dir.to_str().unwrap()), "{error}");
 }
+
+/// The read models' disk stalls: orders are put off rather than taken far ahead of what their customers can see, and taken again afterwards.
+// proves: SEC-10, OPS-3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn read_models_that_stand_still_put_orders_off() {
+    let shop = Shop::open().await;
+    let product = shop.product("DISK-2", 1_000, 10_000).await;
+    let place = async || {
+        let call = shop.customer.post("/api/v1/orders", &order_of(&product, 1, "tok_visa"));
+        let reply = ok(call.send().await);
+        assert!(reply.status == 201 || reply.problem() == "overloaded", "{}", reply.text);
+        reply
+    };
+    let rows = rusqlite::Connection::open(shop.server.dir.join("read.db")).expect("the read models");
+    // The writer waits for some seconds; what fails afterwards is an outage, which holds nobody up. So on a slow machine it may take another round.
+    let put_off = eventually("an order to be put off", SETTLES_WITHIN, || async {
+        rows.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+        let stalled = std::time::Instant::now();
+        let mut put_off = None;
+        while put_off.is_none() && stalled.elapsed() < std::time::Duration::from_secs(5) {
+            put_off = Some(place().await).filter(|reply| reply.status == 503);
+        }
+        rows.execute_batch("ROLLBACK").expect("the lock is given back");
+        put_off
+    })
+    .await;
+    assert!(!put_off.header("retry-after").is_empty());
+    let order = eventually("orders to be taken again", SETTLES_WITHIN, || async {
+        let reply = place().await;
+        (reply.status == 201).then(|| reply.id())
+    })
+    .await;
+    shop.settled(&order, &["paid"]).await;
+}

@@ -82,6 +82,7 @@ impl RoutedGateway {
         let mut pause = self.config.first_pause;
         // An attempt may have been done without an answer; a peer was asked at all.
         let (mut open, mut asked) = (false, false);
+        let mut last_reason = None;
         let is_here = |owners: &Arc<Owners>| owners.owns(shard);
         // A command for a shard of this process doesn't wait for the table.
         if !self.local.as_ref().is_some_and(is_here) {
@@ -98,7 +99,9 @@ impl RoutedGateway {
                 },
                 // An answer could hardly come in time, and without one the outcome would be unknown.
                 (None, Some(address)) if Instant::now() + self.config.first_pause >= deadline => {
-                    Err(PeerError::NotReached(format!("no time is left to ask {address}")))
+                    let reason = last_reason.take();
+                    let reason = reason.unwrap_or_else(|| format!("no time was left to ask {address}"));
+                    Err(PeerError::NotReached(reason))
                 }
                 (None, Some(address)) => {
                     asked = true;
@@ -130,6 +133,7 @@ impl RoutedGateway {
                     None => CommandError::Unavailable(reason),
                 });
             }
+            last_reason = Some(reason);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(self.config.longest_pause);
             match hint {

@@ -31,7 +31,8 @@ use crate::elasticsearch::{
     ElasticsearchUrl,
 };
 use crate::feed::find_heads;
-use crate::kafka::{self, KafkaEvents, KafkaFeed, KafkaPublisher, KafkaUrl};
+use crate::feed::ring::Rings;
+use crate::kafka::{self, BothWays, KafkaEvents, KafkaFeed, KafkaPublisher, KafkaUrl};
 use crate::postgres::checkpoints::PostgresCheckpoints;
 use crate::postgres::events_copy::PostgresEvents;
 use crate::postgres::keys::PostgresKeys;
@@ -50,6 +51,9 @@ const BULK_EVERY: Duration = Duration::from_millis(100);
 /// How long a start waits for Kafka to tell what the topic carries.
 const TOPIC_WITHIN: Duration = Duration::from_secs(5);
 
+/// What was decided lately is kept for the readers of the same process, about so much of it; who is further behind reads Kafka or the log.
+const DECIDED_BYTES: usize = 16 << 20;
+
 /// The distributed backends as one process uses them.
 pub struct DistributedBackends {
     log: Arc<CassandraLog>,
@@ -63,6 +67,8 @@ pub struct DistributedBackends {
     /// The topic was compared with the log.
     topic: OnceCell<()>,
     publisher: Mutex<Option<Arc<KafkaPublisher>>>,
+    /// What this process decided lately, for its own readers.
+    decided: Arc<Rings>,
     feed: Mutex<Option<Arc<KafkaFeed>>>,
     /// Ends what runs behind.
     stop: CancellationToken,
@@ -85,8 +91,10 @@ impl DistributedBackends {
         let keys = Arc::new(keys.context("`tillstream migrate` makes the keys of a new store")?);
         let stop = CancellationToken::new();
         let reader = Arc::clone(&log) as Arc<dyn LogReader>;
+        let heads = LogHeads::start(reader, stop.child_token()).await?;
         Ok(Self {
-            heads: LogHeads::start(reader, stop.child_token()).await?,
+            decided: Arc::new(Rings::new(&heads.heads(), DECIDED_BYTES)),
+            heads,
             log,
             secrets: PostgresSecrets::beside(&keys),
             keys,
@@ -237,7 +245,7 @@ impl Backends for DistributedBackends {
 
     fn feed_bytes(&self) -> usize {
         let publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
-        publisher.as_ref().map_or(0, |publisher| publisher.waiting_bytes())
+        self.decided.bytes() + publisher.as_ref().map_or(0, |publisher| publisher.waiting_bytes())
     }
 
     fn heads(&self) -> Vec<Position> {
@@ -264,7 +272,7 @@ impl Backends for DistributedBackends {
         let log = Arc::clone(&self.log) as Arc<dyn EventLog>;
         let publisher = KafkaPublisher::start(&self.feed_url, log, self.stop.child_token())?;
         *self.publisher.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&publisher));
-        Ok(publisher)
+        Ok(Arc::new(BothWays::new(publisher, Arc::clone(&self.decided))))
     }
 
     async fn feed(&self) -> anyhow::Result<Arc<dyn Feed>> {
@@ -274,7 +282,9 @@ impl Backends for DistributedBackends {
             return Ok(feed);
         }
         self.compare_topic().await?;
-        let feed = Arc::new(KafkaFeed::open(&self.feed_url, self.log.clone()).await?);
+        let feed = Arc::new(
+            KafkaFeed::beside_owners(&self.feed_url, self.log.clone(), Arc::clone(&self.decided)).await?,
+        );
         *self.feed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&feed));
         Ok(feed)
     }

@@ -59,7 +59,7 @@ impl InProcessReader {
             rests_until: None,
         };
         let shards = shards.map(place).collect();
-        Self { published: inner.published.subscribe(), shards, inner, turn: 0 }
+        Self { published: inner.rings.subscribe(), shards, inner, turn: 0 }
     }
 
     /// The shards that have news which only the log can tell.
@@ -70,7 +70,10 @@ impl InProcessReader {
         }
         let needs_log = |place: &Place| {
             place.pending.is_empty()
-                && self.inner.ring(place.shard, |ring| place.next <= ring.head() && !ring.reaches(place.next))
+                && self
+                    .inner
+                    .rings
+                    .ring(place.shard, |ring| place.next <= ring.head() && !ring.reaches(place.next))
                     == Some(true)
         };
         let awake = |place: &Place| place.rests_until.is_none();
@@ -88,7 +91,7 @@ impl InProcessReader {
         // How many events of each shard are news: a page may hold frames that are decided, but not published yet.
         let ready: Vec<(usize, u64)> = (self.turn..self.shards.len())
             .chain(0..self.turn)
-            .map(|i| (i, (inner.head(self.shards[i].shard) + 1).saturating_sub(self.shards[i].next)))
+            .map(|i| (i, (inner.rings.head(self.shards[i].shard) + 1).saturating_sub(self.shards[i].next)))
             .filter(|(_, news)| *news > 0)
             .collect();
         if ready.is_empty() {
@@ -103,7 +106,7 @@ impl InProcessReader {
             let quota = share(news);
             let before = out.len();
             if place.pending.is_empty() {
-                inner.ring(place.shard, |ring| ring.copy(place.next, quota, &mut out));
+                inner.rings.after(place.shard, place.next - 1, quota, &mut out);
                 place.next_frame = None;
             } else {
                 out.extend(place.pending.drain(..quota.min(place.pending.len())));

@@ -1,13 +1,72 @@
-//! The latest decided frames of one shard.
+//! The latest decided frames, in memory.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::frame::DecidedFrame;
-use domain::ports::feed::FeedEvent;
+use domain::ports::feed::{FanOut, FeedEvent};
+use domain::position::{Position, Shard};
+use tokio::sync::watch;
 
 /// A ring holds at most so many frames.
 const MAX_FRAMES: usize = 4096;
+
+/// What the owners of this process decided lately, for the readers of this process.
+pub struct Rings {
+    rings: Vec<Mutex<Ring>>,
+    /// Counts publications, so that a reader that has nothing to do waits for the next one and misses none.
+    published: watch::Sender<u64>,
+}
+
+impl Rings {
+    /// Empty rings of shards that end at `heads`, as far as is known here (one position per shard, in shard order). Together they keep about
+    /// `bytes`.
+    #[must_use]
+    pub fn new(heads: &[Position], bytes: usize) -> Self {
+        let each = bytes / heads.len().max(1);
+        let rings = heads.iter().map(|head| Mutex::new(Ring::new(head.n, each))).collect();
+        Self { rings, published: watch::Sender::new(0) }
+    }
+
+    /// Works on a shard's ring; the lock is held for a few pointer copies.
+    pub(super) fn ring<T>(&self, shard: Shard, work: impl FnOnce(&mut Ring) -> T) -> Option<T> {
+        let ring = self.rings.get(usize::from(shard.0))?;
+        Some(work(&mut ring.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// The last position of a shard that is known here.
+    pub(crate) fn head(&self, shard: Shard) -> u64 {
+        self.ring(shard, |ring| ring.head()).unwrap_or(0)
+    }
+
+    /// Appends the events after position `last`, at most `limit`; none when there is no news, or the ring doesn't reach back so far.
+    pub(crate) fn after(&self, shard: Shard, last: u64, limit: usize, out: &mut Vec<FeedEvent>) {
+        self.ring(shard, |ring| ring.copy(last + 1, limit, out));
+    }
+
+    /// About what they keep.
+    pub(crate) fn bytes(&self) -> usize {
+        self.rings.iter().map(|ring| ring.lock().unwrap_or_else(PoisonError::into_inner).bytes()).sum()
+    }
+
+    /// Whether anybody waits for what is published.
+    pub(crate) fn has_readers(&self) -> bool {
+        self.published.receiver_count() > 0
+    }
+
+    /// Tells of publications.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
+    }
+}
+
+impl FanOut for Rings {
+    fn publish(&self, frame: Arc<DecidedFrame>) {
+        if self.ring(frame.header.slot.shard, |ring| ring.push(frame)) == Some(true) {
+            self.published.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+}
 
 /// A run of frames without a gap in their positions, up to the head.
 pub(super) struct Ring {

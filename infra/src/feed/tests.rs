@@ -33,8 +33,7 @@ async fn read(reader: &mut dyn FeedReader, seen: &mut Seen, count: usize) {
 /// A feed whose rings keep one frame.
 async fn small(log: &Arc<SqliteLog>) -> InProcessFeed {
     let heads = find_heads(&**log).await.unwrap();
-    let rings = heads.iter().map(|head| Mutex::new(Ring::new(head.n, 1))).collect();
-    InProcessFeed { inner: Arc::new(Inner { log: log.clone(), rings, published: watch::Sender::new(0) }) }
+    InProcessFeed { inner: Arc::new(Inner { log: log.clone(), rings: Rings::new(&heads, heads.len()) }) }
 }
 
 async fn nothing_comes(reader: &mut dyn FeedReader) {

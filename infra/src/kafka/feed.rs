@@ -1,4 +1,5 @@
-//! The feed: new events through Kafka, everything else from the log.
+//! The feed: new events through Kafka, everything else from the log. What the owners of this process decide comes to its readers without
+//! the way through Kafka, as it is in memory: for the shards that they have of the group, as before.
 //!
 //! A reader begins at the end of its partitions and reads what lies before from the log, in large pages. From then on records come as they
 //! are published; where a position is missing, or a shard has been quiet while its log went on, the log is read again. So a consumer
@@ -25,6 +26,7 @@ use self::reader::KafkaReader;
 use self::session::Session;
 use super::KafkaUrl;
 use crate::feed::find_heads;
+use crate::feed::ring::Rings;
 
 /// How often the log's heads are looked up.
 const HEADS: Duration = Duration::from_secs(1);
@@ -44,6 +46,8 @@ struct Shared {
     store: StoreInfo,
     /// The last position of each shard that is known here.
     heads: Vec<AtomicU64>,
+    /// What was decided here.
+    local: Arc<Rings>,
     /// Consumers whose readers are gone, by group.
     idle: Mutex<HashMap<String, (Session, Instant)>>,
 }
@@ -73,12 +77,26 @@ impl KafkaFeed {
     /// # Errors
     /// [`LogError`].
     pub async fn open(url: &KafkaUrl, log: Arc<dyn LogReader>) -> Result<Self, LogError> {
+        let nobody_decides = Arc::new(Rings::new(&[], 0));
+        Self::beside_owners(url, log, nobody_decides).await
+    }
+
+    /// The same in a process whose owners publish to `local` too ([`BothWays`](super::BothWays)).
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn beside_owners(
+        url: &KafkaUrl,
+        log: Arc<dyn LogReader>,
+        local: Arc<Rings>,
+    ) -> Result<Self, LogError> {
         let heads = find_heads(&*log).await?;
         let shared = Arc::new(Shared {
             url: url.clone(),
             store: log.store(),
             log,
             heads: heads.iter().map(|head| AtomicU64::new(head.n)).collect(),
+            local,
             idle: Mutex::default(),
         });
         let refreshing = tokio::spawn(refresh(Arc::downgrade(&shared)));

@@ -4,6 +4,7 @@
 //! loses nothing. Within the topic no position is ever left out, but some may be repeated: a reader that doesn't use the feed applies an
 //! event iff its stream version is the last one it applied plus one.
 
+mod both_ways;
 mod client;
 mod events_copy;
 mod feed;
@@ -17,6 +18,7 @@ mod url;
 use domain::position::Position;
 use uuid::Uuid;
 
+pub use self::both_ways::BothWays;
 pub use self::events_copy::KafkaEvents;
 pub use self::feed::KafkaFeed;
 pub use self::origin::{carries_events, compare};

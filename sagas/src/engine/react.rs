@@ -19,7 +19,8 @@ pub trait Saga: Clone {
     fn fact(&self, trigger: &Self::Trigger, now: Timestamp) -> Option<Self::Event>;
 
     /// The events that come next by themselves: steps to be carried out, which are commands or calls, deadlines to be set or cleared, an
-    /// end. None while it waits for something, and once it has ended.
+    /// end. None while it waits for something, and once it has ended. Asked again after it took them in, so it must come to an end: each round
+    /// asks for a step, sets or clears a deadline, or changes how the saga stands, each at most once.
     fn next(&self, now: Timestamp) -> Vec<Self::Event>;
 
     /// Takes an event in.
@@ -98,8 +99,7 @@ pub fn go_on<S: Saga>(state: &mut S, now: Timestamp) -> Vec<S::Event> {
     events
 }
 
-/// Goes on until nothing comes next. Ends: every round asks for a step, sets or clears a deadline, or changes how the saga stands, each at
-/// most once.
+/// Goes on until nothing comes next.
 fn each<S: Saga>(state: &mut S, now: Timestamp, mut take: impl FnMut(&mut S, S::Event)) {
     loop {
         let more = state.next(now);

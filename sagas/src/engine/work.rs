@@ -96,7 +96,7 @@ pub struct Opening<'a> {
     pub event: &'a RecordedEvent,
     /// [`WorkItem::process`].
     pub process: &'static str,
-    /// [`WorkItem::saga_id`].
+    /// [`WorkItem::saga_id`]; of a process without a saga, that of the one whose events it follows.
     pub saga_id: Uuid,
     /// [`WorkItem::closed_by`].
     pub closed_by: StreamRef,

@@ -117,7 +117,7 @@ fn of_shipment(event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
 }
 
 /// What an event of a saga gives it to do, once it is decoded.
-pub(crate) fn of_saga(
+fn of_saga(
     event: &RecordedEvent,
     order_id: Uuid,
     decoded: &FulfilmentEvent,

@@ -4,22 +4,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::command::{CommandError, CommandId, Step};
-use domain::event::RecordedEvent;
 use domain::money::Money;
 use domain::position::Position;
 use domain::shop::order::EndReason;
 use domain::shop::payment::{Payment, PaymentCommand, RefundReason};
 use domain::stream::StreamId;
-use domain::upcast::DecodeError;
 use uuid::Uuid;
 
 use super::action::{Action, ChargeResult, Outcome};
 use super::work::Work;
-use super::{FulfilmentCommand, KIND, Trigger, changes};
+use super::{FulfilmentCommand, KIND, Trigger};
 use crate::config::FulfilmentConfig;
 use crate::engine::commands::Commands;
 use crate::engine::process::{ProcessManager, Retry};
-use crate::engine::work::{WorkChange, WorkItem};
+use crate::engine::work::WorkItem;
 use crate::ids;
 use crate::ports::{
     Booking, BookingRequest, Carrier, ChargeRequest, PaymentProvider, ProviderError, in_time, words,
@@ -49,10 +47,6 @@ fn call_refused(error: ProviderError) -> Result<Outcome, Retry> {
 impl ProcessManager for FulfilmentManager {
     fn name(&self) -> &'static str {
         KIND
-    }
-
-    fn react(&self, event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
-        changes::of(event)
     }
 
     async fn perform(&self, item: &WorkItem, tries: u32) -> Result<Position, Retry> {

@@ -29,7 +29,7 @@ macro_rules! leases_contract {
                 a_keeper_that_panics_is_replaced }
             asking { any_instance_takes_any_command, a_receiver_follows_a_shard_that_moved,
                 an_attempt_without_an_answer_is_found_by_its_id, an_outcome_that_stays_unknown_is_told_with_its_id,
-                without_an_owner_it_is_unavailable, errors_cross_as_they_are,
+                without_an_owner_it_is_unavailable, a_command_that_found_its_owner_too_late_was_not_done, errors_cross_as_they_are,
                 requests_that_are_not_a_peers_are_turned_away }
         );
     };

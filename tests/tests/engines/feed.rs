@@ -18,7 +18,7 @@ use self::world::World;
 #[async_trait]
 impl FeedBackend for World {
     fn fan_out(&self) -> Arc<dyn FanOut> {
-        self.publisher.clone()
+        self.fan_out.clone()
     }
 
     fn feed(&self) -> Arc<dyn Feed> {
@@ -40,3 +40,19 @@ impl FeedFactory for Factory {
 }
 
 tests::feed_contract!(Factory);
+
+/// A process that owns the shards itself: its readers need Kafka for nothing.
+mod beside_owners {
+    use super::*;
+
+    struct Factory;
+
+    #[async_trait]
+    impl FeedFactory for Factory {
+        async fn start(&self, log: Arc<dyn EventLog>) -> Box<dyn FeedBackend> {
+            Box::new(World::beside_owners(log).await)
+        }
+    }
+
+    tests::feed_contract!(Factory);
+}

@@ -91,6 +91,12 @@ impl Place {
         false
     }
 
+    /// Everything up to this position is handed out.
+    pub(super) fn skip_to(&mut self, n: u64) {
+        self.last = n;
+        self.next_frame = None;
+    }
+
     /// Kafka brings what is new: the log need not be looked at for a while.
     pub(super) fn is_lively(&mut self, now: Instant) {
         if self.known <= self.last {
@@ -133,7 +139,7 @@ impl Place {
         };
         self.failures = 0;
         let end = page.after + page.events.len() as u64;
-        let fresh = page.events.len() as u64;
+        let fresh = end.saturating_sub(self.last);
         // Kafka may have brought some of them meanwhile. The page is contiguous, so what is left follows `last`.
         out.extend(page.events.into_iter().filter(|event| event.position.n > self.last));
         self.last = self.last.max(end);
@@ -251,5 +257,11 @@ mod tests {
         place.reading = true;
         place.take(nothing(5), false, &mut out).unwrap();
         assert_eq!((place.last, place.next_frame, out.len()), (6, None, 0));
+        // One that brings only what was handed out meanwhile is no reason to look again at once.
+        let look_at = Instant::now() + QUIET;
+        place.look_at = look_at;
+        place.reading = true;
+        place.take(Ok(Events { after: 5, events: Vec::new(), next_frame: 4 }), false, &mut out).unwrap();
+        assert!(place.look_at > Instant::now(), "a quiet shard");
     }
 }

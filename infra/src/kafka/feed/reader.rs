@@ -37,6 +37,10 @@ pub(super) struct KafkaReader {
     /// The offsets after what is handed out next, and what was handed out before.
     offsets: Vec<Option<i64>>,
     pages: (mpsc::Sender<Page>, mpsc::Receiver<Page>),
+    /// Tells what was decided in this process.
+    decided_here: watch::Receiver<u64>,
+    /// The shard whose turn it is to come first.
+    turn: usize,
     failure: Option<LogError>,
 }
 
@@ -57,6 +61,8 @@ impl KafkaReader {
             offsets: vec![None; usize::from(shards)],
             // One page per shard is read at a time, so the channel is never full.
             pages: mpsc::channel(usize::from(shards).max(1)),
+            decided_here: shared.local.subscribe(),
+            turn: 0,
             failure: None,
             shared,
         }
@@ -77,11 +83,43 @@ impl KafkaReader {
         }
     }
 
-    /// Takes what Kafka has brought already, up to a batch.
+    /// Takes what was decided in this process, up to a batch, every shard a share of it.
+    fn take_local(&mut self) {
+        // Marked as seen before looking, so that what is published meanwhile ends the wait.
+        self.decided_here.borrow_and_update();
+        let local = &self.shared.local;
+        let news = |place: &Place| self.now_assigned.has(place.shard) && local.head(place.shard) > place.last;
+        let shards = self.places.len();
+        let ready: Vec<usize> =
+            (0..shards).map(|n| (self.turn + n) % shards).filter(|at| news(&self.places[*at])).collect();
+        if ready.is_empty() {
+            return;
+        }
+        self.turn = (self.turn + 1) % shards;
+        let share = (BATCH / ready.len()).max(1);
+        let now = Instant::now();
+        for at in ready {
+            let place = &mut self.places[at];
+            let before = self.ready.len();
+            local.after(place.shard, place.last, share, &mut self.ready);
+            match self.ready[before..].last().map(|fed| fed.position) {
+                Some(last) => {
+                    place.skip_to(last.n);
+                    place.is_lively(now);
+                    self.shared.decided(last);
+                }
+                // It doesn't reach back so far: the log does.
+                None => drop(place.arrived(local.head(place.shard))),
+            }
+        }
+    }
+
+    /// Takes what Kafka has brought already, up to a batch of records, most of which may be repeats of what was decided here. It is asked whatever
+    /// is at hand, since that keeps the consumer in its group.
     fn drain(&mut self) {
         let Some(consumer) = self.session.as_ref().and_then(Session::consumer).cloned() else { return };
         let mut stream = consumer.stream();
-        while self.ready.len() < BATCH {
+        for _ in 0..BATCH {
             match stream.next().now_or_never() {
                 Some(Some(arrived)) => self.arrived(arrived),
                 Some(None) | None => break,
@@ -104,6 +142,10 @@ impl KafkaReader {
         match position(&message, &self.source) {
             Some(stated) if stated.n != place.last + 1 => {
                 place.arrived(stated.n);
+                if stated.n <= place.last && self.shared.local.head(shard) >= stated.n {
+                    // It was decided here, and so was handed on before, or is with the next ones.
+                    self.offsets[usize::from(shard.0)] = Some(message.offset() + 1);
+                }
                 return;
             }
             _ => {}
@@ -178,14 +220,15 @@ impl KafkaReader {
             biased;
             arrived = consumer.recv() => Woken::Arrived(arrived),
             Some(page) = self.pages.1.recv() => Woken::Page(page),
-            // The sender lives in the consumer, which this reader keeps.
+            // The senders live in the feed and in the consumer, which this reader keeps.
+            _ = self.decided_here.changed() => Woken::Decided,
             _ = self.assigned.changed() => { self.assigned.mark_changed(); Woken::Assigned }
             () = async { match due { Some(due) => sleep_until(due).await, None => std::future::pending().await } } => Woken::Due,
         };
         match woken {
             Woken::Arrived(arrived) => self.arrived(arrived),
             Woken::Page(page) => self.take(page),
-            Woken::Assigned | Woken::Due => {}
+            Woken::Assigned | Woken::Decided | Woken::Due => {}
         }
     }
 }
@@ -195,6 +238,7 @@ enum Woken<'a> {
     Arrived(Result<BorrowedMessage<'a>, KafkaError>),
     Page(Page),
     Assigned,
+    Decided,
     Due,
 }
 
@@ -204,6 +248,7 @@ impl FeedReader for KafkaReader {
         self.tell_offsets();
         loop {
             self.follow_assignment();
+            self.take_local();
             self.drain();
             while let Ok(page) = self.pages.1.try_recv() {
                 self.take(page);

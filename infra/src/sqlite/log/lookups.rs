@@ -68,3 +68,88 @@ impl Lookups {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures::future::join_all;
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::sqlite::log::{DERIVED_FILE, LOG_FILE};
+    use crate::testing::{Chain, decide, derive, open_log};
+
+    /// Keeps every connection busy until what it returns is dropped.
+    fn occupy(reads: &Arc<ReadPool>) -> Vec<mpsc::Sender<()>> {
+        let busy = |_| {
+            let (free, wait) = mpsc::channel::<()>();
+            let reads = Arc::clone(reads);
+            tokio::spawn(async move {
+                // Ends when the sender is dropped.
+                let _ = reads.run(move |_| Ok(wait.recv().is_ok())).await;
+            });
+            free
+        };
+        (0..reads::READERS).map(busy).collect()
+    }
+
+    async fn until(what: impl Fn() -> bool) {
+        let turns = async {
+            while !what() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), turns).await.unwrap();
+    }
+
+    // proves: P3
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn lookups_that_wait_share_a_read_and_each_gets_its_own_answer() {
+        let dir = tempdir().unwrap();
+        let log = open_log(dir.path());
+        let mut chain = Chain::new(&log, Shard(0));
+        let (mut frames, mut known) = (Vec::new(), Vec::new());
+        for _ in 0..20 {
+            let frame = decide(&log, chain.next(1)).await;
+            known.push(frame.commands[0].id);
+            frames.push(frame);
+        }
+        derive(&log, Shard(0), frames).await;
+        let reads = Arc::new(ReadPool::new(dir.path().join(LOG_FILE), dir.path().join(DERIVED_FILE)));
+        let lookups = Arc::new(Lookups::default());
+        let busy = occupy(&reads);
+        until(|| reads.begun.load(Ordering::SeqCst) == reads::READERS).await;
+
+        let asked: Vec<CommandId> = known.iter().flat_map(|id| [*id, CommandId::fresh()]).collect();
+        let all = asked.clone().into_iter().map(|id| {
+            let (lookups, reads) = (Arc::clone(&lookups), Arc::clone(&reads));
+            tokio::spawn(async move { lookups.find(&reads, Shard(0), id).await })
+        });
+        let all: Vec<_> = all.collect();
+        until(|| lookups.0.lock().unwrap().len() == asked.len()).await;
+        // One of them goes away, perhaps the one that began the read: the others get their answers all the same.
+        let mut all = all.into_iter();
+        all.next().unwrap().abort();
+        drop(busy);
+        let found = join_all(all).await.into_iter().map(|found| found.unwrap().unwrap());
+        for (id, found) in asked.iter().skip(1).zip(found) {
+            assert_eq!(found.map(|result| result.record.id), known.contains(id).then_some(*id));
+        }
+        assert_eq!(reads.begun.load(Ordering::SeqCst), reads::READERS + 1, "one for all of them");
+    }
+
+    // proves: P3
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_read_that_fails_tells_everybody_and_the_next_one_begins_afresh() {
+        let dir = tempdir().unwrap();
+        let (log_file, derived_file) = (dir.path().join(LOG_FILE), dir.path().join(DERIVED_FILE));
+        let reads = Arc::new(ReadPool::new(log_file, derived_file));
+        let lookups = Arc::new(Lookups::default());
+        let ask = || join_all((0..10).map(|_| lookups.find(&reads, Shard(0), CommandId::fresh())));
+        // No file is there yet.
+        assert!(ask().await.iter().all(|found| matches!(found, Err(LogError::Unavailable(_)))));
+        drop(open_log(dir.path()));
+        assert!(ask().await.iter().all(|found| *found == Ok(None)));
+    }
+}

@@ -19,7 +19,7 @@ use crate::derived_digest::stream_key;
 use crate::sqlite::connection::open_reader;
 
 /// Reads that run at the same time; more would only wait for the same disk and processors.
-const READERS: usize = 4;
+pub(super) const READERS: usize = 4;
 
 /// Read-only connections to both files.
 pub(super) struct ReadFiles {
@@ -33,12 +33,22 @@ pub(super) struct ReadPool {
     derived_file: PathBuf,
     idle: Mutex<Vec<ReadFiles>>,
     permits: Arc<Semaphore>,
+    /// Reads that have begun.
+    #[cfg(test)]
+    pub(super) begun: std::sync::atomic::AtomicUsize,
 }
 
 impl ReadPool {
     pub(super) fn new(log_file: PathBuf, derived_file: PathBuf) -> Self {
         let permits = Arc::new(Semaphore::new(READERS));
-        Self { log_file, derived_file, idle: Mutex::new(Vec::new()), permits }
+        Self {
+            log_file,
+            derived_file,
+            idle: Mutex::new(Vec::new()),
+            permits,
+            #[cfg(test)]
+            begun: std::sync::atomic::AtomicUsize::new(0),
+        }
     }
 
     fn take(&self) -> Result<ReadFiles, LogError> {
@@ -57,6 +67,8 @@ impl ReadPool {
     ) -> Result<T, LogError> {
         let gone = |e: &dyn std::error::Error| LogError::Unavailable(format!("a read was given up: {e}"));
         let permit = self.permits.clone().acquire_owned().await.map_err(|e| gone(&e))?;
+        #[cfg(test)]
+        self.begun.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let pool = Arc::clone(self);
         let task = tokio::task::spawn_blocking(move || {
             let files = pool.take()?;

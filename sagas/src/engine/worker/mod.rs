@@ -70,7 +70,7 @@ pub struct WorkerConfig {
     /// The read model is read this often whatever was pushed: a safety net, since nothing should be found.
     pub poll: Duration,
     /// What was opened, or last seen open, longer ago than this is looked up in the read model before it is done. Much shorter than
-    /// providers remember keys.
+    /// those outside remember keys.
     pub fresh: Duration,
     /// How long a stop waits for what is on its way. What is cut off is repeated after a restart.
     pub stop_grace: Duration,
@@ -147,7 +147,7 @@ struct Round {
 /// whose watermark is `seen`, is read at the start, when a lane has room again that had none, and every [`WorkerConfig::poll`]; never
 /// because something was committed.
 ///
-/// Nothing that is closed fires again, for a provider may have forgotten the key of an old charge.
+/// Nothing that is closed fires again, for whoever is called may have forgotten an old key.
 /// - What is pushed was opened after the log's heads that the worker began at, and not long ago ([`WorkerConfig::fresh`]).
 /// - A read model that is filled anew shows work as open that was closed long ago, until it gets to the closing event. So what the log
 ///   holds when the worker meets a making of the rows bounds it: work waits until the rows hold that much of the closing event's

@@ -11,7 +11,6 @@ use domain::ports::feed::{Feed, FeedReader};
 use domain::ports::log::{LogError, LogReader, StoreInfo};
 use domain::position::Shard;
 use domain::stream::{StreamId, StreamRef};
-use domain::upcast::DecodeError;
 use projections::mark::Generation;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -68,10 +67,6 @@ struct Test(Arc<World>);
 impl ProcessManager for Test {
     fn name(&self) -> &'static str {
         TEST
-    }
-
-    fn react(&self, _event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
-        Ok(Vec::new())
     }
 
     async fn perform(&self, item: &WorkItem, _tries: u32) -> Result<Position, Retry> {
@@ -180,7 +175,7 @@ impl Bench {
         });
         let bulkhead = |lane, is_outside| Bulkhead { lane, at_once, is_outside };
         let worker = Worker {
-            processes: Processes::default().with(Test(Arc::clone(&world))),
+            processes: Processes::reacting(&[]).with(Test(Arc::clone(&world))),
             bulkheads: vec![bulkhead(INSIDE, false), bulkhead(OUTSIDE, true)],
             clock: Arc::clone(&world) as _,
             config,
@@ -432,16 +427,21 @@ async fn where_workers_share_the_shards_what_failed_for_long_is_looked_up_before
     }
 }
 
-/// A rollback finds the work of a newer program: it stays open, is tried again and again, and holds nothing else up.
+/// A rollback finds the work of a newer program: nobody does it, so its saga is shown as stuck, and it holds nothing else up.
 // proves: SAG-3, SAG-4
 #[tokio::test(start_paused = true)]
-async fn work_of_an_unknown_process_or_lane_stays_open_and_holds_nobody_up() {
+async fn work_of_an_unknown_process_or_lane_is_nobodys_and_holds_nobody_up() {
     let mut bench = Bench::new(1, narrow(), false, Vec::new()).await;
     bench.world.gate.add_permits(10);
-    bench.push(&WorkItem { process: "another".into(), ..item(1) }, None).await;
-    bench.push(&WorkItem { lane: Lane::named("elsewhere"), ..item(2) }, None).await;
-    bench.push(&item(3), None).await;
+    bench.open(WorkItem { process: "another".into(), ..item(1) }).await;
+    bench.open(WorkItem { lane: Lane::named("elsewhere"), ..item(2) }).await;
+    bench.open(item(3)).await;
     assert_eq!(bench.orders(), [3]);
     bench.pass(60_000).await;
-    assert_eq!(bench.orders(), [3]);
+    bench.open(item(4)).await;
+    assert_eq!(bench.orders(), [3, 4]);
+    let unknown = Retry::somebody("there is no process another");
+    let processes = Processes::reacting(&[]).with(Test(Arc::clone(&bench.world)));
+    let done = processes.perform(&WorkItem { process: "another".into(), ..item(1) }, 0).await;
+    assert_eq!(done, Err(unknown));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use command_api::peers::{PEER_HEADER, PeerSecret, RoutedConfig};
+use command_api::peers::{PEER_HEADER, PeerSecret, RoutedConfig, RoutedGateway};
 use domain::command::{CommandError, CommandId, CommandRequest, Step};
 use domain::ports::clock::{Clock, SystemClock};
 use domain::ports::gateway::CommandGateway;
@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::FreshLeases;
 use super::cluster::{Cluster, LossyPeers, SECRET, asking, peers, until};
 use crate::contract::owners::note::{Note, write_to};
+use crate::leases::HeldLeases;
 
 const SHARDS: u16 = 4;
 
@@ -135,6 +136,24 @@ pub async fn without_an_owner_it_is_unavailable<B: FreshLeases>() {
     member.die().await;
     let outcome = receiver.submit(write_to(note(1), 1)).await;
     assert!(matches!(outcome, Err(CommandError::Unavailable(_))), "{outcome:?}");
+}
+
+/// Looking for the owner took all the time that the caller had: it isn't asked any more, so nothing was done, and the caller is told so.
+// proves: P3, OPS-2
+pub async fn a_command_that_found_its_owner_too_late_was_not_done<B: FreshLeases>() {
+    let cluster = Cluster::<B>::new(SHARDS).await;
+    let _members = cluster.members(1).await;
+    let leases = HeldLeases::new(cluster.world.backend.leases());
+    let short = RoutedConfig { deadline: Duration::from_millis(50), ..RoutedConfig::default() };
+    let found_after = short.deadline * 2;
+    let receiver = RoutedGateway::new(None, leases.clone(), peers(), SHARDS, short);
+    leases.hold(true);
+    let (outcome, ()) = tokio::join!(receiver.submit(write_to(note(1), 1)), async {
+        tokio::time::sleep(found_after).await;
+        leases.hold(false);
+    });
+    assert!(matches!(outcome, Err(CommandError::Unavailable(_))), "{outcome:?}");
+    assert_eq!(cluster.world.count("note.written").await, 0);
 }
 
 /// A peer's refusals are those of an own owner.

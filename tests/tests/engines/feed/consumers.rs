@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::ports::feed::FanOut as _;
 use domain::position::{Position, Seen, Shard};
+use infra::feed::find_heads;
+use infra::feed::ring::Rings;
 use infra::kafka::{self, KafkaFeed};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tests::contract::feed::{Consumer, SHARDS, Store};
+use tests::contract::read_store::origin::copies;
 use tests::engines::engines;
 use uuid::Uuid;
 
@@ -286,5 +290,29 @@ async fn a_consumer_too_many_reads_nothing() {
     for feed in &feeds {
         feed.close().await;
     }
+    world.end().await;
+}
+
+/// What the owners of a process decide reaches its readers as it is, before Kafka or the log could tell: here neither ever does.
+// proves: P7, OPS-2
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_beside_the_owners_need_no_way_through_kafka() {
+    let copies = copies().await;
+    let world = World::start(copies.older.clone()).await;
+    let older = Seen::up_to(&find_heads(&*copies.older).await.unwrap());
+    let newer = Seen::up_to(&copies.history.heads());
+    let heads: Vec<Position> = older.positions().collect();
+    let local = Arc::new(Rings::new(&heads, 1 << 20));
+    let beside = KafkaFeed::beside_owners(&world.url, copies.older.clone(), Arc::clone(&local));
+    let beside = beside.await.unwrap();
+    let mut consumer = Consumer::open(&beside, "test", older.clone()).await;
+    let decided = copies.history.frames.iter().filter(|frame| {
+        frame.header.last_position() > older.last(frame.header.slot.shard) && !frame.events.is_empty()
+    });
+    decided.cloned().for_each(|frame| local.publish(frame));
+    consumer.read_to(&newer).await;
+    assert_eq!(consumer.repeats, 0);
+    drop(consumer);
+    beside.close().await;
     world.end().await;
 }

@@ -46,6 +46,7 @@ async fn a_publisher_that_starts_again_leaves_no_gap_and_repeats_nothing() {
         store.decide_everywhere(2).await;
         world.stop = CancellationToken::new();
         world.publisher = KafkaPublisher::start(&world.url, world.log.clone(), world.stop.clone()).unwrap();
+        world.fan_out = world.publisher.clone();
     }
     for shard in (0..SHARDS).map(Shard) {
         let fence = store.fence(shard).await;

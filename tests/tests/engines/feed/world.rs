@@ -7,7 +7,9 @@ use domain::frame::DecidedFrame;
 use domain::ports::feed::FanOut;
 use domain::ports::log::EventLog;
 use domain::position::{Arrival, Position, Seen, Shard};
-use infra::kafka::{self, KafkaFeed, KafkaPublisher, KafkaUrl, Scanned};
+use infra::feed::find_heads;
+use infra::feed::ring::Rings;
+use infra::kafka::{self, BothWays, KafkaFeed, KafkaPublisher, KafkaUrl, Scanned};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -22,6 +24,7 @@ pub(super) struct World {
     pub(super) url: KafkaUrl,
     pub(super) log: Arc<dyn EventLog>,
     pub(super) publisher: Arc<KafkaPublisher>,
+    pub(super) fan_out: Arc<dyn FanOut>,
     pub(super) feed: Arc<KafkaFeed>,
     pub(super) stop: CancellationToken,
 }
@@ -69,11 +72,23 @@ impl World {
         let stop = CancellationToken::new();
         let publisher = KafkaPublisher::start(&url, log.clone(), stop.clone()).unwrap();
         let feed = Arc::new(KafkaFeed::open(&url, log.clone()).await.unwrap());
-        Self { url, log, publisher, feed, stop }
+        Self { url, log, fan_out: publisher.clone(), publisher, feed, stop }
+    }
+
+    /// The same with the owners in the process of the readers.
+    pub(super) async fn beside_owners(log: Arc<dyn EventLog>) -> Self {
+        let world = Self::start(log).await;
+        let local = Arc::new(Rings::new(&find_heads(&*world.log).await.unwrap(), 1 << 20));
+        let feed = KafkaFeed::beside_owners(&world.url, world.log.clone(), Arc::clone(&local)).await;
+        Self {
+            feed: Arc::new(feed.unwrap()),
+            fan_out: Arc::new(BothWays::new(world.publisher.clone(), local)),
+            ..world
+        }
     }
 
     pub(super) fn publish(&self, frames: Vec<Arc<DecidedFrame>>) {
-        frames.into_iter().for_each(|frame| self.publisher.publish(frame));
+        frames.into_iter().for_each(|frame| self.fan_out.publish(frame));
     }
 
     pub(super) async fn end(self) {
