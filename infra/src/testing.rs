@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::command::{CommandId, digest_of};
 use domain::event::{EventMeta, NewEvent, encode_event};
 use domain::frame::{CommandRecord, DecidedFrame, EncodedFrame, Tail, encode_frame};
-use domain::ports::log::{Decision, DerivedBatch, EventLog, LogReader};
+use domain::ports::log::{Decision, EventLog, LogReader};
 use domain::position::Shard;
 use domain::stream::{StreamId, draw_id_in_shard};
 use uuid::Uuid;
@@ -89,5 +89,5 @@ pub(crate) async fn decide(log: &SqliteLog, frame: EncodedFrame) -> Arc<DecidedF
 
 /// Writes the derived rows of frames.
 pub(crate) async fn derive(log: &SqliteLog, shard: Shard, frames: Vec<Arc<DecidedFrame>>) {
-    log.write_derived(shard, &DerivedBatch { frames, snapshots: Vec::new() }).await.unwrap();
+    log.write_derived(shard, &frames).await.unwrap();
 }

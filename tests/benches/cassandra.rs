@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::frame::DecidedFrame;
-use domain::ports::log::{Decision, DerivedBatch, EventLog, LogReader};
+use domain::ports::log::{Decision, EventLog, LogReader};
 use domain::position::Shard;
 use futures::future::join_all;
 use infra::cassandra::CassandraLog;
@@ -113,7 +113,7 @@ async fn main() {
         derived.iter().flat_map(|(_, frames)| frames).map(|f| f.events.len() + f.commands.len()).sum();
     let events: usize = derived.iter().flat_map(|(_, frames)| frames).map(|f| f.events.len()).sum();
     let writes = derived.into_iter().map(|(shard, frames)| {
-        let (log, batch) = (log.clone(), DerivedBatch { frames, snapshots: Vec::new() });
+        let (log, batch) = (log.clone(), frames);
         async move { log.write_derived(shard, &batch).await.expect("rows") }
     });
     futures::StreamExt::for_each_concurrent(futures::stream::iter(writes), 4, |write| write).await;

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::command::CommandId;
 use domain::event::RecordedEvent;
-use domain::frame::{EncodedFrame, Slot};
+use domain::frame::{DecidedFrame, EncodedFrame, Slot};
 use domain::merkle::Hash;
 use domain::ports::log::{
-    CommandResult, Decision, DerivedBatch, DerivedRows, EventLog, LogError, LogReader, Partitions, Progress,
-    ProposeError, StoreInfo, StoredSnapshot,
+    CommandResult, Decision, DerivedRows, EventLog, LogError, LogReader, Partitions, Progress, ProposeError,
+    StoreInfo, StoredSnapshot,
 };
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
@@ -331,8 +331,8 @@ impl EventLog for FaultyLog {
         Ok(progress)
     }
 
-    async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError> {
-        let written = self.call(Call::WriteDerived, self.inner.write_derived(shard, batch)).await;
+    async fn write_derived(&self, shard: Shard, frames: &[Arc<DecidedFrame>]) -> Result<(), LogError> {
+        let written = self.call(Call::WriteDerived, self.inner.write_derived(shard, frames)).await;
         self.step().await;
         written
     }

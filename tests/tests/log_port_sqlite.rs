@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::frame::{FrameView, Slot};
-use domain::ports::log::{DerivedBatch, EventLog};
+use domain::ports::log::EventLog;
 use domain::position::{Position, Shard};
 use infra::data_dir::{DataDir, DataDirError};
 use infra::sqlite::log::{DERIVED_FILE, LOG_FILE, OpenError, SqliteLog};
@@ -88,7 +88,7 @@ async fn derived_store(factory: &SqliteFactory) -> Arc<SqliteLog> {
     for _ in 0..3 {
         frames.push(chain.decide(&*log, &[(&stream, 2)]).await);
     }
-    log.write_derived(Shard(1), &DerivedBatch { frames, snapshots: Vec::new() }).await.unwrap();
+    log.write_derived(Shard(1), &frames).await.unwrap();
     log
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use domain::Timestamp;
 use domain::command::CommandError;
 use domain::frame::{DecidedFrame, Slot, Tail, encode_frame};
-use domain::ports::log::DerivedBatch;
 use domain::position::{Position, Shard};
 use domain::verify::verify_and_decode;
 use uuid::Uuid;
@@ -100,8 +99,7 @@ impl Reading<'_> {
         while self.overlay.bytes() > self.shared.config.overlay_bytes / 2 {
             let frames = self.overlay.outstanding(PAGE_BYTES);
             let Some(last) = frames.last().map(|frame| frame.header.slot.frame) else { break };
-            let batch = DerivedBatch { frames, snapshots: Vec::new() };
-            self.shared.log.write_derived(self.shard, &batch).await.map_err(unavailable)?;
+            self.shared.log.write_derived(self.shard, &frames).await.map_err(unavailable)?;
             self.overlay.acknowledge(last);
         }
         Ok(())

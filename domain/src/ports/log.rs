@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::aggregate::SnapshotState;
 use crate::command::CommandId;
 use crate::event::RecordedEvent;
-use crate::frame::{CommandRecord, EncodedFrame, FrameView, Slot, WireError};
+use crate::frame::{CommandRecord, DecidedFrame, EncodedFrame, FrameView, Slot, WireError};
 use crate::merkle::Hash;
 use crate::position::{Position, Shard};
 use crate::stream::StreamId;
@@ -89,16 +89,6 @@ pub struct StoredSnapshot {
     pub updated_at: i64,
     /// The contents.
     pub contents: SnapshotState,
-}
-
-/// The derived rows of a contiguous run of decided frames of one shard.
-#[derive(Debug, Clone, Default)]
-pub struct DerivedBatch {
-    /// The frames, in order.
-    pub frames: Vec<Arc<crate::frame::DecidedFrame>>,
-    /// Snapshots of streams of these frames, kept after the rows and the checkpoint, as [`EventLog::write_snapshots`] does; whether they
-    /// could be makes no difference.
-    pub snapshots: Vec<(StreamId, StoredSnapshot)>,
 }
 
 /// What a shard's derived rows hold up to some frame.
@@ -198,12 +188,12 @@ pub trait EventLog: LogReader {
     /// [`LogError`].
     async fn progress(&self, shard: Shard) -> Result<Progress, LogError>;
 
-    /// Writes derived rows and, with them or after them, advances `derived_through` and `tail_hint` to the last frame.
+    /// Writes the derived rows of a run of frames, in order, and, with them or after them, advances `derived_through` and `tail_hint` to the last frame.
     /// Writing the same rows again changes nothing.
     ///
     /// # Errors
     /// [`LogError`].
-    async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError>;
+    async fn write_derived(&self, shard: Shard, frames: &[Arc<DecidedFrame>]) -> Result<(), LogError>;
 
     /// Advances `published_through`.
     ///

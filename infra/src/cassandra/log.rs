@@ -19,11 +19,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::command::CommandId;
 use domain::event::RecordedEvent;
-use domain::frame::{EncodedFrame, FrameView, Slot};
+use domain::frame::{DecidedFrame, EncodedFrame, FrameView, Slot};
 use domain::merkle::Hash;
 use domain::ports::log::{
-    CommandResult, Decision, DerivedBatch, DerivedRows, EventLog, LogError, LogReader, Partitions, Progress,
-    ProposeError, StoreInfo, StoredSnapshot,
+    CommandResult, Decision, DerivedRows, EventLog, LogError, LogReader, Partitions, Progress, ProposeError,
+    StoreInfo, StoredSnapshot,
 };
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
@@ -245,14 +245,8 @@ impl EventLog for CassandraLog {
         Ok(self.inner.progress(shard).await?.progress())
     }
 
-    async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError> {
-        self.inner.write_derived(shard, batch).await?;
-        if !batch.snapshots.is_empty()
-            && let Err(error) = self.write_snapshots(shard, &batch.snapshots).await
-        {
-            tracing::warn!(%error, "snapshots were not kept");
-        }
-        Ok(())
+    async fn write_derived(&self, shard: Shard, frames: &[Arc<DecidedFrame>]) -> Result<(), LogError> {
+        self.inner.write_derived(shard, frames).await
     }
 
     async fn write_published(&self, shard: Shard, frame: u64) -> Result<(), LogError> {

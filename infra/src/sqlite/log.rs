@@ -20,11 +20,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::command::CommandId;
 use domain::event::RecordedEvent;
-use domain::frame::{EncodedFrame, Slot};
+use domain::frame::{DecidedFrame, EncodedFrame, Slot};
 use domain::merkle::Hash;
 use domain::ports::log::{
-    CommandResult, Decision, DerivedBatch, DerivedRows, EventLog, LogError, LogReader, Progress,
-    ProposeError, StoreInfo, StoredSnapshot,
+    CommandResult, Decision, DerivedRows, EventLog, LogError, LogReader, Progress, ProposeError, StoreInfo,
+    StoredSnapshot,
 };
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
@@ -156,16 +156,10 @@ impl EventLog for SqliteLog {
         self.reads.run(move |files| reads::progress(files, shard)).await
     }
 
-    async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError> {
+    async fn write_derived(&self, shard: Shard, frames: &[Arc<DecidedFrame>]) -> Result<(), LogError> {
         self.known(shard)?;
-        let rows = DerivedBatch { frames: batch.frames.clone(), snapshots: Vec::new() };
-        self.write(move |conn| derived::write(conn, shard, &rows)).await?;
-        if !batch.snapshots.is_empty()
-            && let Err(error) = self.write_snapshots(shard, &batch.snapshots).await
-        {
-            tracing::warn!(%error, "snapshots were not kept");
-        }
-        Ok(())
+        let frames = frames.to_vec();
+        self.write(move |conn| derived::write(conn, shard, &frames)).await
     }
 
     async fn write_published(&self, shard: Shard, frame: u64) -> Result<(), LogError> {

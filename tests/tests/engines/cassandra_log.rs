@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::frame::{FrameView, Slot};
-use domain::ports::log::{Decision, DerivedBatch, EventLog, LogError, LogReader};
+use domain::ports::log::{Decision, EventLog, LogError, LogReader};
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 use infra::cassandra::{CassandraLog, OpenError};
@@ -107,7 +107,7 @@ async fn a_store_of_the_first_layout_has_its_derived_rows_made_again() {
         let mut chain = Chain::new(&log, shard);
         let stream = chain.stream();
         let frames = vec![chain.decide(&log, &[(&stream, 3)]).await];
-        batches.push((shard, DerivedBatch { frames, snapshots: Vec::new() }));
+        batches.push((shard, frames));
         streams.push(stream);
     }
     for (shard, batch) in &batches {
@@ -163,8 +163,7 @@ async fn derived_rows_that_the_log_contradicts_are_refused_with_the_way_out() {
     let mut chain = Chain::new(&log, Shard(0));
     let stream = chain.stream();
     let frames = vec![chain.decide(&log, &[(&stream, 3)]).await];
-    let batch = DerivedBatch { frames, snapshots: Vec::new() };
-    log.write_derived(Shard(0), &batch).await.unwrap();
+    log.write_derived(Shard(0), &frames).await.unwrap();
     drop(keyspace.open().await);
     let session = keyspace.session().await;
     let derived =
@@ -186,7 +185,7 @@ async fn derived_rows_that_the_log_contradicts_are_refused_with_the_way_out() {
         }
         let log = keyspace.open().await;
         assert_eq!(log.progress(Shard(0)).await.unwrap().derived_through, 0);
-        log.write_derived(Shard(0), &batch).await.unwrap();
+        log.write_derived(Shard(0), &frames).await.unwrap();
         assert_eq!(log.read_stream(&stream, 0, 10).await.unwrap().len(), 3);
     }
 }
@@ -260,7 +259,7 @@ async fn a_log_that_lost_its_tail_is_not_opened() {
     for _ in 0..3 {
         frames.push(chain.decide(&log, &[(&stream, 2)]).await);
     }
-    log.write_derived(Shard(3), &DerivedBatch { frames, snapshots: Vec::new() }).await.unwrap();
+    log.write_derived(Shard(3), &frames).await.unwrap();
     factory.tamper(Slot { shard: Shard(3), frame: 3 }, None).await;
     let refused = CassandraLog::open(&factory.keyspace.url).await.err().unwrap();
     assert!(refused.to_string().starts_with("3:5: the log lost this position"), "{refused}");
@@ -279,7 +278,7 @@ async fn late_writes_of_a_slow_owner_change_nothing() {
     for _ in 0..5 {
         frames.push(chain.decide(&log, &[(&stream, 1)]).await);
     }
-    let batch = |upto: usize| DerivedBatch { frames: frames[..upto].to_vec(), snapshots: Vec::new() };
+    let batch = |upto: usize| frames[..upto].to_vec();
     let empty = log.derived_digest(shard).await.unwrap();
     log.write_derived(shard, &batch(5)).await.unwrap();
     let full = log.derived_digest(shard).await.unwrap();
@@ -321,9 +320,8 @@ async fn long_streams_and_large_events_are_read_back() {
         vec![chain.decide(&log, &[(&long, 1_020)]).await, chain.decide(&log, &[(&long, 20)]).await];
     chain = chain.padded(200 << 10);
     frames.push(chain.decide(&log, &[(&large, 4)]).await);
-    let batch = DerivedBatch { frames, snapshots: Vec::new() };
-    log.write_derived(Shard(0), &batch).await.unwrap();
-    for (stream, count, frames) in [(&long, 1_040, &batch.frames[..2]), (&large, 4, &batch.frames[2..])] {
+    log.write_derived(Shard(0), &frames).await.unwrap();
+    for (stream, count, frames) in [(&long, 1_040, &frames[..2]), (&large, 4, &frames[2..])] {
         let expected: Vec<_> =
             frames.iter().flat_map(|frame| &frame.events).map(|event| (**event).clone()).collect();
         assert_eq!(expected.len(), count);
@@ -346,7 +344,7 @@ async fn an_event_is_readable_in_plain_cql() {
     let mut chain = Chain::new(&log, Shard(0));
     let stream = chain.stream();
     let frame = chain.decide(&log, &[(&stream, 1)]).await;
-    log.write_derived(Shard(0), &DerivedBatch { frames: vec![frame], snapshots: Vec::new() }).await.unwrap();
+    log.write_derived(Shard(0), &[frame]).await.unwrap();
     let select = "SELECT JSON version, event_type, payload, metadata FROM events_by_stream \
                   WHERE shard = 0 AND tenant = 'default' AND id_prefix = ? AND bucket = 0 AND stream_type = 'order' AND stream_id = ?";
     let rows = keyspace.session().await.query_unpaged(select, (prefix(&stream), stream.id())).await.unwrap();

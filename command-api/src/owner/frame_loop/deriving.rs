@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::log::DerivedBatch;
-
 use super::FrameLoop;
 
 /// Derived rows are written in batches behind, so that they take little from the frames: at so many bytes of frames, or after
@@ -35,12 +33,11 @@ impl FrameLoop {
         (self.derive_by, self.derive_due) = (None, false);
         let frames = self.overlay.outstanding(DERIVE_BYTES);
         let Some(last) = frames.last().map(|frame| frame.header.slot.frame) else { return };
-        let batch = DerivedBatch { frames, snapshots: Vec::new() };
         let figures = Arc::clone(&self.figures);
         let (shared, shard, mut turn) = (Arc::clone(&self.shared), self.shard, self.derive_turn.hand_over());
         self.deriving = Some(Box::pin(async move {
             let mut pause = Duration::from_millis(10);
-            while let Err(error) = shared.log.write_derived(shard, &batch).await {
+            while let Err(error) = shared.log.write_derived(shard, &frames).await {
                 // The others don't wait for one that fails.
                 drop(turn.take());
                 figures.derived(Err(error.to_string()));

@@ -4,10 +4,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use domain::frame::{DecidedFrame, FrameHeader, FrameId};
-use domain::ports::log::{DerivedBatch, LogError, Progress, StoredSnapshot};
+use domain::ports::log::{LogError, Progress, StoredSnapshot};
 use domain::position::Shard;
 use domain::stream::StreamId;
 use futures::{StreamExt, TryStreamExt};
@@ -98,11 +98,15 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) async fn write_derived(&self, shard: Shard, batch: &DerivedBatch) -> Result<(), LogError> {
+    pub(super) async fn write_derived(
+        &self,
+        shard: Shard,
+        frames: &[Arc<DecidedFrame>],
+    ) -> Result<(), LogError> {
         self.shard(shard)?;
         // Read every time: derived rows may have been dropped, or written by another owner.
         let progress = self.progress(shard).await?;
-        let frames = following(shard, progress.derived_through, &batch.frames)?;
+        let frames = following(shard, progress.derived_through, frames)?;
         let ends = self.check_versions(shard, &frames).await?;
         self.write_rows(progress.generation, shard, &frames).await?;
         if let Some(last) = frames.last() {
@@ -349,7 +353,7 @@ impl Inner {
 fn following(
     shard: Shard,
     through: u64,
-    frames: &[std::sync::Arc<DecidedFrame>],
+    frames: &[Arc<DecidedFrame>],
 ) -> Result<Vec<&DecidedFrame>, LogError> {
     let (mut next, mut following) = (through + 1, Vec::with_capacity(frames.len()));
     for frame in frames {

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use domain::frame::{DecidedFrame, Slot};
-use domain::ports::log::{DerivedBatch, LogError};
+use domain::ports::log::LogError;
 use domain::position::Shard;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -69,11 +70,15 @@ impl WriteError {
     }
 }
 
-pub(super) fn write(conn: &mut Connection, shard: Shard, batch: &DerivedBatch) -> Result<(), WriteError> {
+pub(super) fn write(
+    conn: &mut Connection,
+    shard: Shard,
+    frames: &[Arc<DecidedFrame>],
+) -> Result<(), WriteError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut through = reads::select_progress(&tx, shard)?.derived_through;
     let mut key = Vec::with_capacity(64);
-    for frame in &batch.frames {
+    for frame in frames {
         let slot = frame.header.slot;
         if slot.shard != shard {
             return Err(WriteError::refused(slot, format!("it came with derived rows of shard {shard}")));
@@ -88,7 +93,7 @@ pub(super) fn write(conn: &mut Connection, shard: Shard, batch: &DerivedBatch) -
         through = slot.frame;
         tx.prepare_cached(include_str!("mark_derived.sql"))?.execute((shard.0, through, frame.hash))?;
     }
-    if !batch.frames.is_empty() {
+    if !frames.is_empty() {
         tx.prepare_cached(include_str!("advance_derived.sql"))?.execute((shard.0, through))?;
     }
     Ok(tx.commit()?)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::aggregate::SnapshotState;
 use domain::command::CommandId;
 use domain::frame::DecidedFrame;
-use domain::ports::log::{DerivedBatch, EventLog, LogError, Progress, StoredSnapshot};
+use domain::ports::log::{EventLog, LogError, Progress, StoredSnapshot};
 use domain::position::Shard;
 use domain::stream::StreamId;
 
@@ -13,7 +13,7 @@ use super::LogFactory;
 use crate::contract::chain::Chain;
 
 async fn derive(log: &dyn EventLog, shard: Shard, frames: &[Arc<DecidedFrame>]) -> Result<(), LogError> {
-    log.write_derived(shard, &DerivedBatch { frames: frames.to_vec(), snapshots: Vec::new() }).await
+    log.write_derived(shard, frames).await
 }
 
 async fn must_derive(log: &dyn EventLog, shard: Shard, frames: &[Arc<DecidedFrame>]) {

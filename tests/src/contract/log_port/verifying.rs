@@ -1,7 +1,7 @@
 //! Verifying: P8.
 
 use domain::frame::{FrameView, Slot, Tail};
-use domain::ports::log::{DerivedBatch, EventLog};
+use domain::ports::log::EventLog;
 use domain::position::{Position, Shard};
 use infra::verify::{VerifyReport, verify_store};
 
@@ -34,8 +34,7 @@ async fn fill_and_derive(log: &dyn EventLog) {
     for _ in 0..3 {
         frames.push(chain.decide(log, &[(&stream, 2)]).await);
     }
-    let batch = DerivedBatch { frames, snapshots: Vec::new() };
-    log.write_derived(SHARD, &batch).await.expect("rows");
+    log.write_derived(SHARD, &frames).await.expect("rows");
 }
 
 async fn verify(log: &dyn EventLog) -> VerifyReport {
@@ -250,9 +249,7 @@ pub async fn a_verification_ends_while_the_log_grows(factory: &impl LogFactory) 
     let reports = loop {
         let write = async {
             let frame = chain.decide(&*log, &[(&stream, 3)]).await;
-            log.write_derived(Shard(3), &DerivedBatch { frames: vec![frame], snapshots: Vec::new() })
-                .await
-                .expect("rows");
+            log.write_derived(Shard(3), &[frame]).await.expect("rows");
         };
         tokio::select! {
             reports = &mut verified => break reports,
@@ -274,7 +271,7 @@ pub async fn a_verification_goes_on_from_the_last_one(factory: &impl LogFactory)
     for _ in 0..20 {
         frames.push(chain.decide(&*log, &[(&a, 2), (&b, 1)]).await);
     }
-    log.write_derived(SHARD, &DerivedBatch { frames, snapshots: Vec::new() }).await.expect("rows");
+    log.write_derived(SHARD, &frames).await.expect("rows");
     let counted = FaultyLog::new(log.clone());
     let first = infra::verify::verify(&*counted, None, |_, _| {}).await.expect("a verification");
     assert!(first.report.ok && counted.frames_read() >= 20, "{first:?}");
@@ -289,9 +286,7 @@ pub async fn a_verification_goes_on_from_the_last_one(factory: &impl LogFactory)
     assert_eq!(counted.scans(), 1, "the first one's");
 
     let frame = chain.decide(&*log, &[(&b, 1), (&chain.stream(), 1), (&a, 1)]).await;
-    log.write_derived(SHARD, &DerivedBatch { frames: vec![frame], snapshots: Vec::new() })
-        .await
-        .expect("rows");
+    log.write_derived(SHARD, &[frame]).await.expect("rows");
     let before = counted.frames_read();
     let next = infra::verify::verify(&*counted, Some(&through), |_, _| {}).await.expect("a verification");
     assert!(next.report.ok, "{next:?}");
