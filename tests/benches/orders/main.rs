@@ -8,13 +8,18 @@
 //! On engines the same load runs for `WARM_UP` seconds first (default 120): Java code is compiled as it is used (see `infra/local/README.md`).
 //!
 //! Beside it, where `POSTGRES_URL` names a PostgreSQL that may be written to: the same order by hand, one transaction a step, and with
-//! an outbox and workers that move up to 100 orders a transaction (see `by_hand`).
+//! an outbox and workers that move up to 100 orders a transaction (see `by_hand`). With `--features peers`, the same order on Restate too,
+//! which npm installs (see `restate`).
+//!
+//! `PARTS="tillstream by-hand restate"`, any of them, measures only these.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark run by hand prints its table")]
 
 mod by_hand;
 mod process;
 mod rest;
+#[cfg(feature = "peers")]
+mod restate;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +31,10 @@ use tokio::time::MissedTickBehavior;
 
 use crate::process::Processes;
 use crate::rest::Books;
+
+/// The same allocator as the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Callers at once.
 const CALLERS: usize = 64;
@@ -118,25 +127,26 @@ async fn full_load(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books,
     run
 }
 
-/// Orders at a steady rate: from placed to paid.
-async fn steady(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books, before: u64) {
-    let seconds = measured().as_secs();
+/// Has orders placed at [`RATE`] for as long as measured, waits until each is accepted, and returns how many there were.
+pub(crate) async fn at_rate<F>(place: impl Fn(u64) -> F) -> u64
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let orders = RATE * measured().as_secs();
     let mut pace = tokio::time::interval(Duration::from_micros(1_000_000 / RATE));
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut placing = tokio::task::JoinSet::new();
-    let from = chrono::Utc::now();
-    for n in 1..=(RATE * seconds) {
+    for n in 1..=orders {
         pace.tick().await;
-        let (shop, products) = (Arc::clone(shop), Arc::clone(products));
-        placing.spawn(async move {
-            let product = &products[usize::try_from(n).unwrap() % products.len()];
-            order(&shop, product, method(1)).await;
-        });
+        placing.spawn(place(n));
     }
     placing.join_all().await;
-    books.until_at_rest(before + RATE * seconds, GIVE_UP).await;
-    let times = books.placed_to_paid(from).await;
-    let line = summary(times, Duration::from_secs(seconds));
+    orders
+}
+
+/// Prints how long orders at [`RATE`] took from placed to paid.
+pub(crate) fn print_paid(times: Vec<Duration>) {
+    let line = summary(times, measured());
     println!(
         "  placed to paid at {RATE} orders/s: p50 {:.1} ms, p99 {:.1} ms",
         line.p50.as_secs_f64() * 1e3,
@@ -144,8 +154,22 @@ async fn steady(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books, be
     );
 }
 
-#[tokio::main]
-async fn main() {
+/// Orders at a steady rate: from placed to paid.
+async fn steady(shop: &Arc<Shop>, products: &Arc<Vec<String>>, books: &Books, before: u64) {
+    let from = chrono::Utc::now();
+    let placed = at_rate(|n| {
+        let (shop, products) = (Arc::clone(shop), Arc::clone(products));
+        async move {
+            let product = &products[usize::try_from(n).unwrap() % products.len()];
+            order(&shop, product, method(1)).await;
+        }
+    })
+    .await;
+    books.until_at_rest(before + placed, GIVE_UP).await;
+    print_paid(books.placed_to_paid(from).await);
+}
+
+async fn tillstream() {
     let shop = Arc::new(Shop::open_with(|start| start.set("logging.level", "warn")).await);
     let mut products = Vec::new();
     for n in 0..PRODUCTS {
@@ -166,8 +190,30 @@ async fn main() {
     // What the load left behind, as segments to be merged, isn't part of what comes.
     tokio::time::sleep(REST).await;
     steady(&shop, &products, &books, before + run.accepted).await;
-    drop(books);
-    if let Ok(url) = std::env::var("POSTGRES_URL") {
-        by_hand::run(&url).await;
+}
+
+/// Whether a part is to be measured: all are, unless `PARTS` names some.
+fn wanted(part: &str) -> bool {
+    std::env::var("PARTS").map_or(true, |parts| parts.split_whitespace().any(|name| name == part))
+}
+
+#[tokio::main]
+async fn main() {
+    #[cfg(feature = "peers")]
+    restate::serve_if_asked().await;
+    if wanted("tillstream") {
+        tillstream().await;
+    }
+    if wanted("by-hand") {
+        match std::env::var("POSTGRES_URL") {
+            Ok(url) => by_hand::run(&url).await,
+            Err(_) => println!("the orders by hand are left out: POSTGRES_URL names no PostgreSQL"),
+        }
+    }
+    if wanted("restate") {
+        #[cfg(feature = "peers")]
+        restate::run().await;
+        #[cfg(not(feature = "peers"))]
+        println!("Restate is left out: --features peers includes it");
     }
 }

@@ -1,18 +1,30 @@
-//! The embedded write path, measured: `cargo bench -p tests --bench embedded`.
+//! The embedded write path, measured: `cargo bench -p tests --bench embedded`, and beside its peers in the same run:
+//! `cargo bench -p tests --features peers --bench embedded`.
 //!
 //! Durable commands through the library at 1, 64 and 256 callers on many streams, 64 callers on one hot aggregate, and beside
 //! them, in the same run, the same rows written with one SQLite transaction per command. Then all of it again with an fsync that
 //! takes 2 ms longer (by a preloaded library, compiled with `cc`). Then a rebuild of the read models from the log.
 //!
+//! The peers are tephra, a store of events in this process, and UmaDB, a server on loopback that is installed below the target
+//! directory with `pip` (which needs Python 3.10 or newer with `venv`). Both write the event that the library's command writes, the same
+//! bytes, and sync the disk before they reply; see `peers`.
+//!
 //! `SECONDS=n` sets how long each line is measured (default 3), `SHARDS=n` how many shards the store has (default 16), `FAST_ONLY=1` leaves out the slowed disk.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark run by hand prints its table")]
 
+#[cfg(feature = "peers")]
+mod peers;
+mod replay;
+#[cfg(feature = "peers")]
+mod tephra;
+#[cfg(feature = "peers")]
+mod umadb;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use command_api::owner::{OwnerConfig, Owners};
 use domain::command::CommandRequest;
@@ -24,8 +36,8 @@ use domain::ports::log::{EventLog, LogReader};
 use domain::position::Shard;
 use infra::sqlite::log::SqliteLog;
 use tests::bench::{
-    Line, callers as measure, fill_hot, measured, place_order, print_head, print_line, reserve_hot, shards,
-    summary,
+    Line, callers as measure, fdatasync_time, fill_hot, measured, place_order, print_head, print_line,
+    reserve_hot, shards, summary,
 };
 use uuid::Uuid;
 
@@ -39,13 +51,16 @@ impl FanOut for Nobody {
     fn publish(&self, _frame: Arc<DecidedFrame>) {}
 }
 
-async fn library(dir: &Path, callers: usize, command: fn() -> CommandRequest) -> Line {
+/// The library over a store in a directory.
+async fn owners(dir: &Path) -> Arc<Owners> {
     let log = Arc::new(SqliteLog::open(dir, shards()).unwrap());
     let registry = Arc::new(domain::shop::registry());
     let config = OwnerConfig::default();
-    let owners = Arc::new(
-        Owners::start(log, registry, Arc::new(Nobody), Arc::new(SystemClock), config).await.unwrap(),
-    );
+    Arc::new(Owners::start(log, registry, Arc::new(Nobody), Arc::new(SystemClock), config).await.unwrap())
+}
+
+async fn library(dir: &Path, callers: usize, command: fn() -> CommandRequest) -> Line {
+    let owners = owners(dir).await;
     owners.submit(fill_hot()).await.unwrap();
     let calling = Arc::clone(&owners);
     let line = measure(callers, move |_| {
@@ -123,21 +138,6 @@ async fn port(dir: &Path) -> Line {
     summary(latencies, start.elapsed())
 }
 
-fn fsync_time(dir: &Path) -> Duration {
-    let file = std::fs::File::create(dir.join("probe")).unwrap();
-    let mut times: Vec<Duration> = (0..50)
-        .map(|_| {
-            use std::io::Write;
-            (&file).write_all(&[0; 4096]).unwrap();
-            let start = Instant::now();
-            file.sync_data().unwrap();
-            start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    times[25]
-}
-
 fn directory() -> tempfile::TempDir {
     // Beside the build output, so that it is a disk and not a memory file system.
     let target = std::env::current_exe().unwrap().parent().unwrap().to_owned();
@@ -146,8 +146,11 @@ fn directory() -> tempfile::TempDir {
 
 fn write_path() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    #[cfg(feature = "peers")]
+    let mut peers = runtime.block_on(peers::Peers::prepare());
     let dir = directory();
-    println!("\nfsync takes {:.2} ms here (p50)\n", fsync_time(dir.path()).as_secs_f64() * 1e3);
+    print_sync(dir.path());
+    println!();
     print_head("durable commands");
     let baseline = one_transaction_per_command(directory().path());
     print_line("one SQLite transaction per command", 1, &baseline);
@@ -164,72 +167,26 @@ fn write_path() {
                 line.per_second / baseline.per_second
             );
         }
+        #[cfg(feature = "peers")]
+        runtime.block_on(peers.spread(&line, callers));
     }
     let line = runtime.block_on(library(directory().path(), 64, reserve_hot));
     print_line("library, one hot stock", 64, &line);
-}
-
-async fn fill(dir: &Path, orders: u64) {
-    let log = Arc::new(SqliteLog::open(dir, shards()).unwrap());
-    let registry = Arc::new(domain::shop::registry());
-    let owners =
-        Owners::start(log, registry, Arc::new(Nobody), Arc::new(SystemClock), OwnerConfig::default());
-    let owners = Arc::new(owners.await.unwrap());
-    let left = Arc::new(AtomicU64::new(orders));
-    let tasks: Vec<_> = (0..512)
-        .map(|_| {
-            let (owners, left) = (Arc::clone(&owners), Arc::clone(&left));
-            tokio::spawn(async move {
-                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
-                    owners.submit(place_order()).await.unwrap();
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
+    #[cfg(feature = "peers")]
+    {
+        runtime.block_on(peers.hot(&line, 64));
+        peers.print_ratios();
     }
-    owners.stop().await;
+    print_sync(dir.path());
+    #[cfg(not(feature = "peers"))]
+    println!("\ntephra and UmaDB are left out: with `--features peers` they are measured in the same run");
 }
 
-async fn read_all(log: &dyn LogReader) -> u64 {
-    let mut events = 0;
-    for n in 0..log.store().shards {
-        let mut from = 1;
-        loop {
-            let rows = log.read_frames(Shard(n), from, 512, 4 << 20).await.unwrap();
-            if rows.is_empty() {
-                break;
-            }
-            from += rows.len() as u64;
-            events +=
-                rows.iter().map(|row| DecidedFrame::decode(row).unwrap().events.len() as u64).sum::<u64>();
-        }
-    }
-    events
-}
-
-fn replay() {
-    const ORDERS: u64 = 100_000;
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let dir = directory();
-    runtime.block_on(fill(dir.path(), ORDERS));
-    let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open_existing(dir.path()).unwrap());
-    let start = Instant::now();
-    let events = runtime.block_on(read_all(&*log));
+fn print_sync(dir: &Path) {
     println!(
-        "\nread from the log and decoded: {:.0} events/s",
-        events as f64 / start.elapsed().as_secs_f64()
+        "\n16 KiB appended and made durable with fdatasync in {:.2} ms here (p50)",
+        fdatasync_time(dir).as_secs_f64() * 1e3
     );
-    let rebuild = || async {
-        let start = Instant::now();
-        infra::rebuild::rebuild(dir.path(), &[], &*log, &mut |_| {}).await.unwrap();
-        start.elapsed()
-    };
-    // The first time, the live rows are brought to the log's end as well.
-    runtime.block_on(rebuild());
-    let took = runtime.block_on(rebuild());
-    println!("all read models rebuilt and compared: {:.0} events/s", events as f64 / took.as_secs_f64());
 }
 
 /// Runs this benchmark again with a slower fsync.
@@ -260,7 +217,7 @@ fn main() {
     if std::env::var_os("TILLSTREAM_BENCH_SLOWED").is_some() {
         return;
     }
-    replay();
+    replay::replay();
     if std::env::var_os("FAST_ONLY").is_none() {
         slowed();
     }
