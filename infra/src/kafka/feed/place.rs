@@ -84,11 +84,16 @@ impl Place {
             self.next_frame = None;
             return true;
         }
+        self.is_decided(n);
+        false
+    }
+
+    /// Everything up to this position is known to be decided: the log has what was not handed out yet.
+    pub(super) fn is_decided(&mut self, n: u64) {
         if n > self.last && n > self.known {
             self.known = n;
             self.look_at = Instant::now();
         }
-        false
     }
 
     /// Everything up to this position is handed out.
@@ -241,6 +246,16 @@ mod tests {
         assert!(!place.arrived(9), "a gap");
         assert!(place.is_behind() && place.look(Instant::now()).is_some());
         assert!(place.look(Instant::now()).is_none(), "one look at a time");
+    }
+
+    // proves: P7
+    #[test]
+    fn what_is_decided_is_not_thereby_handed_out() {
+        let mut place = Place::new(Shard(0), 5);
+        place.look_at = Instant::now() + QUIET;
+        place.is_decided(6);
+        assert_eq!(place.last, 5, "the log is still to be asked for the next event");
+        assert!(place.is_behind() && place.look(Instant::now()).is_some());
     }
 
     #[test]

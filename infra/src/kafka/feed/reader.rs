@@ -109,7 +109,7 @@ impl KafkaReader {
                     self.shared.decided(last);
                 }
                 // It doesn't reach back so far: the log does.
-                None => drop(place.arrived(local.head(place.shard))),
+                None => place.is_decided(local.head(place.shard)),
             }
         }
     }
