@@ -174,7 +174,7 @@ async fn an_older_log_beside_newer_engines_is_what_is_served() {
     let front = Front::sign_in(server.client(), &credentials).await;
     let mut made = Vec::new();
     for n in 0..20 {
-        made.push(new_product(&front, &format!("NEW-{n}")).await);
+        made.push(new_product(&front, &format!("RESTORED-{n}")).await);
     }
     let all = pages(&front.stranger, "/api/v1/products?limit=100").await;
     let all: Vec<&str> = all.iter().map(|product| product["id"].as_str().unwrap()).collect();
@@ -184,7 +184,7 @@ async fn an_older_log_beside_newer_engines_is_what_is_served() {
         pages(&front.stranger, &format!("/api/v1/products/search?q={q}&limit=100")).await.len()
     };
     eventually("the search to find what is there", SETTLES_WITHIN, || async {
-        (found("NEW").await == 20 && found("KEPT").await == 1).then_some(())
+        (found("RESTORED").await == 20 && found("KEPT").await == 1).then_some(())
     })
     .await;
     assert_eq!(found("LOST").await, 0);
