@@ -1,24 +1,36 @@
 #![doc = include_str!("../README.md")]
 
 pub mod aggregate;
+pub mod catalogue;
 pub mod command;
 pub mod event;
 pub mod follow_on;
 pub mod foreign;
 pub mod frame;
+pub mod identity;
+pub mod inventory;
 pub mod merkle;
 pub mod money;
+pub mod names;
+pub mod ordering;
+pub mod payments;
 pub mod personal;
 pub mod ports;
 pub mod position;
 pub mod refusal;
-pub mod shop;
+mod registry;
+pub mod shipping;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod upcast;
+pub mod upcasters;
 pub mod uuids;
 pub mod verify;
 mod wire;
+
+pub use registry::registry;
 
 /// An instant in UTC; the log keeps whole microseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use domain::aggregate::Aggregate;
+use domain::catalogue::product::{Product, ProductEvent};
 use domain::money::{Currency, Money};
-use domain::shop::payment::{PaymentEvent, RefundReason};
-use domain::shop::product::{Product, ProductEvent};
-use domain::shop::{email_claim, inventory, order, session, shipment, sku_claim, upcasters, user};
+use domain::payments::payment::{PaymentEvent, RefundReason};
+use domain::{inventory, upcasters};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -25,17 +25,17 @@ fn stored(name: &str) -> String {
 fn every_event_ever_stored_has_a_golden_file_that_still_reads() {
     let (folder, chain) = (folder(), upcasters::shop());
     let mut checked = BTreeSet::new();
-    checked.extend(golden_files::check::<email_claim::EmailClaimEvent>(&folder, chain));
+    checked.extend(golden_files::check::<domain::identity::email_claim::EmailClaimEvent>(&folder, chain));
     checked.extend(golden_files::check::<inventory::InventoryEvent>(&folder, chain));
-    checked.extend(golden_files::check::<order::OrderEvent>(&folder, chain));
+    checked.extend(golden_files::check::<domain::ordering::order::OrderEvent>(&folder, chain));
     checked.extend(golden_files::check::<PaymentEvent>(&folder, chain));
     checked.extend(golden_files::check::<ProductEvent>(&folder, chain));
-    checked.extend(golden_files::check::<session::SessionEvent>(&folder, chain));
-    checked.extend(golden_files::check::<shipment::ShipmentEvent>(&folder, chain));
-    checked.extend(golden_files::check::<sku_claim::SkuClaimEvent>(&folder, chain));
-    checked.extend(golden_files::check::<user::UserEvent>(&folder, chain));
+    checked.extend(golden_files::check::<domain::identity::session::SessionEvent>(&folder, chain));
+    checked.extend(golden_files::check::<domain::shipping::shipment::ShipmentEvent>(&folder, chain));
+    checked.extend(golden_files::check::<domain::catalogue::sku_claim::SkuClaimEvent>(&folder, chain));
+    checked.extend(golden_files::check::<domain::identity::user::UserEvent>(&folder, chain));
 
-    for (event_type, version) in domain::shop::registry().event_types() {
+    for (event_type, version) in domain::registry().event_types() {
         assert!(
             checked.contains(&format!("{event_type}.v{version}.json")),
             "{event_type} {version} is not checked"
@@ -57,7 +57,7 @@ fn a_product_of_version_1_gets_a_price_in_money_and_no_attributes() {
     assert!(created.details.attributes.is_empty());
 
     // A stream that begins with it loads like any other.
-    let mut state = domain::shop::registry().initial("product").unwrap();
+    let mut state = domain::registry().initial("product").unwrap();
     state.apply("product.created", 1, &old).unwrap();
     let mut expected = Product::default();
     expected.evolve(&event);
@@ -80,7 +80,7 @@ fn a_refund_of_version_1_keeps_its_reason_in_the_clear_and_version_2_seals_it() 
 
 #[test]
 fn what_cannot_be_read_leaves_the_state_as_it_was() {
-    let mut state = domain::shop::registry().initial("product").unwrap();
+    let mut state = domain::registry().initial("product").unwrap();
     state.apply("product.created", 2, &stored("product.created.v2.json")).unwrap();
     let before = state.to_json().unwrap();
     for (event_type, version, data) in [

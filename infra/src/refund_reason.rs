@@ -1,7 +1,7 @@
 //! What both databases make of a refund's two columns.
 
+use domain::payments::payment::RefundReason;
 use domain::personal::Sealed;
-use domain::shop::payment::RefundReason;
 
 /// A refund's reason: sealed, or in the clear.
 pub(crate) fn reason(plain: Option<String>, sealed: Option<String>) -> RefundReason {

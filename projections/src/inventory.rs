@@ -1,7 +1,7 @@
 //! Stock per product and warehouse.
 
 use domain::event::RecordedEvent;
-use domain::shop::inventory::{InventoryEvent, LevelAfter};
+use domain::inventory::{InventoryEvent, LevelAfter};
 use domain::upcast::DecodeError;
 use uuid::Uuid;
 
@@ -70,7 +70,7 @@ fn row(event: &RecordedEvent, product: Uuid, level: LevelAfter) -> Result<RowCha
 mod tests {
     use super::*;
     use crate::testing::{ID, event, set};
-    use domain::shop::inventory::StockCommitted;
+    use domain::inventory::StockCommitted;
 
     #[test]
     fn every_warehouse_of_an_event_is_a_row() {

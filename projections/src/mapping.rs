@@ -2,8 +2,8 @@
 
 use domain::aggregate::EventSet;
 use domain::event::RecordedEvent;
-use domain::shop::upcasters;
 use domain::upcast::DecodeError;
+use domain::upcasters;
 use serde::Serialize;
 use uuid::Uuid;
 

@@ -2,9 +2,9 @@
 //! group of columns, since their events come in any interleaving.
 
 use domain::event::RecordedEvent;
-use domain::shop::order::{OrderEvent, OrderPlaced, OrderStatus};
-use domain::shop::payment::{PaymentEvent, PaymentStatus};
-use domain::shop::shipment::ShipmentEvent;
+use domain::ordering::order::{OrderEvent, OrderPlaced, OrderStatus};
+use domain::payments::payment::{PaymentEvent, PaymentStatus};
+use domain::shipping::shipment::ShipmentEvent;
 use domain::upcast::DecodeError;
 use uuid::Uuid;
 
@@ -143,7 +143,7 @@ pub(crate) fn status_and_reason(
 }
 
 fn lines(event: &RecordedEvent, order: Uuid, placed: &OrderPlaced) -> Vec<RowChange> {
-    let row = |line: &domain::shop::order::OrderLine| RowChange {
+    let row = |line: &domain::ordering::order::OrderLine| RowChange {
         table: &ORDER_LINES,
         key: vec![tenant(event), Value::Uuid(order), Value::Int(i64::from(line.line))],
         group: "line",
@@ -256,10 +256,10 @@ pub fn implied_shipment<'a>(order_status: &str, shipment_status: Option<&'a str>
 mod tests {
     use super::*;
     use crate::testing::{ID, event, set, stored, text, usd};
+    use domain::ordering::order::{EndReason, OrderCancelled, OrderLine, OrderPaid, ShippingAddress};
+    use domain::payments::payment::{PaymentCaptured, PaymentRefundSettled};
     use domain::personal::Sealed;
-    use domain::shop::order::{EndReason, OrderCancelled, OrderLine, OrderPaid, ShippingAddress};
-    use domain::shop::payment::{PaymentCaptured, PaymentRefundSettled};
-    use domain::shop::shipment::ShipmentDispatched;
+    use domain::shipping::shipment::ShipmentDispatched;
 
     fn placed() -> OrderEvent {
         let line = |line| OrderLine {

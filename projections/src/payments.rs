@@ -1,7 +1,7 @@
 //! Payments and their refunds.
 
 use domain::event::RecordedEvent;
-use domain::shop::payment::{PaymentEvent, PaymentStatus, RefundReason};
+use domain::payments::payment::{PaymentEvent, PaymentStatus, RefundReason};
 use domain::upcast::DecodeError;
 use uuid::Uuid;
 
@@ -170,10 +170,10 @@ fn refund(event: &RecordedEvent, payment: Uuid, id: Uuid, mut set: Vec<(&'static
 mod tests {
     use super::*;
     use crate::testing::{ID, event, set, text as t, usd};
-    use domain::personal::Sealed;
-    use domain::shop::payment::{
+    use domain::payments::payment::{
         PaymentRefundFailed, PaymentRefundResolved, PaymentRefundSettled, PaymentRefunded,
     };
+    use domain::personal::Sealed;
 
     #[test]
     fn a_refund_is_a_row_beside_the_payments() {

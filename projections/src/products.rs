@@ -1,8 +1,8 @@
 //! Products, by id and as a list.
 
+use domain::catalogue::product::{ProductDetails, ProductEvent};
 use domain::event::RecordedEvent;
 use domain::money::Money;
-use domain::shop::product::{ProductDetails, ProductEvent};
 use domain::text::identifier::normal;
 use domain::upcast::DecodeError;
 
@@ -113,7 +113,7 @@ fn price(price: Money) -> [(&'static str, Value); 2] {
 mod tests {
     use super::*;
     use crate::testing::{event, now, set, stored, text as t, usd};
-    use domain::shop::product::{ProductDiscontinued, ProductPriceChanged};
+    use domain::catalogue::product::{ProductDiscontinued, ProductPriceChanged};
 
     #[test]
     fn an_old_product_is_read_as_today() {

@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use domain::Timestamp;
 use domain::event::{RecordedEvent, serialize_wire_time};
+use domain::identity::user::Role;
 use domain::money::{Currency, Money};
+use domain::payments::payment::RefundReason;
 use domain::personal::Sealed;
 use domain::position::{Position, Seen, SyncToken};
-use domain::shop::payment::RefundReason;
-use domain::shop::user::Role;
 use domain::stream::StreamId;
 use serde::Serialize;
 use std::collections::BTreeMap;

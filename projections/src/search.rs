@@ -104,7 +104,7 @@ fn attribute_words(event: &RecordedEvent, attributes: &str) -> Result<Value, Dec
 mod tests {
     use super::*;
     use crate::testing::{event, set, text as t, usd};
-    use domain::shop::product::{ProductCreated, ProductDetails, ProductEvent, ProductPriceChanged};
+    use domain::catalogue::product::{ProductCreated, ProductDetails, ProductEvent, ProductPriceChanged};
 
     #[test]
     fn words_are_folded_by_the_projector() {

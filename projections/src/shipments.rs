@@ -1,7 +1,7 @@
 //! Shipments. The address stays in the log: no query here needs it.
 
 use domain::event::RecordedEvent;
-use domain::shop::shipment::{ShipmentEvent, ShipmentStatus};
+use domain::shipping::shipment::{ShipmentEvent, ShipmentStatus};
 use domain::upcast::DecodeError;
 
 use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, decode, stream_uuid, tenant, text, wire_name};
@@ -90,7 +90,7 @@ pub(crate) fn status_after(event: &ShipmentEvent) -> ShipmentStatus {
 mod tests {
     use super::*;
     use crate::testing::{ID, event, set, text as t};
-    use domain::shop::shipment::{ShipmentCreated, ShipmentFailed};
+    use domain::shipping::shipment::{ShipmentCreated, ShipmentFailed};
 
     #[test]
     fn a_status_follows_every_event() {

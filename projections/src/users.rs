@@ -1,7 +1,7 @@
 //! Users: the profile, personal fields as the ciphertext that the log holds. No password hash.
 
 use domain::event::RecordedEvent;
-use domain::shop::user::UserEvent;
+use domain::identity::user::UserEvent;
 use domain::upcast::DecodeError;
 
 use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, decode, json, stream_uuid, tenant, text};
@@ -69,8 +69,8 @@ impl Projection for Users {
 mod tests {
     use super::*;
     use crate::testing::{event, set, text as t};
+    use domain::identity::user::{Role, UserRegistered};
     use domain::personal::Sealed;
-    use domain::shop::user::{Role, UserRegistered};
 
     #[test]
     fn personal_fields_stay_ciphertext_and_the_password_stays_in_the_log() {

@@ -8,8 +8,8 @@ use command_api::http::openapi::{ById, LoggedIn, Usual};
 use command_api::http::order_tag::OrderTag;
 use command_api::http::problem::Problem;
 use command_api::http::schema;
-use domain::shop::order::OrderStatus;
-use domain::shop::user::Role;
+use domain::identity::user::Role;
+use domain::ordering::order::OrderStatus;
 use domain::stream::StreamId;
 use projections::read_models::{Model, OrderFilter};
 

@@ -7,7 +7,7 @@ use command_api::http::access::Caller;
 use command_api::http::openapi::{ById, LoggedIn, Usual};
 use command_api::http::problem::Problem;
 use command_api::http::schema;
-use domain::shop::user::Role;
+use domain::identity::user::Role;
 use domain::stream::StreamId;
 use projections::read_models::Model;
 

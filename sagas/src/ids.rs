@@ -1,8 +1,8 @@
 //! Ids that a saga draws for what it makes: always the same for the same order, so that a repeat makes nothing twice.
 
 use domain::command::CommandId;
-use domain::shop::order::parts::derived;
-pub use domain::shop::order::parts::{payment_id, shipment_id};
+use domain::ordering::order::parts::derived;
+pub use domain::ordering::order::parts::{payment_id, shipment_id};
 use uuid::Uuid;
 
 use crate::fulfilment::steps::StepName;

@@ -32,7 +32,7 @@ pub fn registry() -> Registry {
 /// The registry of the shop's aggregates and the sagas.
 #[must_use]
 pub fn registry_with(fulfilment: &FulfilmentConfig) -> Registry {
-    domain::shop::registry()
+    domain::registry()
         .with::<fulfilment::state::Fulfilment>()
         .with_process(fulfilment::process::FulfilmentProcess { terms: fulfilment.terms() })
         .upcast_by(upcasters::chain())

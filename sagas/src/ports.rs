@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::money::Money;
-use domain::shop::payment::DeclineReason;
+use domain::payments::payment::DeclineReason;
 use domain::text::card;
 use uuid::Uuid;
 

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use domain::shop::upcasters::STEPS;
 use domain::upcast::{Upcaster, Upcasters};
+use domain::upcasters::STEPS;
 use serde_json::Value;
 
 /// The sagas' own steps.

@@ -9,12 +9,12 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use domain::command::{CommandId, CommandRequest, Step};
+use domain::inventory::{InventoryCommand, MAIN_WAREHOUSE};
 use domain::money::{Currency, Money};
+use domain::ordering::order::{OrderCommand, RequestedLine, ShippingAddress};
 use domain::personal::Sealed;
 use domain::ports::clock::{Clock, SystemClock};
 use domain::position::Shard;
-use domain::shop::inventory::{InventoryCommand, MAIN_WAREHOUSE};
-use domain::shop::order::{OrderCommand, RequestedLine, ShippingAddress};
 use domain::stream::{DEFAULT_TENANT, StreamId, draw_id_in_shard};
 use uuid::Uuid;
 

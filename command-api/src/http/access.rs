@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use domain::shop::user::Role;
+use domain::identity::user::Role;
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use uuid::Uuid;
 

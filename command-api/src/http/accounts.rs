@@ -5,9 +5,9 @@ use std::fmt;
 
 use axum::http::StatusCode;
 use domain::command::{Accepted, Step};
+use domain::identity::email_claim::{EmailClaim, EmailClaimCommand, EmailClaimError};
+use domain::identity::user::{Role, User, UserCommand};
 use domain::refusal::Refusal;
-use domain::shop::email_claim::{EmailClaim, EmailClaimCommand, EmailClaimError};
-use domain::shop::user::{Role, User, UserCommand};
 use domain::stream::{StreamId, draw_id_in_shard};
 use uuid::Uuid;
 

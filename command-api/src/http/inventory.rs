@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::command::Step;
-use domain::shop::inventory::{InventoryCommand, MAIN_WAREHOUSE, MAX_ON_HAND};
+use domain::inventory::{InventoryCommand, MAIN_WAREHOUSE, MAX_ON_HAND};
 use domain::stream::StreamId;
 use domain::text::identifier;
 use serde::Deserialize;

@@ -1,6 +1,6 @@
 //! What a client sends to place an order.
 
-use domain::shop::order::{MAX_LINES, MAX_QUANTITY};
+use domain::ordering::order::{MAX_LINES, MAX_QUANTITY};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -1,8 +1,8 @@
 //! An order's payment and shipment, as their owners know them: what an answer about the order shows beside it.
 
-use domain::shop::order::Order;
-use domain::shop::payment::Payment;
-use domain::shop::shipment::{Shipment, ShipmentStatus};
+use domain::ordering::order::Order;
+use domain::payments::payment::Payment;
+use domain::shipping::shipment::{Shipment, ShipmentStatus};
 use domain::stream::StreamId;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -23,7 +23,7 @@ struct Part<S> {
 
 /// Payment and shipment, each once it exists.
 pub(super) struct Parts {
-    payment: Option<Part<domain::shop::payment::PaymentStatus>>,
+    payment: Option<Part<domain::payments::payment::PaymentStatus>>,
     shipment: Option<Part<ShipmentStatus>>,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn take_tag(answer: &mut Value) -> Option<OrderTag> {
 
 #[cfg(test)]
 mod tests {
-    use domain::shop::payment::PaymentStatus;
+    use domain::payments::payment::PaymentStatus;
 
     use super::*;
 

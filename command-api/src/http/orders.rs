@@ -3,14 +3,14 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::aggregate::StreamMeta;
+use domain::catalogue::product::Product;
 use domain::command::Step;
-use domain::refusal::Refusal;
-use domain::shop::order::{
+use domain::identity::user::Role;
+use domain::ordering::order::{
     MAX_LINES, MAX_QUANTITY, Order, OrderCommand, OrderError, OrderParts, OrderStatus, RequestedLine,
     ShippingAddress, parts,
 };
-use domain::shop::product::Product;
-use domain::shop::user::Role;
+use domain::refusal::Refusal;
 use domain::stream::StreamId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::command::Step;
 use domain::money::Money;
-use domain::shop::payment::{Payment, PaymentCommand};
+use domain::payments::payment::{Payment, PaymentCommand};
 use domain::stream::StreamId;
 use serde::Deserialize;
 use utoipa::ToSchema;

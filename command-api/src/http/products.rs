@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::aggregate::StreamMeta;
-use domain::money::Money;
-use domain::shop::product::{
+use domain::catalogue::product::{
     MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTE_VALUE, MAX_ATTRIBUTES, MAX_CATEGORY, MAX_DESCRIPTION, MAX_NAME,
     MAX_SKU, Product, ProductCommand, ProductDetails,
 };
+use domain::money::Money;
 use domain::stream::StreamId;
 use serde::Deserialize;
 use utoipa::ToSchema;

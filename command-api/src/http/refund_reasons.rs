@@ -1,8 +1,8 @@
 //! Refunds' reasons: sealed under the customer's key on their way in, opened for those who may see the payment.
 
+use domain::payments::payment::RefundReason;
 use domain::personal::{ERASED, Sealed};
 use domain::ports::keys::{KeyError, SubjectKeys};
-use domain::shop::payment::RefundReason;
 use domain::stream::StreamId;
 use serde_json::Value;
 use uuid::Uuid;

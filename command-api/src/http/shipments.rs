@@ -3,10 +3,10 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::command::Step;
+use domain::ordering::order::Order;
+use domain::payments::payment::{Payment, PaymentStatus};
 use domain::refusal::Refusal;
-use domain::shop::order::Order;
-use domain::shop::payment::{Payment, PaymentStatus};
-use domain::shop::shipment::{Shipment, ShipmentCommand, ShipmentError, ShipmentStatus};
+use domain::shipping::shipment::{Shipment, ShipmentCommand, ShipmentError, ShipmentStatus};
 use domain::stream::StreamId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

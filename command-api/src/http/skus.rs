@@ -5,10 +5,10 @@
 //! update. Until then a new product can take the number; the old one keeps it as well, and everything about it but its number
 //! can be changed.
 
+use domain::catalogue::product::{Product, ProductCommand, ProductDetails};
+use domain::catalogue::sku_claim::{self, SkuClaim, SkuClaimCommand};
 use domain::command::{Accepted, Step};
 use domain::money::Money;
-use domain::shop::product::{Product, ProductCommand, ProductDetails};
-use domain::shop::sku_claim::{self, SkuClaim, SkuClaimCommand};
 use domain::stream::{StreamId, draw_id_in_shard};
 use domain::text::identifier;
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::command::Step;
-use domain::shop::user::{Role, User, UserCommand};
+use domain::identity::user::{Role, User, UserCommand};
 use domain::text::identity;
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -2,10 +2,10 @@
 
 use anyhow::Context as _;
 use domain::frame::DecidedFrame;
+use domain::identity::user::{Role, UserEvent};
 use domain::ports::log::LogReader;
 use domain::position::Shard;
-use domain::shop::upcasters;
-use domain::shop::user::{Role, UserEvent};
+use domain::upcasters;
 
 /// Frames read of a shard at once.
 const FRAMES: usize = 256;

@@ -10,11 +10,11 @@ use domain::Timestamp;
 use domain::command::{Accepted, CommandError, CommandId, CommandRequest};
 use domain::frame::DecidedFrame;
 use domain::merkle::Hash;
+use domain::ordering::order::OrderCommand;
 use domain::ports::clock::Clock;
 use domain::ports::feed::FanOut;
 use domain::ports::gateway::{CommandGateway, StreamView};
 use domain::position::Shard;
-use domain::shop::order::OrderCommand;
 use domain::stream::StreamId;
 use projections::runner::Runner;
 use tokio::sync::Semaphore;
@@ -190,7 +190,7 @@ mod tests {
     use domain::command::Step;
     use domain::event::{EventMeta, NewEvent, encode_event};
     use domain::frame::{CommandRecord, Tail, encode_frame};
-    use domain::shop::order::{OrderCommand, ShippingAddress};
+    use domain::ordering::order::{OrderCommand, ShippingAddress};
     use domain::stream::DEFAULT_TENANT;
     use uuid::Uuid;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use domain::catalogue::sku_claim::{self, SkuClaim, SkuClaimCommand};
 use domain::command::{CommandError, CommandId, CommandRequest, Step};
 use domain::ports::gateway::CommandGateway;
 use domain::position::{Position, SyncToken};
-use domain::shop::sku_claim::{self, SkuClaim, SkuClaimCommand};
 use domain::stream::DEFAULT_TENANT;
 use domain::text::identifier;
 use projections::read_models::{Model, Page, ProductFilter, ProductRow, ProductSort, ReadModels};

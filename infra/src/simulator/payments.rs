@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::money::{Currency, Money};
-use domain::shop::payment::DeclineReason;
+use domain::payments::payment::DeclineReason;
 use rusqlite::{Connection, OptionalExtension, params};
 use sagas::ports::{Charge, ChargeRequest, PaymentProvider, ProviderError, VoidOutcome};
 use uuid::Uuid;

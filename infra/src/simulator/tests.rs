@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use domain::Timestamp;
 use domain::money::Currency;
-use domain::shop::payment::DeclineReason;
+use domain::payments::payment::DeclineReason;
 use sagas::ports::{Booking, BookingRequest, Carrier, Charge, ChargeRequest, PaymentProvider, VoidOutcome};
 use tempfile::TempDir;
 use uuid::Uuid;

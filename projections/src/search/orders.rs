@@ -2,7 +2,7 @@
 //! order itself names them.
 
 use domain::event::RecordedEvent;
-use domain::shop::order::{OrderEvent, OrderLine};
+use domain::ordering::order::{OrderEvent, OrderLine};
 use domain::upcast::DecodeError;
 use serde_json::json;
 
@@ -103,9 +103,9 @@ fn line(line: &OrderLine) -> serde_json::Value {
 mod tests {
     use super::*;
     use crate::testing::{ID, event, set, text as t, usd};
+    use domain::ordering::order::{OrderPaid, OrderPlaced, ShippingAddress};
+    use domain::payments::payment::{PaymentEvent, PaymentRefundSettled};
     use domain::personal::Sealed;
-    use domain::shop::order::{OrderPaid, OrderPlaced, ShippingAddress};
-    use domain::shop::payment::{PaymentEvent, PaymentRefundSettled};
     use uuid::Uuid;
 
     #[test]

@@ -2,11 +2,11 @@
 
 use domain::Timestamp;
 use domain::command::Step;
+use domain::inventory::InventoryCommand;
 use domain::money::Money;
-use domain::shop::inventory::InventoryCommand;
-use domain::shop::order::{EndReason, OrderCommand, ShippingAddress};
-use domain::shop::payment::{DeclineReason, PaymentCommand};
-use domain::shop::shipment::ShipmentCommand;
+use domain::ordering::order::{EndReason, OrderCommand, ShippingAddress};
+use domain::payments::payment::{DeclineReason, PaymentCommand};
+use domain::shipping::shipment::ShipmentCommand;
 use domain::stream::StreamId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! Somebody wants the order cancelled: possible until the shipment has left, and the shipment decides which was first.
 
-use domain::shop::order::EndReason;
+use domain::ordering::order::EndReason;
 
 use super::action::{Action, Outcome};
 use super::plan::{Advance, Pause, Plan, fail};

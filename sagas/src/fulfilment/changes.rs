@@ -2,9 +2,9 @@
 
 use domain::Timestamp;
 use domain::event::RecordedEvent;
-use domain::shop::order::OrderEvent;
-use domain::shop::payment::{PaymentEvent, PaymentStatus};
-use domain::shop::shipment::ShipmentEvent;
+use domain::ordering::order::OrderEvent;
+use domain::payments::payment::{PaymentEvent, PaymentStatus};
+use domain::shipping::shipment::ShipmentEvent;
 use domain::stream::StreamRef;
 use domain::upcast::DecodeError;
 use uuid::Uuid;

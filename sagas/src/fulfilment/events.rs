@@ -1,7 +1,7 @@
 //! What can happen to a saga. Every event names the piece of work that it opens or settles.
 
 use domain::Timestamp;
-use domain::shop::order::{EndReason, OrderPlaced};
+use domain::ordering::order::{EndReason, OrderPlaced};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

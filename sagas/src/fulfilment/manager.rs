@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::command::{CommandError, CommandId, Step};
 use domain::money::Money;
+use domain::ordering::order::EndReason;
+use domain::payments::payment::{Payment, PaymentCommand, RefundReason};
 use domain::position::Position;
-use domain::shop::order::EndReason;
-use domain::shop::payment::{Payment, PaymentCommand, RefundReason};
 use domain::stream::StreamId;
 use uuid::Uuid;
 

@@ -25,8 +25,8 @@ pub mod work;
 
 use domain::aggregate::{Aggregate, DecisionContext};
 use domain::follow_on::{Alone, Neighbours};
+use domain::ordering::order::OrderPlaced;
 use domain::refusal::{DomainError, RefusalKind};
-use domain::shop::order::OrderPlaced;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

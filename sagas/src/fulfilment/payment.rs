@@ -4,8 +4,8 @@
 //! provider still knows of no charge, has it voided: that answer is definite, since a charge that arrives later is refused.
 //! A provider that refuses the charge itself has said as much as one that declines it.
 
-use domain::shop::order::EndReason;
-use domain::shop::payment::DeclineReason;
+use domain::ordering::order::EndReason;
+use domain::payments::payment::DeclineReason;
 
 use super::action::{Action, ChargeResult, Outcome};
 use super::events::Need;

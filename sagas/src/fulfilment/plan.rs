@@ -5,7 +5,7 @@
 
 use chrono::Duration;
 use domain::Timestamp;
-use domain::shop::order::EndReason;
+use domain::ordering::order::EndReason;
 use uuid::Uuid;
 
 use super::action::Action;

@@ -3,7 +3,7 @@
 use domain::aggregate::{AnyCommand, Decided};
 use domain::command::Step;
 use domain::follow_on::Process;
-use domain::shop::order::{OrderCommand, OrderEvent, OrderParts};
+use domain::ordering::order::{OrderCommand, OrderEvent, OrderParts};
 use domain::stream::StreamId;
 use uuid::Uuid;
 
@@ -52,7 +52,7 @@ impl Process for FulfilmentProcess {
             OrderEvent::Placed(placed) if placed.parts.is_some() => Some(placed),
             _ => None,
         });
-        let start = |order: &domain::shop::order::OrderPlaced| {
+        let start = |order: &domain::ordering::order::OrderPlaced| {
             let trigger =
                 Trigger::OrderPlaced { order_id, order: Box::new(order.clone()), terms: self.terms.clone() };
             Step::new(StreamId::new(stream.tenant(), KIND, order_id), FulfilmentCommand::Handle(trigger))

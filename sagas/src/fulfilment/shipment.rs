@@ -1,6 +1,6 @@
 //! The shipment stage: booked with the carrier, or called off. The order counts as paid once its shipment exists.
 
-use domain::shop::order::EndReason;
+use domain::ordering::order::EndReason;
 
 use super::action::{Action, Outcome};
 use super::events::Need;

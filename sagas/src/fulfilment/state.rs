@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::Timestamp;
-use domain::shop::order::EndReason;
+use domain::ordering::order::EndReason;
 use serde::{Deserialize, Serialize};
 
 use super::action::{ChargeResult, Outcome};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use domain::shop::order::EndReason;
+use domain::ordering::order::EndReason;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Advance, Plan};

@@ -1,6 +1,6 @@
 //! The stock stage: every line is reserved, or none stays reserved.
 
-use domain::shop::order::{EndReason, OrderLine};
+use domain::ordering::order::{EndReason, OrderLine};
 
 use super::action::{Action, Outcome};
 use super::plan::{Advance, Plan, fail};

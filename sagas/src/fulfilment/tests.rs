@@ -3,7 +3,7 @@
 mod people;
 mod story;
 
-use domain::shop::payment::DeclineReason;
+use domain::payments::payment::DeclineReason;
 
 use super::action::{ChargeResult, Outcome};
 use super::events::Signal;

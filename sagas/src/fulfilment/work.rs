@@ -1,6 +1,6 @@
 //! What fulfilment has to do outside of its frames.
 
-use domain::shop::order::OrderPlaced;
+use domain::ordering::order::OrderPlaced;
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;

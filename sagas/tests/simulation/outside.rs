@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use domain::money::Money;
-use domain::shop::payment::DeclineReason;
+use domain::payments::payment::DeclineReason;
 use sagas::ports::{
     Booking, BookingRequest, Carrier, Charge, ChargeRequest, PaymentProvider, ProviderError, VoidOutcome,
 };

@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::event::RecordedEvent;
+use domain::inventory::{Inventory, InventoryCommand};
 use domain::money::{Currency, Money};
-use domain::personal::Sealed;
-use domain::ports::clock::Clock;
-use domain::shop::inventory::{Inventory, InventoryCommand};
-use domain::shop::order::{
+use domain::ordering::order::{
     EndReason, Order, OrderCommand, OrderParts, OrderStatus, RequestedLine, ShippingAddress, parts,
 };
-use domain::shop::payment::{Payment, PaymentCommand, PaymentStatus, Refund, RefundReason};
-use domain::shop::shipment::{Shipment, ShipmentCommand, ShipmentStatus};
+use domain::payments::payment::{Payment, PaymentCommand, PaymentStatus, Refund, RefundReason};
+use domain::personal::Sealed;
+use domain::ports::clock::Clock;
+use domain::shipping::shipment::{Shipment, ShipmentCommand, ShipmentStatus};
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use sagas::Shop;
 use sagas::config::{Capacity, FulfilmentConfig};

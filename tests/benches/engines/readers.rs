@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::catalogue::product::{ProductCommand, ProductDetails};
 use domain::command::{CommandId, CommandRequest, Step};
 use domain::money::{Currency, Money};
 use domain::ports::gateway::CommandGateway;
 use domain::ports::log::LogReader;
 use domain::position::{Position, Shard};
-use domain::shop::product::{ProductCommand, ProductDetails};
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use infra::postgres::Database;
 use reqwest::Method;

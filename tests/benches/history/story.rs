@@ -4,18 +4,18 @@
 use std::time::Duration;
 
 use domain::aggregate::AnyCommand;
+use domain::catalogue::product::{ProductCommand, ProductDetails};
+use domain::catalogue::sku_claim::{self, SkuClaimCommand};
 use domain::command::Step;
+use domain::inventory::{InventoryCommand, MAIN_WAREHOUSE};
 use domain::money::{Currency, Money};
+use domain::ordering::order::parts::TOGETHER;
+use domain::ordering::order::{OrderCommand, OrderParts, RequestedLine, ShippingAddress};
+use domain::payments::payment::DeclineReason;
 use domain::personal::Sealed;
 use domain::ports::clock::{Clock as _, SystemClock};
 use domain::position::Shard;
-use domain::shop::inventory::{InventoryCommand, MAIN_WAREHOUSE};
-use domain::shop::order::parts::TOGETHER;
-use domain::shop::order::{OrderCommand, OrderParts, RequestedLine, ShippingAddress};
-use domain::shop::payment::DeclineReason;
-use domain::shop::product::{ProductCommand, ProductDetails};
-use domain::shop::shipment::ShipmentCommand;
-use domain::shop::sku_claim::{self, SkuClaimCommand};
+use domain::shipping::shipment::ShipmentCommand;
 use domain::stream::{DEFAULT_TENANT, StreamId, draw_id_for_all, draw_id_in_shard};
 use domain::text::identifier;
 use sagas::fulfilment::action::{ChargeResult, Outcome};

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use domain::Timestamp;
 use domain::aggregate::{AnyCommand, DecisionContext, Registry, StreamState};
+use domain::catalogue::product::{ProductCommand, ProductDetails};
 use domain::command::CommandId;
 use domain::event::{EventMeta, RecordedEvent, encode_event};
 use domain::frame::{DecidedFrame, Tail, encode_frame};
+use domain::identity::user::{Role, UserCommand};
+use domain::inventory::InventoryCommand;
 use domain::money::{Currency, Money};
+use domain::ordering::order::{EndReason, OrderCommand, RequestedLine, ShippingAddress};
+use domain::payments::payment::{DeclineReason, PaymentCommand, RefundReason};
 use domain::personal::Sealed;
 use domain::ports::log::{Decision, EventLog};
 use domain::position::{Position, Shard};
-use domain::shop::inventory::InventoryCommand;
-use domain::shop::order::{EndReason, OrderCommand, RequestedLine, ShippingAddress};
-use domain::shop::payment::{DeclineReason, PaymentCommand, RefundReason};
-use domain::shop::product::{ProductCommand, ProductDetails};
-use domain::shop::shipment::ShipmentCommand;
-use domain::shop::user::{Role, UserCommand};
+use domain::shipping::shipment::ShipmentCommand;
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ impl History {
         let tails = (0..log.store().shards).map(|shard| Tail::empty(Shard(shard))).collect();
         Self {
             log,
-            registry: domain::shop::registry(),
+            registry: domain::registry(),
             tails,
             streams: HashMap::new(),
             now: 1_700_000_000_000_000,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::catalogue::product::ProductCommand;
 use domain::money::{Currency, Money};
+use domain::payments::payment::RefundReason;
 use domain::personal::Sealed;
 use domain::ports::feed::{FanOut, Feed};
 use domain::ports::log::{EventLog, LogReader};
 use domain::position::{Position, Seen, Shard, SyncToken};
-use domain::shop::payment::RefundReason;
-use domain::shop::product::ProductCommand;
 use domain::stream::StreamId;
 use infra::event_scan::ScanLimits;
 use infra::feed::InProcessFeed;

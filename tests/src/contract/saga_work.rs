@@ -10,12 +10,12 @@ use domain::Timestamp;
 use domain::aggregate::EventSet;
 use domain::event::RecordedEvent;
 use domain::money::{Currency, Money};
-use domain::ports::log::StoreInfo;
-use domain::position::{Position, Shard};
-use domain::shop::order::EndReason;
-use domain::shop::payment::{
+use domain::ordering::order::EndReason;
+use domain::payments::payment::{
     PaymentEvent, PaymentRefundSettled, PaymentRefunded, PaymentStatus, RefundReason,
 };
+use domain::ports::log::StoreInfo;
+use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 use projections::model::Projection;
 use projections::store::{Batch, Move, Part, RowStore};

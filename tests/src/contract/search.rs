@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::catalogue::product::{ProductCommand, ProductDetails};
 use domain::money::{Currency, Money};
 use domain::ports::clock::SystemClock;
 use domain::ports::log::EventLog;
-use domain::shop::product::{ProductCommand, ProductDetails};
 use domain::stream::StreamId;
 use infra::sqlite::log::SqliteLog;
 use projections::applier::{Applier, Limits};

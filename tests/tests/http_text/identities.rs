@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use command_api::http::CommandState;
 use domain::command::{CommandId, CommandRequest, Step};
+use domain::identity::email_claim::EmailClaimCommand;
+use domain::identity::user::{Role, UserCommand};
 use domain::personal::Sealed;
-use domain::shop::email_claim::EmailClaimCommand;
-use domain::shop::user::{Role, UserCommand};
 use domain::stream::{DEFAULT_TENANT, StreamId, draw_id_in_shard};
 use infra::serve::App;
 use serde_json::json;

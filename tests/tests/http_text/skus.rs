@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use domain::catalogue::product::{ProductCommand, ProductDetails};
+use domain::catalogue::sku_claim::{self, SkuClaim};
 use domain::command::{CommandId, CommandRequest, Step};
 use domain::money::{Currency, Money};
-use domain::shop::product::{ProductCommand, ProductDetails};
-use domain::shop::sku_claim::{self, SkuClaim};
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use futures::future::join_all;
 use infra::serve::App;

@@ -4,8 +4,8 @@ use chrono::Duration;
 use domain::Timestamp;
 use domain::aggregate::{Aggregate, DecisionContext};
 use domain::money::{Currency, Money};
+use domain::ordering::order::{OrderLine, OrderPlaced, ShippingAddress};
 use domain::personal::Sealed;
-use domain::shop::order::{OrderLine, OrderPlaced, ShippingAddress};
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::shop::shipment::ShipmentCommand;
+use domain::shipping::shipment::ShipmentCommand;
 use sagas::engine::work::WorkQueue;
 use sagas::engine::worker::{self, Bulkhead, Worker, WorkerConfig};
 use sagas::lanes;

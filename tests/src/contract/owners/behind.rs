@@ -241,7 +241,7 @@ pub async fn states_that_left_memory_come_back<B: FreshLog>() {
     const STREAMS: u128 = 1_500;
     let world = World::<B>::new().await;
     let owners = owners_with(world.log(), OwnerConfig { cached_streams: 1, ..config() }).await;
-    let all = |inventory: fn() -> domain::shop::inventory::InventoryCommand| {
+    let all = |inventory: fn() -> domain::inventory::InventoryCommand| {
         let owners = &owners;
         futures::future::join_all(
             (0..STREAMS).map(move |n| owners.submit(on(stock_of(Uuid::from_u128(n)), inventory()))),

@@ -8,12 +8,12 @@ use domain::Timestamp;
 use domain::command::{Accepted, CommandError, CommandId, CommandRequest, Step};
 use domain::event::RecordedEvent;
 use domain::frame::{DecidedFrame, Tail};
+use domain::inventory::{Inventory, InventoryCommand, MAIN_WAREHOUSE};
 use domain::ports::clock::{Clock, SystemClock};
 use domain::ports::feed::FanOut;
 use domain::ports::gateway::CommandGateway;
 use domain::ports::log::EventLog;
 use domain::position::Shard;
-use domain::shop::inventory::{Inventory, InventoryCommand, MAIN_WAREHOUSE};
 use domain::stream::StreamId;
 use domain::verify::verify_frame;
 use uuid::Uuid;
@@ -85,7 +85,7 @@ pub async fn owners_with(log: Arc<dyn EventLog>, config: OwnerConfig) -> Arc<Own
 
 /// Owners over a log, with this configuration and clock.
 pub async fn owners_at(log: Arc<dyn EventLog>, config: OwnerConfig, clock: Arc<dyn Clock>) -> Arc<Owners> {
-    let registry = Arc::new(domain::shop::registry());
+    let registry = Arc::new(domain::registry());
     let owners = Owners::start(log, registry, Arc::new(Published::default()), clock, config).await;
     Arc::new(owners.expect("the store can be taken over"))
 }

@@ -1,6 +1,6 @@
 //! Paging while the index changes, and what a search may cost.
 
-use domain::shop::product::ProductCommand;
+use domain::catalogue::product::ProductCommand;
 use projections::read_models::{Page, ProductRow, ProductSort, ReadError};
 
 use super::{Catalogue, SearchFactory, item};

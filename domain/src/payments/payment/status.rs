@@ -1,7 +1,7 @@
 //! The statuses of a payment and the one table of legal transitions.
 
 use super::{DeclineReason, PaymentStatus};
-use crate::shop::names::wire_names;
+use crate::names::wire_names;
 
 wire_names!(PaymentStatus, "a payment status", {
     Initiated => "initiated",

@@ -4,7 +4,7 @@ use super::decide::MAX_WAREHOUSE_NAME;
 use super::*;
 use crate::aggregate::Aggregate;
 use crate::refusal::{DomainError, RefusalKind};
-use crate::shop::testing::{Properties, SUBJECT, answer_of, at, context, given, given_at, id, state_of};
+use crate::testing::{Properties, SUBJECT, answer_of, at, context, given, given_at, id, state_of};
 
 fn set(warehouse: &str, on_hand: u64) -> InventoryCommand {
     InventoryCommand::SetStock { warehouse: warehouse.into(), on_hand }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::shop::testing::{Properties, at, given, given_at, id};
+use crate::testing::{Properties, at, given, given_at, id};
 
 fn claim(n: u8, instead_of: Option<u8>) -> SkuClaimCommand {
     SkuClaimCommand::Claim { product_id: id(n), sku: "mug-1".into(), instead_of: instead_of.map(id) }

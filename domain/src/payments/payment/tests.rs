@@ -4,7 +4,7 @@ use super::decide::MAX_REASON;
 use super::*;
 use crate::money::MAX_AMOUNT;
 use crate::refusal::{DomainError, RefusalKind};
-use crate::shop::testing::{Properties, answer_of, eur, given, id, usd};
+use crate::testing::{Properties, answer_of, eur, given, id, usd};
 
 fn initiate(amount: Money, key: &str) -> PaymentCommand {
     PaymentCommand::Initiate {

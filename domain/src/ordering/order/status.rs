@@ -2,7 +2,7 @@
 //! generated from it, and a test compares both.
 
 use super::{EndReason, OrderStatus};
-use crate::shop::names::wire_names;
+use crate::names::wire_names;
 
 wire_names!(OrderStatus, "an order status", {
     Pending => "pending",

@@ -4,7 +4,7 @@ use super::decide::MAX_PAYMENT_METHOD;
 use super::*;
 use crate::money::MAX_AMOUNT;
 use crate::refusal::{DomainError, RefusalKind};
-use crate::shop::testing::{Properties, answer_of, eur, given, id, sealed, state_of, usd};
+use crate::testing::{Properties, answer_of, eur, given, id, sealed, state_of, usd};
 
 fn address() -> ShippingAddress {
     ShippingAddress {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::shop::testing::{Properties, given, id};
+use crate::testing::{Properties, given, id};
 
 fn claim(n: u8) -> EmailClaimCommand {
     EmailClaimCommand::Claim { user_id: id(n) }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::shop::testing::{Properties, answer_of, given, id, sealed};
+use crate::testing::{Properties, answer_of, given, id, sealed};
 
 fn address() -> ShippingAddress {
     ShippingAddress {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::shop::testing::{Properties, answer_of, given, sealed};
+use crate::testing::{Properties, answer_of, given, sealed};
 
 fn register(roles: &[Role]) -> UserCommand {
     UserCommand::Register {

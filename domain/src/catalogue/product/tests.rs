@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::shop::testing::{Properties, answer_of, eur, given, usd};
+use crate::testing::{Properties, answer_of, eur, given, usd};
 
 fn details(name: &str) -> ProductDetails {
     ProductDetails {

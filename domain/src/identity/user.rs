@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
 use crate::event::wire_time;
+use crate::names::wire_names;
 use crate::personal::Sealed;
 use crate::refusal::{DomainError, RefusalKind};
-use crate::shop::names::wire_names;
 
 /// What a user may do (SEC-2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::shop::testing::{Properties, at, given, given_at, id};
+use crate::testing::{Properties, at, given, given_at, id};
 
 fn start() -> SessionCommand {
     SessionCommand::Start { user_id: id(1), token_digest: "t0".into(), expires_at: at(100) }

@@ -32,11 +32,11 @@ macro_rules! wire_names {
         }
 
         impl std::str::FromStr for $type {
-            type Err = $crate::shop::names::UnknownName;
+            type Err = $crate::names::UnknownName;
 
             fn from_str(name: &str) -> Result<Self, Self::Err> {
                 Self::ALL.into_iter().find(|value| value.as_str() == name).ok_or_else(|| {
-                    $crate::shop::names::UnknownName { what: $what, name: name.chars().take(60).collect() }
+                    $crate::names::UnknownName { what: $what, name: name.chars().take(60).collect() }
                 })
             }
         }
@@ -48,10 +48,10 @@ pub(crate) use wire_names;
 mod tests {
     use serde_json::Value;
 
-    use crate::shop::order::{EndReason, OrderStatus};
-    use crate::shop::payment::{DeclineReason, PaymentStatus};
-    use crate::shop::shipment::ShipmentStatus;
-    use crate::shop::user::Role;
+    use crate::identity::user::Role;
+    use crate::ordering::order::{EndReason, OrderStatus};
+    use crate::payments::payment::{DeclineReason, PaymentStatus};
+    use crate::shipping::shipment::ShipmentStatus;
 
     macro_rules! names_are_those_of_serde {
         ($($type:ident),+) => {$(

@@ -50,7 +50,7 @@ fn payment_refunded_1(mut payload: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shop::product::ProductEvent;
+    use crate::catalogue::product::ProductEvent;
 
     #[test]
     fn an_old_payload_without_a_price_is_named_and_not_guessed() {

@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
 use crate::event::wire_time;
+use crate::names::wire_names;
+use crate::ordering::order::ShippingAddress;
 use crate::refusal::{DomainError, RefusalKind};
-use crate::shop::names::wire_names;
-use crate::shop::order::ShippingAddress;
 
 /// How far a shipment has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

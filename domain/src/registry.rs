@@ -1,20 +1,12 @@
-//! The shop: the aggregates of Tillstream's core, one file each.
-
-pub mod email_claim;
-pub mod inventory;
-pub mod names;
-pub mod order;
-pub mod payment;
-pub mod product;
-pub mod session;
-pub mod shipment;
-pub mod sku_claim;
-#[cfg(test)]
-mod testing;
-pub mod upcasters;
-pub mod user;
+//! The aggregates of all contexts.
 
 use crate::aggregate::Registry;
+use crate::catalogue::{product, sku_claim};
+use crate::identity::{email_claim, session, user};
+use crate::ordering::order;
+use crate::payments::payment;
+use crate::shipping::shipment;
+use crate::{inventory, upcasters};
 
 /// The registry of the shop's own aggregates; the sagas crate adds its sagas.
 #[must_use]

@@ -1,0 +1,3 @@
+//! Ordering: what customers order.
+
+pub mod order;

@@ -1,0 +1,3 @@
+//! Payments: what is charged for orders, and paid back.
+
+pub mod payment;

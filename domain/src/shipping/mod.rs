@@ -1,0 +1,3 @@
+//! Shipping: how orders come to those who placed them.
+
+pub mod shipment;
