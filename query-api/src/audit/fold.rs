@@ -93,7 +93,6 @@ impl Fold {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use domain::shop;
 
     use super::*;
     use crate::audit::event::tests::event;
@@ -114,7 +113,7 @@ mod tests {
     }
 
     fn fold(until: Until, page: usize) -> Option<(u64, u64, i64)> {
-        let mut fold = Fold::new(shop::registry().initial("product").unwrap(), until);
+        let mut fold = Fold::new(domain::registry().initial("product").unwrap(), until);
         for events in events().chunks(page) {
             if !fold.take(events).unwrap() {
                 break;
@@ -151,7 +150,7 @@ mod tests {
 
     #[test]
     fn an_event_that_nobody_can_read_is_an_error() {
-        let mut fold = Fold::new(shop::registry().initial("product").unwrap(), Until::Now);
+        let mut fold = Fold::new(domain::registry().initial("product").unwrap(), Until::Now);
         let unknown = Arc::new(event(1, 10, "product.exploded", "{}"));
         assert!(fold.take(&[unknown]).is_err());
     }

@@ -412,7 +412,7 @@ impl Work {
         let mut conn = self.database.reads().acquire().await.map_err(unavailable)?;
         let live = schema::live(&mut conn, name, false).await.map_err(unavailable)?;
         let Some(live) = live.filter(|live| is_older(live, projection.as_ref())) else { return Ok(None) };
-        let begun: Vec<i32> = sqlx::query_scalar(include_str!("rebuild/select_others.sql"))
+        let begun: Vec<i32> = sqlx::query_scalar(include_str!("select_others.sql"))
             .bind(name)
             .bind(live.generation)
             .fetch_all(&mut *conn)

@@ -117,7 +117,7 @@ impl PostgresReadStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn is_parked(&self, projection: &'static str, stream: &StreamId) -> Result<bool, StoreError> {
-        sqlx::query_scalar(include_str!("read_store/is_parked.sql"))
+        sqlx::query_scalar(include_str!("is_parked.sql"))
             .bind(projection)
             .bind(stream.tenant())
             .bind(stream.kind())

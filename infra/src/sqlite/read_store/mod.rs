@@ -138,7 +138,7 @@ impl SqliteReadStore {
 fn open(file: &Path) -> rusqlite::Result<Connection> {
     let conn = open_writer(file, Durability::Lazy)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    conn.execute_batch(include_str!("read_store/schema.sql"))?;
+    conn.execute_batch(include_str!("schema.sql"))?;
     origin::complete(&conn)?;
     Ok(conn)
 }

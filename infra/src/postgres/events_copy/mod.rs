@@ -33,7 +33,7 @@ impl EventCopy for PostgresEvents {
         paged(after, move |after| {
             let database = database.clone();
             async move {
-                let select = sqlx::query_as::<_, (i64, Uuid)>(include_str!("events_copy/select_events.sql"))
+                let select = sqlx::query_as::<_, (i64, Uuid)>(include_str!("select_events.sql"))
                     .bind(i64::from(shard.0))
                     .bind(number(after))
                     .bind(number(through));

@@ -9,7 +9,7 @@ use domain::Timestamp;
 use projections::sagas::SagaFilter;
 
 /// The sagas that are stuck in all tenants: overdue before `$1`, at most `$2`.
-pub(crate) const STUCK: &str = include_str!("saga_standing/stuck.sql");
+pub(crate) const STUCK: &str = include_str!("stuck.sql");
 
 /// The instant so long ago; the first one for what is longer than time.
 pub(crate) fn ago(age: Duration) -> Timestamp {
@@ -40,8 +40,8 @@ impl Scope {
 /// `$8`, each unless it is null; at most `$9`.
 pub(crate) fn list(scope: Scope) -> &'static str {
     static OPEN: LazyLock<String> = LazyLock::new(|| {
-        let keys = include_str!("saga_standing/keys_open.sql").trim_end();
-        let started = include_str!("saga_standing/started_open.sql").trim_end();
+        let keys = include_str!("keys_open.sql").trim_end();
+        let started = include_str!("started_open.sql").trim_end();
         let join = "LEFT JOIN sagas AS s ON s.tenant = k.tenant AND s.order_id = k.order_id";
         statement(&format!("{keys} AS k {join}"), "k", started)
     });
@@ -53,6 +53,6 @@ pub(crate) fn list(scope: Scope) -> &'static str {
 }
 
 fn statement(from: &str, key: &str, started: &str) -> String {
-    let list = include_str!("saga_standing/standing.sql");
+    let list = include_str!("standing.sql");
     list.replace("{from}", from).replace("{key}", key).replace("{started}", started)
 }

@@ -159,7 +159,7 @@ impl ReadModels for PostgresReadModels {
     }
 
     async fn is_parked(&self, model: Model, stream: &StreamId) -> Result<bool, ReadError> {
-        let mut query = Query::of_tenant(include_str!("read_models/select_parked.sql"), stream.tenant());
+        let mut query = Query::of_tenant(include_str!("select_parked.sql"), stream.tenant());
         query.text(model.projection());
         query.and_text("stream_type", stream.kind());
         query.and_text("stream_id", stream.id());

@@ -39,7 +39,7 @@ impl WorkQueue for SqliteSagaWork {
         let (lane, Cursor { opened_at, tenant, id }) = (lane.clone(), after.clone());
         let read = self.0.read(move |conn| {
             let mark = mark(conn, sagas::projection::NAME)?;
-            let mut select = conn.prepare_cached(include_str!("saga_work/select_due.sql"))?;
+            let mut select = conn.prepare_cached(include_str!("select_due.sql"))?;
             let (by, opened_at) = (by.timestamp_micros(), opened_at.timestamp_micros());
             let work = select
                 .query_map(params![lane.as_str(), by, opened_at, tenant, id, rows(limit)], |row| {

@@ -54,7 +54,7 @@ impl WorkQueue for PostgresSagaWork {
     async fn due(&self, lane: &Lane, by: Timestamp, after: &Cursor, limit: usize) -> Result<Due, WorkError> {
         let mut both = snapshot(self.0.reads()).await.map_err(unavailable)?;
         let mark = checkpoints::mark(&mut both, sagas::projection::NAME).await.map_err(unavailable)?;
-        let select = sqlx::query(include_str!("saga_work/select_due.sql")).bind(lane.as_str()).bind(by);
+        let select = sqlx::query(include_str!("select_due.sql")).bind(lane.as_str()).bind(by);
         let select = select.bind(after.opened_at).bind(&after.tenant).bind(&after.id).bind(rows(limit));
         let found = select.fetch_all(&mut *both).await.map_err(unavailable)?;
         both.rollback().await.map_err(unavailable)?;

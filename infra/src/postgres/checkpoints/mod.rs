@@ -102,7 +102,7 @@ fn visible(row: &PgRow) -> sqlx::Result<(String, Mark)> {
 
 /// How far the live rows of a projection are, for a transaction that reads these too; nothing where there are none.
 pub(super) async fn mark(conn: &mut PgConnection, projection: &str) -> sqlx::Result<Mark> {
-    let select = sqlx::query(include_str!("checkpoints/select_mark.sql")).bind(projection);
+    let select = sqlx::query(include_str!("select_mark.sql")).bind(projection);
     let row = select.fetch_optional(conn).await?;
     row.map_or_else(|| Ok(Mark::none(0)), |row| Ok(visible(&row)?.1))
 }
@@ -121,7 +121,7 @@ fn unavailable(error: sqlx::Error) -> StoreError {
 #[async_trait]
 impl Checkpoints for PostgresCheckpoints {
     async fn visible(&self) -> Result<Vec<Visible>, StoreError> {
-        let select = sqlx::query(include_str!("checkpoints/select_visible.sql"));
+        let select = sqlx::query(include_str!("select_visible.sql"));
         let rows = select.fetch_all(self.database.writes()).await.map_err(unavailable)?;
         rows.iter().map(|row| self.visible_of(row).map_err(unavailable)).collect()
     }
@@ -131,7 +131,7 @@ impl Checkpoints for PostgresCheckpoints {
     }
 
     async fn parked(&self) -> Result<Vec<(String, Parked)>, StoreError> {
-        let select = sqlx::query(include_str!("checkpoints/select_parked.sql"));
+        let select = sqlx::query(include_str!("select_parked.sql"));
         let rows = select.fetch_all(self.database.writes()).await.map_err(unavailable)?;
         rows.iter().map(|row| parked(row).map_err(unavailable)).collect()
     }

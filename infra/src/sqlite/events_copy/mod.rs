@@ -34,7 +34,7 @@ impl EventCopy for SqliteEvents {
             let store = Arc::clone(&store);
             async move {
                 let read = store.read(move |conn| {
-                    let mut select = conn.prepare_cached(include_str!("events_copy/select_events.sql"))?;
+                    let mut select = conn.prepare_cached(include_str!("select_events.sql"))?;
                     let rows = select.query_map((shard.0, after, through), |row| {
                         Ok((row.get(0)?, Uuid::from_bytes(row.get(1)?)))
                     })?;
