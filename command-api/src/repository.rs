@@ -1,7 +1,7 @@
 //! Any cqrs-es application on Tillstream's log: a [`PersistedEventRepository`] over the owners.
 //!
 //! ```ignore
-//! let registry = Registry::new(upcasters).with_foreign(MyAggregate::TYPE);
+//! let registry = Registry::default().with_foreign(MyAggregate::TYPE);
 //! // … owners of the log with that registry, then:
 //! let repository = LogEventRepository::new(owners, log);
 //! let store = PersistedEventStore::<_, MyAggregate>::new_event_store(repository);

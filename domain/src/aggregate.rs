@@ -17,7 +17,7 @@ use crate::follow_on::{Alone, Neighbours, Process};
 use crate::foreign::{Append, ForeignStream};
 use crate::refusal::{DomainError, Refusal, RefusalKind};
 use crate::stream::StreamId;
-use crate::upcast::{DecodeError, Upcasters};
+use crate::upcast::{DecodeError, EventType};
 
 /// What a decision may know besides the aggregate's state.
 #[derive(Debug, Clone)]
@@ -45,8 +45,8 @@ pub struct StreamMeta {
 
 /// An enum of one aggregate's events; written with the [`events!`](crate::events) macro.
 pub trait EventSet: cqrs_es::DomainEvent + Sized + 'static {
-    /// The dotted type and current schema version of every event of the set.
-    const TYPES: &'static [(&'static str, u16)];
+    /// The type of every event of the set.
+    const TYPES: &'static [EventType];
 
     /// The dotted type, `order.placed`.
     fn dotted_type(&self) -> &'static str;
@@ -62,6 +62,20 @@ pub trait EventSet: cqrs_es::DomainEvent + Sized + 'static {
     /// # Errors
     /// When the type is not of this set or the payload doesn't have its shape.
     fn decode(event_type: &str, data: &str) -> Result<Self, DecodeError>;
+
+    /// Reads a stored payload of any version up to the current one.
+    ///
+    /// # Errors
+    /// An unknown type, a version that is none, or a payload without the type's shape.
+    fn read(event_type: &str, schema_version: u16, data: &str) -> Result<Self, DecodeError> {
+        let Some(known) = Self::TYPES.iter().find(|known| known.name == event_type) else {
+            return Err(DecodeError::unknown_type(event_type));
+        };
+        match known.upcast(schema_version, data)? {
+            None => Self::decode(event_type, data),
+            Some(upcast) => Self::decode(event_type, &upcast),
+        }
+    }
 }
 
 /// An aggregate of the shop: a cqrs-es aggregate over a pure decision.
@@ -294,7 +308,6 @@ fn fold_hash<A: Aggregate>(state: &str) -> [u8; 32] {
 
 struct Typed<A: Aggregate> {
     state: A,
-    upcasters: &'static Upcasters,
 }
 
 impl<A: Aggregate> StreamState for Typed<A> {
@@ -329,7 +342,7 @@ impl<A: Aggregate> StreamState for Typed<A> {
     }
 
     fn apply(&mut self, event_type: &str, schema_version: u16, data: &str) -> Result<(), DecodeError> {
-        let event: A::Event = self.upcasters.decode(event_type, schema_version, data)?;
+        let event: A::Event = A::Event::read(event_type, schema_version, data)?;
         self.state.evolve(&event);
         Ok(())
     }
@@ -356,7 +369,7 @@ impl<A: Aggregate> StreamState for Typed<A> {
     }
 
     fn boxed_clone(&self) -> Box<dyn StreamState> {
-        Box::new(Self { state: self.state.clone(), upcasters: self.upcasters })
+        Box::new(Self { state: self.state.clone() })
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -366,42 +379,30 @@ impl<A: Aggregate> StreamState for Typed<A> {
 
 /// What the frame loop needs to know of one aggregate type.
 struct Kind {
-    initial: fn(&'static Upcasters) -> Box<dyn StreamState>,
-    restore: fn(&SnapshotState, &'static Upcasters) -> Option<Box<dyn StreamState>>,
-    events: &'static [(&'static str, u16)],
+    initial: fn() -> Box<dyn StreamState>,
+    restore: fn(&SnapshotState) -> Option<Box<dyn StreamState>>,
+    events: &'static [EventType],
     command: fn(Value) -> serde_json::Result<Box<dyn AnyCommand>>,
 }
 
 /// The aggregate types of an application, by the name their streams carry.
+#[derive(Default)]
 pub struct Registry {
     kinds: BTreeMap<&'static str, Kind>,
     processes: Vec<Box<dyn Process>>,
-    upcasters: &'static Upcasters,
 }
 
 impl Registry {
-    /// No aggregate yet; old events are read through `upcasters`.
-    #[must_use]
-    pub fn new(upcasters: &'static Upcasters) -> Self {
-        Self { kinds: BTreeMap::new(), processes: Vec::new(), upcasters }
-    }
-
-    /// The same aggregates, whose old events are read through another chain.
-    #[must_use]
-    pub fn upcast_by(self, upcasters: &'static Upcasters) -> Self {
-        Self { upcasters, ..self }
-    }
-
     /// Adds an aggregate type.
     #[must_use]
     pub fn with<A: Aggregate>(mut self) -> Self {
         let kind = Kind {
-            initial: |upcasters| Box::new(Typed { state: A::default(), upcasters }),
-            restore: |snapshot, upcasters| {
+            initial: || Box::new(Typed { state: A::default() }),
+            restore: |snapshot| {
                 let id = fold_id(A::TYPE, &A::FOLD.to_string());
                 let current = snapshot.is_of(id, &fold_hash::<A>(&snapshot.state));
                 let state: A = current.then(|| serde_json::from_str(&snapshot.state).ok()).flatten()?;
-                Some(Box::new(Typed { state, upcasters }))
+                Some(Box::new(Typed { state }))
             },
             events: A::Event::TYPES,
             command: |json| Ok(Box::new(serde_json::from_value::<A::Command>(json)?)),
@@ -414,8 +415,8 @@ impl Registry {
     #[must_use]
     pub fn with_foreign(mut self, kind: &'static str) -> Self {
         let kind_of = Kind {
-            initial: |_| Box::new(ForeignStream::default()),
-            restore: |snapshot, _| Some(Box::new(ForeignStream::restore(snapshot)?)),
+            initial: || Box::new(ForeignStream::default()),
+            restore: |snapshot| Some(Box::new(ForeignStream::restore(snapshot)?)),
             events: &[],
             command: |json| Ok(Box::new(serde_json::from_value::<Append>(json)?)),
         };
@@ -454,50 +455,47 @@ impl Registry {
         self.kinds.keys().copied()
     }
 
-    /// The event types with their current schema versions, of all aggregates.
-    pub fn event_types(&self) -> impl Iterator<Item = (&'static str, u16)> + '_ {
+    /// The event types of all aggregates.
+    pub fn event_types(&self) -> impl Iterator<Item = EventType> + '_ {
         self.kinds.values().flat_map(|kind| kind.events.iter().copied())
     }
 
     /// The state of a stream without events; `None` for a type that nobody registered.
     #[must_use]
     pub fn initial(&self, kind: &str) -> Option<Box<dyn StreamState>> {
-        self.kinds.get(kind).map(|k| (k.initial)(self.upcasters))
+        self.kinds.get(kind).map(|k| (k.initial)())
     }
 
     /// The state that a snapshot holds; `None` when it is of another fold, changed, or of an unknown type.
     #[must_use]
     pub fn restore(&self, kind: &str, snapshot: &SnapshotState) -> Option<Box<dyn StreamState>> {
-        self.kinds.get(kind).and_then(|k| (k.restore)(snapshot, self.upcasters))
+        self.kinds.get(kind).and_then(|k| (k.restore)(snapshot))
     }
 
     /// Reads a command that came from another machine; `None` for a type that nobody registered.
     pub fn command(&self, kind: &str, json: Value) -> Option<serde_json::Result<Box<dyn AnyCommand>>> {
         self.kinds.get(kind).map(|k| (k.command)(json))
     }
-
-    /// How old events are read.
-    #[must_use]
-    pub fn upcasters(&self) -> &'static Upcasters {
-        self.upcasters
-    }
 }
 
-/// Declares an aggregate's events: the enum, its dotted types and schema versions, and its codec.
+/// Declares an aggregate's events: the enum, its dotted types and schema versions, and its codec. A type beyond version 1 names its
+/// [`Upcaster`](crate::upcast::Upcaster)s, one from each version before.
 ///
 /// ```ignore
 /// events! {
 ///     /// What can happen to an order.
 ///     pub enum OrderEvent {
 ///         /// The customer placed it.
-///         "order.placed" 1 => Placed(OrderPlaced),
+///         "order.placed" 2 upcast(unchanged) => Placed(OrderPlaced),
+///         /// It came to the customer.
+///         "order.delivered" 1 => Delivered(OrderDelivered),
 ///     }
 /// }
 /// ```
 #[macro_export]
 macro_rules! events {
     ($(#[$meta:meta])* pub enum $name:ident {
-        $($(#[$doc:meta])* $dotted:literal $version:literal => $variant:ident($payload:ty)),+ $(,)?
+        $($(#[$doc:meta])* $dotted:literal $version:literal $(upcast($($step:path),+))? => $variant:ident($payload:ty)),+ $(,)?
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -514,7 +512,8 @@ macro_rules! events {
         }
 
         impl $crate::aggregate::EventSet for $name {
-            const TYPES: &'static [(&'static str, u16)] = &[$(($dotted, $version)),+];
+            const TYPES: &'static [$crate::upcast::EventType] =
+                &[$($crate::upcast::EventType::new($dotted, $version, &[$($($step),+)?])),+];
 
             fn dotted_type(&self) -> &'static str {
                 match self { $(Self::$variant(_) => $dotted),+ }

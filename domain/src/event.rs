@@ -7,8 +7,10 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::Timestamp;
+use crate::aggregate::EventSet;
 use crate::position::Position;
 use crate::stream::{StreamId, StreamRef};
+use crate::upcast::DecodeError;
 use crate::wire::{Reader, WireError, put_bytes, put_varint};
 
 /// An event as an aggregate's decision encoded it, before it has a place in the log.
@@ -93,6 +95,28 @@ fn encode_parts(meta: &EventMeta<'_>, event_type: &str, schema_version: u16, dat
 }
 
 impl RecordedEvent {
+    /// What happened, as today's code has it.
+    ///
+    /// # Errors
+    /// See [`EventSet::read`].
+    pub fn typed<E: EventSet>(&self) -> Result<E, DecodeError> {
+        E::read(&self.event_type, self.schema_version, &self.data)
+    }
+
+    /// The stream's id, which is a UUID for most aggregates.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn stream_uuid(&self) -> Result<Uuid, DecodeError> {
+        Uuid::parse_str(self.stream.id()).map_err(|_| self.unfit("the stream's id is not a UUID"))
+    }
+
+    /// Says why it can't be read.
+    #[must_use]
+    pub fn unfit(&self, reason: &str) -> DecodeError {
+        DecodeError { event_type: self.event_type.clone(), reason: reason.to_owned() }
+    }
+
     /// The stored form again. One event has one encoding, so these are the bytes that the log holds.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

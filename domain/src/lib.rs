@@ -25,7 +25,6 @@ pub mod stream;
 mod testing;
 pub mod text;
 pub mod upcast;
-pub mod upcasters;
 pub mod uuids;
 pub mod verify;
 mod wire;

@@ -3,15 +3,15 @@
 use crate::aggregate::Registry;
 use crate::catalogue::{product, sku_claim};
 use crate::identity::{email_claim, session, user};
+use crate::inventory;
 use crate::ordering::order;
 use crate::payments::payment;
 use crate::shipping::shipment;
-use crate::{inventory, upcasters};
 
 /// The registry of the shop's own aggregates; the sagas crate adds its sagas.
 #[must_use]
 pub fn registry() -> Registry {
-    Registry::new(upcasters::shop())
+    Registry::default()
         .with::<email_claim::EmailClaim>()
         .with::<inventory::Inventory>()
         .with::<order::Order>()

@@ -1,10 +1,6 @@
 //! Upcasters: old events are immutable, so reading them brings their payload to today's shape, one version at a time.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
-
-use crate::aggregate::EventSet;
 
 /// Why a stored event can't be read by today's code: deterministic, so retrying doesn't help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,46 +33,77 @@ impl DecodeError {
 /// Brings a payload from one schema version to the next.
 pub type Upcaster = fn(Value) -> Value;
 
-/// The chain of upcasters: (dotted type, from version) → step to the next version.
-pub struct Upcasters {
-    steps: HashMap<(&'static str, u16), Upcaster>,
+/// The shape is the same: only what may stand in it has grown.
+#[must_use]
+pub fn unchanged(payload: Value) -> Value {
+    payload
 }
 
-impl Upcasters {
-    /// A chain of the given steps.
+/// An event type, and how what was stored of it is read.
+#[derive(Debug, Clone, Copy)]
+pub struct EventType {
+    /// The dotted type, `order.placed`.
+    pub name: &'static str,
+    /// The current schema version.
+    pub version: u16,
+    /// The steps from version 1 to the current one, in order.
+    upcasters: &'static [Upcaster],
+}
+
+impl EventType {
+    /// A type of this version, with a step from each of the versions before.
+    ///
+    /// # Panics
+    /// When a step is missing or left over; [`events!`](crate::events) calls this while compiling.
     #[must_use]
-    pub fn new(steps: &[(&'static str, u16, Upcaster)]) -> Self {
-        Self { steps: steps.iter().map(|(name, from, step)| ((*name, *from), *step)).collect() }
+    pub const fn new(name: &'static str, version: u16, upcasters: &'static [Upcaster]) -> Self {
+        assert!(
+            upcasters.len() + 1 == version as usize,
+            "an event type has one upcaster for each version before its own"
+        );
+        Self { name, version, upcasters }
     }
 
-    /// Decodes a stored payload of any version up to the current one.
+    /// Brings a stored payload to today's shape; `None` when it has it already.
     ///
     /// # Errors
-    /// An unknown type, a version from the future, a missing step, or a payload without the type's shape.
-    pub fn decode<E: EventSet>(
-        &self,
-        event_type: &str,
-        schema_version: u16,
-        data: &str,
-    ) -> Result<E, DecodeError> {
-        let Some((name, current)) = E::TYPES.iter().find(|(name, _)| *name == event_type) else {
-            return Err(DecodeError::unknown_type(event_type));
-        };
-        if schema_version == *current {
-            return E::decode(event_type, data);
+    /// A version that never was or is still to come, or a payload that is no JSON.
+    pub fn upcast(&self, schema_version: u16, data: &str) -> Result<Option<String>, DecodeError> {
+        if schema_version == self.version {
+            return Ok(None);
         }
-        if schema_version > *current {
-            let reason = format!("schema version {schema_version} is newer than this program's {current}");
-            return Err(DecodeError { event_type: event_type.to_owned(), reason });
+        if !(1..self.version).contains(&schema_version) {
+            let reason = match schema_version {
+                0 => "no schema version is 0".to_owned(),
+                _ => format!("schema version {schema_version} is newer than this program's {}", self.version),
+            };
+            return Err(DecodeError { event_type: self.name.to_owned(), reason });
         }
-        let mut value = serde_json::from_str(data).map_err(|e| DecodeError::shape(event_type, &e))?;
-        for version in schema_version..*current {
-            let step = self.steps.get(&(*name, version)).ok_or_else(|| DecodeError {
-                event_type: event_type.to_owned(),
-                reason: format!("no upcaster from schema version {version}"),
-            })?;
-            value = step(value);
+        let payload: Value = serde_json::from_str(data).map_err(|e| DecodeError::shape(self.name, &e))?;
+        let steps = &self.upcasters[usize::from(schema_version) - 1..];
+        Ok(Some(steps.iter().fold(payload, |payload, step| step(payload)).to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RENAMED: EventType = EventType::new("note.written", 3, &[unchanged, |_| Value::from("third")]);
+
+    #[test]
+    fn each_step_is_taken_from_the_stored_version_on() {
+        for version in [1, 2] {
+            assert_eq!(RENAMED.upcast(version, "{}").unwrap().as_deref(), Some("\"third\""));
         }
-        E::decode(event_type, &value.to_string())
+        assert_eq!(RENAMED.upcast(3, "no matter what"), Ok(None));
+    }
+
+    #[test]
+    fn versions_that_never_were_and_payloads_that_are_no_json_are_refused() {
+        for version in [0, 4, u16::MAX] {
+            assert!(RENAMED.upcast(version, "{}").is_err(), "{version}");
+        }
+        assert!(RENAMED.upcast(1, "{").is_err());
     }
 }

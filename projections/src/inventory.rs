@@ -5,7 +5,7 @@ use domain::inventory::{InventoryEvent, LevelAfter};
 use domain::upcast::DecodeError;
 use uuid::Uuid;
 
-use crate::mapping::{TENANT, UPDATED_AT, col, decode, int, tenant, text};
+use crate::mapping::{TENANT, UPDATED_AT, col, int, tenant, text};
 use crate::model::Projection;
 use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
 
@@ -40,7 +40,7 @@ impl Projection for Inventory {
         if event.stream.kind() != "inventory" {
             return Ok(vec![]);
         }
-        let (product, levels) = match decode::<InventoryEvent>(event)? {
+        let (product, levels) = match event.typed::<InventoryEvent>()? {
             InventoryEvent::StockSet(set) => (set.product_id, vec![set.level]),
             InventoryEvent::Reserved(reserved) => (reserved.product_id, reserved.levels),
             InventoryEvent::Released(released) => (released.product_id, released.levels),

@@ -1,11 +1,8 @@
 //! What the mappings share: columns, values, and reading an event.
 
-use domain::aggregate::EventSet;
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
-use domain::upcasters;
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::rows::{Column, ColumnKind, Value};
 
@@ -25,7 +22,7 @@ pub(crate) fn text(value: impl Into<String>) -> Value {
 pub(crate) fn wire_name(event: &RecordedEvent, value: &impl Serialize) -> Result<Value, DecodeError> {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => Ok(Value::Text(name)),
-        _ => Err(unfit(event, "a status has no name on the wire")),
+        _ => Err(event.unfit("a status has no name on the wire")),
     }
 }
 
@@ -34,22 +31,9 @@ pub(crate) fn json(event: &RecordedEvent, value: &impl Serialize) -> Result<Valu
 }
 
 pub(crate) fn int(event: &RecordedEvent, value: u64) -> Result<Value, DecodeError> {
-    i64::try_from(value).map(Value::Int).map_err(|_| unfit(event, "a number is too large for a column"))
-}
-
-pub(crate) fn decode<E: EventSet>(event: &RecordedEvent) -> Result<E, DecodeError> {
-    upcasters::shop().decode(&event.event_type, event.schema_version, &event.data)
-}
-
-/// The stream's id, which is a UUID for most aggregates.
-pub(crate) fn stream_uuid(event: &RecordedEvent) -> Result<Uuid, DecodeError> {
-    Uuid::parse_str(event.stream.id()).map_err(|_| unfit(event, "the stream's id is not a uuid"))
+    i64::try_from(value).map(Value::Int).map_err(|_| event.unfit("a number is too large for a column"))
 }
 
 pub(crate) fn tenant(event: &RecordedEvent) -> Value {
     text(event.stream.tenant())
-}
-
-pub(crate) fn unfit(event: &RecordedEvent, reason: &str) -> DecodeError {
-    DecodeError { event_type: event.event_type.clone(), reason: reason.to_owned() }
 }

@@ -8,7 +8,7 @@ use domain::shipping::shipment::ShipmentEvent;
 use domain::upcast::DecodeError;
 use uuid::Uuid;
 
-use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, decode, stream_uuid, tenant, text, wire_name};
+use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, tenant, text, wire_name};
 use crate::model::Projection;
 use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
 use crate::shipments;
@@ -91,8 +91,8 @@ impl Projection for Orders {
 }
 
 fn order(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
-    let id = stream_uuid(event)?;
-    let happened = decode::<OrderEvent>(event)?;
+    let id = event.stream_uuid()?;
+    let happened = event.typed::<OrderEvent>()?;
     let mut rows = Vec::new();
     let mut set = status_and_reason(event, &happened)?;
     match happened {
@@ -162,7 +162,7 @@ fn lines(event: &RecordedEvent, order: Uuid, placed: &OrderPlaced) -> Vec<RowCha
 }
 
 fn payment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
-    let (order, status) = match decode::<PaymentEvent>(event)? {
+    let (order, status) = match event.typed::<PaymentEvent>()? {
         PaymentEvent::Initiated(e) => (e.order_id, Some(PaymentStatus::Initiated)),
         PaymentEvent::Authorized(e) => (e.order_id, Some(PaymentStatus::Authorized)),
         PaymentEvent::Captured(e) => (e.order_id, Some(PaymentStatus::Captured)),
@@ -175,7 +175,7 @@ fn payment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
         // Changes nothing here but the payment's version, which the order's tag tells.
         PaymentEvent::RefundSettled(e) => (e.order_id, None),
     };
-    let mut set = vec![("payment_id", Value::Uuid(stream_uuid(event)?))];
+    let mut set = vec![("payment_id", Value::Uuid(event.stream_uuid()?))];
     if let Some(status) = status {
         set.push(("payment_status", wire_name(event, &status)?));
     }
@@ -183,7 +183,7 @@ fn payment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
 }
 
 fn shipment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
-    let decoded = decode::<ShipmentEvent>(event)?;
+    let decoded = event.typed::<ShipmentEvent>()?;
     let status = shipments::status_after(&decoded);
     let order = match decoded {
         ShipmentEvent::Requested(e) => e.order_id,
@@ -194,7 +194,7 @@ fn shipment(event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
         ShipmentEvent::Delivered(e) => e.order_id,
     };
     let set = vec![
-        ("shipment_id", Value::Uuid(stream_uuid(event)?)),
+        ("shipment_id", Value::Uuid(event.stream_uuid()?)),
         ("shipment_status", wire_name(event, &status)?),
     ];
     Ok(vec![change(event, order, "shipment", set)])

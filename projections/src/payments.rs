@@ -5,9 +5,7 @@ use domain::payments::payment::{PaymentEvent, PaymentStatus, RefundReason};
 use domain::upcast::DecodeError;
 use uuid::Uuid;
 
-use crate::mapping::{
-    CREATED_AT, TENANT, UPDATED_AT, col, decode, int, stream_uuid, tenant, text, wire_name,
-};
+use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, int, tenant, text, wire_name};
 use crate::model::Projection;
 use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
 
@@ -78,10 +76,10 @@ impl Projection for Payments {
         if event.stream.kind() != "payment" {
             return Ok(vec![]);
         }
-        let id = stream_uuid(event)?;
+        let id = event.stream_uuid()?;
         let status = |status: PaymentStatus| Ok::<_, DecodeError>(("status", wire_name(event, &status)?));
         let mut rows = Vec::new();
-        let mut set = match decode::<PaymentEvent>(event)? {
+        let mut set = match event.typed::<PaymentEvent>()? {
             PaymentEvent::Initiated(initiated) => vec![
                 ("order_id", Value::Uuid(initiated.order_id)),
                 ("customer_id", Value::Uuid(initiated.customer_id)),

@@ -7,7 +7,7 @@ use domain::text::identifier::normal;
 use domain::upcast::DecodeError;
 
 use crate::fold::fold;
-use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, decode, json, stream_uuid, tenant, text};
+use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, json, tenant, text};
 use crate::model::Projection;
 use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
 
@@ -59,7 +59,7 @@ impl Projection for Products {
         }
         Ok(vec![RowChange {
             table: &PRODUCTS,
-            key: vec![tenant(event), Value::Uuid(stream_uuid(event)?)],
+            key: vec![tenant(event), Value::Uuid(event.stream_uuid()?)],
             group: "product",
             version: event.version,
             set: columns(event)?,
@@ -69,7 +69,7 @@ impl Projection for Products {
 
 /// The columns that a product's event sets, here and in the search document.
 pub(crate) fn columns(event: &RecordedEvent) -> Result<Vec<(&'static str, Value)>, DecodeError> {
-    let mut set = match decode::<ProductEvent>(event)? {
+    let mut set = match event.typed::<ProductEvent>()? {
         ProductEvent::Created(created) => {
             let mut set = details(event, created.details)?;
             set.extend(price(created.price));

@@ -4,7 +4,7 @@ use domain::event::RecordedEvent;
 use domain::shipping::shipment::{ShipmentEvent, ShipmentStatus};
 use domain::upcast::DecodeError;
 
-use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, decode, stream_uuid, tenant, text, wire_name};
+use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, tenant, text, wire_name};
 use crate::model::Projection;
 use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
 
@@ -48,7 +48,7 @@ impl Projection for Shipments {
         if event.stream.kind() != "shipment" {
             return Ok(vec![]);
         }
-        let decoded = decode::<ShipmentEvent>(event)?;
+        let decoded = event.typed::<ShipmentEvent>()?;
         let mut set = vec![("status", wire_name(event, &status_after(&decoded))?)];
         match decoded {
             ShipmentEvent::Requested(requested) => set.extend([
@@ -66,7 +66,7 @@ impl Projection for Shipments {
         set.push(("updated_at", Value::Time(event.time)));
         Ok(vec![RowChange {
             table: &SHIPMENTS,
-            key: vec![tenant(event), Value::Uuid(stream_uuid(event)?)],
+            key: vec![tenant(event), Value::Uuid(event.stream_uuid()?)],
             group: "shipment",
             version: event.version,
             set,

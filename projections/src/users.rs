@@ -4,7 +4,7 @@ use domain::event::RecordedEvent;
 use domain::identity::user::UserEvent;
 use domain::upcast::DecodeError;
 
-use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, decode, json, stream_uuid, tenant, text};
+use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, json, tenant, text};
 use crate::model::Projection;
 use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
 
@@ -45,7 +45,7 @@ impl Projection for Users {
         if event.stream.kind() != "user" {
             return Ok(vec![]);
         }
-        let mut set = match decode::<UserEvent>(event)? {
+        let mut set = match event.typed::<UserEvent>()? {
             UserEvent::Registered(registered) => vec![
                 ("email", text(registered.email.as_text())),
                 ("name", text(registered.name.as_text())),
@@ -57,7 +57,7 @@ impl Projection for Users {
         set.push(("updated_at", Value::Time(event.time)));
         Ok(vec![RowChange {
             table: &USERS,
-            key: vec![tenant(event), Value::Uuid(stream_uuid(event)?)],
+            key: vec![tenant(event), Value::Uuid(event.stream_uuid()?)],
             group: "user",
             version: event.version,
             set,

@@ -9,7 +9,6 @@ pub mod ports;
 pub mod projection;
 pub mod refunds;
 pub mod standing;
-pub mod upcasters;
 
 use std::sync::Arc;
 
@@ -35,7 +34,6 @@ pub fn registry_with(fulfilment: &FulfilmentConfig) -> Registry {
     domain::registry()
         .with::<fulfilment::state::Fulfilment>()
         .with_process(fulfilment::process::FulfilmentProcess { terms: fulfilment.terms() })
-        .upcast_by(upcasters::chain())
 }
 
 /// How the shop's processes react. Whatever one of them opens is shown by the projection, and pushed to the worker.

@@ -71,7 +71,7 @@ impl Projection for SagaProjection {
         let work = react_all(&REACTIONS, event)?.into_iter();
         let mut rows = work.map(|change| row(event, change)).collect::<Result<Vec<_>, _>>()?;
         if event.stream.kind() == KIND {
-            rows.push(standing(event, changes::stream_uuid(event)?, changes::decode_saga(event)?));
+            rows.push(standing(event, event.stream_uuid()?, event.typed()?));
         }
         Ok(rows)
     }

@@ -21,7 +21,7 @@ use crate::engine::commands::Commands;
 use crate::engine::process::{ProcessManager, Retry};
 use crate::engine::work::{Opening, WorkChange, WorkItem};
 use crate::ports::{PaymentProvider, ProviderError, in_time, words};
-use crate::{ids, lanes, upcasters};
+use crate::{ids, lanes};
 
 /// Its name in the work queue.
 pub const NAME: &str = "refunds";
@@ -51,12 +51,8 @@ pub fn changes(event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
     if event.stream.kind() != "payment" || !event.event_type.starts_with("payment.refund") {
         return Ok(Vec::new());
     }
-    let payment_id: Uuid = event.stream.id().parse().map_err(|_| DecodeError {
-        event_type: event.event_type.clone(),
-        reason: "the stream's id is not a UUID".to_owned(),
-    })?;
-    let decoded =
-        upcasters::chain().decode::<PaymentEvent>(&event.event_type, event.schema_version, &event.data)?;
+    let payment_id: Uuid = event.stream_uuid()?;
+    let decoded = event.typed::<PaymentEvent>()?;
     let ended = match decoded {
         PaymentEvent::Refunded(refunded) => {
             let refund_id = refunded.refund_id;

@@ -1,14 +1,11 @@
 #![expect(unreachable_pub, reason = "the macro of events makes public enums")]
 
-use std::sync::LazyLock;
-
 use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::aggregate::Aggregate;
 use crate::command::CommandId;
 use crate::refusal::DomainError;
-use crate::upcast::Upcasters;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Added {
@@ -105,8 +102,7 @@ fn add<const N: usize>(n: u64, first: [(StreamId, Add); N]) -> Add {
 }
 
 fn registry() -> Registry {
-    static NONE: LazyLock<Upcasters> = LazyLock::new(|| Upcasters::new(&[]));
-    Registry::new(&NONE).with::<Tally>().with_process(Hundreds)
+    Registry::default().with::<Tally>().with_process(Hundreds)
 }
 
 struct Memory(HashMap<StreamId, Box<dyn StreamState>>);

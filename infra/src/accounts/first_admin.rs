@@ -5,7 +5,6 @@ use domain::frame::DecidedFrame;
 use domain::identity::user::{Role, UserEvent};
 use domain::ports::log::LogReader;
 use domain::position::Shard;
-use domain::upcasters;
 
 /// Frames read of a shard at once.
 const FRAMES: usize = 256;
@@ -37,7 +36,7 @@ fn makes_an_admin(frame: &[u8], tenant: &str) -> anyhow::Result<bool> {
         if event.stream.kind() != "user" || event.stream.tenant() != tenant {
             continue;
         }
-        match upcasters::shop().decode::<UserEvent>(&event.event_type, event.schema_version, &event.data)? {
+        match event.typed::<UserEvent>()? {
             UserEvent::Registered(registered) if registered.roles.contains(&Role::Admin) => return Ok(true),
             UserEvent::Registered(_) | UserEvent::Renamed(_) => {}
         }

@@ -8,7 +8,7 @@ pub mod orders;
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
 
-use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, stream_uuid, tenant, text};
+use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, tenant, text};
 use crate::model::Projection;
 use crate::products;
 use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
@@ -81,7 +81,7 @@ impl Projection for Search {
         set.extend(folded);
         Ok(vec![RowChange {
             table: &SEARCH_PRODUCTS,
-            key: vec![tenant(event), Value::Uuid(stream_uuid(event)?)],
+            key: vec![tenant(event), Value::Uuid(event.stream_uuid()?)],
             group: "product",
             version: event.version,
             set,

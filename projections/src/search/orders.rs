@@ -6,7 +6,7 @@ use domain::ordering::order::{OrderEvent, OrderLine};
 use domain::upcast::DecodeError;
 use serde_json::json;
 
-use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, decode, json, stream_uuid, tenant, text};
+use crate::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, json, tenant, text};
 use crate::model::Projection;
 use crate::orders::status_and_reason;
 use crate::rows::{ColumnKind, Group, RowChange, Table, Value};
@@ -58,7 +58,7 @@ impl Projection for SearchOrders {
         set.push(("updated_at", Value::Time(event.time)));
         Ok(vec![RowChange {
             table: &SEARCH_ORDERS,
-            key: vec![tenant(event), Value::Uuid(stream_uuid(event)?)],
+            key: vec![tenant(event), Value::Uuid(event.stream_uuid()?)],
             group: "order",
             version: event.version,
             set,
@@ -67,7 +67,7 @@ impl Projection for SearchOrders {
 }
 
 fn columns(event: &RecordedEvent) -> Result<Vec<(&'static str, Value)>, DecodeError> {
-    let happened = decode::<OrderEvent>(event)?;
+    let happened = event.typed::<OrderEvent>()?;
     let mut set = status_and_reason(event, &happened)?;
     match happened {
         OrderEvent::Placed(placed) => set.extend([

@@ -13,7 +13,7 @@ use super::KIND;
 use super::events::{DeadlineCleared, DeadlineSet, Followed, FulfilmentEvent, Signal};
 use super::work::{Work, id};
 use crate::engine::work::{Opening, WorkChange};
-use crate::{ids, upcasters};
+use crate::ids;
 
 /// What an event does to the work queue. Pure.
 ///
@@ -24,20 +24,9 @@ pub fn of(event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
         "order" => of_order(event),
         "payment" => of_payment(event),
         "shipment" => of_shipment(event),
-        KIND => of_saga(event, stream_uuid(event)?, &decode_saga(event)?),
+        KIND => of_saga(event, event.stream_uuid()?, &event.typed()?),
         _ => Ok(Vec::new()),
     }
-}
-
-pub(crate) fn stream_uuid(event: &RecordedEvent) -> Result<Uuid, DecodeError> {
-    event.stream.id().parse().map_err(|_| DecodeError {
-        event_type: event.event_type.clone(),
-        reason: "the stream's id is not a UUID".to_owned(),
-    })
-}
-
-pub(crate) fn decode_saga(event: &RecordedEvent) -> Result<FulfilmentEvent, DecodeError> {
-    upcasters::chain().decode(&event.event_type, event.schema_version, &event.data)
 }
 
 fn open(
@@ -56,9 +45,8 @@ fn close(id: String) -> WorkChange {
 }
 
 fn of_order(event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
-    let order_id = stream_uuid(event)?;
-    let decoded =
-        upcasters::chain().decode::<OrderEvent>(&event.event_type, event.schema_version, &event.data)?;
+    let order_id = event.stream_uuid()?;
+    let decoded = event.typed::<OrderEvent>()?;
     let (id, work) = match decoded {
         // The saga starts in the same frame.
         OrderEvent::Placed(placed) if placed.parts.is_some() => return Ok(Vec::new()),
@@ -77,8 +65,7 @@ fn of_payment(event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
     if !event.event_type.starts_with("payment.refund") {
         return Ok(Vec::new());
     }
-    let decoded =
-        upcasters::chain().decode::<PaymentEvent>(&event.event_type, event.schema_version, &event.data)?;
+    let decoded = event.typed::<PaymentEvent>()?;
     let (order_id, refund_id, paid) = match decoded {
         PaymentEvent::Refunded(refunded) => {
             let whole = refunded.status == PaymentStatus::Refunded;
@@ -106,8 +93,7 @@ fn signal(event: &RecordedEvent, order_id: Uuid, signal: Signal) -> Result<Vec<W
 }
 
 fn of_shipment(event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
-    let decoded =
-        upcasters::chain().decode::<ShipmentEvent>(&event.event_type, event.schema_version, &event.data)?;
+    let decoded = event.typed::<ShipmentEvent>()?;
     let (order_id, told) = match decoded {
         ShipmentEvent::Dispatched(dispatched) => (dispatched.order_id, Signal::ShipmentDispatched),
         ShipmentEvent::Delivered(delivered) => (delivered.order_id, Signal::ShipmentDelivered),

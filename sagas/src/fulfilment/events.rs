@@ -2,7 +2,9 @@
 
 use domain::Timestamp;
 use domain::ordering::order::{EndReason, OrderPlaced};
+use domain::upcast::unchanged;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::action::{Action, Outcome};
@@ -300,23 +302,32 @@ impl FulfilmentEvent {
     }
 }
 
+/// Version 1 had no bounds for bookings and for cancelling; the saga goes on with those that were the first to be set by default.
+fn started_1(mut payload: Value) -> Value {
+    if let Some(terms) = payload.get_mut("terms").and_then(Value::as_object_mut) {
+        terms.entry("booking_ms").or_insert(30_000.into());
+        terms.entry("patience_ms").or_insert(5_000.into());
+    }
+    payload
+}
+
 domain::events! {
     /// What can happen to a saga.
     pub enum FulfilmentEvent {
         /// The order was placed.
-        "fulfilment.started" 3 => Started(Started),
+        "fulfilment.started" 3 upcast(started_1, unchanged) => Started(Started),
         /// A step is to be carried out.
-        "fulfilment.step_requested" 2 => StepRequested(StepRequested),
+        "fulfilment.step_requested" 2 upcast(unchanged) => StepRequested(StepRequested),
         /// A step's attempt has an outcome.
-        "fulfilment.step_finished" 3 => StepFinished(StepFinished),
+        "fulfilment.step_finished" 3 upcast(unchanged, unchanged) => StepFinished(StepFinished),
         /// Others did something.
-        "fulfilment.signal_received" 3 => SignalReceived(SignalReceived),
+        "fulfilment.signal_received" 3 upcast(unchanged, unchanged) => SignalReceived(SignalReceived),
         /// Something will happen at an instant.
         "fulfilment.deadline_set" 1 => DeadlineSet(DeadlineSet),
         /// It won't.
         "fulfilment.deadline_cleared" 1 => DeadlineCleared(DeadlineCleared),
         /// It did.
-        "fulfilment.deadline_reached" 2 => DeadlineReached(DeadlineReached),
+        "fulfilment.deadline_reached" 2 upcast(unchanged) => DeadlineReached(DeadlineReached),
         /// The order won't be fulfilled; what was done is undone from now on.
         "fulfilment.compensating" 1 => Compensating(Compensating),
         /// Nothing is to be done until others do something.
@@ -326,8 +337,8 @@ domain::events! {
         /// A step can't go on by itself.
         "fulfilment.needs_somebody" 1 => NeedsSomebody(NeedsSomebody),
         /// A person has it tried again.
-        "fulfilment.retried" 2 => Retried(Retried),
+        "fulfilment.retried" 2 upcast(unchanged) => Retried(Retried),
         /// A person says what became of a step.
-        "fulfilment.resolved" 2 => Resolved(Resolved),
+        "fulfilment.resolved" 2 upcast(unchanged) => Resolved(Resolved),
     }
 }

@@ -13,7 +13,6 @@ use domain::aggregate::Registry;
 use domain::foreign::RECENT;
 use domain::ports::clock::SystemClock;
 use domain::ports::log::LogReader;
-use domain::upcast::Upcasters;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -115,8 +114,7 @@ impl Aggregate for Account {
 }
 
 async fn owners<B: FreshLog>(backend: &B) -> Arc<Owners> {
-    let none: &'static Upcasters = Box::leak(Box::new(Upcasters::new(&[])));
-    let registry = Arc::new(Registry::new(none).with_foreign(Account::TYPE));
+    let registry = Arc::new(Registry::default().with_foreign(Account::TYPE));
     let published = Arc::new(Published::default());
     let owners =
         Owners::start(backend.log(), registry, published, Arc::new(SystemClock), OwnerConfig::default())

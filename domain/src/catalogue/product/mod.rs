@@ -90,11 +90,25 @@ pub struct ProductPriceChanged {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductDiscontinued {}
 
+/// Version 1 had the price as `price_cents` and `currency`, and its details had no attributes. What is missing stays missing:
+/// decoding then names it.
+fn created_1(mut payload: Value) -> Value {
+    if let Some(fields) = payload.as_object_mut()
+        && let (Some(amount), Some(currency)) = (fields.remove("price_cents"), fields.remove("currency"))
+    {
+        fields.insert("price".to_owned(), json!({"amount": amount, "currency": currency}));
+    }
+    if let Some(details) = payload.get_mut("details").and_then(Value::as_object_mut) {
+        details.entry("attributes").or_insert_with(|| json!({}));
+    }
+    payload
+}
+
 crate::events! {
     /// What can happen to a product.
     pub enum ProductEvent {
         /// It was added to the catalogue.
-        "product.created" 2 => Created(ProductCreated),
+        "product.created" 2 upcast(created_1) => Created(ProductCreated),
         /// What it is has changed.
         "product.updated" 1 => Updated(ProductUpdated),
         /// Its price has changed.

@@ -193,3 +193,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_old_payload_without_a_price_is_named_and_not_guessed() {
+    let old = r#"{"details":{"sku":"A","name":"A","description":"","category":"c"},"currency":"USD"}"#;
+    let error = ProductEvent::read("product.created", 1, old).unwrap_err();
+    assert!(error.reason.contains("price"), "{error}");
+}

@@ -12,6 +12,7 @@ use uuid::Uuid;
 pub use self::decide::OrderError;
 use crate::money::Money;
 use crate::personal::Sealed;
+use crate::upcast::unchanged;
 
 /// The most lines an order may have.
 pub const MAX_LINES: usize = 100;
@@ -273,7 +274,7 @@ crate::events! {
     #[expect(clippy::large_enum_variant, reason = "one is made for every order, and soon gone")]
     pub enum OrderEvent {
         /// The customer placed it.
-        "order.placed" 2 => Placed(OrderPlaced),
+        "order.placed" 2 upcast(unchanged) => Placed(OrderPlaced),
         /// Every line's stock is reserved.
         "order.stock_reserved" 1 => StockReserved(OrderStockReserved),
         /// The provider's answer is missing.

@@ -13,11 +13,13 @@ mod tests;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 pub use self::decide::PaymentError;
 pub use self::reason::RefundReason;
 use crate::money::Money;
+use crate::upcast::unchanged;
 
 /// How far a payment has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -239,6 +241,14 @@ pub struct PaymentRefundResolved {
     pub status: PaymentStatus,
 }
 
+/// Version 1 had every reason in the clear.
+fn refunded_1(mut payload: Value) -> Value {
+    if let Some(reason) = payload.get_mut("reason").filter(|reason| reason.is_string()) {
+        *reason = json!({"plain": reason.take()});
+    }
+    payload
+}
+
 crate::events! {
     /// What can happen to a payment.
     pub enum PaymentEvent {
@@ -249,13 +259,13 @@ crate::events! {
         /// The provider took the money.
         "payment.captured" 1 => Captured(PaymentCaptured),
         /// The provider refused.
-        "payment.declined" 2 => Declined(PaymentDeclined),
+        "payment.declined" 2 upcast(unchanged) => Declined(PaymentDeclined),
         /// The provider's answer is missing.
         "payment.unknown" 1 => Unknown(PaymentBecameUnknown),
         /// It will never be charged.
         "payment.voided" 1 => Voided(PaymentVoided),
         /// A refund was accepted.
-        "payment.refunded" 2 => Refunded(PaymentRefunded),
+        "payment.refunded" 2 upcast(refunded_1) => Refunded(PaymentRefunded),
         /// The provider has paid a refund back.
         "payment.refund_settled" 1 => RefundSettled(PaymentRefundSettled),
         /// The provider refused a refund for good.

@@ -18,7 +18,6 @@ use domain::ports::gateway::StreamView;
 use domain::ports::leases::{Instance, InstanceId};
 use domain::position::Shard;
 use domain::stream::StreamId;
-use domain::upcast::Upcasters;
 use infra::peers::HttpPeers;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -55,8 +54,7 @@ pub async fn until<F: Future<Output = bool>>(what: &str, is: impl Fn() -> F) {
 
 /// The aggregates of the test's application.
 pub fn registry() -> Arc<Registry> {
-    let none: &'static Upcasters = Box::leak(Box::new(Upcasters::new(&[])));
-    Arc::new(Registry::new(none).with::<Note>())
+    Arc::new(Registry::default().with::<Note>())
 }
 
 /// A store with the instances that a test starts on it.

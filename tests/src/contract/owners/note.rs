@@ -9,7 +9,6 @@ use domain::ports::clock::SystemClock;
 use domain::ports::log::EventLog;
 use domain::refusal::{DomainError, RefusalKind};
 use domain::stream::StreamId;
-use domain::upcast::Upcasters;
 use serde::{Deserialize, Serialize};
 
 use super::world::Published;
@@ -39,8 +38,7 @@ pub fn write_to(note: StreamId, length: usize) -> CommandRequest {
 
 /// Owners that know notes only.
 pub async fn owners(log: Arc<dyn EventLog>, config: OwnerConfig) -> Arc<Owners> {
-    let none: &'static Upcasters = Box::leak(Box::new(Upcasters::new(&[])));
-    let registry = Arc::new(Registry::new(none).with::<Note>());
+    let registry = Arc::new(Registry::default().with::<Note>());
     let published = Arc::new(Published::default());
     let owners = Owners::start(log, registry, published, Arc::new(SystemClock), config).await;
     Arc::new(owners.expect("the store can be taken over"))
