@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use command_api::http::tokens::SigningKeys;
+use command_api::web::tokens::SigningKeys;
 use query_api::CursorKey;
 
 use crate::private;

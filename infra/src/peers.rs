@@ -1,11 +1,11 @@
-//! Other instances' owners over HTTP/1.1, signed; see [`command_api::http::peers`] for the other side.
+//! Other instances' owners over HTTP/1.1, signed; see [`command_api::web::peers`] for the other side.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use command_api::http::peers::MAX_BODY;
 use command_api::peers::{PEER_HEADER, PeerError, PeerSecret, Peers, WireAnswered, WireCommand, WireView};
+use command_api::web::peers::MAX_BODY;
 use domain::aggregate::Registry;
 use domain::command::{Accepted, CommandError, CommandId, CommandRequest};
 use domain::merkle::Hash;

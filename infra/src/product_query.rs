@@ -2,10 +2,10 @@
 //!
 //! Every word must match somewhere. A word matches a field's word exactly, scored by BM25 and the field's weight, or with typing
 //! errors, which scores little (see [`tolerance`]; a swap of neighbours counts as one). In a script without spaces, a run of letters
-//! matches wherever it stands within a longer one, as a phrase of pairs of letters (see [`projections::words`]).
+//! matches wherever it stands within a longer one, as a phrase of pairs of letters (see [`projections::engine::words`]).
 
+use projections::engine::words::{Part, pairs, parts, tolerance};
 use projections::read_models::{Page, ProductSort, ReadError};
-use projections::words::{Part, pairs, parts, tolerance};
 
 use crate::keyset::{Keyset, SortValue};
 

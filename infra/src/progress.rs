@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::position::{Position, SyncToken};
-use projections::follower::Follower;
-use projections::runner::Runner;
-use projections::status::{ProjectionStatus, State};
-use projections::watermark::Watermark;
+use projections::engine::follower::Follower;
+use projections::engine::runner::Runner;
+use projections::engine::status::{ProjectionStatus, State};
+use projections::engine::watermark::Watermark;
 
 /// Projections that run here, and those that are followed. Where several processes share the work only the followed ones' checkpoints
 /// tell of all shards, so they come first.

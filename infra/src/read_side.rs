@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::position::{Seen, SyncToken};
-use projections::mark::Mark;
-use projections::model::Projection;
+use projections::engine::mark::Mark;
+use projections::engine::model::Projection;
+use projections::engine::watermark::Watermark;
 use projections::read_models::{Model, ReadError};
-use projections::watermark::Watermark;
 use tokio::time::Instant;
 
 /// Every projection whose rows are in the read models' database.

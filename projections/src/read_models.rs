@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::sagas::{SagaFilter, SagaRow};
+use crate::engine::sagas::{SagaFilter, SagaRow};
 
 /// Why a query has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,31 +1,24 @@
 #![doc = include_str!("../README.md")]
 
-mod ask;
-mod audit;
-pub mod cursor;
-mod docs;
-mod failed;
+pub mod audit;
+mod catalogue;
+mod identity;
 mod inventory;
-mod orders;
-mod params;
+mod ordering;
 mod payments;
-mod products;
-mod profile;
-mod reply;
-mod sagas;
-mod shipments;
-pub mod state;
-pub mod verifier;
+mod processes;
+mod shipping;
+pub mod web;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use cursor::CursorKey;
-pub use state::{QueryConfig, QueryPorts, QueryState};
-pub use verifier::{ShardReport, Verifier, VerifyError, VerifyReport};
+pub use audit::verifier::{ShardReport, Verifier, VerifyError, VerifyReport};
+pub use web::cursor::CursorKey;
+pub use web::state::{QueryConfig, QueryPorts, QueryState};
 
 /// Every operation of the query side, with its part of the OpenAPI document. The caller merges it with the command side's
-/// router and puts the conventions and the access table of `command_api::http` around both.
+/// router and puts the conventions and the access table of `command_api::web` around both.
 #[must_use]
 pub fn router(state: QueryState) -> OpenApiRouter {
     routes().with_state(state)
@@ -38,18 +31,18 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 fn routes() -> OpenApiRouter<QueryState> {
-    OpenApiRouter::with_openapi(command_api::http::openapi::base())
-        .routes(routes!(profile::get_profile))
-        .routes(routes!(products::list_products))
-        .routes(routes!(products::search_products))
-        .routes(routes!(products::get_product))
-        .routes(routes!(inventory::availability))
-        .routes(routes!(orders::list_orders))
-        .routes(routes!(orders::get_order))
-        .routes(routes!(payments::get_payment))
-        .routes(routes!(shipments::get_shipment))
-        .routes(routes!(sagas::list_sagas))
-        .routes(routes!(sagas::get_saga))
+    OpenApiRouter::with_openapi(command_api::web::openapi::base())
+        .routes(routes!(identity::profile::get_profile))
+        .routes(routes!(catalogue::products::list_products))
+        .routes(routes!(catalogue::products::search_products))
+        .routes(routes!(catalogue::products::get_product))
+        .routes(routes!(inventory::availability::availability))
+        .routes(routes!(ordering::orders::list_orders))
+        .routes(routes!(ordering::orders::get_order))
+        .routes(routes!(payments::payment::get_payment))
+        .routes(routes!(shipping::shipment::get_shipment))
+        .routes(routes!(processes::list_sagas))
+        .routes(routes!(processes::get_saga))
         .routes(routes!(audit::streams::stream_events))
         .routes(routes!(audit::streams::stream_state))
         .routes(routes!(audit::events::list_events))

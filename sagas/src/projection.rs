@@ -2,16 +2,16 @@
 
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
-use projections::model::Projection;
-use projections::rows::{Column, ColumnKind, Group, RowChange, Table, Value};
+use projections::engine::model::Projection;
+use projections::engine::rows::{Column, ColumnKind, Group, RowChange, Table, Value};
 use uuid::Uuid;
 
 use crate::REACTIONS;
 use crate::engine::process::react_all;
 use crate::engine::queue::{SAGA_WORK, row};
+use crate::fulfilment::KIND;
 use crate::fulfilment::events::{Ending, FulfilmentEvent};
 use crate::fulfilment::steps::StepName;
-use crate::fulfilment::{KIND, changes};
 
 /// The projection's name; its watermark tells the worker what rows that it reads hold.
 pub const NAME: &str = "sagas";

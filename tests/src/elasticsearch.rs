@@ -6,7 +6,7 @@ use domain::ports::log::LogReader;
 use infra::elasticsearch::{ElasticsearchStore, ElasticsearchUrl};
 use infra::sqlite::log::SqliteLog;
 use infra::sqlite::read_store::SqliteReadStore;
-use projections::store::DeadLetters;
+use projections::engine::store::DeadLetters;
 use serde_json::Value;
 use tempfile::TempDir;
 

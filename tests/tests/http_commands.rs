@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use command_api::http::schema;
+use command_api::web::schema;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::client::{Client, Reply};

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use command_api::http::access::{Access, OPERATIONS};
+use command_api::web::access::{Access, OPERATIONS};
 use serde_json::Value;
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "patch", "head", "options", "trace"];

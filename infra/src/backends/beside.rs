@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 use uuid::Uuid;
 
 use crate::config::Embedded;

@@ -15,17 +15,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use command_api::http::tokens::SigningKeys;
+use command_api::web::tokens::SigningKeys;
 use domain::ports::feed::{FanOut, Feed};
 use domain::ports::keys::SubjectKeys;
 use domain::ports::leases::Leases;
 use domain::ports::log::EventLog;
 use domain::position::Position;
-use projections::follower::Follower;
-use projections::model::Projection;
+use projections::engine::follower::Follower;
+use projections::engine::model::Projection;
+use projections::engine::store::RowStore;
+use projections::engine::watermark::Watermark;
 use projections::read_models::ReadModels;
-use projections::store::RowStore;
-use projections::watermark::Watermark;
 use query_api::CursorKey;
 use sagas::standing::SagaWork;
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub struct Group {
     pub store: Arc<dyn RowStore>,
     /// What is kept there.
     pub projections: Vec<Arc<dyn Projection>>,
-    /// See [`RunnerConfig::apply_every`](projections::runner::RunnerConfig::apply_every).
+    /// See [`RunnerConfig::apply_every`](projections::engine::runner::RunnerConfig::apply_every).
     pub apply_every: Duration,
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use projections::redrive::{RedriveReport, redrive};
+use projections::engine::redrive::{RedriveReport, redrive};
 use tokio_util::sync::CancellationToken;
 
 use super::out;

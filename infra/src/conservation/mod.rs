@@ -16,7 +16,7 @@ use domain::ports::log::{LogError, LogReader};
 use domain::position::{Position, Seen, Shard};
 use domain::stream::StreamId;
 use futures::stream::{BoxStream, StreamExt as _};
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 use serde::Serialize;
 use tokio::time::Instant;
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use domain::frame::FrameId;
 use domain::position::{Position, Seen, Shard};
-use projections::origin::Mark;
+use projections::engine::origin::Mark;
 use serde_json::{Value, json};
 
 use super::bulk::Write;

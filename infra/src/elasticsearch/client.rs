@@ -7,7 +7,7 @@ use ::elasticsearch::http::Method;
 use ::elasticsearch::http::headers::HeaderMap;
 use ::elasticsearch::http::request::JsonBody;
 use ::elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 use serde_json::Value;
 
 use super::url::ElasticsearchUrl;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use domain::Timestamp;
 use domain::event::wire_time;
-use projections::digest::RowDigest;
-use projections::rows::{Column, ColumnKind, RowChange, Value};
-use projections::store::StoreError;
+use projections::engine::digest::RowDigest;
+use projections::engine::rows::{Column, ColumnKind, RowChange, Value};
+use projections::engine::store::StoreError;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
@@ -150,7 +150,7 @@ fn from_json(kind: &Kind, column: &Column, json: &Json) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use projections::search::events::SEARCH_EVENTS;
+    use projections::audit::documents::SEARCH_EVENTS;
 
     fn change(version: u64, set: Vec<(&'static str, Value)>) -> RowChange {
         let key = vec![Value::Uuid(Uuid::from_u128(7))];

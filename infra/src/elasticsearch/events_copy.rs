@@ -2,7 +2,7 @@
 
 use ::elasticsearch::http::Method;
 use domain::position::Shard;
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

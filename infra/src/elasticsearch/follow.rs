@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use ::elasticsearch::http::Method;
 use async_trait::async_trait;
 use domain::position::Seen;
-use projections::follower::{Checkpoints, Pace, Parked, Visible};
-use projections::mark::{Generation, Mark};
-use projections::store::{DeadLetters, StoreError};
+use projections::engine::follower::{Checkpoints, Pace, Parked, Visible};
+use projections::engine::mark::{Generation, Mark};
+use projections::engine::store::{DeadLetters, StoreError};
 
 use super::checkpoints;
 use super::client::{Answer, Client, Failure};

@@ -16,7 +16,7 @@ use ::elasticsearch::http::Method;
 use ::elasticsearch::http::request::JsonBody;
 use domain::ports::log::StoreInfo;
 use domain::position::{Position, Seen, Shard};
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

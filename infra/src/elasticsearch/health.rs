@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use domain::ports::log::{LogReader, StoreInfo};
-use projections::model::Projection;
-use projections::search::Search;
-use projections::search::events::SearchEvents;
-use projections::search::orders::SearchOrders;
-use projections::store::{DeadLetters, RowStore, StoreError};
+use projections::audit::documents::SearchEvents;
+use projections::catalogue::documents::Search;
+use projections::engine::model::Projection;
+use projections::engine::store::{DeadLetters, RowStore, StoreError};
+use projections::ordering::documents::SearchOrders;
 
 use super::client::Client;
 use super::generations::{Generation, Place};

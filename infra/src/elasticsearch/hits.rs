@@ -1,7 +1,7 @@
 //! From a search's answer to products.
 
+use projections::engine::rows::Value;
 use projections::read_models::{Listed, Page, ProductRow, ProductSort, ReadError, SearchHits};
-use projections::rows::Value;
 use serde_json::Value as Json;
 
 use super::document::Document;

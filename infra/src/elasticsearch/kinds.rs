@@ -1,9 +1,9 @@
 //! The three kinds of indices.
 
-use projections::rows::{Column, Table};
-use projections::search::SEARCH_PRODUCTS;
-use projections::search::events::SEARCH_EVENTS;
-use projections::search::orders::SEARCH_ORDERS;
+use projections::audit::documents::SEARCH_EVENTS;
+use projections::catalogue::documents::SEARCH_PRODUCTS;
+use projections::engine::rows::{Column, Table};
+use projections::ordering::documents::SEARCH_ORDERS;
 use sha2::{Digest, Sha256};
 
 use super::url::ElasticsearchUrl;

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use ::elasticsearch::http::Method;
 use ::elasticsearch::http::request::JsonBody;
 use domain::merkle::Hash;
-use projections::digest::RowDigest;
-use projections::store::StoreError;
+use projections::engine::digest::RowDigest;
+use projections::engine::store::StoreError;
 use serde_json::{Value, json};
 
 use super::client::{Answer, Client, Failure};

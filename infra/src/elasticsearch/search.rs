@@ -3,8 +3,8 @@
 use ::elasticsearch::http::Method;
 use ::elasticsearch::http::request::JsonBody;
 use async_trait::async_trait;
+use projections::engine::store::StoreError;
 use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
-use projections::store::StoreError;
 use serde_json::Value;
 
 use super::client::{Client, Failure};

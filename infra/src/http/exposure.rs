@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use command_api::http::problem::Problem;
+use command_api::web::problem::Problem;
 
 use super::health::Health;
 use crate::serve::admin::{AdminAddress, is_local};

@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use command_api::http::problem::Problem;
 use command_api::owner::{Counter, Gauge};
+use command_api::web::problem::Problem;
 
 use super::exposure::Operator;
 use super::health::Health;

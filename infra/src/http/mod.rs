@@ -8,9 +8,9 @@ mod other_roles;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use command_api::http::CommandState;
-use command_api::http::conventions::{self, Conventions};
-use command_api::http::door::Door;
+use command_api::web::CommandState;
+use command_api::web::conventions::{self, Conventions};
+use command_api::web::door::Door;
 use query_api::QueryState;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -51,10 +51,8 @@ pub(crate) fn router(served: Served) -> serde_json::Result<Router> {
     let mut router = OpenApiRouter::new().merge(health::router(served.health));
     let mut elsewhere = Router::new();
     match served.commands {
-        Some(state) => router = router.merge(command_api::http::router(state)),
-        None => {
-            elsewhere = elsewhere.merge(other_roles::routes(&command_api::http::openapi(), Role::CommandApi))
-        }
+        Some(state) => router = router.merge(command_api::router(state)),
+        None => elsewhere = elsewhere.merge(other_roles::routes(&command_api::openapi(), Role::CommandApi)),
     }
     match served.queries {
         Some(state) => router = router.merge(query_api::router(state)),
@@ -76,8 +74,7 @@ pub(crate) fn router(served: Served) -> serde_json::Result<Router> {
 #[must_use]
 pub fn openapi() -> OpenApi {
     let mut document = docs::frame();
-    for part in
-        [command_api::http::openapi(), query_api::openapi(), simulator::http::openapi(), health::openapi()]
+    for part in [command_api::openapi(), query_api::openapi(), simulator::http::openapi(), health::openapi()]
     {
         document.merge(part);
     }

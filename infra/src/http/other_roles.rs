@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{MethodFilter, MethodRouter, on};
-use command_api::http::problem::Problem;
+use command_api::web::problem::Problem;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use domain::ports::log::StoreInfo;
 use domain::position::{Position, Shard};
 use futures::stream::{self, StreamExt as _};
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 
 use super::scan::reaches;
 use super::{Error, KafkaUrl, heads, scan};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::ports::log::{LogError, LogReader, StoreInfo};
-use projections::origin::frame_at;
+use projections::engine::origin::frame_at;
 use uuid::Uuid;
 
 use super::record::Record;

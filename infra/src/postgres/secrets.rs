@@ -1,7 +1,7 @@
 //! What all instances keep secret together: made once by whoever comes first, in the schema of the keys.
 
 use anyhow::{Context as _, anyhow};
-use command_api::http::tokens::SigningKeys;
+use command_api::web::tokens::SigningKeys;
 use domain::ports::keys::KeyError;
 use query_api::CursorKey;
 use sqlx::PgPool;

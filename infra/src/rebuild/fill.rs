@@ -9,9 +9,9 @@ use domain::ports::clock::SystemClock;
 use domain::ports::feed::FeedEvent;
 use domain::ports::log::{LogError, LogReader};
 use domain::position::{Position, Seen, Shard};
-use projections::applier::{Applier, ApplyError, Limits};
-use projections::model::Projection;
-use projections::store::{RowStore, StoreError};
+use projections::engine::applier::{Applier, ApplyError, Limits};
+use projections::engine::model::Projection;
+use projections::engine::store::{RowStore, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 

@@ -16,10 +16,10 @@ use domain::ports::clock::SystemClock;
 use domain::ports::feed::FeedEvent;
 use domain::ports::log::{LogError, LogReader};
 use domain::position::{Position, Shard};
-use projections::applier::{Applier, ApplyError, Limits};
-use projections::model::Projection;
-use projections::search::Search;
-use projections::store::{RowStore, StoreError};
+use projections::catalogue::documents::Search;
+use projections::engine::applier::{Applier, ApplyError, Limits};
+use projections::engine::model::Projection;
+use projections::engine::store::{RowStore, StoreError};
 
 pub use self::report::{Difference, Hex, Phase, RebuildProgress, RebuildReport, RowDifference};
 use crate::feed::find_heads;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::ports::log::LogReader;
 use domain::position::Seen;
-use projections::model::Projection;
-use projections::search::Search;
-use projections::store::{RowStore, StoreError};
+use projections::catalogue::documents::Search;
+use projections::engine::model::Projection;
+use projections::engine::store::{RowStore, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::fill::Fill;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use domain::Timestamp;
-use projections::sagas::SagaFilter;
+use projections::engine::sagas::SagaFilter;
 
 /// The sagas that are stuck in all tenants: overdue before `$1`, at most `$2`.
 pub(crate) const STUCK: &str = include_str!("stuck.sql");

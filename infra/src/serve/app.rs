@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use command_api::http::CommandState;
-use command_api::http::conventions::Conventions;
-use command_api::http::door::Door;
-use command_api::http::peers::PeerSecret;
-use command_api::http::tokens::Tokens;
+use command_api::web::CommandState;
+use command_api::web::conventions::Conventions;
+use command_api::web::door::Door;
+use command_api::web::peers::PeerSecret;
+use command_api::web::tokens::Tokens;
 use domain::aggregate::Registry;
 use domain::ports::clock::{Clock, SystemClock};
 use domain::ports::gateway::CommandGateway;
 use domain::position::Position;
-use projections::origin::expect_made_from;
+use projections::engine::origin::expect_made_from;
 use tokio_util::sync::CancellationToken;
 
 use super::admin::AdminAddress;
@@ -254,7 +254,7 @@ async fn way_to_others(
 fn peers(commands: Option<&CommandRole>, registry: Arc<Registry>) -> Router {
     match commands.and_then(|role| Some((role, role.peer_secret()?))) {
         Some((role, secret)) => {
-            command_api::http::peers::router(Arc::clone(&role.owners), registry, PeerSecret::new(secret))
+            command_api::web::peers::router(Arc::clone(&role.owners), registry, PeerSecret::new(secret))
         }
         None => Router::new(),
     }

@@ -16,7 +16,7 @@ use domain::ports::feed::FanOut;
 use domain::ports::gateway::{CommandGateway, StreamView};
 use domain::position::Shard;
 use domain::stream::StreamId;
-use projections::runner::Runner;
+use projections::engine::runner::Runner;
 use tokio::sync::Semaphore;
 
 use super::read_pace::ReadPace;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use command_api::http::CommandState;
-use command_api::http::peers::{self, PeerSecret};
-use command_api::http::tokens::Tokens;
+use command_api::web::CommandState;
+use command_api::web::peers::{self, PeerSecret};
+use command_api::web::tokens::Tokens;
 use domain::aggregate::Registry;
 use domain::ports::clock::{Clock, SystemClock};
 use domain::ports::gateway::CommandGateway;

@@ -1,6 +1,6 @@
 //! Order fulfilment, as the handlers of commands see it.
 
-use command_api::http::fulfilments::{Fulfilments, Resolution};
+use command_api::fulfilment::{Fulfilments, Resolution};
 use domain::command::Step;
 use domain::stream::StreamId;
 use sagas::fulfilment::events::Resolution as Outcome;

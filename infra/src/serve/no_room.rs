@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use command_api::http::conventions;
+use command_api::web::conventions;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use domain::ports::clock::Clock;
-use projections::runner::{Runner, RunnerConfig, RunnerParts};
+use projections::engine::runner::{Runner, RunnerConfig, RunnerParts};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

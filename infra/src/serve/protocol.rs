@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::http::StatusCode;
-use command_api::http::context::REQUEST_ID;
-use command_api::http::conventions;
+use command_api::web::context::REQUEST_ID;
+use command_api::web::conventions;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A socket whose bare error answers are replaced by problems.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::aggregate::Registry;
 use domain::ports::clock::SystemClock;
-use projections::watermark::Watermark;
+use projections::engine::watermark::Watermark;
 use query_api::{QueryConfig, QueryPorts, QueryState};
 
 use super::verifier::LogVerifier;

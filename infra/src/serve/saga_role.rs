@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use domain::ports::clock::Clock;
 use domain::ports::gateway::CommandGateway;
-use projections::watermark::Watermark;
+use projections::engine::watermark::Watermark;
 use sagas::Shop;
 use sagas::config::{Capacity, FulfilmentConfig};
 use sagas::engine::worker::{self, Source, WorkerConfig};

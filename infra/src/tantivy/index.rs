@@ -10,12 +10,12 @@ use ::tantivy::{DocAddress, Index, IndexReader, IndexWriter, ReloadPolicy, Searc
 use domain::frame::FrameId;
 use domain::merkle::Hash;
 use domain::position::{Position, Seen, Shard};
-use projections::digest::RowDigest;
-use projections::mark::{Generation, Mark};
-use projections::origin;
-use projections::rows::RowChange;
-use projections::search::SEARCH_PRODUCTS;
-use projections::store::{Batch, StoreError, Visibility};
+use projections::catalogue::documents::SEARCH_PRODUCTS;
+use projections::engine::digest::RowDigest;
+use projections::engine::mark::{Generation, Mark};
+use projections::engine::origin;
+use projections::engine::rows::RowChange;
+use projections::engine::store::{Batch, StoreError, Visibility};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

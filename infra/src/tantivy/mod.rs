@@ -19,10 +19,12 @@ use async_trait::async_trait;
 use domain::merkle::Hash;
 use domain::ports::log::StoreInfo;
 use domain::stream::StreamId;
-use projections::mark::Mark;
-use projections::model::Projection;
+use projections::engine::mark::Mark;
+use projections::engine::model::Projection;
+use projections::engine::store::{
+    Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility,
+};
 use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
-use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
 use tokio_util::sync::CancellationToken;
 
 use self::index::{Open, Stamp};

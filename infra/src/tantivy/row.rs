@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use domain::Timestamp;
 use domain::merkle::Hash;
 use domain::money::Money;
-use projections::digest::RowDigest;
+use projections::catalogue::documents::SEARCH_PRODUCTS;
+use projections::engine::digest::RowDigest;
+use projections::engine::rows::{Column, ColumnKind, RowChange, Value};
+use projections::engine::store::StoreError;
 use projections::read_models::ProductRow;
-use projections::rows::{Column, ColumnKind, RowChange, Value};
-use projections::search::SEARCH_PRODUCTS;
-use projections::store::StoreError;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

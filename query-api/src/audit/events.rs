@@ -6,20 +6,20 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use command_api::http::access::Caller;
-use command_api::http::openapi::{ByRole, Usual};
-use command_api::http::problem::Problem;
+use command_api::web::access::Caller;
+use command_api::web::openapi::{ByRole, Usual};
+use command_api::web::problem::Problem;
 use domain::position::{Position, Seen, Shard};
 use projections::read_models::{EventFilter, Model};
 
-use crate::ask::{Ask, known_shard};
 use crate::audit::event::EventDoc;
-use crate::cursor::{Scope, bad_cursor};
-use crate::docs::{PageParams, SyncParam};
-use crate::failed::Failed;
-use crate::params::Params;
-use crate::reply::{ListOf, ok};
-use crate::state::QueryState;
+use crate::web::ask::{Ask, known_shard};
+use crate::web::cursor::{Scope, bad_cursor};
+use crate::web::docs::{PageParams, SyncParam};
+use crate::web::failed::Failed;
+use crate::web::params::Params;
+use crate::web::reply::{ListOf, ok};
+use crate::web::state::QueryState;
 
 /// Events of the whole log, in order of shard and position, up to what the events read model has seen at the first page. What a page
 /// costs is bounded: where matches are rare it may have few items, or none, and go on with `next_cursor`.

@@ -4,4 +4,5 @@ pub(crate) mod event;
 pub(crate) mod events;
 pub(crate) mod fold;
 pub(crate) mod streams;
+pub mod verifier;
 pub(crate) mod verify;

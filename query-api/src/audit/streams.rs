@@ -6,23 +6,23 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use command_api::http::access::Caller;
-use command_api::http::openapi::{ById, ByRole, Usual};
-use command_api::http::problem::Problem;
+use command_api::web::access::Caller;
+use command_api::web::openapi::{ById, ByRole, Usual};
+use command_api::web::problem::Problem;
 use domain::Timestamp;
 use domain::stream::StreamId;
 use domain::uuids::any_spelling;
 use projections::read_models::Model;
 
-use crate::ask::{Ask, not_parked};
 use crate::audit::event::EventDoc;
 use crate::audit::fold::{Fold, StateAsOf, Until};
-use crate::cursor::{Scope, bad_cursor};
-use crate::docs::{ConditionalParam, PageParams, SyncParam};
-use crate::failed::Failed;
-use crate::params::{Params, digits};
-use crate::reply::{ListOf, ok, tagged};
-use crate::state::QueryState;
+use crate::web::ask::{Ask, not_parked};
+use crate::web::cursor::{Scope, bad_cursor};
+use crate::web::docs::{ConditionalParam, PageParams, SyncParam};
+use crate::web::failed::Failed;
+use crate::web::params::{Params, digits};
+use crate::web::reply::{ListOf, ok, tagged};
+use crate::web::state::QueryState;
 
 /// How many events a fold reads at once.
 const FOLD_PAGE: usize = 500;

@@ -6,20 +6,20 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use command_api::http::access::Caller;
-use command_api::http::body::{self, NoBody};
-use command_api::http::openapi::{ById, ByRole, Usual, WithBody};
-use command_api::http::problem::Problem;
+use command_api::web::access::Caller;
+use command_api::web::body::{self, NoBody};
+use command_api::web::openapi::{ById, ByRole, Usual, WithBody};
+use command_api::web::problem::Problem;
 use projections::read_models::Model;
 use tokio::time::Instant;
 
-use crate::ask::Ask;
-use crate::docs::SyncParam;
-use crate::failed::Failed;
-use crate::params::path_id;
-use crate::reply::ok;
-use crate::state::QueryState;
-use crate::verifier::{Verification, VerifyReport};
+use crate::audit::verifier::{Verification, VerifyReport};
+use crate::web::ask::Ask;
+use crate::web::docs::SyncParam;
+use crate::web::failed::Failed;
+use crate::web::params::path_id;
+use crate::web::reply::ok;
+use crate::web::state::QueryState;
 
 /// How long a look at the latest result takes at most, with its wait for one that covers all that is decided: less than any request may.
 const WITHIN: Duration = Duration::from_secs(8);

@@ -5,7 +5,7 @@
 
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
-use projections::rows::{Column, ColumnKind, Group, RowChange, Table, Value};
+use projections::engine::rows::{Column, ColumnKind, Group, RowChange, Table, Value};
 
 use super::work::WorkChange;
 

@@ -7,7 +7,7 @@ use domain::Timestamp;
 use domain::event::RecordedEvent;
 use domain::stream::{StreamId, StreamRef};
 use domain::upcast::DecodeError;
-use projections::mark::Mark;
+use projections::engine::mark::Mark;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -17,8 +17,8 @@ use domain::payments::payment::{
 use domain::ports::log::StoreInfo;
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
-use projections::model::Projection;
-use projections::store::{Batch, Move, Part, RowStore};
+use projections::engine::model::Projection;
+use projections::engine::store::{Batch, Move, Part, RowStore};
 use sagas::engine::work::{Cursor, Lane, OpenWork};
 use sagas::fulfilment::action::{Action, Outcome};
 use sagas::fulfilment::events::{

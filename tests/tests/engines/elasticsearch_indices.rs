@@ -13,13 +13,13 @@ use infra::feed::InProcessFeed;
 use infra::sqlite::log::SqliteLog;
 use infra::sqlite::read_store::SqliteReadStore;
 use infra::tantivy::TantivySearch;
-use projections::applier::{Applier, Limits};
-use projections::follower::{Checkpoints as _, Visible};
-use projections::model::Projection;
+use projections::catalogue::documents::Search;
+use projections::engine::applier::{Applier, Limits};
+use projections::engine::follower::{Checkpoints as _, Visible};
+use projections::engine::model::Projection;
+use projections::engine::runner::{Runner, RunnerConfig, RunnerParts};
+use projections::engine::store::{Redrive, RowStore, StoreError};
 use projections::read_models::{Page, ProductFilter, ProductSearch as _, ProductSort, SearchHits};
-use projections::runner::{Runner, RunnerConfig, RunnerParts};
-use projections::search::Search;
-use projections::store::{Redrive, RowStore, StoreError};
 use reqwest::Method;
 use serde_json::json;
 use tests::contract::history::details;
@@ -234,7 +234,7 @@ async fn no_write_makes_an_index() {
     }
     let failed = applier.apply(&fixture.history.events, fixture.log.as_ref()).await;
     assert!(
-        matches!(failed, Err(projections::applier::ApplyError::Store(StoreError::Unavailable(_)))),
+        matches!(failed, Err(projections::engine::applier::ApplyError::Store(StoreError::Unavailable(_)))),
         "{failed:?}"
     );
     assert_eq!(indices.all().await, Vec::<String>::new());

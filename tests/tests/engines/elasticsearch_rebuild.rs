@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use infra::elasticsearch::rebuild::{rebuild, rollback};
 use infra::rebuild::{Difference, RebuildError, RebuildReport};
-use projections::model::Projection;
-use projections::search::Search;
-use projections::store::RowStore as _;
+use projections::catalogue::documents::Search;
+use projections::engine::model::Projection;
+use projections::engine::store::RowStore as _;
 use reqwest::Method;
 use serde_json::json;
 
@@ -109,7 +109,7 @@ async fn letters_are_those_of_the_index_that_is_live() {
     let name = Search.name();
     // As if an earlier program had failed on a product's last event.
     let event = running.fixture.history.events.iter().rfind(|e| e.stream.kind() == "product").unwrap();
-    let letter = projections::store::DeadLetter {
+    let letter = projections::engine::store::DeadLetter {
         event: Arc::clone(event),
         reason: "on purpose".to_owned(),
         parked_at: event.time,

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use domain::position::{Seen, Shard};
 use infra::elasticsearch::{self, ElasticsearchCheckpoints, ElasticsearchStore, rebuild::rebuild};
-use projections::follower::{Checkpoints as _, Visible};
-use projections::mark::Generation;
-use projections::model::Projection;
-use projections::search::Search;
-use projections::store::{Batch, Loaded, Move, Part, RowStore, StoreError};
+use projections::catalogue::documents::Search;
+use projections::engine::follower::{Checkpoints as _, Visible};
+use projections::engine::mark::Generation;
+use projections::engine::model::Projection;
+use projections::engine::store::{Batch, Loaded, Move, Part, RowStore, StoreError};
 use reqwest::Method;
 use serde_json::json;
 use tests::contract::read_store::{FRAME, LOG, SHARDS, applier, fixture};

@@ -16,13 +16,13 @@ use infra::postgres::read_models::PostgresReadModels;
 use infra::postgres::{Database, PostgresReadStore};
 use infra::read_side::row_projections;
 use infra::sqlite::log::SqliteLog;
-use projections::follower::{Checkpoints, Follower, Pace, Visible};
+use projections::engine::follower::{Checkpoints, Follower, Pace, Visible};
+use projections::engine::runner::{Runner, RunnerConfig, RunnerParts};
+use projections::engine::status::State;
+use projections::engine::store::StoreError;
 use projections::read_models::{
     Model, Page, ProductFilter, ProductSearch, ProductSort, ReadError, ReadModels, SearchHits,
 };
-use projections::runner::{Runner, RunnerConfig, RunnerParts};
-use projections::status::State;
-use projections::store::StoreError;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tests::contract::history::{History, details};

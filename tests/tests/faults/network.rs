@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use command_api::http::unserved::Unserved;
+use command_api::web::unserved::Unserved;
 use rand::RngExt as _;
 use serde_json::json;
 use tests::proxy::Weather;

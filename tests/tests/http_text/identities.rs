@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use command_api::http::CommandState;
+use command_api::web::CommandState;
 use domain::command::{CommandId, CommandRequest, Step};
 use domain::identity::email_claim::EmailClaimCommand;
 use domain::identity::user::{Role, UserCommand};

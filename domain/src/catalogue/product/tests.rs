@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::aggregate::EventSet;
 use crate::testing::{Properties, answer_of, eur, given, usd};
 
 fn details(name: &str) -> ProductDetails {

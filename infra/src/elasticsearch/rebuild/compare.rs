@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use domain::merkle::Hash;
-use projections::digest::RowDigest;
-use projections::store::StoreError;
+use projections::engine::digest::RowDigest;
+use projections::engine::store::StoreError;
 
 use crate::elasticsearch::client::Client;
 use crate::elasticsearch::document::{self, Document};

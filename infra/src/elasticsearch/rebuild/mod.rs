@@ -15,8 +15,8 @@ use std::sync::Arc;
 use ::elasticsearch::http::Method;
 use domain::ports::log::LogReader;
 use domain::position::Seen;
-use projections::model::Projection;
-use projections::store::{DeadLetters, RowStore as _, StoreError};
+use projections::engine::model::Projection;
+use projections::engine::store::{DeadLetters, RowStore as _, StoreError};
 
 use self::compare::{Comparison, compare};
 use self::scratch::ScratchLetters;

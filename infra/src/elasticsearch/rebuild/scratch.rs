@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use domain::position::Position;
 use domain::stream::StreamId;
-use projections::store::{DeadLetter, DeadLetters, StoreError};
+use projections::engine::store::{DeadLetter, DeadLetters, StoreError};
 use uuid::Uuid;
 
 /// Letters by projection, stream and version. There are few: many of them stop a projection.

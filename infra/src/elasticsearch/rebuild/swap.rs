@@ -1,7 +1,7 @@
 //! Replacing the live generation.
 
 use domain::position::{Position, Seen};
-use projections::store::{RowStore as _, StoreError};
+use projections::engine::store::{RowStore as _, StoreError};
 
 use super::scratch::ScratchLetters;
 use super::{Fresh, Work};

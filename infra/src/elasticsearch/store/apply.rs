@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::position::Position;
 use futures::future::try_join_all;
-use projections::rows::RowChange;
-use projections::store::{Batch, Part, StoreError, Visibility};
+use projections::engine::rows::RowChange;
+use projections::engine::store::{Batch, Part, StoreError, Visibility};
 
 use super::ElasticsearchStore;
 use super::open::Open;

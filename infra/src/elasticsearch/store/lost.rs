@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 
 use super::ElasticsearchStore;
 use super::open::raise;

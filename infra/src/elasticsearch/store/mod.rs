@@ -15,9 +15,11 @@ use domain::ports::log::{LogReader, StoreInfo};
 use domain::position::Seen;
 use domain::stream::StreamId;
 use futures::future::try_join_all;
-use projections::mark::Generation;
-use projections::model::Projection;
-use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
+use projections::engine::mark::Generation;
+use projections::engine::model::Projection;
+use projections::engine::store::{
+    Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility,
+};
 
 use self::open::Open;
 use super::client::{Answer, Client};

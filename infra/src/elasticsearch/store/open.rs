@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain::ports::log::LogError;
 use domain::position::Seen;
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 
 use super::ElasticsearchStore;
 use crate::elasticsearch::checkpoints;

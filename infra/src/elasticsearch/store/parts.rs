@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use projections::rows::{RowChange, Value};
-use projections::store::StoreError;
+use projections::engine::rows::{RowChange, Value};
+use projections::engine::store::StoreError;
 
 use super::ElasticsearchStore;
 use super::open::Open;

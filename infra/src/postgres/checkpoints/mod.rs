@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::position::{Position, Seen, Shard};
-use projections::follower::{Checkpoints, Parked, Visible};
-use projections::mark::{Generation, Mark};
-use projections::model::Projection;
-use projections::store::StoreError;
+use projections::engine::follower::{Checkpoints, Parked, Visible};
+use projections::engine::mark::{Generation, Mark};
+use projections::engine::model::Projection;
+use projections::engine::store::StoreError;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions, PgRow};
 use tokio::sync::Notify;

@@ -1,7 +1,7 @@
 //! The rows of the projection `events` as a copy of the log's events.
 
 use domain::position::Shard;
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 use uuid::Uuid;
 
 use super::Database;

@@ -19,13 +19,13 @@ use domain::Timestamp;
 use domain::event::RecordedEvent;
 use domain::position::{Position, Seen, SyncToken};
 use domain::stream::StreamId;
+use projections::engine::sagas::{SagaFilter, SagaRow};
+use projections::engine::watermark::Watermark;
 use projections::read_models::{
     EventFilter, EventPage, Listed, Model, OrderFilter, OrderRow, Page, PaymentRow, ProductFilter,
     ProductRow, ProductSearch, ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow,
     UserRow,
 };
-use projections::sagas::{SagaFilter, SagaRow};
-use projections::watermark::Watermark;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use tokio::time::Instant;
@@ -52,7 +52,7 @@ pub struct PostgresReadModels {
 
 impl PostgresReadModels {
     /// Read models over projections that run here or elsewhere: `watermarks` are those of their runners or of a
-    /// [`Follower`](projections::follower::Follower). A model without one is never seen.
+    /// [`Follower`](projections::engine::follower::Follower). A model without one is never seen.
     #[must_use]
     pub fn new(
         database: Database,

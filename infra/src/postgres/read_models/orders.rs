@@ -1,7 +1,7 @@
 //! Orders with their lines, in one statement.
 
 use domain::money::{Currency, Money};
-use projections::orders::{implied_payment, implied_shipment};
+use projections::ordering::orders::{implied_payment, implied_shipment};
 use projections::read_models::{Listed, OrderFilter, OrderLineRow, OrderRow, Page, PartRow, ReadError};
 use serde::Deserialize;
 use sqlx::Row as _;

@@ -1,8 +1,8 @@
 //! Where sagas stand.
 
 use domain::Timestamp;
+use projections::engine::sagas::{SagaFilter, SagaRow};
 use projections::read_models::{Listed, Page, ReadError};
-use projections::sagas::{SagaFilter, SagaRow};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use projections::store::{Batch, Part, Redrive, StoreError};
+use projections::engine::store::{Batch, Part, Redrive, StoreError};
 use sqlx::{PgConnection, Row};
 
 use super::letters::Letters;

@@ -1,8 +1,8 @@
 //! Values of columns on their way in and out of PostgreSQL.
 
 use domain::Timestamp;
-use projections::rows::{ColumnKind, Value};
-use projections::store::StoreError;
+use projections::engine::rows::{ColumnKind, Value};
+use projections::engine::store::StoreError;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Postgres, Row};

@@ -2,9 +2,9 @@
 
 use domain::merkle::Hash;
 use futures::TryStreamExt as _;
-use projections::digest::RowDigest;
-use projections::model::Projection;
-use projections::rows::{ColumnKind, Table};
+use projections::engine::digest::RowDigest;
+use projections::engine::model::Projection;
+use projections::engine::rows::{ColumnKind, Table};
 use sqlx::PgConnection;
 
 use super::columns::{selected, value};

@@ -6,7 +6,7 @@ use domain::Timestamp;
 use domain::event::RecordedEvent;
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
-use projections::store::{DeadLetter, StoreError};
+use projections::engine::store::{DeadLetter, StoreError};
 use sqlx::{PgConnection, Row};
 
 use super::{moved, number, unavailable};

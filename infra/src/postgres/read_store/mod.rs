@@ -25,9 +25,11 @@ use domain::merkle::Hash;
 use domain::ports::log::StoreInfo;
 use domain::position::{Position, Seen};
 use domain::stream::StreamId;
-use projections::mark::Generation;
-use projections::model::Projection;
-use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
+use projections::engine::mark::Generation;
+use projections::engine::model::Projection;
+use projections::engine::store::{
+    Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility,
+};
 use sqlx::postgres::PgPool;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use uuid::Uuid;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use domain::frame::FrameId;
 use domain::position::{Position, Seen, Shard};
-use projections::model::Projection;
-use projections::origin::Mark;
-use projections::store::StoreError;
+use projections::engine::model::Projection;
+use projections::engine::origin::Mark;
+use projections::engine::store::StoreError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
-use projections::rows::{ColumnKind, Group, RowChange, Table, Value};
-use projections::store::StoreError;
+use projections::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+use projections::engine::store::StoreError;
 
 use super::columns::{Values, array_type, check};
 
@@ -167,7 +167,7 @@ impl<'a> Upsert<'a> {
         all
     }
 
-    fn set(&self) -> impl Iterator<Item = &'static projections::rows::Column> + '_ {
+    fn set(&self) -> impl Iterator<Item = &'static projections::engine::rows::Column> + '_ {
         let columns = self.columns;
         self.group.columns.iter().enumerate().filter(move |(n, _)| columns & 1 << n != 0).map(|(_, c)| c)
     }
@@ -176,7 +176,7 @@ impl<'a> Upsert<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use projections::orders::ORDERS;
+    use projections::ordering::orders::ORDERS;
     use uuid::Uuid;
 
     fn change(order: u128, group: &'static str, version: u64, set: &[(&'static str, &str)]) -> RowChange {

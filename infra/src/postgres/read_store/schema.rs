@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use projections::model::Projection;
-use projections::rows::{Column, ColumnKind, Table};
+use projections::engine::model::Projection;
+use projections::engine::rows::{Column, ColumnKind, Table};
 use sqlx::{Executor as _, PgConnection, Row};
 
 use super::columns::sql_type;

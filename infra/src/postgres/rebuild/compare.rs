@@ -1,7 +1,7 @@
 //! Row-level differences of two generations, in one snapshot.
 
-use projections::model::Projection;
-use projections::rows::{ColumnKind, Table};
+use projections::engine::model::Projection;
+use projections::engine::rows::{ColumnKind, Table};
 use sqlx::{PgConnection, Row};
 
 use super::super::read_store::digest::columns;

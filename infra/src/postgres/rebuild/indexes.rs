@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use projections::model::Projection;
-use projections::store::StoreError;
+use projections::engine::model::Projection;
+use projections::engine::store::StoreError;
 use sqlx::PgConnection;
 
 use crate::postgres::Database;

@@ -18,8 +18,8 @@ use domain::merkle::Hash;
 use domain::ports::log::LogReader;
 use domain::position::Seen;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-use projections::model::Projection;
-use projections::store::{DeadLetters as _, RowStore as _, StoreError};
+use projections::engine::model::Projection;
+use projections::engine::store::{DeadLetters as _, RowStore as _, StoreError};
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 use self::compare::{Differences, differences};

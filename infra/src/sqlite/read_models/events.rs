@@ -5,8 +5,8 @@ use std::sync::Arc;
 use domain::event::RecordedEvent;
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
+use projections::engine::rows::Value;
 use projections::read_models::{EventFilter, EventPage};
-use projections::rows::Value;
 use rusqlite::{Connection, Row};
 
 use super::sql::Query;

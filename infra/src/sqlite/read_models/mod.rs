@@ -15,15 +15,15 @@ use domain::Timestamp;
 use domain::event::RecordedEvent;
 use domain::position::{Position, Seen, SyncToken};
 use domain::stream::StreamId;
-use projections::mark::Mark;
+use projections::engine::mark::Mark;
+use projections::engine::sagas::{SagaFilter, SagaRow};
+use projections::engine::store::StoreError;
+use projections::engine::watermark::Watermark;
 use projections::read_models::{
     EventFilter, EventPage, Listed, Model, OrderFilter, OrderRow, Page, PaymentRow, ProductFilter,
     ProductRow, ProductSearch, ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow,
     UserRow,
 };
-use projections::sagas::{SagaFilter, SagaRow};
-use projections::store::StoreError;
-use projections::watermark::Watermark;
 use rusqlite::Connection;
 use tokio::time::Instant;
 use uuid::Uuid;

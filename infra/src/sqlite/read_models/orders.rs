@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use domain::money::{Currency, Money};
-use projections::orders::{implied_payment, implied_shipment};
+use projections::engine::rows::Value;
+use projections::ordering::orders::{implied_payment, implied_shipment};
 use projections::read_models::{Listed, OrderFilter, OrderLineRow, OrderRow, Page, PartRow, ReadError};
-use projections::rows::Value;
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
 

@@ -1,8 +1,8 @@
 //! Products, by id and as a list.
 
 use domain::money::Money;
+use projections::engine::rows::Value;
 use projections::read_models::{Listed, Page, ProductFilter, ProductRow, ProductSort, ReadError};
-use projections::rows::Value;
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
 

@@ -1,8 +1,8 @@
 //! Where sagas stand.
 
 use domain::Timestamp;
+use projections::engine::sagas::{SagaFilter, SagaRow};
 use projections::read_models::{Listed, Page, ReadError};
-use projections::sagas::{SagaFilter, SagaRow};
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 

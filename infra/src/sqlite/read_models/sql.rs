@@ -1,6 +1,6 @@
 //! Putting a question together from the conditions it has.
 
-use projections::rows::Value;
+use projections::engine::rows::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 use uuid::Uuid;
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use projections::mark::{Generation, Mark};
-use projections::rows::{RowChange, Value};
-use projections::store::{Batch, Part, StoreError};
+use projections::engine::mark::{Generation, Mark};
+use projections::engine::rows::{RowChange, Value};
+use projections::engine::store::{Batch, Part, StoreError};
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params, params_from_iter};
 
 use super::columns::bound;
@@ -243,7 +243,7 @@ fn write_sql(sql: &mut String, groups: &[Merged<'_>], updates: bool) {
 
 #[cfg(test)]
 mod tests {
-    use projections::rows::{Column, ColumnKind, Group, Table};
+    use projections::engine::rows::{Column, ColumnKind, Group, Table};
     use proptest::prelude::*;
 
     use super::*;

@@ -1,7 +1,7 @@
 //! Values of columns on their way in and out of SQLite.
 
 use domain::Timestamp;
-use projections::rows::{ColumnKind, Value};
+use projections::engine::rows::{ColumnKind, Value};
 use rusqlite::Row;
 use rusqlite::types::{ToSqlOutput, Type, ValueRef};
 use uuid::Uuid;

@@ -1,9 +1,9 @@
 //! The digest of a projection's tables.
 
 use domain::merkle::Hash;
-use projections::digest::RowDigest;
-use projections::model::Projection;
-use projections::rows::{ColumnKind, Table};
+use projections::engine::digest::RowDigest;
+use projections::engine::model::Projection;
+use projections::engine::rows::{ColumnKind, Table};
 use rusqlite::Connection;
 
 use super::columns::value;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::event::RecordedEvent;
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
-use projections::store::{DeadLetter, StoreError};
+use projections::engine::store::{DeadLetter, StoreError};
 use rusqlite::types::Type;
 use rusqlite::{Connection, params};
 

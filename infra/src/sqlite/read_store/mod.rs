@@ -1,7 +1,7 @@
 //! The read models' database, `read.db`: rows, checkpoints and dead letters in one file, so that they move in one transaction.
 //!
 //! A commit waits for no disk: what a power cut takes away is both rows and checkpoint, so the events are applied again. The
-//! tables come from the projections' own [`Table`](projections::rows::Table) definitions; a UUID is a 16-byte blob, an instant an
+//! tables come from the projections' own [`Table`](projections::engine::rows::Table) definitions; a UUID is a 16-byte blob, an instant an
 //! integer of microseconds since 1970, a truth value 0 or 1.
 
 pub(super) mod apply;
@@ -22,8 +22,10 @@ use domain::merkle::Hash;
 use domain::ports::log::StoreInfo;
 use domain::position::Position;
 use domain::stream::StreamId;
-use projections::model::Projection;
-use projections::store::{Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility};
+use projections::engine::model::Projection;
+use projections::engine::store::{
+    Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility,
+};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use uuid::Uuid;
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use domain::frame::FrameId;
 use domain::position::{Position, Seen, Shard};
-use projections::origin::Mark;
-use projections::store::{Loaded, StoreError};
+use projections::engine::origin::Mark;
+use projections::engine::store::{Loaded, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use projections::model::Projection;
-use projections::rows::{Column, Table};
+use projections::engine::model::Projection;
+use projections::engine::rows::{Column, Table};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::sql_type;

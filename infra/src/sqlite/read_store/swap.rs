@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use projections::model::Projection;
-use projections::rows::ColumnKind;
-use projections::store::StoreError;
+use projections::engine::model::Projection;
+use projections::engine::rows::ColumnKind;
+use projections::engine::store::StoreError;
 use rusqlite::Connection;
 
 use super::digest::columns;

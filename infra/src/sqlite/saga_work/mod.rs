@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::Timestamp;
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 use rusqlite::params;
 use sagas::engine::work::{Cursor, Due, Lane, OpenWork, WorkError, WorkQueue};
 use sagas::standing::{SagaWork, StuckSaga};

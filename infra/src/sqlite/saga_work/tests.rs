@@ -1,7 +1,7 @@
 //! What health asks is answered from an index, however many sagas there ever were.
 
 use domain::ports::log::StoreInfo;
-use projections::store::RowStore as _;
+use projections::engine::store::RowStore as _;
 use sagas::projection::SagaProjection;
 
 use super::*;

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use domain::ports::clock::Clock;
 use domain::position::{Position, Seen};
-use projections::mark::Mark;
+use projections::engine::mark::Mark;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;

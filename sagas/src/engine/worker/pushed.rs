@@ -21,11 +21,13 @@ use domain::position::{Position, Seen, Shard};
 use domain::stream::StreamId;
 use domain::upcast::DecodeError;
 use futures::future::try_join_all;
-use projections::mark::Generation;
-use projections::model::Projection;
-use projections::rows::{RowChange, Table};
-use projections::runner::{Runner, RunnerConfig, RunnerParts};
-use projections::store::{Batch, DeadLetter, Loaded, Move, Redrive, RowStore, StoreError, Visibility};
+use projections::engine::mark::Generation;
+use projections::engine::model::Projection;
+use projections::engine::rows::{RowChange, Table};
+use projections::engine::runner::{Runner, RunnerConfig, RunnerParts};
+use projections::engine::store::{
+    Batch, DeadLetter, Loaded, Move, Redrive, RowStore, StoreError, Visibility,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

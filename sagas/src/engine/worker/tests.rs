@@ -11,7 +11,7 @@ use domain::ports::feed::{Feed, FeedReader};
 use domain::ports::log::{LogError, LogReader, StoreInfo};
 use domain::position::Shard;
 use domain::stream::{StreamId, StreamRef};
-use projections::mark::Generation;
+use projections::engine::mark::Generation;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 

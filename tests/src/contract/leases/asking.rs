@@ -203,7 +203,7 @@ pub async fn requests_that_are_not_a_peers_are_turned_away<B: FreshLeases>() {
     let old = SystemClock.now() - Duration::from_secs(90);
     let old = PeerSecret::new(SECRET).sign("POST", &path, old, &body);
     assert_eq!(post(&path, Some(old), body.clone()).await, 401);
-    let length = command_api::http::peers::MAX_BODY + 1;
+    let length = command_api::web::peers::MAX_BODY + 1;
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{PEER_HEADER}: {}\r\n\r\n",
         sign(SECRET, &path, b"")

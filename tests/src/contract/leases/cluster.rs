@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use command_api::http::peers::{PeerSecret, router};
 use command_api::leases::{LeaseConfig, LeaseKeeper};
 use command_api::owner::{OwnerConfig, Owners};
 use command_api::peers::{PeerError, Peers, RoutedConfig, RoutedGateway};
+use command_api::web::peers::{PeerSecret, router};
 use domain::aggregate::Registry;
 use domain::command::{Accepted, CommandId, CommandRequest};
 use domain::merkle::Hash;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use projections::applier::ApplyError;
-use projections::store::{Batch, Move, Part, StoreError};
+use projections::engine::applier::ApplyError;
+use projections::engine::store::{Batch, Move, Part, StoreError};
 use rand::RngExt;
 
 use super::{FRAME, ReadStoreFactory, applier, digests, expected, fixture, interleaved, pieces, random};

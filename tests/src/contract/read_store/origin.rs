@@ -9,7 +9,7 @@ use domain::merkle::Hash;
 use domain::ports::log::{EventLog, StoreInfo};
 use domain::position::Shard;
 use infra::sqlite::log::SqliteLog;
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 use tempfile::TempDir;
 use uuid::Uuid;
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use domain::event::RecordedEvent;
-use projections::model::Projection;
-use projections::redrive::redrive;
-use projections::store::{Batch, DeadLetter, Move, Part, StoreError};
+use projections::engine::model::Projection;
+use projections::engine::redrive::redrive;
+use projections::engine::store::{Batch, DeadLetter, Move, Part, StoreError};
 
 use super::poison::{Failure, Poisoned};
 use super::{FRAME, Fixture, ReadStoreFactory, applier, digests, expected, fixture, pieces, random};
@@ -146,10 +146,15 @@ pub async fn too_many_parked_streams_stop_the_projection(factory: &dyn ReadStore
     let mut projections = factory.projections();
     projections[0] = Poisoned::new(Arc::clone(&projections[0]), Failure::Map, all);
     let store = factory.fresh().await;
-    let limits = projections::applier::Limits { batch_events: 16, parked_streams_per_minute: 2 };
+    let limits = projections::engine::applier::Limits { batch_events: 16, parked_streams_per_minute: 2 };
     let clock = Arc::new(domain::ports::clock::SystemClock);
-    let opened =
-        projections::applier::Applier::open(store.clone(), &projections, fixture.log.store(), clock, limits);
+    let opened = projections::engine::applier::Applier::open(
+        store.clone(),
+        &projections,
+        fixture.log.store(),
+        clock,
+        limits,
+    );
     let mut applier = opened.await.unwrap();
     applier.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
     let lane = &applier.lanes()[0];

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
-use projections::model::Projection;
-use projections::rows::{RowChange, Table, Value};
+use projections::engine::model::Projection;
+use projections::engine::rows::{RowChange, Table, Value};
 use uuid::Uuid;
 
 /// How a projection fails.

@@ -1,6 +1,6 @@
 //! A projection whose mapping changed is built beside the one that is live.
 
-use projections::store::StoreError;
+use projections::engine::store::StoreError;
 
 use super::poison::Poisoned;
 use super::{ReadStoreFactory, applier, digests, expected, fixture};
@@ -29,7 +29,7 @@ pub async fn another_version_is_filled_beside_and_swapped(factory: &dyn ReadStor
     let untouched = store.load(name).await.unwrap();
     assert_eq!((untouched.mark(), untouched.letters), (live.mark(), 0));
     assert!(!after.look_again().await.unwrap(), "nothing was swapped in yet");
-    let refused = projections::redrive::redrive(store.as_ref(), projections[0].as_ref()).await;
+    let refused = projections::engine::redrive::redrive(store.as_ref(), projections[0].as_ref()).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     for other in &projections[1..] {
         assert_ne!(store.digest(other).await.unwrap(), [0; 32]);

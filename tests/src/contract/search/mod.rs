@@ -10,11 +10,11 @@ use domain::ports::clock::SystemClock;
 use domain::ports::log::EventLog;
 use domain::stream::StreamId;
 use infra::sqlite::log::SqliteLog;
-use projections::applier::{Applier, Limits};
-use projections::model::Projection;
+use projections::catalogue::documents::Search;
+use projections::engine::applier::{Applier, Limits};
+use projections::engine::model::Projection;
+use projections::engine::store::RowStore;
 use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
-use projections::search::Search;
-use projections::store::RowStore;
 use tempfile::TempDir;
 use uuid::Uuid;
 

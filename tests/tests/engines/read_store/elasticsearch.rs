@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::ports::log::EventLog;
 use infra::elasticsearch::rebuild::renew;
-use projections::model::Projection;
-use projections::store::RowStore;
+use projections::engine::model::Projection;
+use projections::engine::store::RowStore;
 use tests::contract::read_store::ReadStoreFactory;
 use tests::elasticsearch::Indices;
 

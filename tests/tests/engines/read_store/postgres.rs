@@ -9,8 +9,8 @@ use domain::ports::log::EventLog;
 use infra::postgres::rebuild::renew;
 use infra::postgres::{Database, PostgresReadStore};
 use infra::sqlite::read_store::SqliteReadStore;
-use projections::model::Projection;
-use projections::store::RowStore;
+use projections::engine::model::Projection;
+use projections::engine::store::RowStore;
 use tests::contract::read_store::{LOG, ReadStoreFactory, applier, digests, fixture};
 use tests::postgres::PostgresSchema;
 

@@ -1,0 +1,141 @@
+//! Operations: what a person does about the saga of an order that doesn't go on by itself. Reading them is the query side's.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::command::Accepted;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::fulfilment::Resolution;
+use crate::web::body::{Fields, FromBody, NoBody, Text};
+use crate::web::issue::{Incoming, Key, Reply, path_id};
+use crate::web::openapi::{ById, ByRole, Conflicting, OptionalKey, Usual, WithBody};
+use crate::web::problem::{FieldError, Problem};
+use crate::web::state::CommandState;
+
+const SAGA: &str = "saga";
+/// The longest reason, in characters.
+const MAX_REASON: usize = 500;
+
+/// What became of a step.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the fields are for the OpenAPI document; the body is read from the same names")]
+struct ResolveInput {
+    /// The step, as the saga names it.
+    #[schema(example = "refund-payment")]
+    step: String,
+    /// `done`: in whichever way; `refused`: it wasn't, and it won't be.
+    #[schema(example = "done")]
+    outcome: String,
+    /// Why you say so. It is kept for ever, so it names nobody.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// Whose saga was told.
+#[derive(Serialize, ToSchema)]
+struct Told {
+    /// The order.
+    order_id: uuid::Uuid,
+}
+
+struct Resolve {
+    step: String,
+    outcome: Resolution,
+    reason: String,
+}
+
+impl FromBody for Resolve {
+    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
+        let step = fields.text("step", Text::Line, 1..=60);
+        let outcome = fields.text("outcome", Text::Line, 1..=20);
+        let outcome = match outcome.as_deref() {
+            Some("done") => Some(Resolution::Done),
+            Some("refused") => Some(Resolution::Refused),
+            Some(_) => {
+                fields.fault("outcome", "must be done or refused");
+                None
+            }
+            None => None,
+        };
+        let reason = fields.text("reason", Text::Line, 1..=MAX_REASON);
+        Some(Self { step: step?, outcome: outcome?, reason: reason? })
+    }
+}
+
+pub(crate) fn router() -> OpenApiRouter<CommandState> {
+    OpenApiRouter::new().routes(routes!(retry)).routes(routes!(resolve))
+}
+
+/// Has the saga of an order try again what can't go on by itself, as a new attempt. What goes on being tried, because a provider or the
+/// carrier is away, is only noted.
+#[utoipa::path(
+    post, path = "/api/v1/operations/sagas/{order_id}/retry", operation_id = "retrySaga", tag = "operations",
+    summary = "Try a stuck saga again",
+    params(("order_id" = uuid::Uuid, Path, description = "The order."), OptionalKey), security(("bearer" = [])),
+    responses(
+        (status = 202, description = "It is tried again.", body = Told, headers(
+            ("Sync-Token" = String, description = "For queries that must see this command."),
+        )),
+        Usual, WithBody, ByRole, ById, Conflicting,
+    ),
+)]
+async fn retry(
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    let (tenant, order_id) = (incoming.caller()?.tenant, path_id(&id, SAGA)?);
+    exists(&state, &tenant, order_id).await?;
+    let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
+    let accepted = issue.submit(&state, vec![state.fulfilments.retry(&tenant, order_id)]).await?;
+    told(&accepted, order_id)
+}
+
+/// Says what became of a step that needs somebody, or whose provider or carrier is away: the saga goes on from there. Who said so, and
+/// why, is an event of the saga.
+#[utoipa::path(
+    post, path = "/api/v1/operations/sagas/{order_id}/resolve", operation_id = "resolveSaga", tag = "operations",
+    summary = "End a step of a stuck saga by hand",
+    params(("order_id" = uuid::Uuid, Path, description = "The order."), OptionalKey),
+    request_body = ResolveInput, security(("bearer" = [])),
+    responses(
+        (status = 202, description = "The saga goes on from there.", body = Told, headers(
+            ("Sync-Token" = String, description = "For queries that must see this command."),
+        )),
+        Usual, WithBody, ByRole, ById, Conflicting,
+    ),
+)]
+async fn resolve(
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    let (tenant, order_id) = (incoming.caller()?.tenant, path_id(&id, SAGA)?);
+    exists(&state, &tenant, order_id).await?;
+    let (issue, Resolve { step, outcome, reason }) = incoming.read(&state, Key::Optional).await?;
+    let Some(step) = state.fulfilments.resolve(&tenant, order_id, &step, outcome, reason) else {
+        let detail = "order fulfilment has no such step".to_owned();
+        return Err(Problem::invalid(vec![FieldError { pointer: "/step".to_owned(), detail }]));
+    };
+    let accepted = issue.submit(&state, vec![step]).await?;
+    told(&accepted, order_id)
+}
+
+fn told(accepted: &Accepted, order_id: uuid::Uuid) -> Result<Reply, Problem> {
+    let body = serde_json::to_value(Told { order_id }).map_err(|_| Problem::internal())?;
+    Ok(Reply::with(StatusCode::ACCEPTED, accepted, body))
+}
+
+/// 404 comes before the body is looked at.
+async fn exists(state: &CommandState, tenant: &str, order_id: uuid::Uuid) -> Result<(), Problem> {
+    let stream = state.fulfilments.stream(tenant, order_id);
+    let views = state.gateway.read(std::slice::from_ref(&stream)).await?;
+    match views.first() {
+        Some(view) if view.meta.version > 0 => Ok(()),
+        _ => Err(Problem::not_found(SAGA)),
+    }
+}

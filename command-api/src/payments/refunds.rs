@@ -1,0 +1,97 @@
+//! Payments: refunds.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::command::Step;
+use domain::money::Money;
+use domain::payments::payment::{Payment, PaymentCommand};
+use domain::stream::StreamId;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::payments::refund_reasons;
+use crate::web::body::{Fields, FromBody, Text};
+use crate::web::issue::{Incoming, Key, Reply, answer_of, path_id};
+use crate::web::openapi::{ById, ByRole, Conflicting, Matching, OptionalMatch, RequiredKey, Usual, WithBody};
+use crate::web::preconditions::IfMatch;
+use crate::web::problem::Problem;
+use crate::web::schema;
+use crate::web::state::CommandState;
+
+const PAYMENT: &str = "payment";
+/// The longest reason, in characters.
+const MAX_REASON: usize = 500;
+
+/// Money to give back.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "the fields are for the OpenAPI document; the refund is read from the same names"
+)]
+struct RefundInput {
+    /// How much; at most what is left of the capture.
+    amount: schema::Money,
+    /// Why, for people; kept encrypted, and shown to the customer, support and admins.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+struct Refund {
+    amount: Money,
+    reason: String,
+}
+
+impl FromBody for Refund {
+    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
+        let amount = fields.money("amount");
+        let reason = fields.text("reason", Text::Line, 1..=MAX_REASON);
+        Some(Self { amount: amount?, reason: reason? })
+    }
+}
+
+pub(crate) fn router() -> OpenApiRouter<CommandState> {
+    OpenApiRouter::new().routes(routes!(refund))
+}
+
+/// Gives money back. The refund counts at once; the provider pays it back soon after.
+#[utoipa::path(
+    post, path = "/api/v1/payments/{id}/refund", operation_id = "refundPayment", tag = "payments",
+    params(("id" = uuid::Uuid, Path, description = "The payment."), RequiredKey, OptionalMatch),
+    request_body = RefundInput, security(("bearer" = [])),
+    responses(
+        (status = 201, description = "The payment as it is now.", body = schema::Payment, headers(
+            ("Location" = String, description = "Where the payment is."),
+            ("ETag" = String, description = "The stream's version, quoted."),
+            ("Sync-Token" = String, description = "For queries that must see this command."),
+            ("Idempotency-Replayed" = String, description = "`true` when this is the stored answer of a repeat."),
+        )),
+        Usual, WithBody, ByRole, ById, Conflicting, Matching,
+    ),
+)]
+async fn refund(
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    let stream = StreamId::new(&incoming.caller()?.tenant, PAYMENT, path_id(&id, PAYMENT)?);
+    let found = state.read::<Payment>(&stream).await?;
+    let found = found.and_then(|(payment, meta)| Some((payment.initiated?.customer_id, meta.version)));
+    let (customer_id, version) = found.ok_or_else(|| Problem::not_found(PAYMENT))?;
+    let expected = IfMatch::read(&incoming.headers)?;
+    let (issue, Refund { amount, reason }) = incoming.read(&state, Key::Required).await?;
+    let subject = refund_reasons::subject(stream.tenant(), customer_id);
+    let reason = refund_reasons::seal(&*state.keys, &subject, &reason).await?;
+    // The refund's id is the command's, so that even a repeat whose answer was forgotten gives back nothing twice.
+    let refund = PaymentCommand::Refund { refund_id: issue.id().0, amount, reason };
+    let step = Step {
+        expected_version: expected.and_then(|expected| expected.version(version)),
+        ..Step::new(stream, refund)
+    };
+    let accepted = issue.submit(&state, vec![step]).await?;
+    // Whoever may give money back may read why.
+    let body = refund_reasons::open_answer(&*state.keys, &subject, answer_of(&accepted)?).await?;
+    Ok(Reply::with(StatusCode::CREATED, &accepted, body).tagged().within("/api/v1/payments"))
+}

@@ -1,0 +1,94 @@
+//! Every event as a document, for auditors. An event never changes, so its document has version 1 for ever.
+
+use domain::event::RecordedEvent;
+use domain::upcast::DecodeError;
+
+use crate::engine::mapping::{TENANT, col, int, text};
+use crate::engine::model::Projection;
+use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+
+/// One document per event of every type, also of types that this program doesn't know. Personal fields are ciphertext.
+pub static SEARCH_EVENTS: Table = Table {
+    name: "search_events",
+    key: &[col("event_id", ColumnKind::Uuid)],
+    groups: &[Group {
+        name: "event",
+        columns: &[
+            col("shard", ColumnKind::Int),
+            col("n", ColumnKind::Int),
+            col("time", ColumnKind::Time),
+            TENANT,
+            col("stream_type", ColumnKind::Text),
+            col("stream_id", ColumnKind::Text),
+            col("stream_version", ColumnKind::Int),
+            col("event_type", ColumnKind::Text),
+            col("schema_version", ColumnKind::Int),
+            col("correlation_id", ColumnKind::Uuid),
+            col("causation_id", ColumnKind::Uuid),
+            col("actor", ColumnKind::Text),
+            // The exact text, whatever it holds.
+            col("data", ColumnKind::Json),
+        ],
+    }],
+};
+
+/// The projection `search-events`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SearchEvents;
+
+impl Projection for SearchEvents {
+    fn name(&self) -> &'static str {
+        "search-events"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn tables(&self) -> &'static [&'static Table] {
+        const { &[&SEARCH_EVENTS] }
+    }
+
+    fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+        Ok(vec![RowChange {
+            table: &SEARCH_EVENTS,
+            key: vec![Value::Uuid(event.id)],
+            group: "event",
+            version: 1,
+            set: vec![
+                ("shard", Value::Int(i64::from(event.position.shard.0))),
+                ("n", int(event, event.position.n)?),
+                ("time", Value::Time(event.time)),
+                ("tenant", text(event.stream.tenant())),
+                ("stream_type", text(event.stream.kind())),
+                ("stream_id", text(event.stream.id())),
+                ("stream_version", int(event, event.version)?),
+                ("event_type", text(event.event_type.as_str())),
+                ("schema_version", Value::Int(i64::from(event.schema_version))),
+                ("correlation_id", Value::Uuid(event.correlation_id)),
+                ("causation_id", Value::Uuid(event.causation_id)),
+                ("actor", text(event.actor.as_str())),
+                ("data", Value::Json(event.data.clone())),
+            ],
+        }])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::{set, stored, text as t};
+
+    #[test]
+    fn every_event_is_a_whole_document() {
+        // proves: EVT-1
+        let event = stored("novel", 4, "novel.begun", 3, r#"{"a": 1}"#);
+        let rows = SearchEvents.map(&event).unwrap();
+        assert_eq!((rows[0].key.as_slice(), rows[0].version), ([Value::Uuid(event.id)].as_slice(), 1));
+        assert_eq!(set(&rows[0], "event_type"), Some(&t("novel.begun")));
+        assert_eq!(set(&rows[0], "stream_version"), Some(&Value::Int(4)));
+        // Whole, so that a store needn't read what it had before.
+        let columns: Vec<_> = SEARCH_EVENTS.groups[0].columns.iter().map(|column| column.name).collect();
+        assert_eq!(rows[0].set.iter().map(|(name, _)| *name).collect::<Vec<_>>(), columns);
+    }
+}

@@ -1,0 +1,147 @@
+//! Search documents: products as the full-text index holds them. A document has one source stream, the product's, and its
+//! version is the document's external version; a change sets some fields and the index keeps the others.
+
+use domain::event::RecordedEvent;
+use domain::upcast::DecodeError;
+
+use crate::catalogue::products;
+use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, tenant, text};
+use crate::engine::model::Projection;
+use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::engine::words::indexed;
+
+/// One document per product. Discontinued ones stay, as tombstones that no search finds.
+pub static SEARCH_PRODUCTS: Table = Table {
+    name: "search_products",
+    key: &[TENANT, col("product_id", ColumnKind::Uuid)],
+    groups: &[Group {
+        name: "product",
+        columns: &[
+            col("sku", ColumnKind::Text),
+            col("name", ColumnKind::Text),
+            col("sort_name", ColumnKind::Text),
+            col("description", ColumnKind::Text),
+            col("category", ColumnKind::Text),
+            col("category_key", ColumnKind::Text),
+            col("attributes", ColumnKind::Json),
+            col("price_amount", ColumnKind::Int),
+            col("currency", ColumnKind::Text),
+            col("discontinued", ColumnKind::Bool),
+            CREATED_AT,
+            UPDATED_AT,
+            // What a search compares with: words as `crate::engine::words` makes them, one space between.
+            col("name_words", ColumnKind::Text),
+            col("sku_words", ColumnKind::Text),
+            col("description_words", ColumnKind::Text),
+            col("category_words", ColumnKind::Text),
+            col("attribute_words", ColumnKind::Text),
+        ],
+    }],
+};
+
+/// The projection `search`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Search;
+
+impl Projection for Search {
+    fn name(&self) -> &'static str {
+        "search"
+    }
+
+    fn version(&self) -> u32 {
+        3
+    }
+
+    fn tables(&self) -> &'static [&'static Table] {
+        const { &[&SEARCH_PRODUCTS] }
+    }
+
+    fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+        if event.stream.kind() != "product" {
+            return Ok(vec![]);
+        }
+        let mut set = products::columns(event)?;
+        let mut folded = Vec::new();
+        for (name, value) in &set {
+            match (*name, value) {
+                ("name", Value::Text(v)) => folded.push(("name_words", joined(v))),
+                ("sku", Value::Text(v)) => folded.push(("sku_words", joined(v))),
+                ("description", Value::Text(v)) => folded.push(("description_words", joined(v))),
+                ("category", Value::Text(v)) => folded.push(("category_words", joined(v))),
+                ("attributes", Value::Json(v)) => {
+                    folded.push(("attribute_words", attribute_words(event, v)?))
+                }
+                _ => {}
+            }
+        }
+        set.extend(folded);
+        Ok(vec![RowChange {
+            table: &SEARCH_PRODUCTS,
+            key: vec![tenant(event), Value::Uuid(event.stream_uuid()?)],
+            group: "product",
+            version: event.version,
+            set,
+        }])
+    }
+}
+
+fn joined(value: &str) -> Value {
+    text(indexed([value]))
+}
+
+/// The values of the attributes; their names are not what a customer types.
+fn attribute_words(event: &RecordedEvent, attributes: &str) -> Result<Value, DecodeError> {
+    let attributes: std::collections::BTreeMap<String, String> =
+        serde_json::from_str(attributes).map_err(|e| DecodeError::shape(&event.event_type, &e))?;
+    Ok(text(indexed(attributes.values().map(String::as_str))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::{event, set, text as t, usd};
+    use domain::catalogue::product::{ProductCreated, ProductDetails, ProductEvent, ProductPriceChanged};
+
+    #[test]
+    fn words_are_folded_by_the_projector() {
+        // proves: CAT-2
+        let details = ProductDetails {
+            sku: "KB-7".into(),
+            name: "Crème  Brûlée".into(),
+            description: "Süß & gut.".into(),
+            category: "Küche".into(),
+            attributes: [("Farbe".to_owned(), "Grün/Weiß".to_owned())].into(),
+        };
+        let created = ProductEvent::Created(ProductCreated { details, price: usd(5) });
+        let rows = Search.map(&event("product", 1, &created)).unwrap();
+        for (column, words) in [
+            ("name_words", "creme brulee"),
+            ("sku_words", "kb 7"),
+            ("description_words", "suss gut"),
+            ("category_words", "kuche"),
+            ("category_key", "küche"),
+            ("attribute_words", "grun weiss"),
+        ] {
+            assert_eq!(set(&rows[0], column), Some(&t(words)), "{column}");
+        }
+        assert_eq!(set(&rows[0], "category"), Some(&t("Küche")));
+        let details = ProductDetails {
+            sku: "JP".into(),
+            name: "常滑焼急須".into(),
+            description: String::new(),
+            category: String::new(),
+            attributes: [("色".to_owned(), "青".to_owned()), ("形".to_owned(), "丸い".to_owned())].into(),
+        };
+        let created = ProductEvent::Created(ProductCreated { details, price: usd(5) });
+        let rows = Search.map(&event("product", 1, &created)).unwrap();
+        for (column, words) in [
+            ("name_words", "常滑 滑焼 焼急 急須 須 常 急 滑 焼 須"),
+            ("attribute_words", "丸い い 青 い 丸 青"),
+        ] {
+            assert_eq!(set(&rows[0], column), Some(&t(words)), "{column}");
+        }
+        let changed = ProductEvent::PriceChanged(ProductPriceChanged { old_price: usd(5), price: usd(6) });
+        let rows = Search.map(&event("product", 2, &changed)).unwrap();
+        assert_eq!((set(&rows[0], "name_words"), rows[0].version), (None, 2));
+    }
+}

@@ -1,0 +1,22 @@
+//! What keeps read models: nothing here knows what they are about.
+
+pub mod applier;
+mod backoff;
+pub mod digest;
+pub mod fold;
+pub mod follower;
+mod lag;
+pub(crate) mod mapping;
+pub mod mark;
+pub mod model;
+pub mod origin;
+pub mod redrive;
+pub mod rows;
+pub mod runner;
+pub mod sagas;
+pub mod status;
+pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod watermark;
+pub mod words;

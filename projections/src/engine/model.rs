@@ -1,0 +1,24 @@
+//! What a projection is.
+
+use domain::event::RecordedEvent;
+use domain::upcast::DecodeError;
+
+use crate::engine::rows::{RowChange, Table};
+
+/// A named, versioned, pure mapping from events to row changes.
+pub trait Projection: Send + Sync + 'static {
+    /// Its name, `orders`; unique, stable, on the wire and in metrics.
+    fn name(&self) -> &'static str;
+
+    /// Grows when the mapping or the tables change: the read model is then rebuilt.
+    fn version(&self) -> u32;
+
+    /// Its tables.
+    fn tables(&self) -> &'static [&'static Table];
+
+    /// The changes that an event makes; none for an event that it doesn't read. Pure.
+    ///
+    /// # Errors
+    /// A deterministic failure: the event can't be decoded or mapped. The stream is parked.
+    fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError>;
+}

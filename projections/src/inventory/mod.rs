@@ -1,0 +1,99 @@
+//! Stock per product and warehouse.
+
+use domain::event::RecordedEvent;
+use domain::inventory::{InventoryEvent, LevelAfter};
+use domain::upcast::DecodeError;
+use uuid::Uuid;
+
+use crate::engine::mapping::{TENANT, UPDATED_AT, col, int, tenant, text};
+use crate::engine::model::Projection;
+use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+
+/// One row per product and warehouse.
+pub static STOCK: Table = Table {
+    name: "stock",
+    key: &[TENANT, col("product_id", ColumnKind::Uuid), col("warehouse", ColumnKind::Text)],
+    groups: &[Group {
+        name: "stock",
+        columns: &[col("on_hand", ColumnKind::Int), col("reserved", ColumnKind::Int), UPDATED_AT],
+    }],
+};
+
+/// The projection `inventory`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Inventory;
+
+impl Projection for Inventory {
+    fn name(&self) -> &'static str {
+        "inventory"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn tables(&self) -> &'static [&'static Table] {
+        const { &[&STOCK] }
+    }
+
+    fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+        if event.stream.kind() != "inventory" {
+            return Ok(vec![]);
+        }
+        let (product, levels) = match event.typed::<InventoryEvent>()? {
+            InventoryEvent::StockSet(set) => (set.product_id, vec![set.level]),
+            InventoryEvent::Reserved(reserved) => (reserved.product_id, reserved.levels),
+            InventoryEvent::Released(released) => (released.product_id, released.levels),
+            InventoryEvent::Committed(committed) => (committed.product_id, committed.levels),
+            // Nothing was set aside.
+            InventoryEvent::Withdrawn(_) => return Ok(vec![]),
+        };
+        levels.into_iter().map(|level| row(event, product, level)).collect()
+    }
+}
+
+fn row(event: &RecordedEvent, product: Uuid, level: LevelAfter) -> Result<RowChange, DecodeError> {
+    Ok(RowChange {
+        table: &STOCK,
+        key: vec![tenant(event), Value::Uuid(product), text(level.warehouse)],
+        group: "stock",
+        version: event.version,
+        set: vec![
+            ("on_hand", int(event, level.on_hand)?),
+            ("reserved", int(event, level.reserved)?),
+            ("updated_at", Value::Time(event.time)),
+        ],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::{ID, event, set};
+    use domain::inventory::StockCommitted;
+
+    #[test]
+    fn every_warehouse_of_an_event_is_a_row() {
+        let level =
+            |warehouse: &str, on_hand| LevelAfter { warehouse: warehouse.into(), on_hand, reserved: 1 };
+        let committed = InventoryEvent::Committed(StockCommitted {
+            product_id: ID,
+            order_id: ID,
+            line: 1,
+            quantity: 2,
+            levels: vec![level("main", 4), level("north", 0)],
+        });
+        let rows = Inventory.map(&event("inventory", 9, &committed)).unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[1].key, [text("default"), Value::Uuid(ID), text("north")]);
+        assert_eq!(set(&rows[0], "on_hand"), Some(&Value::Int(4)));
+        let huge = InventoryEvent::Committed(StockCommitted {
+            product_id: ID,
+            order_id: ID,
+            line: 1,
+            quantity: 2,
+            levels: vec![level("main", u64::MAX)],
+        });
+        assert!(Inventory.map(&event("inventory", 9, &huge)).is_err());
+    }
+}

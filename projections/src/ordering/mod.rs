@@ -1,0 +1,4 @@
+//! Orders.
+
+pub mod documents;
+pub mod orders;

@@ -1,0 +1,239 @@
+//! Payments and their refunds.
+
+use domain::event::RecordedEvent;
+use domain::payments::payment::{PaymentEvent, PaymentStatus, RefundReason};
+use domain::upcast::DecodeError;
+use uuid::Uuid;
+
+use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, int, tenant, text, wire_name};
+use crate::engine::model::Projection;
+use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+
+/// One row per payment.
+pub static PAYMENTS: Table = Table {
+    name: "payments",
+    key: &[TENANT, col("payment_id", ColumnKind::Uuid)],
+    groups: &[Group {
+        name: "payment",
+        columns: &[
+            col("order_id", ColumnKind::Uuid),
+            col("customer_id", ColumnKind::Uuid),
+            col("status", ColumnKind::Text),
+            col("method", ColumnKind::Text),
+            col("currency", ColumnKind::Text),
+            col("amount", ColumnKind::Int),
+            col("captured_amount", ColumnKind::Int),
+            col("refunded_amount", ColumnKind::Int),
+            col("decline_reason", ColumnKind::Text),
+            col("provider_reference", ColumnKind::Text),
+            CREATED_AT,
+            UPDATED_AT,
+        ],
+    }],
+};
+
+/// One row per refund.
+pub static REFUNDS: Table = Table {
+    name: "refunds",
+    key: &[TENANT, col("payment_id", ColumnKind::Uuid), col("refund_id", ColumnKind::Uuid)],
+    groups: &[Group {
+        name: "refund",
+        columns: &[
+            // The version of the payment's stream that accepted it: the refunds' order.
+            col("accepted_version", ColumnKind::Int),
+            col("currency", ColumnKind::Text),
+            col("amount", ColumnKind::Int),
+            col("reason", ColumnKind::Text),
+            col("sealed_reason", ColumnKind::Text),
+            col("settled", ColumnKind::Bool),
+            col("provider_reference", ColumnKind::Text),
+            // What the provider said when it refused for good: the refund doesn't count.
+            col("failure", ColumnKind::Text),
+            CREATED_AT,
+            UPDATED_AT,
+        ],
+    }],
+};
+
+/// The projection `payments`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Payments;
+
+impl Projection for Payments {
+    fn name(&self) -> &'static str {
+        "payments"
+    }
+
+    fn version(&self) -> u32 {
+        3
+    }
+
+    fn tables(&self) -> &'static [&'static Table] {
+        const { &[&PAYMENTS, &REFUNDS] }
+    }
+
+    fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+        if event.stream.kind() != "payment" {
+            return Ok(vec![]);
+        }
+        let id = event.stream_uuid()?;
+        let status = |status: PaymentStatus| Ok::<_, DecodeError>(("status", wire_name(event, &status)?));
+        let mut rows = Vec::new();
+        let mut set = match event.typed::<PaymentEvent>()? {
+            PaymentEvent::Initiated(initiated) => vec![
+                ("order_id", Value::Uuid(initiated.order_id)),
+                ("customer_id", Value::Uuid(initiated.customer_id)),
+                status(PaymentStatus::Initiated)?,
+                ("method", text(initiated.method)),
+                ("currency", text(initiated.amount.currency.code())),
+                ("amount", Value::Int(initiated.amount.amount)),
+                ("captured_amount", Value::Int(0)),
+                ("refunded_amount", Value::Int(0)),
+                ("created_at", Value::Time(event.time)),
+            ],
+            PaymentEvent::Authorized(authorized) => vec![
+                status(PaymentStatus::Authorized)?,
+                ("provider_reference", text(authorized.provider_reference)),
+            ],
+            PaymentEvent::Captured(captured) => vec![
+                status(PaymentStatus::Captured)?,
+                ("captured_amount", Value::Int(captured.captured.amount)),
+                ("provider_reference", text(captured.provider_reference)),
+            ],
+            PaymentEvent::Declined(declined) => {
+                vec![
+                    status(PaymentStatus::Declined)?,
+                    ("decline_reason", wire_name(event, &declined.reason)?),
+                ]
+            }
+            PaymentEvent::Unknown(_) => vec![status(PaymentStatus::Unknown)?],
+            PaymentEvent::Voided(_) => vec![status(PaymentStatus::Voided)?],
+            PaymentEvent::Refunded(refunded) => {
+                let set = vec![
+                    ("accepted_version", int(event, event.version)?),
+                    ("currency", text(refunded.amount.currency.code())),
+                    ("amount", Value::Int(refunded.amount.amount)),
+                    match refunded.reason {
+                        RefundReason::Plain(reason) => ("reason", text(reason)),
+                        RefundReason::Sealed(sealed) => ("sealed_reason", text(sealed.as_text())),
+                    },
+                    ("settled", Value::Bool(false)),
+                    ("created_at", Value::Time(event.time)),
+                ];
+                rows.push(refund(event, id, refunded.refund_id, set));
+                vec![status(refunded.status)?, ("refunded_amount", Value::Int(refunded.refunded.amount))]
+            }
+            PaymentEvent::RefundSettled(settled) => {
+                let set = vec![
+                    ("settled", Value::Bool(true)),
+                    ("provider_reference", text(settled.provider_reference)),
+                ];
+                rows.push(refund(event, id, settled.refund_id, set));
+                vec![]
+            }
+            PaymentEvent::RefundFailed(failed) => {
+                rows.push(refund(event, id, failed.refund_id, vec![("failure", text(failed.reason))]));
+                vec![status(failed.status)?, ("refunded_amount", Value::Int(failed.refunded.amount))]
+            }
+            PaymentEvent::RefundResolved(resolved) => {
+                let set = vec![("settled", Value::Bool(true)), ("failure", Value::Null)];
+                rows.push(refund(event, id, resolved.refund_id, set));
+                vec![status(resolved.status)?, ("refunded_amount", Value::Int(resolved.refunded.amount))]
+            }
+        };
+        set.push(("updated_at", Value::Time(event.time)));
+        rows.push(RowChange {
+            table: &PAYMENTS,
+            key: vec![tenant(event), Value::Uuid(id)],
+            group: "payment",
+            version: event.version,
+            set,
+        });
+        Ok(rows)
+    }
+}
+
+fn refund(event: &RecordedEvent, payment: Uuid, id: Uuid, mut set: Vec<(&'static str, Value)>) -> RowChange {
+    set.push(("updated_at", Value::Time(event.time)));
+    RowChange {
+        table: &REFUNDS,
+        key: vec![tenant(event), Value::Uuid(payment), Value::Uuid(id)],
+        group: "refund",
+        version: event.version,
+        set,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::{ID, event, set, text as t, usd};
+    use domain::payments::payment::{
+        PaymentRefundFailed, PaymentRefundResolved, PaymentRefundSettled, PaymentRefunded,
+    };
+    use domain::personal::Sealed;
+
+    #[test]
+    fn a_refund_is_a_row_beside_the_payments() {
+        let refund_id = Uuid::from_u128(3);
+        let refunded = PaymentEvent::Refunded(PaymentRefunded {
+            order_id: ID,
+            refund_id,
+            amount: usd(40),
+            reason: RefundReason::Sealed(Sealed::from_text("v1.c2NyYXRjaA".into())),
+            refunded: usd(60),
+            status: PaymentStatus::PartiallyRefunded,
+        });
+        let rows = Payments.map(&event("payment", 5, &refunded)).unwrap();
+        let [refund, payment] = rows.as_slice() else { panic!("{rows:?}") };
+        assert_eq!(refund.key[2], Value::Uuid(refund_id));
+        assert_eq!(
+            (set(refund, "amount"), set(refund, "settled")),
+            (Some(&Value::Int(40)), Some(&Value::Bool(false)))
+        );
+        assert_eq!(set(refund, "accepted_version"), Some(&Value::Int(5)));
+        // proves: SEC-6
+        assert_eq!((set(refund, "sealed_reason"), set(refund, "reason")), (Some(&t("v1.c2NyYXRjaA")), None));
+        assert_eq!(set(payment, "status"), Some(&t("partially_refunded")));
+        assert_eq!(set(payment, "refunded_amount"), Some(&Value::Int(60)));
+        let settled = PaymentEvent::RefundSettled(PaymentRefundSettled {
+            order_id: ID,
+            refund_id,
+            provider_reference: "re".into(),
+        });
+        let rows = Payments.map(&event("payment", 6, &settled)).unwrap();
+        assert_eq!((set(&rows[0], "settled"), set(&rows[0], "amount")), (Some(&Value::Bool(true)), None));
+        assert_eq!(set(&rows[1], "status"), None);
+    }
+
+    // proves: PAY-2
+    #[test]
+    fn a_refund_that_failed_is_seen_and_its_amount_is_open_again() {
+        let refund_id = Uuid::from_u128(3);
+        let failed = PaymentEvent::RefundFailed(PaymentRefundFailed {
+            order_id: ID,
+            refund_id,
+            amount: usd(40),
+            reason: "account closed".into(),
+            refunded: usd(20),
+            status: PaymentStatus::PartiallyRefunded,
+        });
+        let rows = Payments.map(&event("payment", 6, &failed)).unwrap();
+        assert_eq!((set(&rows[0], "failure"), set(&rows[0], "settled")), (Some(&t("account closed")), None));
+        assert_eq!(set(&rows[1], "refunded_amount"), Some(&Value::Int(20)));
+        assert_eq!(set(&rows[1], "status"), Some(&t("partially_refunded")));
+        let resolved = PaymentEvent::RefundResolved(PaymentRefundResolved {
+            order_id: ID,
+            refund_id,
+            amount: usd(40),
+            refunded: usd(60),
+            status: PaymentStatus::Refunded,
+        });
+        let rows = Payments.map(&event("payment", 7, &resolved)).unwrap();
+        assert_eq!(
+            (set(&rows[0], "failure"), set(&rows[0], "settled")),
+            (Some(&Value::Null), Some(&Value::Bool(true)))
+        );
+        assert_eq!(set(&rows[1], "refunded_amount"), Some(&Value::Int(60)));
+    }
+}

@@ -1,0 +1,107 @@
+//! Shipments. The address stays in the log: no query here needs it.
+
+use domain::event::RecordedEvent;
+use domain::shipping::shipment::{ShipmentEvent, ShipmentStatus};
+use domain::upcast::DecodeError;
+
+use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, tenant, text, wire_name};
+use crate::engine::model::Projection;
+use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+
+/// One row per shipment.
+pub static SHIPMENTS: Table = Table {
+    name: "shipments",
+    key: &[TENANT, col("shipment_id", ColumnKind::Uuid)],
+    groups: &[Group {
+        name: "shipment",
+        columns: &[
+            col("order_id", ColumnKind::Uuid),
+            col("customer_id", ColumnKind::Uuid),
+            col("status", ColumnKind::Text),
+            col("country", ColumnKind::Text),
+            col("carrier_reference", ColumnKind::Text),
+            col("failure", ColumnKind::Text),
+            CREATED_AT,
+            UPDATED_AT,
+        ],
+    }],
+};
+
+/// The projection `shipments`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shipments;
+
+impl Projection for Shipments {
+    fn name(&self) -> &'static str {
+        "shipments"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn tables(&self) -> &'static [&'static Table] {
+        const { &[&SHIPMENTS] }
+    }
+
+    fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
+        if event.stream.kind() != "shipment" {
+            return Ok(vec![]);
+        }
+        let decoded = event.typed::<ShipmentEvent>()?;
+        let mut set = vec![("status", wire_name(event, &status_after(&decoded))?)];
+        match decoded {
+            ShipmentEvent::Requested(requested) => set.extend([
+                ("order_id", Value::Uuid(requested.order_id)),
+                ("customer_id", Value::Uuid(requested.customer_id)),
+                ("country", text(requested.address.country)),
+                ("created_at", Value::Time(event.time)),
+            ]),
+            ShipmentEvent::Created(created) => {
+                set.push(("carrier_reference", text(created.carrier_reference)))
+            }
+            ShipmentEvent::Failed(failed) => set.push(("failure", text(failed.reason))),
+            ShipmentEvent::Cancelled(_) | ShipmentEvent::Dispatched(_) | ShipmentEvent::Delivered(_) => {}
+        }
+        set.push(("updated_at", Value::Time(event.time)));
+        Ok(vec![RowChange {
+            table: &SHIPMENTS,
+            key: vec![tenant(event), Value::Uuid(event.stream_uuid()?)],
+            group: "shipment",
+            version: event.version,
+            set,
+        }])
+    }
+}
+
+/// The status that an event leads to.
+pub(crate) fn status_after(event: &ShipmentEvent) -> ShipmentStatus {
+    match event {
+        ShipmentEvent::Requested(_) => ShipmentStatus::Requested,
+        ShipmentEvent::Created(_) => ShipmentStatus::Created,
+        ShipmentEvent::Failed(_) => ShipmentStatus::Failed,
+        ShipmentEvent::Cancelled(_) => ShipmentStatus::Cancelled,
+        ShipmentEvent::Dispatched(_) => ShipmentStatus::Dispatched,
+        ShipmentEvent::Delivered(_) => ShipmentStatus::Delivered,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::{ID, event, set, text as t};
+    use domain::shipping::shipment::{ShipmentCreated, ShipmentFailed};
+
+    #[test]
+    fn a_status_follows_every_event() {
+        let created = ShipmentEvent::Created(ShipmentCreated { order_id: ID, carrier_reference: "c".into() });
+        let rows = Shipments.map(&event("shipment", 2, &created)).unwrap();
+        assert_eq!(
+            (set(&rows[0], "status"), set(&rows[0], "carrier_reference")),
+            (Some(&t("created")), Some(&t("c")))
+        );
+        let failed = ShipmentEvent::Failed(ShipmentFailed { order_id: ID, reason: "no".into() });
+        let rows = Shipments.map(&event("shipment", 2, &failed)).unwrap();
+        assert_eq!((set(&rows[0], "status"), set(&rows[0], "failure")), (Some(&t("failed")), Some(&t("no"))));
+    }
+}

@@ -1,0 +1,3 @@
+//! Stock.
+
+pub(crate) mod availability;

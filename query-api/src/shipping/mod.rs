@@ -1,0 +1,3 @@
+//! Shipments.
+
+pub(crate) mod shipment;
