@@ -49,7 +49,7 @@ impl Chain {
 
     /// A frame for the same slot that the chain doesn't go on from.
     pub(crate) fn rival(&self, events: u64, note: &str) -> EncodedFrame {
-        let command = CommandId::fresh();
+        let command = CommandId::derived(&[&Uuid::new_v4().to_string()]);
         let stored = (1..=events).map(|n| {
             let meta = EventMeta {
                 id: Uuid::now_v7(),

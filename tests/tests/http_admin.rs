@@ -222,7 +222,7 @@ fn every_503_is_made_in_one_place() {
     for part in ["domain", "command-api", "projections", "query-api", "sagas", "infra"] {
         walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(part).join("src"), &mut found);
     }
-    let one_place = "command-api/src/http/unserved.rs";
+    let one_place = "command-api/src/web/unserved.rs";
     assert!(found.iter().any(|file| file == one_place), "{found:?}");
     let known = [
         one_place,

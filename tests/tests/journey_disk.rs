@@ -124,7 +124,8 @@ async fn read_models_that_stand_still_put_orders_off() {
     let shop = Shop::open().await;
     let product = shop.product("DISK-2", 1_000, 10_000).await;
     let place = async || {
-        let call = shop.customer.post("/api/v1/orders", &order_of(&product, 1, "tok_visa"));
+        let key = uuid::Uuid::now_v7().to_string();
+        let call = shop.customer.post("/api/v1/orders", &order_of(&product, 1, "tok_visa")).key(&key);
         let reply = ok(call.send().await);
         assert!(reply.status == 201 || reply.problem() == "overloaded", "{}", reply.text);
         reply
