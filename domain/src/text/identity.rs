@@ -20,6 +20,8 @@ pub fn username(name: &str) -> Option<String> {
     IdentifierClass::default().allows(stand_in(&IdentifierClass::default(), &narrow)).ok()?;
     let lower = profile.case_mapping_rule(narrow).ok()?;
     let composed = profile.normalization_rule(lower).ok()?;
+    // Composing may lead to a character that the class refuses where it stands.
+    IdentifierClass::default().allows(stand_in(&IdentifierClass::default(), &composed)).ok()?;
     let name = profile.directionality_rule(composed).ok()?;
     (!name.is_empty()).then(|| name.into_owned())
 }
@@ -31,6 +33,7 @@ pub fn password(typed: &str) -> Option<String> {
     FreeformClass::default().allows(stand_in(&FreeformClass::default(), typed)).ok()?;
     let spaced = OpaqueString::new().additional_mapping_rule(typed).ok()?;
     let composed = OpaqueString::new().normalization_rule(spaced).ok()?;
+    FreeformClass::default().allows(stand_in(&FreeformClass::default(), &composed)).ok()?;
     (!composed.is_empty()).then(|| composed.into_owned())
 }
 
@@ -170,6 +173,16 @@ mod tests {
         ] {
             assert!(!is_display_name(name), "{name:?}");
         }
+    }
+
+    // proves: USR-1
+    #[test]
+    fn what_composes_to_a_refused_character_is_refused_like_it() {
+        // The Greek ano teleia is the middle dot, which may stand between two `l` only.
+        for dot in ["\u{387}", "\u{b7}", "a\u{387}b"] {
+            assert_eq!((username(dot), password(dot)), (None, None), "{dot}");
+        }
+        assert_eq!(username("paral·lel").as_deref(), Some("paral·lel"));
     }
 
     proptest! {
