@@ -4,12 +4,13 @@
 //! in windows of positions, which are dense. However a window is read, it has no more rows than positions. Windows grow while they
 //! take little time; when the time is up, the page ends where the last one did, with what was found, and its cursor goes on there.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::event::RecordedEvent;
-use domain::position::{Position, Seen};
-use projections::read_models::EventPage;
+use domain::position::{Position, Seen, Shard};
+use projections::audit::events::EventPage;
 
 /// How much one page may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +38,15 @@ const GROWTH: u64 = 4;
 /// Positions of one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
-    pub(crate) shard: u16,
+    pub(crate) shard: Shard,
     pub(crate) first: u64,
     pub(crate) last: u64,
+}
+
+impl Window {
+    pub(crate) fn positions(&self) -> RangeInclusive<u64> {
+        self.first..=self.last
+    }
 }
 
 /// A page that is being put together.
@@ -70,7 +77,7 @@ impl EventScan {
         let mut heads = heads.into_iter();
         let begins_here = heads.as_slice().first().is_some_and(|head| head.shard == from.shard);
         let first = if begins_here { heads.next() } else { None };
-        let rest = first.map(|head| Window { shard: head.shard.0, first: from.n.max(1), last: head.n });
+        let rest = first.map(|head| Window { shard: head.shard, first: from.n.max(1), last: head.n });
         let begun = Instant::now();
         Self {
             heads,
@@ -98,7 +105,7 @@ impl EventScan {
                 Some(rest) => break rest,
                 None => {
                     let head = self.heads.next()?;
-                    self.rest = Some(Window { shard: head.shard.0, first: 1, last: head.n });
+                    self.rest = Some(Window { shard: head.shard, first: 1, last: head.n });
                 }
             }
         };
@@ -147,7 +154,7 @@ impl EventScan {
         self.next = rest
             .map(|rest| (rest.shard, rest.first))
             .map(position)
-            .or_else(|| self.heads.find(|head| head.n > 0).map(|head| position((head.shard.0, 1))));
+            .or_else(|| self.heads.find(|head| head.n > 0).map(|head| position((head.shard, 1))));
         // Nothing is left: then neither is another page.
         self.heads = Vec::new().into_iter();
         self.rest = None;
@@ -158,8 +165,8 @@ impl EventScan {
     }
 }
 
-fn position((shard, n): (u16, u64)) -> Position {
-    Position { shard: domain::position::Shard(shard), n }
+fn position((shard, n): (Shard, u64)) -> Position {
+    Position { shard, n }
 }
 
 #[cfg(test)]
@@ -179,7 +186,7 @@ mod tests {
         let mut windows = Vec::new();
         while let Some((window, limit)) = scan.window() {
             assert_eq!(limit, 11);
-            windows.push((window.shard, window.first, window.last));
+            windows.push((window.shard.0, window.first, window.last));
             scan.took(window, Vec::new());
         }
         (windows, scan.page().next)

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use projections::read_models::ReadError;
+use projections::engine::read_models::ReadError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Searches that run at once, per core.

@@ -1,7 +1,7 @@
 //! Keyset cursors: where a page of a list ends, as the sort value and identity of its last row.
 
 use domain::Timestamp;
-use projections::read_models::ReadError;
+use projections::engine::read_models::ReadError;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -4,8 +4,10 @@
 //! errors, which scores little (see [`tolerance`]; a swap of neighbours counts as one). In a script without spaces, a run of letters
 //! matches wherever it stands within a longer one, as a phrase of pairs of letters (see [`projections::engine::words`]).
 
+use projections::catalogue::products::ProductSort;
+use projections::engine::query::Page;
+use projections::engine::read_models::ReadError;
 use projections::engine::words::{Part, pairs, parts, tolerance};
-use projections::read_models::{Page, ProductSort, ReadError};
 
 use crate::keyset::{Keyset, SortValue};
 

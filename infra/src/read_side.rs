@@ -7,8 +7,8 @@ use std::time::Duration;
 use domain::position::{Seen, SyncToken};
 use projections::engine::mark::Mark;
 use projections::engine::model::Projection;
+use projections::engine::read_models::ReadError;
 use projections::engine::watermark::Watermark;
-use projections::read_models::{Model, ReadError};
 use tokio::time::Instant;
 
 /// Every projection whose rows are in the read models' database.
@@ -32,7 +32,7 @@ impl Marks {
         Self { of: Arc::new(of), needs: None }
     }
 
-    /// See [`ReadModels::after`](projections::read_models::ReadModels::after).
+    /// See [`ReadModels::after`](projections::engine::read_models::ReadModels::after).
     pub(crate) fn after(&self, token: &SyncToken, until: Instant) -> Self {
         Self { of: Arc::clone(&self.of), needs: Some((token.clone(), until)) }
     }
@@ -44,29 +44,28 @@ impl Marks {
 
     pub(crate) async fn wait_for(
         &self,
-        model: Model,
+        projection: &'static str,
         token: &SyncToken,
         wait: Duration,
     ) -> Result<(), ReadError> {
-        let name = model.projection();
-        match self.of.get(name) {
+        match self.of.get(projection) {
             Some(mark) => mark.wait_for(token, wait).await,
-            None => {
-                Err(ReadError::Unavailable(format!("nobody tells here how far the projection {name} is")))
-            }
+            None => Err(ReadError::Unavailable(format!(
+                "nobody tells here how far the projection {projection} is"
+            ))),
         }
     }
 
-    pub(crate) fn seen(&self, model: Model) -> Seen {
-        self.of.get(model.projection()).map_or_else(|| Seen::none(0), Watermark::seen)
+    pub(crate) fn seen(&self, projection: &'static str) -> Seen {
+        self.of.get(projection).map_or_else(|| Seen::none(0), Watermark::seen)
     }
 
     /// Rows were read that are behind what is needed, whatever was told of them before: waits until more is told.
-    pub(crate) async fn fallen(&self, model: Model, mark: &Mark) -> Result<(), ReadError> {
+    pub(crate) async fn fallen(&self, projection: &'static str, mark: &Mark) -> Result<(), ReadError> {
         let Some((token, until)) = &self.needs else { return Ok(()) };
-        if let Some(known) = self.of.get(model.projection()) {
+        if let Some(known) = self.of.get(projection) {
             known.set(mark);
         }
-        self.wait_for(model, token, until.saturating_duration_since(Instant::now())).await
+        self.wait_for(projection, token, until.saturating_duration_since(Instant::now())).await
     }
 }

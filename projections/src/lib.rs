@@ -7,7 +7,6 @@ pub mod identity;
 pub mod inventory;
 pub mod ordering;
 pub mod payments;
-pub mod read_models;
 pub mod shipping;
 
 use std::sync::Arc;

@@ -12,8 +12,7 @@ use command_api::web::problem::Problem;
 use command_api::web::schema;
 use domain::Timestamp;
 use domain::stream::StreamId;
-use projections::engine::sagas::SagaFilter;
-use projections::read_models::Model;
+use projections::engine::sagas::{self, SagaFilter};
 
 use crate::web::ask::{Ask, not_parked};
 use crate::web::cursor::Scope;
@@ -53,9 +52,9 @@ pub(crate) async fn get_saga(
 ) -> Result<Response, Failed> {
     let id = path_id(&id, "saga")?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    let read = ask.settle(&state, &[Model::Sagas]).await?;
+    let read = ask.settle(&state, &[sagas::NAME]).await?;
     let saga = read.saga(&caller.tenant, id, overdue(&state)).await?;
-    not_parked(&state, Model::Sagas, &StreamId::new(&caller.tenant, KIND, id)).await?;
+    not_parked(&state, sagas::NAME, &StreamId::new(&caller.tenant, KIND, id)).await?;
     ok(&saga.ok_or_else(|| Problem::not_found("saga"))?)
 }
 
@@ -99,7 +98,7 @@ pub(crate) async fn list_sagas(
         filters: ask.params.filters(),
     };
     let page = ask.page(&state, &scope)?;
-    let read = ask.settle(&state, &[Model::Sagas]).await?;
+    let read = ask.settle(&state, &[sagas::NAME]).await?;
     let listed = read.sagas(&caller.tenant, &filter, &page).await?;
     ok(&ListOf::new(&state, &scope, listed.items, listed.next.as_deref()))
 }

@@ -27,6 +27,8 @@ pub struct ReadSide {
     pub store: Arc<SqliteReadStore>,
     /// The questions.
     pub models: Arc<EmbeddedReadModels>,
+    /// The search in products.
+    pub search: Arc<TantivySearch>,
     /// The runners: rows, search.
     pub runners: Vec<Arc<Runner>>,
     /// Replaces what another version made.
@@ -71,13 +73,13 @@ impl ReadSide {
         });
         let runners = vec![rows, Arc::new(documents.await?)];
         let marks = runners.iter().flat_map(|runner| runner.watermarks().to_vec());
-        let models = Arc::new(EmbeddedReadModels::new(Arc::clone(&store), search.clone(), marks));
-        let (dir, rows) = (data_dir.to_owned(), Arc::clone(&store));
+        let models = Arc::new(EmbeddedReadModels::new(Arc::clone(&store), marks));
+        let (dir, rows, searched) = (data_dir.to_owned(), Arc::clone(&store), Arc::clone(&search));
         let renewal = tokio::spawn(async move {
             renew_rows(&dir, &rows, &row_projections(), &log).await?;
             renew_search(&dir, &search, &rows, Arc::new(Search), &log).await
         });
-        Ok(Self { store, models, runners, renewal: Mutex::new(Some(renewal)) })
+        Ok(Self { store, models, search: searched, runners, renewal: Mutex::new(Some(renewal)) })
     }
 
     /// The watermark of a projection.

@@ -12,9 +12,14 @@ use infra::feed::InProcessFeed;
 use infra::rebuild::{RebuildReport, rebuild};
 use infra::sqlite::log::SqliteLog;
 use infra::sqlite::read_store::READ_FILE;
+use projections::audit::events::{self, ReadStreams as _};
+use projections::catalogue::documents::{self, ProductSearch as _};
+use projections::catalogue::products::{self, ProductFilter, ProductSort, ReadProducts as _};
+use projections::engine::query::Page;
+use projections::engine::read_models::ReadModels;
 use projections::engine::runner::RunnerConfig;
 use projections::engine::status::State;
-use projections::read_models::{Model, Page, ProductFilter, ProductSort, ReadModels};
+use projections::ordering::orders::ReadOrders as _;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tests::contract::history::{History, Story, details, stream};
@@ -73,7 +78,7 @@ impl World {
 
 impl Running {
     async fn caught_up(&self, token: &SyncToken) {
-        for model in Model::ALL {
+        for model in tests::contract::read_models::projection_names() {
             self.side.models.wait_for(model, token, WAIT).await.unwrap();
         }
     }
@@ -135,7 +140,7 @@ async fn damaged_files_are_built_anew() {
         let page = Page { after: None, limit: 100 };
         let filter = ProductFilter::default();
         let hits =
-            running.side.models.search("default", "", &filter, ProductSort::Created, &page).await.unwrap();
+            running.side.search.search("default", "", &filter, ProductSort::Created, &page).await.unwrap();
         assert_eq!(hits.total, 4);
         running.stop().await;
         assert!(world.rebuild(&[]).await.iter().all(RebuildReport::equal));
@@ -200,11 +205,11 @@ async fn a_stream_that_cant_be_read_is_parked_and_others_go_on() {
     running.caught_up(&world.token()).await;
     let models = &running.side.models;
     assert!(models.product("default", sound).await.unwrap().is_some());
-    for model in [Model::Products, Model::Search] {
+    for model in [products::NAME, documents::NAME] {
         assert!(models.is_parked(model, &stream("product", poisoned)).await.unwrap());
         assert!(!models.is_parked(model, &stream("product", sound)).await.unwrap());
     }
-    assert!(!models.is_parked(Model::Events, &stream("product", poisoned)).await.unwrap());
+    assert!(!models.is_parked(events::NAME, &stream("product", poisoned)).await.unwrap());
     // Auditors see the events all the same, and so does what parked them: applied + parked = log.
     assert_eq!(models.stream_events(&stream("product", poisoned), 0, 10).await.unwrap().len(), 2);
     let parked: Vec<_> = running.side.status().into_iter().filter(|s| s.parked_events > 0).collect();
@@ -220,6 +225,6 @@ async fn a_stream_that_cant_be_read_is_parked_and_others_go_on() {
     let reports = world.rebuild(&["products", "search"]).await;
     assert!(reports.iter().all(|r| r.equal() && r.parked == 2), "{reports:?}");
     let running = world.start().await;
-    assert!(running.side.models.is_parked(Model::Search, &stream("product", poisoned)).await.unwrap());
+    assert!(running.side.models.is_parked(documents::NAME, &stream("product", poisoned)).await.unwrap());
     running.stop().await;
 }

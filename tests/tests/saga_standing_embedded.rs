@@ -8,9 +8,8 @@ use async_trait::async_trait;
 use infra::sqlite::read_models::EmbeddedReadModels;
 use infra::sqlite::read_store::SqliteReadStore;
 use infra::sqlite::saga_work::SqliteSagaWork;
-use infra::tantivy::TantivySearch;
+use projections::engine::read_models::ReadModels;
 use projections::engine::store::RowStore;
-use projections::read_models::ReadModels;
 use sagas::standing::SagaWork;
 use tempfile::TempDir;
 use tests::contract::saga_standing::SagaStandingFactory;
@@ -37,8 +36,7 @@ impl SagaWorkFactory for Embedded {
 impl SagaStandingFactory for Embedded {
     async fn models(&self) -> Arc<dyn ReadModels> {
         let store = Arc::new(SqliteReadStore::open(self.0.path()).unwrap());
-        let search = Arc::new(TantivySearch::new(self.0.path(), store.clone()));
-        Arc::new(EmbeddedReadModels::new(store, search, Vec::new()))
+        Arc::new(EmbeddedReadModels::new(store, Vec::new()))
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use infra::sqlite::read_store::SqliteReadStore;
 use infra::tantivy::TantivySearch;
+use projections::catalogue::documents::ProductSearch;
 use projections::engine::store::RowStore;
-use projections::read_models::ProductSearch;
 use tempfile::TempDir;
 use tests::contract::search::{SearchBackend, SearchFactory};
 

@@ -11,10 +11,11 @@ use domain::ports::keys::SubjectKeys;
 use domain::ports::leases::Leases;
 use domain::ports::log::{EventLog, LogReader};
 use domain::position::Position;
+use projections::catalogue::documents::ProductSearch;
 use projections::engine::follower::Follower;
+use projections::engine::read_models::ReadModels;
 use projections::engine::store::StoreError;
 use projections::engine::watermark::Watermark;
-use projections::read_models::ReadModels;
 use query_api::CursorKey;
 use sagas::standing::SagaWork;
 use tokio::sync::OnceCell;
@@ -322,8 +323,11 @@ impl Backends for DistributedBackends {
     }
 
     async fn read_models(&self, marks: Vec<Watermark>) -> anyhow::Result<Arc<dyn ReadModels>> {
-        let search = Arc::new(ElasticsearchSearch::new(&self.search_url)?);
-        Ok(Arc::new(PostgresReadModels::new(self.database().await?, search, marks)))
+        Ok(Arc::new(PostgresReadModels::new(self.database().await?, marks)))
+    }
+
+    async fn product_search(&self) -> anyhow::Result<Arc<dyn ProductSearch>> {
+        Ok(Arc::new(ElasticsearchSearch::new(&self.search_url)?))
     }
 
     async fn saga_work(&self) -> anyhow::Result<Arc<dyn SagaWork>> {

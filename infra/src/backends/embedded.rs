@@ -10,11 +10,12 @@ use domain::ports::feed::{FanOut, Feed};
 use domain::ports::keys::SubjectKeys;
 use domain::ports::log::{EventLog, LogReader};
 use domain::position::Position;
+use projections::catalogue::documents::ProductSearch;
 use projections::catalogue::documents::Search;
 use projections::engine::follower::Follower;
 use projections::engine::model::Projection;
+use projections::engine::read_models::ReadModels;
 use projections::engine::watermark::Watermark;
-use projections::read_models::ReadModels;
 use query_api::CursorKey;
 use sagas::standing::SagaWork;
 use tokio::sync::OnceCell;
@@ -189,7 +190,11 @@ impl Backends for EmbeddedBackends {
 
     async fn read_models(&self, marks: Vec<Watermark>) -> anyhow::Result<Arc<dyn ReadModels>> {
         let read = self.read().await?;
-        Ok(Arc::new(EmbeddedReadModels::new(read.rows.clone(), read.search.clone(), marks)))
+        Ok(Arc::new(EmbeddedReadModels::new(read.rows.clone(), marks)))
+    }
+
+    async fn product_search(&self) -> anyhow::Result<Arc<dyn ProductSearch>> {
+        Ok(self.read().await?.search.clone())
     }
 
     async fn saga_work(&self) -> anyhow::Result<Arc<dyn SagaWork>> {

@@ -21,11 +21,12 @@ use domain::ports::keys::SubjectKeys;
 use domain::ports::leases::Leases;
 use domain::ports::log::EventLog;
 use domain::position::Position;
+use projections::catalogue::documents::ProductSearch;
 use projections::engine::follower::Follower;
 use projections::engine::model::Projection;
+use projections::engine::read_models::ReadModels;
 use projections::engine::store::RowStore;
 use projections::engine::watermark::Watermark;
-use projections::read_models::ReadModels;
 use query_api::CursorKey;
 use sagas::standing::SagaWork;
 use serde::Serialize;
@@ -125,6 +126,9 @@ pub trait Backends: Send + Sync + 'static {
 
     /// The questions, answered as far as the watermarks tell.
     async fn read_models(&self, marks: Vec<Watermark>) -> anyhow::Result<Arc<dyn ReadModels>>;
+
+    /// The search in products.
+    async fn product_search(&self) -> anyhow::Result<Arc<dyn ProductSearch>>;
 
     /// The sagas' open work.
     async fn saga_work(&self) -> anyhow::Result<Arc<dyn SagaWork>>;

@@ -37,7 +37,7 @@ impl From<Failure> for StoreError {
     }
 }
 
-impl From<Failure> for projections::read_models::ReadError {
+impl From<Failure> for projections::engine::read_models::ReadError {
     fn from(failure: Failure) -> Self {
         let (Failure::Lost(reason) | Failure::Refused(reason) | Failure::Unavailable(reason)) = failure;
         Self::Unavailable(format!("elasticsearch: {reason}"))

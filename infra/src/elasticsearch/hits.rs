@@ -1,7 +1,10 @@
 //! From a search's answer to products.
 
+use projections::catalogue::documents::SearchHits;
+use projections::catalogue::products::{ProductRow, ProductSort};
+use projections::engine::query::{Listed, Page};
+use projections::engine::read_models::ReadError;
 use projections::engine::rows::Value;
-use projections::read_models::{Listed, Page, ProductRow, ProductSort, ReadError, SearchHits};
 use serde_json::Value as Json;
 
 use super::document::Document;

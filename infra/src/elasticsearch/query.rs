@@ -2,7 +2,9 @@
 
 use domain::Timestamp;
 use domain::event::wire_time;
-use projections::read_models::{Page, ProductFilter, ProductSort, ReadError};
+use projections::catalogue::products::{ProductFilter, ProductSort};
+use projections::engine::query::Page;
+use projections::engine::read_models::ReadError;
 use serde_json::{Value, json};
 
 use super::views::KEPT;

@@ -3,8 +3,11 @@
 use ::elasticsearch::http::Method;
 use ::elasticsearch::http::request::JsonBody;
 use async_trait::async_trait;
+use projections::catalogue::documents::{ProductSearch, SearchHits};
+use projections::catalogue::products::{ProductFilter, ProductSort};
+use projections::engine::query::Page;
+use projections::engine::read_models::ReadError;
 use projections::engine::store::StoreError;
-use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
 use serde_json::Value;
 
 use super::client::{Client, Failure};

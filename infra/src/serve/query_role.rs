@@ -28,6 +28,7 @@ pub(super) async fn open(
     settings.stuck_after = config.fulfilment.stuck_after.0;
     let ports = QueryPorts {
         read: backends.read_models(marks).await?,
+        search: backends.product_search().await?,
         keys: backends.keys().await?,
         log: log.clone(),
         registry,

@@ -11,8 +11,10 @@ use domain::ports::gateway::CommandGateway;
 use domain::position::{Position, SyncToken};
 use domain::stream::DEFAULT_TENANT;
 use domain::text::identifier;
+use projections::catalogue::products::{self, ProductFilter, ProductRow, ProductSort, ReadProducts as _};
+use projections::engine::query::Page;
+use projections::engine::read_models::ReadModels;
 use projections::engine::watermark::Watermark;
-use projections::read_models::{Model, Page, ProductFilter, ProductRow, ProductSort, ReadModels};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -93,7 +95,7 @@ async fn survey(
 ) -> anyhow::Result<usize> {
     let mut token = SyncToken::default();
     heads.iter().filter(|head| head.n > 0).for_each(|head| token.add(*head));
-    read.wait_for(Model::Products, &token, WAIT).await?;
+    read.wait_for(products::NAME, &token, WAIT).await?;
     let (mut page, mut claimed) = (Page { after: None, limit: AT_ONCE }, 0);
     loop {
         let filter = ProductFilter::default();

@@ -19,12 +19,15 @@ use async_trait::async_trait;
 use domain::merkle::Hash;
 use domain::ports::log::StoreInfo;
 use domain::stream::StreamId;
+use projections::catalogue::documents::{ProductSearch, SearchHits};
+use projections::catalogue::products::{ProductFilter, ProductSort};
 use projections::engine::mark::Mark;
 use projections::engine::model::Projection;
+use projections::engine::query::Page;
+use projections::engine::read_models::ReadError;
 use projections::engine::store::{
     Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility,
 };
-use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
 use tokio_util::sync::CancellationToken;
 
 use self::index::{Open, Stamp};

@@ -6,7 +6,9 @@ use ::tantivy::collector::{Collector, SegmentCollector};
 use ::tantivy::columnar::{Column, StrColumn, TermOrdHit};
 use ::tantivy::query::{EnableScoring, Scorer as _};
 use ::tantivy::{DocAddress, DocId, DocSet as _, Score, Searcher, SegmentOrdinal, SegmentReader, TERMINATED};
-use projections::read_models::{Listed, ProductSort, SearchHits};
+use projections::catalogue::documents::SearchHits;
+use projections::catalogue::products::ProductSort;
+use projections::engine::query::Listed;
 use uuid::Uuid;
 
 use super::document::fast;
@@ -285,7 +287,8 @@ impl SegmentCollector for SegmentPage {
 mod tests {
     use std::cell::Cell;
 
-    use projections::read_models::{Page, ProductFilter};
+    use projections::catalogue::products::ProductFilter;
+    use projections::engine::query::Page;
 
     use super::*;
     use crate::tantivy::document::FIELDS;

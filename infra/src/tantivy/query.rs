@@ -7,7 +7,9 @@ use ::tantivy::query::{
     BooleanQuery, BoostQuery, EmptyQuery, FuzzyTermQuery, Occur, PhraseQuery, Query, RangeQuery, TermQuery,
 };
 use ::tantivy::schema::IndexRecordOption;
-use projections::read_models::{Page, ProductFilter, ProductSort, ReadError};
+use projections::catalogue::products::{ProductFilter, ProductSort};
+use projections::engine::query::Page;
+use projections::engine::read_models::ReadError;
 
 use super::document::FIELDS;
 use crate::product_query::{FUZZY_SCORE, ProductQuery, Word};

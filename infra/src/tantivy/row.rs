@@ -6,10 +6,10 @@ use domain::Timestamp;
 use domain::merkle::Hash;
 use domain::money::Money;
 use projections::catalogue::documents::SEARCH_PRODUCTS;
+use projections::catalogue::products::ProductRow;
 use projections::engine::digest::RowDigest;
 use projections::engine::rows::{Column, ColumnKind, RowChange, Value};
 use projections::engine::store::StoreError;
-use projections::read_models::ProductRow;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -1,10 +1,18 @@
 //! Every event with its whole envelope, for auditors.
 
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
 use domain::event::RecordedEvent;
+use domain::position::{Position, Shard};
+use domain::stream::StreamId;
 use domain::upcast::DecodeError;
+use uuid::Uuid;
 
 use crate::engine::mapping::{col, int, text};
 use crate::engine::model::Projection;
+use crate::engine::query::{Condition, Direction, Row, Select, Unreadable, View, all};
+use crate::engine::read_models::{ReadError, ReadModels};
 use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
 
 /// One row per event of every type, also of types that this program doesn't know. The stream's version stands in the
@@ -30,13 +38,16 @@ pub static EVENTS: Table = Table {
     }],
 };
 
+/// The name of the projection.
+pub const NAME: &str = "events";
+
 /// The projection `events`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Events;
 
 impl Projection for Events {
     fn name(&self) -> &'static str {
-        "events"
+        NAME
     }
 
     fn version(&self) -> u32 {
@@ -69,6 +80,94 @@ impl Projection for Events {
         }])
     }
 }
+
+/// Which events; all given conditions hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Exactly this dotted type.
+    pub event_type: Option<String>,
+    /// Exactly this actor.
+    pub actor: Option<String>,
+    /// Exactly this correlation id.
+    pub correlation_id: Option<Uuid>,
+}
+
+/// A page of events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventPage {
+    /// The events; fewer than asked for, even none, when looking for more took too long.
+    pub events: Vec<Arc<RecordedEvent>>,
+    /// Where the list goes on; `None` at its end.
+    pub next: Option<Position>,
+}
+
+impl View for Arc<RecordedEvent> {
+    const PROJECTION: &'static str = NAME;
+    const TABLE: &'static Table = &EVENTS;
+
+    fn of_row(row: &Row) -> Result<Self, Unreadable> {
+        Ok(Self::new(RecordedEvent {
+            position: Position { shard: Shard(row.number("shard")?), n: row.number("n")? },
+            id: row.uuid("event_id")?,
+            time: row.time("time")?,
+            stream: StreamId::new(row.text("tenant")?, row.text("stream_type")?, row.text("stream_id")?),
+            version: row.version("event")?,
+            event_type: row.text("event_type")?.to_owned(),
+            schema_version: row.number("schema_version")?,
+            correlation_id: row.uuid("correlation_id")?,
+            causation_id: row.uuid("causation_id")?,
+            actor: row.text("actor")?.to_owned(),
+            data: row.json_text("data")?.to_owned(),
+        }))
+    }
+}
+
+fn bound(n: u64) -> Value {
+    Value::Int(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+/// A tenant's events that match, of some positions of a shard, in order.
+#[must_use]
+pub fn within(
+    tenant: &str,
+    filter: &EventFilter,
+    shard: Shard,
+    positions: RangeInclusive<u64>,
+    limit: usize,
+) -> Select {
+    let select = Select::of::<Arc<RecordedEvent>>(tenant)
+        .and_some("event_type", filter.event_type.clone().map(Value::Text))
+        .and_some("actor", filter.actor.clone().map(Value::Text))
+        .and_some("correlation_id", filter.correlation_id.map(Value::Uuid))
+        .and(Condition::Is("shard", Value::Int(i64::from(shard.0))))
+        .and(Condition::AtLeast("n", bound(*positions.start())))
+        .and(Condition::AtMost("n", bound(*positions.end())));
+    Select { limit: Some(limit), ..select.by("n", Direction::Ascending) }
+}
+
+/// Questions about streams.
+pub trait ReadStreams: ReadModels {
+    /// A stream's events with versions above `after`, in order.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn stream_events(
+        &self,
+        stream: &StreamId,
+        after: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Arc<RecordedEvent>>, ReadError>> + Send {
+        async move {
+            let select = Select::of::<Arc<RecordedEvent>>(stream.tenant())
+                .and(Condition::Is("stream_type", text(stream.kind())))
+                .and(Condition::Is("stream_id", text(stream.id())))
+                .and(Condition::AtLeast("event_version", bound(after.saturating_add(1))));
+            all(self, Select { limit: Some(limit), ..select.by("event_version", Direction::Ascending) }).await
+        }
+    }
+}
+
+impl<R: ReadModels + ?Sized> ReadStreams for R {}
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,15 @@
 //! Search documents: products as the full-text index holds them. A document has one source stream, the product's, and its
 //! version is the document's external version; a change sets some fields and the index keeps the others.
 
+use async_trait::async_trait;
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
 
-use crate::catalogue::products;
+use crate::catalogue::products::{self, ProductFilter, ProductRow, ProductSort};
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, tenant, text};
 use crate::engine::model::Projection;
+use crate::engine::query::{Listed, Page};
+use crate::engine::read_models::ReadError;
 use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
 use crate::engine::words::indexed;
 
@@ -39,13 +42,16 @@ pub static SEARCH_PRODUCTS: Table = Table {
     }],
 };
 
+/// The name of the projection.
+pub const NAME: &str = "search";
+
 /// The projection `search`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Search;
 
 impl Projection for Search {
     fn name(&self) -> &'static str {
-        "search"
+        NAME
     }
 
     fn version(&self) -> u32 {
@@ -94,6 +100,36 @@ fn attribute_words(event: &RecordedEvent, attributes: &str) -> Result<Value, Dec
     let attributes: std::collections::BTreeMap<String, String> =
         serde_json::from_str(attributes).map_err(|e| DecodeError::shape(&event.event_type, &e))?;
     Ok(text(indexed(attributes.values().map(String::as_str))))
+}
+
+/// A search's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchHits {
+    /// The page.
+    pub page: Listed<ProductRow>,
+    /// How many products match.
+    pub total: u64,
+    /// (category, how many of the matches), most first, then by name.
+    pub categories: Vec<(String, u64)>,
+}
+
+/// The one question that a search index answers.
+#[async_trait]
+pub trait ProductSearch: Send + Sync + 'static {
+    /// Products that match a text, with typing errors tolerated; all products for an empty one. The pages of one search are of one
+    /// view of the index: what changes meanwhile neither doubles nor loses a row. A view that isn't kept any more is
+    /// [`ReadError::Expired`] for a list by relevance; other orders go on behind the last row.
+    ///
+    /// # Errors
+    /// [`ReadError::BadCursor`], [`ReadError::Expired`], [`ReadError::Overloaded`], [`ReadError::Unavailable`].
+    async fn search(
+        &self,
+        tenant: &str,
+        text: &str,
+        filter: &ProductFilter,
+        sort: ProductSort,
+        page: &Page,
+    ) -> Result<SearchHits, ReadError>;
 }
 
 #[cfg(test)]

@@ -1,14 +1,22 @@
 //! Products, by id and as a list.
 
+use std::collections::BTreeMap;
+
+use domain::Timestamp;
 use domain::catalogue::product::{ProductDetails, ProductEvent};
-use domain::event::RecordedEvent;
-use domain::money::Money;
+use domain::event::{RecordedEvent, serialize_wire_time};
+use domain::money::{Currency, Money};
 use domain::text::identifier::normal;
 use domain::upcast::DecodeError;
+use serde::Serialize;
+use uuid::Uuid;
 
 use crate::engine::fold::fold;
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, json, tenant, text};
 use crate::engine::model::Projection;
+use crate::engine::query::Direction::{Ascending, Descending};
+use crate::engine::query::{Condition, Listed, Page, Row, Select, Unreadable, View, first, list};
+use crate::engine::read_models::{ReadError, ReadModels};
 use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
 
 /// One row per product; discontinued ones stay.
@@ -36,13 +44,16 @@ pub static PRODUCTS: Table = Table {
     }],
 };
 
+/// The name of the projection.
+pub const NAME: &str = "products";
+
 /// The projection `products`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Products;
 
 impl Projection for Products {
     fn name(&self) -> &'static str {
-        "products"
+        NAME
     }
 
     fn version(&self) -> u32 {
@@ -108,6 +119,156 @@ fn key(identifier: &str) -> String {
 fn price(price: Money) -> [(&'static str, Value); 2] {
     [("price_amount", Value::Int(price.amount)), ("currency", text(price.currency.code()))]
 }
+
+/// A product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProductRow {
+    /// Its id.
+    pub id: Uuid,
+    /// The merchant's own article number.
+    pub sku: String,
+    /// The name shown to customers.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// The category that search facets count.
+    pub category: String,
+    /// Further properties, by name.
+    pub attributes: BTreeMap<String, String>,
+    /// The price of one.
+    pub price: Money,
+    /// It can't be ordered any more.
+    pub discontinued: bool,
+    /// The stream's version.
+    pub version: u64,
+    /// When it was created.
+    #[serde(serialize_with = "serialize_wire_time")]
+    pub created_at: Timestamp,
+    /// When it last changed.
+    #[serde(serialize_with = "serialize_wire_time")]
+    pub updated_at: Timestamp,
+}
+
+impl View for ProductRow {
+    const PROJECTION: &'static str = NAME;
+    const TABLE: &'static Table = &PRODUCTS;
+
+    fn of_row(row: &Row) -> Result<Self, Unreadable> {
+        Ok(Self {
+            id: row.uuid("product_id")?,
+            sku: row.text("sku")?.to_owned(),
+            name: row.text("name")?.to_owned(),
+            description: row.text("description")?.to_owned(),
+            category: row.text("category")?.to_owned(),
+            attributes: row.json("attributes")?,
+            price: row.money("price_amount")?,
+            discontinued: row.is("discontinued")?,
+            version: row.version("product")?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
+
+/// The order of a product list; ties by id, ascending.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ProductSort {
+    /// Created first, first.
+    #[default]
+    Created,
+    /// By currency, in order of its code: amounts of two can't be compared. Within each, cheapest first.
+    PriceAsc,
+    /// By currency, in order of its code; within each, dearest first.
+    PriceDesc,
+    /// By name.
+    Name,
+    /// Best match first (search only; elsewhere as `Created`).
+    Relevance,
+}
+
+impl ProductSort {
+    /// What a cursor of this order is bound to. There is no best match in a list: it is as by creation.
+    #[must_use]
+    pub fn list(self) -> &'static str {
+        match self {
+            Self::Created | Self::Relevance => "products-created",
+            Self::PriceAsc => "products-currency-price",
+            Self::PriceDesc => "products-currency-price-desc",
+            Self::Name => "products-name",
+        }
+    }
+}
+
+/// Which products. An amount says nothing without its currency: whoever bounds the price names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProductFilter {
+    /// This category, in its normal form.
+    pub category: Option<String>,
+    /// At least this price, minor units.
+    pub min_price: Option<i64>,
+    /// At most this price, minor units.
+    pub max_price: Option<i64>,
+    /// Only prices of this currency.
+    pub currency: Option<Currency>,
+}
+
+impl ProductFilter {
+    /// The products of a tenant that it lets through, in an order.
+    #[must_use]
+    pub fn select(&self, tenant: &str, sort: ProductSort) -> Select {
+        let mut select = Select::of::<ProductRow>(tenant)
+            .and(Condition::Is("discontinued", Value::Bool(false)))
+            .and_some("category_key", self.category.clone().map(Value::Text))
+            .and_some("currency", self.currency.map(|currency| text(currency.code())));
+        if let Some(price) = self.min_price {
+            select = select.and(Condition::AtLeast("price_amount", Value::Int(price)));
+        }
+        if let Some(price) = self.max_price {
+            select = select.and(Condition::AtMost("price_amount", Value::Int(price)));
+        }
+        select = match sort {
+            ProductSort::Created | ProductSort::Relevance => select,
+            ProductSort::PriceAsc => select.by("currency", Ascending).by("price_amount", Ascending),
+            ProductSort::PriceDesc => select.by("currency", Ascending).by("price_amount", Descending),
+            ProductSort::Name => select.by("sort_name", Ascending),
+        };
+        select.by("created_at", Ascending).by("product_id", Ascending)
+    }
+}
+
+/// Questions about products.
+pub trait ReadProducts: ReadModels {
+    /// A product.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn product(
+        &self,
+        tenant: &str,
+        id: Uuid,
+    ) -> impl Future<Output = Result<Option<ProductRow>, ReadError>> + Send {
+        async move {
+            first(self, Select::of::<ProductRow>(tenant).and(Condition::Is("product_id", Value::Uuid(id))))
+                .await
+        }
+    }
+
+    /// Products that are not discontinued.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn products(
+        &self,
+        tenant: &str,
+        filter: &ProductFilter,
+        sort: ProductSort,
+        page: &Page,
+    ) -> impl Future<Output = Result<Listed<ProductRow>, ReadError>> + Send {
+        async move { list(self, sort.list(), filter.select(tenant, sort), page).await }
+    }
+}
+
+impl<R: ReadModels + ?Sized> ReadProducts for R {}
 
 #[cfg(test)]
 mod tests {

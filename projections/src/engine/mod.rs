@@ -10,6 +10,8 @@ pub(crate) mod mapping;
 pub mod mark;
 pub mod model;
 pub mod origin;
+pub mod query;
+pub mod read_models;
 pub mod redrive;
 pub mod rows;
 pub mod runner;

@@ -4,6 +4,8 @@
 //! guarded by that stream's version: a change applies only when its version is above the one the row's group has. Applying
 //! the same changes in any order that keeps each stream's own order leads to the same rows.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 /// A table of a read model. Every name is a plain lower-case SQL identifier.
@@ -15,6 +17,37 @@ pub struct Table {
     pub key: &'static [Column],
     /// The groups of columns; each has one source stream.
     pub groups: &'static [Group],
+}
+
+impl Table {
+    /// Every column with its kind: the key's, then each group's guard and its columns.
+    pub fn columns(&self) -> impl Iterator<Item = (Cow<'static, str>, ColumnKind)> + '_ {
+        let plain = |column: &'static Column| (Cow::Borrowed(column.name), column.kind);
+        let groups = self.groups.iter().flat_map(move |group| {
+            let guard = (Cow::Owned(format!("{}_version", group.name)), ColumnKind::Int);
+            [guard].into_iter().chain(group.columns.iter().map(plain))
+        });
+        self.key.iter().map(plain).chain(groups)
+    }
+
+    /// The place of a column among [`columns`](Self::columns), and what it holds; `None` when there is no such column.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<(usize, ColumnKind)> {
+        let mut first = self.key.len();
+        if let Some(at) = self.key.iter().position(|column| column.name == name) {
+            return Some((at, self.key[at].kind));
+        }
+        for group in self.groups {
+            if name.strip_suffix("_version") == Some(group.name) {
+                return Some((first, ColumnKind::Int));
+            }
+            if let Some(at) = group.columns.iter().position(|column| column.name == name) {
+                return Some((first + 1 + at, group.columns[at].kind));
+            }
+            first += 1 + group.columns.len();
+        }
+        None
+    }
 }
 
 /// A group of columns with one source stream. The version of that stream stands in the column `<name>_version`

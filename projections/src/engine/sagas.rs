@@ -5,6 +5,9 @@ use domain::event::serialize_wire_time;
 use serde::Serialize;
 use uuid::Uuid;
 
+/// The name of the projection.
+pub const NAME: &str = "sagas";
+
 /// Where a saga stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SagaRow {

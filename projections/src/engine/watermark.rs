@@ -8,7 +8,7 @@ use domain::position::{Seen, SyncToken};
 use tokio::sync::{Notify, watch};
 
 use crate::engine::mark::Mark;
-use crate::read_models::ReadError;
+use crate::engine::read_models::ReadError;
 
 /// How far queries on one projection can see. Cheap to clone; all clones share one state, however many queries wait.
 #[derive(Clone)]

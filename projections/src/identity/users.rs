@@ -1,11 +1,16 @@
 //! Users: the profile, personal fields as the ciphertext that the log holds. No password hash.
 
+use domain::Timestamp;
 use domain::event::RecordedEvent;
-use domain::identity::user::UserEvent;
+use domain::identity::user::{Role, UserEvent};
+use domain::personal::Sealed;
 use domain::upcast::DecodeError;
+use uuid::Uuid;
 
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, json, tenant, text};
 use crate::engine::model::Projection;
+use crate::engine::query::{Condition, Row, Select, Unreadable, View, first};
+use crate::engine::read_models::{ReadError, ReadModels};
 use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
 
 /// One row per user.
@@ -24,13 +29,16 @@ pub static USERS: Table = Table {
     }],
 };
 
+/// The name of the projection.
+pub const NAME: &str = "users";
+
 /// The projection `users`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Users;
 
 impl Projection for Users {
     fn name(&self) -> &'static str {
-        "users"
+        NAME
     }
 
     fn version(&self) -> u32 {
@@ -64,6 +72,61 @@ impl Projection for Users {
         }])
     }
 }
+
+/// A user; personal fields as ciphertext.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRow {
+    /// Its id.
+    pub id: Uuid,
+    /// The address as typed.
+    pub email: Sealed,
+    /// The name.
+    pub name: Sealed,
+    /// What they may do.
+    pub roles: Vec<Role>,
+    /// The stream's version.
+    pub version: u64,
+    /// When they signed up.
+    pub created_at: Timestamp,
+    /// When the profile last changed.
+    pub updated_at: Timestamp,
+}
+
+impl View for UserRow {
+    const PROJECTION: &'static str = NAME;
+    const TABLE: &'static Table = &USERS;
+
+    fn of_row(row: &Row) -> Result<Self, Unreadable> {
+        Ok(Self {
+            id: row.uuid("user_id")?,
+            email: Sealed::from_text(row.text("email")?.to_owned()),
+            name: Sealed::from_text(row.text("name")?.to_owned()),
+            roles: row.json("roles")?,
+            version: row.version("user")?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
+
+/// Questions about users.
+pub trait ReadUsers: ReadModels {
+    /// A user.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn user(
+        &self,
+        tenant: &str,
+        id: Uuid,
+    ) -> impl Future<Output = Result<Option<UserRow>, ReadError>> + Send {
+        async move {
+            first(self, Select::of::<UserRow>(tenant).and(Condition::Is("user_id", Value::Uuid(id)))).await
+        }
+    }
+}
+
+impl<R: ReadModels + ?Sized> ReadUsers for R {}
 
 #[cfg(test)]
 mod tests {

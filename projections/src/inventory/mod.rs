@@ -3,10 +3,14 @@
 use domain::event::RecordedEvent;
 use domain::inventory::{InventoryEvent, LevelAfter};
 use domain::upcast::DecodeError;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::engine::mapping::{TENANT, UPDATED_AT, col, int, tenant, text};
 use crate::engine::model::Projection;
+use crate::engine::query::Direction::Ascending;
+use crate::engine::query::{Condition, Row, Select, Unreadable, View, all};
+use crate::engine::read_models::{ReadError, ReadModels};
 use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
 
 /// One row per product and warehouse.
@@ -19,13 +23,16 @@ pub static STOCK: Table = Table {
     }],
 };
 
+/// The name of the projection.
+pub const NAME: &str = "inventory";
+
 /// The projection `inventory`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Inventory;
 
 impl Projection for Inventory {
     fn name(&self) -> &'static str {
-        "inventory"
+        NAME
     }
 
     fn version(&self) -> u32 {
@@ -65,6 +72,54 @@ fn row(event: &RecordedEvent, product: Uuid, level: LevelAfter) -> Result<RowCha
         ],
     })
 }
+
+/// Stock of one product in one warehouse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StockRow {
+    /// The product.
+    pub product_id: Uuid,
+    /// The warehouse.
+    pub warehouse: String,
+    /// Pieces there.
+    pub on_hand: u64,
+    /// Of these, set aside for orders.
+    pub reserved: u64,
+}
+
+impl View for StockRow {
+    const PROJECTION: &'static str = NAME;
+    const TABLE: &'static Table = &STOCK;
+
+    fn of_row(row: &Row) -> Result<Self, Unreadable> {
+        Ok(Self {
+            product_id: row.uuid("product_id")?,
+            warehouse: row.text("warehouse")?.to_owned(),
+            on_hand: row.number("on_hand")?,
+            reserved: row.number("reserved")?,
+        })
+    }
+}
+
+/// Questions about stock.
+pub trait ReadStock: ReadModels {
+    /// Stock of the products in every warehouse; nothing for a product without stock.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn stock(
+        &self,
+        tenant: &str,
+        products: &[Uuid],
+    ) -> impl Future<Output = Result<Vec<StockRow>, ReadError>> + Send {
+        async move {
+            let products = products.iter().copied().map(Value::Uuid).collect();
+            let select = Select::of::<StockRow>(tenant).and(Condition::In("product_id", products));
+            all(self, select.by("product_id", Ascending).by("warehouse", Ascending)).await
+        }
+    }
+}
+
+impl<R: ReadModels + ?Sized> ReadStock for R {}
 
 #[cfg(test)]
 mod tests {

@@ -1,15 +1,21 @@
 //! Orders and their lines. An order's row has three sources: the order itself, its payment and its shipment, each with its own
 //! group of columns, since their events come in any interleaving.
 
-use domain::event::RecordedEvent;
+use domain::Timestamp;
+use domain::event::{RecordedEvent, serialize_wire_time};
+use domain::money::Money;
 use domain::ordering::order::{OrderEvent, OrderPlaced, OrderStatus};
 use domain::payments::payment::{PaymentEvent, PaymentStatus};
 use domain::shipping::shipment::ShipmentEvent;
 use domain::upcast::DecodeError;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, tenant, text, wire_name};
 use crate::engine::model::Projection;
+use crate::engine::query::Direction::Ascending;
+use crate::engine::query::{Children, Condition, Listed, Page, Row, Select, Unreadable, View, first, list};
+use crate::engine::read_models::{ReadError, ReadModels};
 use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
 use crate::shipping;
 
@@ -63,13 +69,16 @@ pub static ORDER_LINES: Table = Table {
     }],
 };
 
+/// The name of the projection.
+pub const NAME: &str = "orders";
+
 /// The projection `orders`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Orders;
 
 impl Projection for Orders {
     fn name(&self) -> &'static str {
-        "orders"
+        NAME
     }
 
     fn version(&self) -> u32 {
@@ -251,6 +260,186 @@ pub fn implied_shipment<'a>(order_status: &str, shipment_status: Option<&'a str>
         None => implied,
     }
 }
+
+/// A line of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrderLineRow {
+    /// Its number, from 1.
+    pub line: u32,
+    /// The product.
+    pub product_id: Uuid,
+    /// The product's article number then.
+    pub sku: String,
+    /// The product's name then.
+    pub name: String,
+    /// Pieces.
+    pub quantity: u32,
+    /// The price of one.
+    pub unit_price: Money,
+    /// The price of the line.
+    pub line_total: Money,
+}
+
+/// A part of an order that is an aggregate of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartRow {
+    /// Its id.
+    pub id: Uuid,
+    /// Its status, as on the wire.
+    pub status: String,
+}
+
+/// An order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrderRow {
+    /// Its id.
+    pub id: Uuid,
+    /// How far it has come, as on the wire.
+    pub status: String,
+    /// Why it ended without fulfilment.
+    pub reason: Option<String>,
+    /// Its lines.
+    pub items: Vec<OrderLineRow>,
+    /// The price of all lines.
+    pub total: Money,
+    /// The payment, once there is one.
+    pub payment: Option<PartRow>,
+    /// The shipment, once there is one.
+    pub shipment: Option<PartRow>,
+    /// The customer's user id.
+    pub customer_id: Uuid,
+    /// The provider's token of the payment method.
+    pub payment_method: String,
+    /// The stream's version.
+    pub version: u64,
+    /// The version of the payment's stream that `payment` shows; 0 before there is one.
+    #[serde(skip)]
+    pub payment_version: u64,
+    /// The version of the shipment's stream that `shipment` shows; 0 before there is one.
+    #[serde(skip)]
+    pub shipment_version: u64,
+    /// When it was placed.
+    #[serde(serialize_with = "serialize_wire_time")]
+    pub created_at: Timestamp,
+    /// When it last changed.
+    #[serde(serialize_with = "serialize_wire_time")]
+    pub updated_at: Timestamp,
+}
+
+impl OrderLineRow {
+    fn of_row(row: &Row) -> Result<Self, Unreadable> {
+        Ok(Self {
+            line: row.number("line")?,
+            product_id: row.uuid("product_id")?,
+            sku: row.text("sku")?.to_owned(),
+            name: row.text("name")?.to_owned(),
+            quantity: row.number("quantity")?,
+            unit_price: row.money("unit_price_amount")?,
+            line_total: row.money("line_total_amount")?,
+        })
+    }
+}
+
+impl View for OrderRow {
+    const PROJECTION: &'static str = NAME;
+    const TABLE: &'static Table = &ORDERS;
+    const CHILDREN: &'static [Children] = &[Children { table: &ORDER_LINES, order: &["line"] }];
+    const BEGUN: Option<&'static str> = Some("order");
+
+    fn of_row(row: &Row) -> Result<Self, Unreadable> {
+        let status = row.text("status")?;
+        let payment = part(row, "payment_id", "payment_status", "paid_payment_id")?
+            .map(|(id, own)| PartRow { id, status: implied_payment(status, own).to_owned() });
+        let shipment = part(row, "shipment_id", "shipment_status", "paid_shipment_id")?
+            .map(|(id, own)| PartRow { id, status: implied_shipment(status, own).to_owned() });
+        Ok(Self {
+            id: row.uuid("order_id")?,
+            status: status.to_owned(),
+            reason: row.text_or_none("reason")?.map(str::to_owned),
+            items: row.children(0).iter().map(OrderLineRow::of_row).collect::<Result<_, _>>()?,
+            total: row.money("total_amount")?,
+            payment,
+            shipment,
+            customer_id: row.uuid("customer_id")?,
+            payment_method: row.text("payment_method")?.to_owned(),
+            version: row.version("order")?,
+            payment_version: row.version("payment")?,
+            shipment_version: row.version("shipment")?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
+
+/// A part of an order: its id, and its status where its own events have told one.
+fn part<'a>(
+    row: &'a Row,
+    own: &str,
+    own_status: &str,
+    named: &str,
+) -> Result<Option<(Uuid, Option<&'a str>)>, Unreadable> {
+    let own_status = row.text_or_none(own_status)?;
+    Ok(match (row.uuid_or_none(own)?, row.uuid_or_none(named)?) {
+        // The order's own word counts, should its part ever be another one.
+        (Some(own), Some(named)) if own != named => Some((named, None)),
+        (Some(own), _) => Some((own, own_status)),
+        (None, Some(named)) => Some((named, None)),
+        (None, None) => None,
+    })
+}
+
+/// Which orders.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderFilter {
+    /// Only this customer's.
+    pub customer_id: Option<Uuid>,
+    /// Only with this status, as on the wire.
+    pub status: Option<String>,
+}
+
+impl OrderFilter {
+    /// The orders of a tenant that it lets through, in order of placing.
+    #[must_use]
+    pub fn select(&self, tenant: &str) -> Select {
+        Select::of::<OrderRow>(tenant)
+            .and_some("customer_id", self.customer_id.map(Value::Uuid))
+            .and_some("status", self.status.clone().map(Value::Text))
+            .by("created_at", Ascending)
+            .by("order_id", Ascending)
+    }
+}
+
+/// Questions about orders.
+pub trait ReadOrders: ReadModels {
+    /// An order.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn order(
+        &self,
+        tenant: &str,
+        id: Uuid,
+    ) -> impl Future<Output = Result<Option<OrderRow>, ReadError>> + Send {
+        async move {
+            first(self, Select::of::<OrderRow>(tenant).and(Condition::Is("order_id", Value::Uuid(id)))).await
+        }
+    }
+
+    /// Orders in order of placing.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn orders(
+        &self,
+        tenant: &str,
+        filter: &OrderFilter,
+        page: &Page,
+    ) -> impl Future<Output = Result<Listed<OrderRow>, ReadError>> + Send {
+        async move { list(self, "orders-created", filter.select(tenant), page).await }
+    }
+}
+
+impl<R: ReadModels + ?Sized> ReadOrders for R {}
 
 #[cfg(test)]
 mod tests {

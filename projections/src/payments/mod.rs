@@ -1,12 +1,18 @@
 //! Payments and their refunds.
 
-use domain::event::RecordedEvent;
+use domain::Timestamp;
+use domain::event::{RecordedEvent, serialize_wire_time};
+use domain::money::Money;
 use domain::payments::payment::{PaymentEvent, PaymentStatus, RefundReason};
+use domain::personal::Sealed;
 use domain::upcast::DecodeError;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, int, tenant, text, wire_name};
 use crate::engine::model::Projection;
+use crate::engine::query::{Children, Condition, Row, Select, Unreadable, View, first};
+use crate::engine::read_models::{ReadError, ReadModels};
 use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
 
 /// One row per payment.
@@ -55,13 +61,16 @@ pub static REFUNDS: Table = Table {
     }],
 };
 
+/// The name of the projection.
+pub const NAME: &str = "payments";
+
 /// The projection `payments`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Payments;
 
 impl Projection for Payments {
     fn name(&self) -> &'static str {
-        "payments"
+        NAME
     }
 
     fn version(&self) -> u32 {
@@ -163,6 +172,114 @@ fn refund(event: &RecordedEvent, payment: Uuid, id: Uuid, mut set: Vec<(&'static
         set,
     }
 }
+
+/// A refund of a payment; its reason as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefundRow {
+    /// Its id.
+    pub id: Uuid,
+    /// How much.
+    pub amount: Money,
+    /// Why, for people.
+    pub reason: RefundReason,
+    /// It was paid back.
+    pub settled: bool,
+    /// What the provider said when it refused it for good: it doesn't count.
+    pub failure: Option<String>,
+}
+
+/// A payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PaymentRow {
+    /// Its id.
+    pub id: Uuid,
+    /// The order.
+    pub order_id: Uuid,
+    /// The customer's user id.
+    #[serde(skip)]
+    pub customer_id: Uuid,
+    /// How far it has come, as on the wire.
+    pub status: String,
+    /// What is to be charged.
+    pub amount: Money,
+    /// What the provider took.
+    pub captured: Money,
+    /// The sum of refunds.
+    pub refunded: Money,
+    /// The refunds, oldest first.
+    pub refunds: Vec<RefundRow>,
+    /// Why the provider declined.
+    pub decline_reason: Option<String>,
+    /// The stream's version.
+    pub version: u64,
+    /// When it was initiated.
+    #[serde(serialize_with = "serialize_wire_time")]
+    pub created_at: Timestamp,
+    /// When it last changed.
+    #[serde(serialize_with = "serialize_wire_time")]
+    pub updated_at: Timestamp,
+}
+
+impl RefundRow {
+    fn of_row(row: &Row) -> Result<Self, Unreadable> {
+        let sealed = row.text_or_none("sealed_reason")?;
+        Ok(Self {
+            id: row.uuid("refund_id")?,
+            amount: row.money("amount")?,
+            reason: match sealed {
+                Some(sealed) => RefundReason::Sealed(Sealed::from_text(sealed.to_owned())),
+                // A refund that was settled before its acceptance was seen has none yet.
+                None => RefundReason::Plain(row.text_or_none("reason")?.unwrap_or_default().to_owned()),
+            },
+            settled: row.is("settled")?,
+            failure: row.text_or_none("failure")?.map(str::to_owned),
+        })
+    }
+}
+
+impl View for PaymentRow {
+    const PROJECTION: &'static str = NAME;
+    const TABLE: &'static Table = &PAYMENTS;
+    const CHILDREN: &'static [Children] =
+        &[Children { table: &REFUNDS, order: &["accepted_version", "refund_id"] }];
+
+    fn of_row(row: &Row) -> Result<Self, Unreadable> {
+        Ok(Self {
+            id: row.uuid("payment_id")?,
+            order_id: row.uuid("order_id")?,
+            customer_id: row.uuid("customer_id")?,
+            status: row.text("status")?.to_owned(),
+            amount: row.money("amount")?,
+            captured: row.money("captured_amount")?,
+            refunded: row.money("refunded_amount")?,
+            refunds: row.children(0).iter().map(RefundRow::of_row).collect::<Result<_, _>>()?,
+            decline_reason: row.text_or_none("decline_reason")?.map(str::to_owned),
+            version: row.version("payment")?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
+
+/// Questions about payments.
+pub trait ReadPayments: ReadModels {
+    /// A payment.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn payment(
+        &self,
+        tenant: &str,
+        id: Uuid,
+    ) -> impl Future<Output = Result<Option<PaymentRow>, ReadError>> + Send {
+        async move {
+            first(self, Select::of::<PaymentRow>(tenant).and(Condition::Is("payment_id", Value::Uuid(id))))
+                .await
+        }
+    }
+}
+
+impl<R: ReadModels + ?Sized> ReadPayments for R {}
 
 #[cfg(test)]
 mod tests {

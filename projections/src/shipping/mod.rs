@@ -1,11 +1,16 @@
 //! Shipments. The address stays in the log: no query here needs it.
 
-use domain::event::RecordedEvent;
+use domain::Timestamp;
+use domain::event::{RecordedEvent, serialize_wire_time};
 use domain::shipping::shipment::{ShipmentEvent, ShipmentStatus};
 use domain::upcast::DecodeError;
+use serde::Serialize;
+use uuid::Uuid;
 
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, tenant, text, wire_name};
 use crate::engine::model::Projection;
+use crate::engine::query::{Condition, Row, Select, Unreadable, View, first};
+use crate::engine::read_models::{ReadError, ReadModels};
 use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
 
 /// One row per shipment.
@@ -27,13 +32,16 @@ pub static SHIPMENTS: Table = Table {
     }],
 };
 
+/// The name of the projection.
+pub const NAME: &str = "shipments";
+
 /// The projection `shipments`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Shipments;
 
 impl Projection for Shipments {
     fn name(&self) -> &'static str {
-        "shipments"
+        NAME
     }
 
     fn version(&self) -> u32 {
@@ -85,6 +93,68 @@ pub(crate) fn status_after(event: &ShipmentEvent) -> ShipmentStatus {
         ShipmentEvent::Delivered(_) => ShipmentStatus::Delivered,
     }
 }
+
+/// A shipment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShipmentRow {
+    /// Its id.
+    pub id: Uuid,
+    /// The order.
+    pub order_id: Uuid,
+    /// The customer's user id.
+    #[serde(skip)]
+    pub customer_id: Uuid,
+    /// How far it has come, as on the wire.
+    pub status: String,
+    /// The carrier's own id.
+    pub carrier_reference: Option<String>,
+    /// The stream's version.
+    pub version: u64,
+    /// When it was requested.
+    #[serde(serialize_with = "serialize_wire_time")]
+    pub created_at: Timestamp,
+    /// When it last changed.
+    #[serde(serialize_with = "serialize_wire_time")]
+    pub updated_at: Timestamp,
+}
+
+impl View for ShipmentRow {
+    const PROJECTION: &'static str = NAME;
+    const TABLE: &'static Table = &SHIPMENTS;
+
+    fn of_row(row: &Row) -> Result<Self, Unreadable> {
+        Ok(Self {
+            id: row.uuid("shipment_id")?,
+            order_id: row.uuid("order_id")?,
+            customer_id: row.uuid("customer_id")?,
+            status: row.text("status")?.to_owned(),
+            carrier_reference: row.text_or_none("carrier_reference")?.map(str::to_owned),
+            version: row.version("shipment")?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
+
+/// Questions about shipments.
+pub trait ReadShipments: ReadModels {
+    /// A shipment.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    fn shipment(
+        &self,
+        tenant: &str,
+        id: Uuid,
+    ) -> impl Future<Output = Result<Option<ShipmentRow>, ReadError>> + Send {
+        async move {
+            first(self, Select::of::<ShipmentRow>(tenant).and(Condition::Is("shipment_id", Value::Uuid(id))))
+                .await
+        }
+    }
+}
+
+impl<R: ReadModels + ?Sized> ReadShipments for R {}
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use command_api::web::access::Caller;
 use command_api::web::openapi::{ByRole, Usual};
 use command_api::web::problem::Problem;
 use domain::position::{Position, Seen, Shard};
-use projections::read_models::{EventFilter, Model};
+use projections::audit::events::{self, EventFilter};
 
 use crate::audit::event::EventDoc;
 use crate::web::ask::{Ask, known_shard};
@@ -64,8 +64,8 @@ pub(crate) async fn list_events(
     };
     let page = ask.page(&state, &scope)?;
     let place = page.after.map(|text| Place::parse(&text, shards).ok_or_else(bad_cursor)).transpose()?;
-    let read = ask.settle(&state, &[Model::Events]).await?;
-    let Place { from, heads } = place.unwrap_or_else(|| Place { from, heads: read.seen(Model::Events) });
+    let read = ask.settle(&state, &[events::NAME]).await?;
+    let Place { from, heads } = place.unwrap_or_else(|| Place { from, heads: read.seen(events::NAME) });
     let found = read.events(&caller.tenant, &filter, from, &heads, page.limit).await?;
     let next = found.next.map(|from| Place { from, heads }.to_text());
     ok(&ListOf::new(&state, &scope, found.events.iter().map(Arc::as_ref).collect(), next.as_deref()))

@@ -12,7 +12,7 @@ use command_api::web::problem::Problem;
 use domain::Timestamp;
 use domain::stream::StreamId;
 use domain::uuids::any_spelling;
-use projections::read_models::Model;
+use projections::audit::events::{self, ReadStreams as _};
 
 use crate::audit::event::EventDoc;
 use crate::audit::fold::{Fold, StateAsOf, Until};
@@ -70,8 +70,8 @@ pub(crate) async fn stream_events(
     let scope = Scope { operation: &operation, tenant: &caller.tenant, caller: Some(&user), filters: vec![] };
     let page = ask.page(&state, &scope)?;
     let after = page.after.map(|place| place.parse::<u64>().map_err(|_| bad_cursor())).transpose()?;
-    let read = ask.settle(&state, &[Model::Events]).await?;
-    not_parked(&state, Model::Events, &stream).await?;
+    let read = ask.settle(&state, &[events::NAME]).await?;
+    not_parked(&state, events::NAME, &stream).await?;
     // One more than the page shows whether there is a next one.
     let mut events = read.stream_events(&stream, after.unwrap_or(0), page.limit + 1).await?;
     if events.is_empty() && after.is_none() {
@@ -115,8 +115,8 @@ pub(crate) async fn stream_state(
     let stream = stream_of(&state, &caller.tenant, &kind, &id)?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &["at", "version"])?;
     let until = until(&ask.params)?;
-    let read = ask.settle(&state, &[Model::Events]).await?;
-    not_parked(&state, Model::Events, &stream).await?;
+    let read = ask.settle(&state, &[events::NAME]).await?;
+    not_parked(&state, events::NAME, &stream).await?;
     let initial = state.ports.registry.initial(&kind).ok_or_else(|| Problem::not_found("stream"))?;
     let mut fold = Fold::new(initial, until);
     loop {

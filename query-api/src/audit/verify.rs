@@ -1,5 +1,6 @@
 //! Verification of the whole log, as a job: one at a time, since it reads every byte; and what the latest one found.
 
+use projections::audit::events;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,7 +11,6 @@ use command_api::web::access::Caller;
 use command_api::web::body::{self, NoBody};
 use command_api::web::openapi::{ById, ByRole, Usual, WithBody};
 use command_api::web::problem::Problem;
-use projections::read_models::Model;
 use tokio::time::Instant;
 
 use crate::audit::verifier::{Verification, VerifyReport};
@@ -46,7 +46,7 @@ pub(crate) async fn verify(
     let begun = Instant::now();
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
     // What the events read model has seen is in the log.
-    ask.settle(&state, &[Model::Events]).await?;
+    ask.settle(&state, &[events::NAME]).await?;
     match state.ports.verifier.latest(WITHIN.saturating_sub(begun.elapsed())).await? {
         Some(report) => ok(&report),
         None => Err(Failed::busy(
@@ -108,7 +108,7 @@ pub(crate) async fn get_verification(
 ) -> Result<Response, Failed> {
     let id = path_id(&id, "verification")?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    ask.settle(&state, &[Model::Events]).await?;
+    ask.settle(&state, &[events::NAME]).await?;
     match state.ports.verifier.verification(id) {
         Some(verification) => ok(&verification),
         None => Err(gone().into()),

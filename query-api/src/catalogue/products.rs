@@ -12,7 +12,9 @@ use command_api::web::schema;
 use domain::money::Currency;
 use domain::stream::StreamId;
 use domain::text::identifier;
-use projections::read_models::{Model, Page, ProductFilter, ProductRow, ProductSort};
+use projections::catalogue::documents;
+use projections::catalogue::products::{self, ProductFilter, ProductRow, ProductSort, ReadProducts as _};
+use projections::engine::query::Page;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -64,9 +66,9 @@ pub(crate) async fn get_product(
 ) -> Result<Response, Failed> {
     let id = path_id(&id, "product")?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    let read = ask.settle(&state, &[Model::Products]).await?;
+    let read = ask.settle(&state, &[products::NAME]).await?;
     let tenant = Caller::tenant_of(caller.as_ref());
-    not_parked(&state, Model::Products, &StreamId::new(tenant, "product", id)).await?;
+    not_parked(&state, products::NAME, &StreamId::new(tenant, "product", id)).await?;
     let product = read.product(tenant, id).await?;
     let product = product.ok_or_else(|| Problem::not_found("product"))?;
     tagged(&ask, &product.version, &product)
@@ -105,7 +107,7 @@ pub(crate) async fn list_products(
     let scope = Scope { operation: "list_products", tenant, caller: None, filters: ask.params.filters() };
     name_currency(&state, &ask, tenant, &mut filter).await?;
     let page = ask.page(&state, &scope)?;
-    let read = ask.settle(&state, &[Model::Products]).await?;
+    let read = ask.settle(&state, &[products::NAME]).await?;
     let listed = read.products(tenant, &filter, sort, &page).await?;
     ok(&ListOf::new(&state, &scope, listed.items, listed.next.as_deref()))
 }
@@ -179,8 +181,8 @@ pub(crate) async fn search_products(
     let scope = Scope { operation: "search_products", tenant, caller: None, filters: ask.params.filters() };
     name_currency(&state, &ask, tenant, &mut filter).await?;
     let page = ask.page(&state, &scope)?;
-    let read = ask.settle(&state, &[Model::Search]).await?;
-    let hits = read.search(tenant, text, &filter, sort, &page).await?;
+    ask.settle(&state, &[documents::NAME]).await?;
+    let hits = state.ports.search.search(tenant, text, &filter, sort, &page).await?;
     let listed = ListOf::<ProductRow>::new(&state, &scope, hits.page.items, hits.page.next.as_deref());
     let category = facet(hits.categories);
     ok(&Found {
@@ -228,7 +230,7 @@ async fn name_currency(
     if filter.currency.is_some() || (filter.min_price, filter.max_price) == (None, None) {
         return Ok(());
     }
-    let read = ask.settle(state, &[Model::Products]).await?;
+    let read = ask.settle(state, &[products::NAME]).await?;
     let first = Page { after: None, limit: 1 };
     let mut found = Vec::new();
     for currency in Currency::ALL {

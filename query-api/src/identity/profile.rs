@@ -15,7 +15,8 @@ use domain::event::serialize_wire_time;
 use domain::identity::user::Role;
 use domain::personal::ERASED;
 use domain::position::SyncToken;
-use projections::read_models::{Model, ReadModels, UserRow};
+use projections::engine::read_models::ReadModels;
+use projections::identity::users::{self, ReadUsers as _, UserRow};
 use serde::Serialize;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -48,9 +49,9 @@ pub(crate) async fn get_profile(
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    let read = ask.settle(&state, &[Model::Users]).await?;
+    let read = ask.settle(&state, &[users::NAME]).await?;
     let stream = caller.stream();
-    not_parked(&state, Model::Users, &stream).await?;
+    not_parked(&state, users::NAME, &stream).await?;
     let row = user_row(&state, read, &caller).await?;
     let opened = state.ports.keys.open(&stream, &[&row.email, &row.name]).await?;
     let mut opened = opened.into_iter();
@@ -91,7 +92,7 @@ async fn user_row(state: &QueryState, read: Arc<dyn ReadModels>, caller: &Caller
     let shard = caller.stream().shard(state.config.shards);
     let head = state.ports.log.head(shard).await?;
     let (token, deadline) = (SyncToken::of(head), Instant::now() + state.config.wait);
-    read.wait_for(Model::Users, &token, state.config.wait).await?;
+    read.wait_for(users::NAME, &token, state.config.wait).await?;
     let row = read.after(&token, deadline).user(&caller.tenant, caller.user_id).await?;
     row.ok_or_else(|| Problem::not_found("user").into())
 }

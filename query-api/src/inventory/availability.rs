@@ -11,7 +11,7 @@ use command_api::web::problem::Problem;
 use command_api::web::schema::Availability;
 use domain::stream::StreamId;
 use domain::uuids::any_spelling;
-use projections::read_models::{Model, StockRow};
+use projections::inventory::{self, ReadStock as _, StockRow};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -60,10 +60,10 @@ pub(crate) async fn availability(
         let detail = format!("give it 1 to {MAX_PRODUCTS} times");
         return Err(Problem::bad_parameter("product_id", detail).into());
     }
-    let read = ask.settle(&state, &[Model::Inventory]).await?;
+    let read = ask.settle(&state, &[inventory::NAME]).await?;
     let tenant = Caller::tenant_of(caller.as_ref());
     for product in &products {
-        not_parked(&state, Model::Inventory, &StreamId::new(tenant, "inventory", product)).await?;
+        not_parked(&state, inventory::NAME, &StreamId::new(tenant, "inventory", product)).await?;
     }
     let stock = read.stock(tenant, &products).await?;
     ok(&Availabilities { items: totals(&products, &stock) })

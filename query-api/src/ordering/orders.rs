@@ -11,7 +11,7 @@ use command_api::web::schema;
 use domain::identity::user::Role;
 use domain::ordering::order::OrderStatus;
 use domain::stream::StreamId;
-use projections::read_models::{Model, OrderFilter};
+use projections::ordering::orders::{self, OrderFilter, ReadOrders as _};
 
 use crate::web::ask::{Ask, not_parked};
 use crate::web::cursor::Scope;
@@ -45,21 +45,21 @@ pub(crate) async fn get_order(
 ) -> Result<Response, Failed> {
     let id = path_id(&id, "order")?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    let read = ask.settle(&state, &[Model::Orders]).await?;
+    let read = ask.settle(&state, &[orders::NAME]).await?;
     let stream = |kind: &str, id| StreamId::new(&caller.tenant, kind, id);
     let Some(order) = read.order(&caller.tenant, id).await? else {
-        not_parked(&state, Model::Orders, &stream("order", id)).await?;
+        not_parked(&state, orders::NAME, &stream("order", id)).await?;
         return Err(Problem::not_found("order").into());
     };
     let sees_all = caller.has_any(&[Role::Admin, Role::Support]);
     if order.customer_id != caller.user_id && !sees_all {
         return Err(Problem::not_found("order").into());
     }
-    not_parked(&state, Model::Orders, &stream("order", id)).await?;
+    not_parked(&state, orders::NAME, &stream("order", id)).await?;
     // The payment's and the shipment's status come from streams of their own.
     for (kind, part) in [("payment", &order.payment), ("shipment", &order.shipment)] {
         if let Some(part) = part {
-            not_parked(&state, Model::Orders, &stream(kind, part.id)).await?;
+            not_parked(&state, orders::NAME, &stream(kind, part.id)).await?;
         }
     }
     let tag =
@@ -98,7 +98,7 @@ pub(crate) async fn list_orders(
     let scope =
         Scope { operation, tenant: &caller.tenant, caller: Some(&user), filters: ask.params.filters() };
     let page = ask.page(&state, &scope)?;
-    let read = ask.settle(&state, &[Model::Orders]).await?;
+    let read = ask.settle(&state, &[orders::NAME]).await?;
     let filter = OrderFilter {
         customer_id: (!all).then_some(caller.user_id),
         status: status.map(|status| status.as_str().to_owned()),

@@ -12,7 +12,7 @@ use command_api::web::schema;
 use domain::identity::user::Role;
 use domain::payments::payment::RefundReason;
 use domain::stream::StreamId;
-use projections::read_models::{Model, PaymentRow};
+use projections::payments::{self, PaymentRow, ReadPayments as _};
 use serde_json::Value;
 
 use crate::web::ask::{Ask, not_parked};
@@ -46,13 +46,13 @@ pub(crate) async fn get_payment(
 ) -> Result<Response, Failed> {
     let id = path_id(&id, "payment")?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    let read = ask.settle(&state, &[Model::Payments]).await?;
+    let read = ask.settle(&state, &[payments::NAME]).await?;
     let payment = read.payment(&caller.tenant, id).await?;
     let sees_all = caller.has_any(&[Role::Admin, Role::Support]);
     if payment.as_ref().is_some_and(|p| p.customer_id != caller.user_id && !sees_all) {
         return Err(Problem::not_found("payment").into());
     }
-    not_parked(&state, Model::Payments, &StreamId::new(&caller.tenant, "payment", id)).await?;
+    not_parked(&state, payments::NAME, &StreamId::new(&caller.tenant, "payment", id)).await?;
     let payment = payment.ok_or_else(|| Problem::not_found("payment"))?;
     let reasons: Vec<RefundReason> = payment.refunds.iter().map(|refund| refund.reason.clone()).collect();
     let subject = refund_reasons::subject(&caller.tenant, payment.customer_id);
@@ -76,7 +76,7 @@ mod tests {
     use domain::Timestamp;
     use domain::money::{Currency, Money};
     use domain::personal::{ERASED, Sealed};
-    use projections::read_models::RefundRow;
+    use projections::payments::RefundRow;
     use uuid::Uuid;
 
     use super::*;

@@ -9,7 +9,7 @@ use command_api::web::problem::Problem;
 use command_api::web::schema;
 use domain::identity::user::Role;
 use domain::stream::StreamId;
-use projections::read_models::Model;
+use projections::shipping::{self, ReadShipments as _};
 
 use crate::web::ask::{Ask, not_parked};
 use crate::web::docs::{ConditionalParam, SyncParam};
@@ -42,13 +42,13 @@ pub(crate) async fn get_shipment(
 ) -> Result<Response, Failed> {
     let id = path_id(&id, "shipment")?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    let read = ask.settle(&state, &[Model::Shipments]).await?;
+    let read = ask.settle(&state, &[shipping::NAME]).await?;
     let shipment = read.shipment(&caller.tenant, id).await?;
     let sees_all = caller.has_any(&[Role::Admin, Role::Support, Role::Warehouse]);
     if shipment.as_ref().is_some_and(|s| s.customer_id != caller.user_id && !sees_all) {
         return Err(Problem::not_found("shipment").into());
     }
-    not_parked(&state, Model::Shipments, &StreamId::new(&caller.tenant, "shipment", id)).await?;
+    not_parked(&state, shipping::NAME, &StreamId::new(&caller.tenant, "shipment", id)).await?;
     let shipment = shipment.ok_or_else(|| Problem::not_found("shipment"))?;
     tagged(&ask, &shipment.version, &shipment)
 }

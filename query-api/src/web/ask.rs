@@ -8,7 +8,8 @@ use command_api::web::preconditions::IfNoneMatch;
 use command_api::web::problem::Problem;
 use domain::position::{Position, SyncToken};
 use domain::stream::StreamId;
-use projections::read_models::{Model, Page, ReadModels};
+use projections::engine::query::Page;
+use projections::engine::read_models::ReadModels;
 use tokio::time::Instant;
 
 use crate::web::cursor::Scope;
@@ -53,22 +54,22 @@ impl Ask {
         Ok(Self { params, if_none_match: IfNoneMatch::read(headers)?, token })
     }
 
-    /// Waits until every model that the query touches has seen the token, and returns them: their answers are as new as the token,
+    /// Waits until every projection that the query touches has seen the token, and returns them: their answers are as new as the token,
     /// whatever happens to their rows meanwhile. At once without a token.
     ///
     /// # Errors
-    /// 503 `stale` when the wait runs out; one deadline counts for all models.
+    /// 503 `stale` when the wait runs out; one deadline counts for all of them.
     pub(crate) async fn settle(
         &self,
         state: &QueryState,
-        models: &[Model],
+        projections: &[&'static str],
     ) -> Result<Arc<dyn ReadModels>, Failed> {
         let read = Arc::clone(&state.ports.read);
         let Some(token) = &self.token else { return Ok(read) };
         let deadline = Instant::now() + state.config.wait;
-        for model in models {
+        for projection in projections {
             let left = deadline.saturating_duration_since(Instant::now());
-            read.wait_for(*model, token, left).await?;
+            read.wait_for(projection, token, left).await?;
         }
         Ok(read.after(token, deadline))
     }
@@ -109,9 +110,17 @@ pub(crate) fn known_shard(position: Position, shards: u16) -> Result<Position, S
     ))
 }
 
-/// Refuses a query by id on a stream that the model has parked.
-pub(crate) async fn not_parked(state: &QueryState, model: Model, stream: &StreamId) -> Result<(), Failed> {
-    if state.ports.read.is_parked(model, stream).await? { Err(Failed::parked(stream.kind())) } else { Ok(()) }
+/// Refuses a query by id on a stream that the projection has parked.
+pub(crate) async fn not_parked(
+    state: &QueryState,
+    projection: &'static str,
+    stream: &StreamId,
+) -> Result<(), Failed> {
+    if state.ports.read.is_parked(projection, stream).await? {
+        Err(Failed::parked(stream.kind()))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -49,7 +49,9 @@ mod tests {
     use command_api::web::schema;
     use domain::Timestamp;
     use domain::money::{Currency, Money};
-    use projections::read_models::{OrderLineRow, OrderRow, PartRow, ProductRow, ShipmentRow};
+    use projections::catalogue::products::ProductRow;
+    use projections::ordering::orders::{OrderLineRow, OrderRow, PartRow};
+    use projections::shipping::ShipmentRow;
     use serde::Serialize;
     use serde::de::DeserializeOwned;
     use uuid::Uuid;

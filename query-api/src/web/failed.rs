@@ -6,7 +6,7 @@ use command_api::web::unserved::Unserved;
 use domain::ports::keys::KeyError;
 use domain::ports::log::LogError;
 use domain::upcast::DecodeError;
-use projections::read_models::ReadError;
+use projections::engine::read_models::ReadError;
 
 use crate::audit::verifier::VerifyError;
 use crate::web::cursor::bad_cursor;

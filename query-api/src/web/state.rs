@@ -6,7 +6,8 @@ use std::time::Duration;
 use domain::aggregate::Registry;
 use domain::ports::keys::SubjectKeys;
 use domain::ports::log::LogReader;
-use projections::read_models::ReadModels;
+use projections::catalogue::documents::ProductSearch;
+use projections::engine::read_models::ReadModels;
 
 use crate::audit::verifier::Verifier;
 use crate::web::cursor::CursorKey;
@@ -16,6 +17,8 @@ use crate::web::cursor::CursorKey;
 pub struct QueryPorts {
     /// The read models.
     pub read: Arc<dyn ReadModels>,
+    /// The search in products.
+    pub search: Arc<dyn ProductSearch>,
     /// For opening one's own personal data.
     pub keys: Arc<dyn SubjectKeys>,
     /// For the heads of the shards.

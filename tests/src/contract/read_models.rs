@@ -16,9 +16,17 @@ use domain::stream::StreamId;
 use infra::event_scan::ScanLimits;
 use infra::feed::InProcessFeed;
 use infra::sqlite::log::SqliteLog;
-use projections::read_models::{
-    EventFilter, Model, OrderFilter, Page, ProductFilter, ProductRow, ProductSort, ReadError, ReadModels,
-};
+use projections::audit::events::{self, EventFilter, ReadStreams as _};
+use projections::catalogue::documents::{self, ProductSearch};
+use projections::catalogue::products::{self, ProductFilter, ProductRow, ProductSort, ReadProducts as _};
+use projections::engine::query::{Direction, Page, Select};
+use projections::engine::read_models::{ReadError, ReadModels};
+use projections::engine::rows::{ColumnKind, Value};
+use projections::identity::users::ReadUsers as _;
+use projections::inventory::ReadStock as _;
+use projections::ordering::orders::{OrderFilter, ReadOrders as _};
+use projections::payments::ReadPayments as _;
+use projections::shipping::ReadShipments as _;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -30,6 +38,21 @@ const WAIT: Duration = crate::shop::SETTLES_WITHIN;
 
 const STORIES: [Story; 4] = [Story::Delivered, Story::Paid, Story::Declined, Story::OutOfStock];
 
+/// Read models and the search beside them.
+pub struct Started {
+    /// The questions.
+    pub models: Arc<dyn ReadModels>,
+    /// The search in products.
+    pub search: Arc<dyn ProductSearch>,
+}
+
+/// Every projection that queries wait for.
+#[must_use]
+pub fn projection_names() -> Vec<&'static str> {
+    let rows = infra::read_side::row_projections();
+    rows.iter().map(|projection| projection.name()).chain([documents::NAME]).collect()
+}
+
 /// Starts empty read models.
 #[async_trait]
 pub trait ReadModelsFactory: Send + Sync {
@@ -40,7 +63,7 @@ pub trait ReadModelsFactory: Send + Sync {
         log: Arc<dyn LogReader>,
         scans: ScanLimits,
         shutdown: CancellationToken,
-    ) -> Arc<dyn ReadModels>;
+    ) -> Started;
 
     /// Waits until what was started has ended, and removes it.
     async fn remove(&self);
@@ -56,6 +79,7 @@ struct World {
 
 struct Running {
     models: Arc<dyn ReadModels>,
+    search: Arc<dyn ProductSearch>,
     feed: Arc<InProcessFeed>,
     shutdown: CancellationToken,
 }
@@ -76,8 +100,9 @@ impl World {
         let feed = Arc::new(InProcessFeed::open(self.log.clone()).await.unwrap());
         self.published = self.history.frames.len();
         let shutdown = CancellationToken::new();
-        let models = factory.start(feed.clone(), self.log.clone(), scans, shutdown.clone()).await;
-        Running { models, feed, shutdown }
+        let Started { models, search } =
+            factory.start(feed.clone(), self.log.clone(), scans, shutdown.clone()).await;
+        Running { models, search, feed, shutdown }
     }
 
     /// Hands new frames to the feed, as an owner does right after deciding them.
@@ -98,7 +123,7 @@ impl World {
 
 impl Running {
     async fn caught_up(&self, token: &SyncToken) {
-        for model in Model::ALL {
+        for model in projection_names() {
             self.models.wait_for(model, token, WAIT).await.unwrap();
         }
     }
@@ -117,13 +142,13 @@ pub async fn a_query_with_a_token_sees_what_the_token_names(factory: &dyn ReadMo
         let id = world.history.product(details(n), 1_000).await;
         world.publish(&running);
         let token = SyncToken::of(world.history.events.last().unwrap().position);
-        running.models.wait_for(Model::Products, &token, WAIT).await.unwrap();
+        running.models.wait_for(products::NAME, &token, WAIT).await.unwrap();
         assert!(running.models.product("default", id).await.unwrap().is_some());
-        running.models.wait_for(Model::Search, &token, WAIT).await.unwrap();
+        running.models.wait_for(documents::NAME, &token, WAIT).await.unwrap();
         let page = Page { after: None, limit: 100 };
         let filter = ProductFilter::default();
         let hits =
-            running.models.search("default", "thing", &filter, ProductSort::Created, &page).await.unwrap();
+            running.search.search("default", "thing", &filter, ProductSort::Created, &page).await.unwrap();
         assert_eq!(hits.total, n as u64 + 1);
         assert!(hits.page.items.iter().any(|product| product.id == id));
     }
@@ -136,7 +161,7 @@ pub async fn a_token_beyond_the_head_is_stale(factory: &dyn ReadModelsFactory) {
     let mut world = World::new();
     let running = world.start(factory).await;
     let token = SyncToken::of(Position { shard: Shard(1), n: 1_000 });
-    for model in Model::ALL {
+    for model in projection_names() {
         let answer = running.models.wait_for(model, &token, Duration::from_millis(20)).await;
         assert!(matches!(answer, Err(ReadError::Stale { .. })), "{model:?}");
     }
@@ -257,8 +282,11 @@ pub async fn pages_of_rows_put_together_are_the_whole_list(factory: &dyn ReadMod
         }
         assert_eq!(found, whole, "{sort:?}");
         // The search, asked for everything in the same order, agrees.
-        let hits =
-            models.search("default", "", &filter, sort, &Page { after: None, limit: 100 }).await.unwrap();
+        let hits = running
+            .search
+            .search("default", "", &filter, sort, &Page { after: None, limit: 100 })
+            .await
+            .unwrap();
         assert_eq!(hits.page.items, whole, "{sort:?}");
     }
     for currency in Currency::ALL {
@@ -287,7 +315,7 @@ pub async fn auditors_page_through_pinned_heads(factory: &dyn ReadModelsFactory)
     let running = world.start(factory).await;
     running.caught_up(&world.token()).await;
     let models = &running.models;
-    let heads: Seen = models.seen(Model::Events);
+    let heads: Seen = models.seen(events::NAME);
     let before = world.history.events.len();
     world.history.shop(&STORIES).await;
     world.publish(&running);
@@ -325,6 +353,40 @@ pub fn event_filters() -> Vec<EventFilter> {
     (0..8).map(filter).collect()
 }
 
+/// What lists of rows are asked for, from their beginning and from a place on.
+#[must_use]
+pub fn list_questions() -> Vec<Select> {
+    let sorts = [ProductSort::Created, ProductSort::PriceAsc, ProductSort::PriceDesc, ProductSort::Name];
+    let category = ProductFilter { category: Some("things".into()), ..ProductFilter::default() };
+    let mut questions: Vec<Select> = [ProductFilter::default(), category]
+        .iter()
+        .flat_map(|filter| sorts.map(|sort| filter.select("default", sort)))
+        .collect();
+    let (customer_id, status) = (Some(Uuid::from_u128(7)), Some("paid".to_owned()));
+    let filters = [
+        OrderFilter::default(),
+        OrderFilter { customer_id, status: None },
+        OrderFilter { customer_id: None, status: status.clone() },
+        OrderFilter { customer_id, status },
+    ];
+    questions.extend(filters.iter().map(|filter| filter.select("default")));
+    let place = |select: &Select| {
+        let value = |(column, _): &(&'static str, Direction)| match select.table.column(column).unwrap().1 {
+            ColumnKind::Int => Value::Int(7),
+            ColumnKind::Uuid => Value::Uuid(Uuid::from_u128(7)),
+            ColumnKind::Time => Value::Time(domain::Timestamp::UNIX_EPOCH),
+            _ => Value::Text("EUR".into()),
+        };
+        Select { after: Some(select.order.iter().map(value).collect()), ..select.clone() }
+    };
+    let later: Vec<Select> = questions.iter().map(place).collect();
+    questions.extend(later);
+    for question in &mut questions {
+        question.limit = Some(101);
+    }
+    questions
+}
+
 const FIRST: Position = Position { shard: Shard(0), n: 1 };
 
 /// All events that match, page by page, and the pages' sizes.
@@ -358,7 +420,7 @@ pub async fn a_page_of_rare_events_is_cut_and_goes_on(factory: &dyn ReadModelsFa
     let scans = ScanLimits { window: 16, time: Duration::ZERO };
     let running = world.start_with(factory, scans).await;
     running.caught_up(&world.token()).await;
-    let heads: Seen = running.models.seen(Model::Events);
+    let heads: Seen = running.models.seen(events::NAME);
     let mut all: Vec<_> = world.history.events.clone();
     all.sort_by_key(|event| event.position);
     let paid = all.iter().find(|event| event.event_type == "order.paid").unwrap();
@@ -405,7 +467,7 @@ pub async fn odd_values_find_nothing(factory: &dyn ReadModelsFactory) {
         assert!(found.items.is_empty(), "{odd:?}");
         assert!(models.order(odd, Uuid::now_v7()).await.unwrap().is_none(), "{odd:?}");
         let odd_stream = StreamId::new("default", "product", odd);
-        assert!(!models.is_parked(Model::Products, &odd_stream).await.unwrap(), "{odd:?}");
+        assert!(!models.is_parked(products::NAME, &odd_stream).await.unwrap(), "{odd:?}");
         assert!(models.stream_events(&odd_stream, 0, 10).await.unwrap().is_empty(), "{odd:?}");
     }
     let whole =
@@ -424,7 +486,7 @@ pub async fn a_parked_stream_is_told_of(factory: &dyn ReadModelsFactory) {
     let sound = world.history.product(details(1), 100).await;
     let running = world.start(factory).await;
     running.caught_up(&world.token()).await;
-    for (model, parked) in [(Model::Products, true), (Model::Search, true), (Model::Events, false)] {
+    for (model, parked) in [(products::NAME, true), (documents::NAME, true), (events::NAME, false)] {
         assert_eq!(running.models.is_parked(model, &poisoned).await.unwrap(), parked, "{model:?}");
         assert!(!running.models.is_parked(model, &stream("product", sound)).await.unwrap());
     }

@@ -8,8 +8,9 @@ use domain::aggregate::EventSet;
 use domain::money::{Currency, Money};
 use domain::ordering::order::{EndReason, OrderEvent};
 use domain::payments::payment::{PaymentEvent, PaymentRefunded, PaymentStatus, RefundReason};
+use projections::engine::query::Page;
+use projections::engine::read_models::ReadModels;
 use projections::engine::sagas::SagaFilter;
-use projections::read_models::{Page, ReadModels};
 use sagas::fulfilment::action::Action;
 use sagas::fulfilment::events::{
     Compensating, DeadlineSet, Ended, Ending, FulfilmentEvent, Need, NeedsSomebody, Resolution, Resolved,

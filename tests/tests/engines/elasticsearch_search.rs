@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use infra::elasticsearch::{ElasticsearchSearch, ElasticsearchStore};
+use projections::catalogue::documents::ProductSearch;
 use projections::engine::store::RowStore;
-use projections::read_models::ProductSearch;
 use tests::contract::search::{SearchBackend, SearchFactory};
 use tests::elasticsearch::Indices;
 

@@ -16,13 +16,12 @@ use infra::postgres::read_models::PostgresReadModels;
 use infra::postgres::{Database, PostgresReadStore};
 use infra::read_side::row_projections;
 use infra::sqlite::log::SqliteLog;
+use projections::catalogue::products::{self, ReadProducts as _};
 use projections::engine::follower::{Checkpoints, Follower, Pace, Visible};
+use projections::engine::read_models::{ReadError, ReadModels};
 use projections::engine::runner::{Runner, RunnerConfig, RunnerParts};
 use projections::engine::status::State;
 use projections::engine::store::StoreError;
-use projections::read_models::{
-    Model, Page, ProductFilter, ProductSearch, ProductSort, ReadError, ReadModels, SearchHits,
-};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tests::contract::history::{History, details};
@@ -33,23 +32,6 @@ use uuid::Uuid;
 
 const SHARDS: u16 = 4;
 const WAIT: Duration = tests::shop::SETTLES_WITHIN;
-
-/// No search: it isn't asked here.
-pub(super) struct NoSearch;
-
-#[async_trait]
-impl ProductSearch for NoSearch {
-    async fn search(
-        &self,
-        _: &str,
-        _: &str,
-        _: &ProductFilter,
-        _: ProductSort,
-        _: &Page,
-    ) -> Result<SearchHits, ReadError> {
-        Err(ReadError::Unavailable("there is no search here".into()))
-    }
-}
 
 /// A process that runs the projections, and the parts of another one that only follows them.
 struct World {
@@ -111,7 +93,7 @@ impl World {
             shutdown: shutdown.clone(),
         });
         let runner = runner.await.unwrap();
-        let models = PostgresReadModels::new(reading.clone(), Arc::new(NoSearch), follower.watermarks());
+        let models = PostgresReadModels::new(reading.clone(), follower.watermarks());
         Self { history, feed, runner, follower, reading, models, schema, shutdown, _dir: dir }
     }
 
@@ -174,7 +156,7 @@ async fn a_lost_listener_is_replaced_and_loses_nothing() {
             deafened += world.deafen().await;
         }
         let (id, token) = world.product(n).await;
-        world.models.wait_for(Model::Products, &token, WAIT).await.unwrap();
+        world.models.wait_for(products::NAME, &token, WAIT).await.unwrap();
         assert!(world.models.product("default", id).await.unwrap().is_some());
     }
     assert!(deafened >= 1, "nobody listened");
@@ -186,7 +168,7 @@ async fn a_lost_listener_is_replaced_and_loses_nothing() {
 async fn a_view_of_another_shape_is_read_after_one_refusal_per_connection() {
     let mut world = World::start().await;
     let (id, token) = world.product(1).await;
-    world.models.wait_for(Model::Products, &token, WAIT).await.unwrap();
+    world.models.wait_for(products::NAME, &token, WAIT).await.unwrap();
     let before = world.models.product("default", id).await.unwrap().unwrap();
     let mut sql = world.sql().await;
     let text: String =

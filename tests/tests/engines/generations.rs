@@ -17,12 +17,13 @@ use infra::postgres::{Database, PostgresReadStore};
 use infra::read_side::row_projections;
 use infra::rebuild::RebuildError;
 use infra::sqlite::log::SqliteLog;
+use projections::catalogue::products::{self, ReadProducts as _};
 use projections::engine::follower::Follower;
 use projections::engine::model::Projection;
+use projections::engine::read_models::{ReadError, ReadModels};
 use projections::engine::runner::{Runner, RunnerConfig, RunnerParts};
 use projections::engine::status::State;
 use projections::engine::store::RowStore as _;
-use projections::read_models::{Model, ReadError, ReadModels};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tests::contract::history::{History, Story, details};
@@ -31,8 +32,6 @@ use tests::engines::engines;
 use tests::postgres::PostgresSchema;
 use tests::server::eventually;
 use tokio_util::sync::CancellationToken;
-
-use super::follower::NoSearch;
 
 const SHARDS: u16 = 4;
 const WAIT: Duration = Duration::from_secs(60);
@@ -70,8 +69,7 @@ impl World {
         let runner = run(&schema, row_projections(), &feed, &log, &shutdown).await;
         let source = PostgresCheckpoints::start(database.clone(), row_projections(), shutdown.clone());
         let follower = Follower::start(Arc::new(source), &row_projections(), SHARDS, shutdown.clone());
-        let search = Arc::new(NoSearch);
-        let models = Arc::new(PostgresReadModels::new(database.clone(), search, follower.watermarks()));
+        let models = Arc::new(PostgresReadModels::new(database.clone(), follower.watermarks()));
         Self {
             log,
             history,
@@ -111,7 +109,7 @@ impl World {
         loop {
             let until = tokio::time::Instant::now() + Duration::from_secs(2);
             let read = async {
-                self.models.wait_for(Model::Products, &token, Duration::from_secs(2)).await?;
+                self.models.wait_for(products::NAME, &token, Duration::from_secs(2)).await?;
                 self.models.clone().after(&token, until).product("default", id).await
             };
             match read.await {
@@ -253,8 +251,7 @@ async fn rows_put_back_to_an_older_state_are_noticed() {
     let last = world.history.events.last().unwrap();
     let (token, id) = (SyncToken::of(last.position), last.stream.id().parse().unwrap());
     mark.wait_for(&token, WAIT).await.unwrap();
-    let models =
-        Arc::new(PostgresReadModels::new(world.database.clone(), Arc::new(NoSearch), follower.watermarks()));
+    let models = Arc::new(PostgresReadModels::new(world.database.clone(), follower.watermarks()));
     let put_back = format!(
         "BEGIN; DELETE FROM {rows}; INSERT INTO {rows} SELECT * FROM {name}.backed_rows;
          DELETE FROM checkpoints; INSERT INTO checkpoints SELECT * FROM {name}.backed_marks; COMMIT"
@@ -306,8 +303,7 @@ async fn rows_that_lack_a_column_are_not_asked() {
             .then_some(())
     })
     .await;
-    let models =
-        Arc::new(PostgresReadModels::new(database.clone(), Arc::new(NoSearch), follower.watermarks()));
+    let models = Arc::new(PostgresReadModels::new(database.clone(), follower.watermarks()));
     let answer = models.product("default", product).await;
     assert_eq!(answer, Err(ReadError::NotLive { model: "products" }));
     let runner = run(&world.schema, row_projections(), &world.feed, &world.log, &shutdown).await;

@@ -8,23 +8,20 @@ use async_trait::async_trait;
 use infra::postgres::read_models::PostgresReadModels;
 use infra::postgres::saga_work::PostgresSagaWork;
 use infra::postgres::{Database, PostgresReadStore};
-use infra::tantivy::TantivySearch;
+use projections::engine::read_models::ReadModels;
 use projections::engine::store::RowStore;
-use projections::read_models::ReadModels;
 use sagas::standing::SagaWork;
-use tempfile::TempDir;
 use tests::contract::saga_standing::SagaStandingFactory;
 use tests::contract::saga_work::SagaWorkFactory;
 use tests::postgres::PostgresSchema;
 
 struct Postgres {
     schema: PostgresSchema,
-    dir: TempDir,
 }
 
 impl Postgres {
     fn new() -> Self {
-        Self { schema: PostgresSchema::fresh(), dir: tempfile::tempdir().unwrap() }
+        Self { schema: PostgresSchema::fresh() }
     }
 
     async fn database(&self) -> Database {
@@ -43,10 +40,7 @@ impl SagaWorkFactory for Postgres {
 #[async_trait]
 impl SagaStandingFactory for Postgres {
     async fn models(&self) -> Arc<dyn ReadModels> {
-        let database = self.database().await;
-        let store = Arc::new(PostgresReadStore::new(database.clone()));
-        let search = Arc::new(TantivySearch::new(self.dir.path(), store));
-        Arc::new(PostgresReadModels::new(database, search, Vec::new()))
+        Arc::new(PostgresReadModels::new(self.database().await, Vec::new()))
     }
 }
 

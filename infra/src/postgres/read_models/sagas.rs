@@ -1,13 +1,13 @@
 //! Where sagas stand.
 
 use domain::Timestamp;
+use projections::engine::query::{Listed, Page};
+use projections::engine::read_models::ReadError;
 use projections::engine::sagas::{SagaFilter, SagaRow};
-use projections::read_models::{Listed, Page, ReadError};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::columns::number;
 use super::sql::Query;
 use crate::keyset::{Keyset, SortValue, cut};
 use crate::saga_standing::{self, Scope};
@@ -64,6 +64,8 @@ pub(super) fn row(row: &PgRow) -> sqlx::Result<SagaRow> {
         waiting_for: row.try_get("waiting_for")?,
         since: row.try_get("since")?,
         reason: row.try_get("reason")?,
-        attempts: number(row, "attempts")?,
+        attempts: u32::try_from(row.try_get::<i64, _>("attempts")?).map_err(|source| {
+            sqlx::Error::ColumnDecode { index: "attempts".to_owned(), source: source.into() }
+        })?,
     })
 }

@@ -1,7 +1,10 @@
 //! Putting a question together from the conditions it has, and asking it.
 
+use projections::engine::rows::Value;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{Arguments as _, Encode, Postgres, Type};
+
+use crate::read_sql::Statement;
 
 /// A statement and its parameters, in order. Only the conditions that are there become part of the text, so that an index can
 /// serve them; their values don't, so that one prepared statement serves all of them.
@@ -19,6 +22,22 @@ enum Fault {
 }
 
 impl Query {
+    /// A statement with its parameters.
+    pub(super) fn of(statement: Statement) -> Self {
+        let mut query = Self { sql: statement.sql, arguments: PgArguments::default(), fault: None };
+        for parameter in &statement.parameters {
+            match parameter {
+                Value::Text(text) | Value::Json(text) => drop(query.text(text)),
+                Value::Int(n) => drop(query.value(*n)),
+                Value::Bool(b) => drop(query.value(*b)),
+                Value::Uuid(id) => drop(query.value(*id)),
+                Value::Time(at) => drop(query.value(*at)),
+                Value::Null => drop(query.value(None::<String>)),
+            }
+        }
+        query
+    }
+
     /// A statement that ends in its first condition, which is the tenant.
     pub(super) fn of_tenant(select: &str, tenant: &str) -> Self {
         let sql = select.trim_end().to_owned();
@@ -49,31 +68,10 @@ impl Query {
         self.sql.push_str(condition);
     }
 
-    /// Adds: the column has this value.
-    pub(super) fn and_is<'q>(
-        &mut self,
-        column: &str,
-        value: impl Encode<'q, Postgres> + Type<Postgres> + 'q,
-    ) {
-        let value = self.value(value);
-        self.and(&format!("{column} = {value}"));
-    }
-
     /// Adds: the column has this text.
     pub(super) fn and_text(&mut self, column: &str, text: &str) {
         let value = self.text(text);
         self.and(&format!("{column} = {value}"));
-    }
-
-    /// Adds what comes after the conditions.
-    pub(super) fn ordered(&mut self, order: &str, limit: usize) {
-        let limit = self.value(i64::try_from(limit).unwrap_or(i64::MAX));
-        self.sql.push_str(&format!(" ORDER BY {order} LIMIT {limit}"));
-    }
-
-    /// The question how the server goes about it.
-    pub(super) fn explained(self) -> Self {
-        Self { sql: format!("EXPLAIN {}", self.sql), ..self }
     }
 
     /// The rows.

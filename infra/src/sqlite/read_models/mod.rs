@@ -1,43 +1,37 @@
-//! The read models' questions on SQLite, with the search beside.
+//! The read models' questions on SQLite.
 
 mod events;
-mod orders;
-mod parts;
-mod products;
+mod rows;
 mod sagas;
-mod sql;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::Timestamp;
-use domain::event::RecordedEvent;
 use domain::position::{Position, Seen, SyncToken};
 use domain::stream::StreamId;
+use projections::audit::events::{self as audit, EventFilter, EventPage};
 use projections::engine::mark::Mark;
-use projections::engine::sagas::{SagaFilter, SagaRow};
+use projections::engine::query::{Listed, Page, Row as SelectedRow, Select};
+use projections::engine::read_models::{ReadError, ReadModels};
+use projections::engine::sagas::{self as processes, SagaFilter, SagaRow};
 use projections::engine::store::StoreError;
 use projections::engine::watermark::Watermark;
-use projections::read_models::{
-    EventFilter, EventPage, Listed, Model, OrderFilter, OrderRow, Page, PaymentRow, ProductFilter,
-    ProductRow, ProductSearch, ProductSort, ReadError, ReadModels, SearchHits, ShipmentRow, StockRow,
-    UserRow,
-};
 use rusqlite::Connection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::read_store::SqliteReadStore;
 use super::read_store::apply::mark;
-use crate::event_scan::{EventScan, ScanLimits, Window};
+use crate::event_scan::{EventScan, ScanLimits};
 use crate::read_side::Marks;
+use crate::read_sql::{Dialect, Statement};
 
-/// The questions, answered from `read.db` and the search index.
+/// The questions, answered from `read.db`.
 #[derive(Clone)]
 pub struct EmbeddedReadModels {
     store: Arc<SqliteReadStore>,
-    search: Arc<dyn ProductSearch>,
     marks: Marks,
     scans: ScanLimits,
 }
@@ -45,12 +39,8 @@ pub struct EmbeddedReadModels {
 impl EmbeddedReadModels {
     /// Read models over running projections: `watermarks` are those of their runners. A model without one is never seen.
     #[must_use]
-    pub fn new(
-        store: Arc<SqliteReadStore>,
-        search: Arc<dyn ProductSearch>,
-        watermarks: impl IntoIterator<Item = Watermark>,
-    ) -> Self {
-        Self { store, search, marks: Marks::new(watermarks), scans: ScanLimits::default() }
+    pub fn new(store: Arc<SqliteReadStore>, watermarks: impl IntoIterator<Item = Watermark>) -> Self {
+        Self { store, marks: Marks::new(watermarks), scans: ScanLimits::default() }
     }
 
     /// The same with other bounds of what a page of events may cost.
@@ -59,26 +49,26 @@ impl EmbeddedReadModels {
         Self { scans, ..self }
     }
 
-    /// How SQLite goes about a window of events (`EXPLAIN QUERY PLAN`), for those who check that indexes serve it.
+    /// How SQLite goes about a question (`EXPLAIN QUERY PLAN`), for those who check that indexes serve it.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`].
-    pub async fn plan_of_events(&self, tenant: &str, filter: &EventFilter) -> Result<Vec<String>, ReadError> {
-        let query = events::within(tenant, filter, Window { shard: 0, first: 1, last: 20_000 }, 100);
-        self.read(Model::Events, move |conn| query.plan(conn)).await
+    pub async fn plan(&self, select: &Select) -> Result<Vec<String>, ReadError> {
+        let statement = Statement::select(select, Dialect::Sqlite);
+        self.read(select.projection, move |conn| rows::plan(conn, statement)).await
     }
 
     /// Reads in one snapshot with the positions that the model's rows hold.
     async fn read<T: Send + 'static>(
         &self,
-        model: Model,
+        model: &'static str,
         mut read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, ReadError> {
         loop {
             let needs = self.marks.needs();
             let answer = self.store.read(move |conn| {
                 if let Some(token) = needs {
-                    let mark = mark(conn, model.projection())?;
+                    let mark = mark(conn, model)?;
                     if !mark.seen.covers(&token) {
                         return Ok(Answer::Behind(mark, read));
                     }
@@ -90,7 +80,7 @@ impl EmbeddedReadModels {
             });
             match answer.await.map_err(read_error)? {
                 Answer::Rows(answer) => return Ok(answer),
-                Answer::NotLive => return Err(ReadError::NotLive { model: model.projection() }),
+                Answer::NotLive => return Err(ReadError::NotLive { model }),
                 Answer::Behind(mark, again) => {
                     self.marks.fallen(model, &mark).await?;
                     read = again;
@@ -124,77 +114,30 @@ fn read_error(error: StoreError) -> ReadError {
 
 #[async_trait]
 impl ReadModels for EmbeddedReadModels {
-    async fn wait_for(&self, model: Model, token: &SyncToken, wait: Duration) -> Result<(), ReadError> {
-        self.marks.wait_for(model, token, wait).await
+    async fn wait_for(
+        &self,
+        projection: &'static str,
+        token: &SyncToken,
+        wait: Duration,
+    ) -> Result<(), ReadError> {
+        self.marks.wait_for(projection, token, wait).await
     }
 
     fn after(self: Arc<Self>, token: &SyncToken, until: Instant) -> Arc<dyn ReadModels> {
         Arc::new(Self { marks: self.marks.after(token, until), ..Self::clone(&self) })
     }
 
-    fn seen(&self, model: Model) -> Seen {
-        self.marks.seen(model)
+    fn seen(&self, projection: &'static str) -> Seen {
+        self.marks.seen(projection)
     }
 
-    async fn is_parked(&self, model: Model, stream: &StreamId) -> Result<bool, ReadError> {
-        self.store.is_parked(model.projection(), stream).await.map_err(read_error)
+    async fn is_parked(&self, projection: &'static str, stream: &StreamId) -> Result<bool, ReadError> {
+        self.store.is_parked(projection, stream).await.map_err(read_error)
     }
 
-    async fn product(&self, tenant: &str, id: Uuid) -> Result<Option<ProductRow>, ReadError> {
-        let tenant = tenant.to_owned();
-        self.read(Model::Products, move |conn| products::product(conn, &tenant, id)).await
-    }
-
-    async fn products(
-        &self,
-        tenant: &str,
-        filter: &ProductFilter,
-        sort: ProductSort,
-        page: &Page,
-    ) -> Result<Listed<ProductRow>, ReadError> {
-        let query = products::query(tenant, filter, sort, page)?;
-        self.read(Model::Products, move |conn| products::list(conn, query)).await
-    }
-
-    async fn search(
-        &self,
-        tenant: &str,
-        text: &str,
-        filter: &ProductFilter,
-        sort: ProductSort,
-        page: &Page,
-    ) -> Result<SearchHits, ReadError> {
-        self.search.search(tenant, text, filter, sort, page).await
-    }
-
-    async fn stock(&self, tenant: &str, products: &[Uuid]) -> Result<Vec<StockRow>, ReadError> {
-        let (tenant, products) = (tenant.to_owned(), products.to_vec());
-        self.read(Model::Inventory, move |conn| parts::stock(conn, &tenant, &products)).await
-    }
-
-    async fn order(&self, tenant: &str, id: Uuid) -> Result<Option<OrderRow>, ReadError> {
-        let tenant = tenant.to_owned();
-        self.read(Model::Orders, move |conn| orders::order(conn, &tenant, id)).await
-    }
-
-    async fn orders(
-        &self,
-        tenant: &str,
-        filter: &OrderFilter,
-        page: &Page,
-    ) -> Result<Listed<OrderRow>, ReadError> {
-        let query = orders::query(tenant, filter, page)?;
-        self.read(Model::Orders, move |conn| orders::list(conn, query)).await
-    }
-
-    async fn payment(&self, tenant: &str, id: Uuid) -> Result<Option<PaymentRow>, ReadError> {
-        let tenant = tenant.to_owned();
-        self.read(Model::Payments, move |conn| parts::payment(conn, &tenant, id)).await
-    }
-
-    async fn shipment(&self, tenant: &str, id: Uuid) -> Result<Option<ShipmentRow>, ReadError> {
-        let tenant = tenant.to_owned();
-        self.read(Model::Shipments, move |conn| parts::shipment(conn, &tenant, id)).await
+    async fn select(&self, select: &Select) -> Result<Vec<SelectedRow>, ReadError> {
+        let question = select.clone();
+        self.read(select.projection, move |conn| rows::select(conn, &question)).await
     }
 
     async fn saga(
@@ -204,7 +147,7 @@ impl ReadModels for EmbeddedReadModels {
         overdue: Timestamp,
     ) -> Result<Option<SagaRow>, ReadError> {
         let tenant = tenant.to_owned();
-        self.read(Model::Sagas, move |conn| sagas::saga(conn, &tenant, order, overdue)).await
+        self.read(processes::NAME, move |conn| sagas::saga(conn, &tenant, order, overdue)).await
     }
 
     async fn sagas(
@@ -214,22 +157,7 @@ impl ReadModels for EmbeddedReadModels {
         page: &Page,
     ) -> Result<Listed<SagaRow>, ReadError> {
         let query = sagas::query(tenant, filter, page)?;
-        self.read(Model::Sagas, move |conn| sagas::list(conn, &query)).await
-    }
-
-    async fn user(&self, tenant: &str, id: Uuid) -> Result<Option<UserRow>, ReadError> {
-        let tenant = tenant.to_owned();
-        self.read(Model::Users, move |conn| parts::user(conn, &tenant, id)).await
-    }
-
-    async fn stream_events(
-        &self,
-        stream: &StreamId,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<Arc<RecordedEvent>>, ReadError> {
-        let stream = stream.clone();
-        self.read(Model::Events, move |conn| events::stream(conn, &stream, after, limit)).await
+        self.read(processes::NAME, move |conn| sagas::list(conn, &query)).await
     }
 
     async fn events(
@@ -242,6 +170,6 @@ impl ReadModels for EmbeddedReadModels {
     ) -> Result<EventPage, ReadError> {
         let (tenant, filter) = (tenant.to_owned(), filter.clone());
         let scan = EventScan::new(from, heads, limit, self.scans);
-        self.read(Model::Events, move |conn| events::matching(conn, &tenant, &filter, scan)).await
+        self.read(audit::NAME, move |conn| events::matching(conn, &tenant, &filter, scan)).await
     }
 }

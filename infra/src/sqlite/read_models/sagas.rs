@@ -1,8 +1,9 @@
 //! Where sagas stand.
 
 use domain::Timestamp;
+use projections::engine::query::{Listed, Page};
+use projections::engine::read_models::ReadError;
 use projections::engine::sagas::{SagaFilter, SagaRow};
-use projections::read_models::{Listed, Page, ReadError};
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 

@@ -11,10 +11,13 @@ use domain::ports::log::EventLog;
 use domain::stream::StreamId;
 use infra::sqlite::log::SqliteLog;
 use projections::catalogue::documents::Search;
+use projections::catalogue::documents::{ProductSearch, SearchHits};
+use projections::catalogue::products::{ProductFilter, ProductSort};
 use projections::engine::applier::{Applier, Limits};
 use projections::engine::model::Projection;
+use projections::engine::query::Page;
+use projections::engine::read_models::ReadError;
 use projections::engine::store::RowStore;
-use projections::read_models::{Page, ProductFilter, ProductSearch, ProductSort, ReadError, SearchHits};
 use tempfile::TempDir;
 use uuid::Uuid;
 

@@ -1,7 +1,9 @@
 //! Paging while the index changes, and what a search may cost.
 
 use domain::catalogue::product::ProductCommand;
-use projections::read_models::{Page, ProductRow, ProductSort, ReadError};
+use projections::catalogue::products::{ProductRow, ProductSort};
+use projections::engine::query::Page;
+use projections::engine::read_models::ReadError;
 
 use super::{Catalogue, SearchFactory, item};
 use crate::contract::history::{stream, usd};

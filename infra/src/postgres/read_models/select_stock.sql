@@ -1,1 +1,0 @@
-SELECT product_id, warehouse, on_hand, reserved FROM stock WHERE tenant = $1
