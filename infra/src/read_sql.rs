@@ -46,17 +46,18 @@ impl Statement {
         statement
     }
 
-    /// The rows that belong to the rows with these keys, which are of one table: its columns in order.
-    pub(crate) fn children_of(keys: &[&[Value]], parent: &Table, child: &Children) -> Self {
+    /// The rows that belong to some rows of a table, whose keys begin with `same` and end in one of `last`: the columns in order. Not as a
+    /// comparison of whole keys, which no index serves.
+    pub(crate) fn children_of(same: &[Value], last: Vec<Value>, parent: &Table, child: &Children) -> Self {
         let dialect = Dialect::Sqlite;
         let mut statement = Self::of(&columns(child.table, dialect).join(", "), child.table, dialect);
-        let key: Vec<String> = parent.key.iter().map(|column| quoted(column.name)).collect();
-        statement.sql.push_str(&format!(" WHERE ({}) IN (VALUES ", key.join(", ")));
-        for (n, key) in keys.iter().enumerate() {
-            statement.sql.push_str(if n == 0 { "" } else { ", " });
-            statement.row(key);
+        statement.sql.push_str(" WHERE ");
+        for (column, value) in parent.key.iter().zip(same) {
+            statement.compared(column.name, "=", value);
+            statement.sql.push_str(" AND ");
         }
-        statement.sql.push(')');
+        let column = parent.key.last().map_or("", |column| column.name);
+        statement.condition(&Condition::In(column, last));
         statement.ending(child.order.iter().map(|column| quoted(column)).collect(), None);
         statement
     }
@@ -250,12 +251,9 @@ mod tests {
             "{postgres}"
         );
         assert!(!Statement::select(&select, Dialect::Sqlite).sql.contains("order_lines"));
-        let key = [Value::Text("default".into()), Value::Uuid(Uuid::from_u128(1))];
-        let children = Statement::children_of(&[&key, &key], select.table, &select.children[0]);
-        assert_eq!(
-            tail(&children),
-            "(\"tenant\", \"order_id\") IN (VALUES (?, ?), (?, ?)) ORDER BY \"line\""
-        );
+        let (tenant, ids) = (Value::Text("default".into()), [1, 2].map(Uuid::from_u128).map(Value::Uuid));
+        let children = Statement::children_of(&[tenant], ids.to_vec(), select.table, &select.children[0]);
+        assert_eq!(tail(&children), "\"tenant\" = ? AND \"order_id\" IN (?, ?) ORDER BY \"line\"");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
+use projections::engine::mapping::{TENANT, UPDATED_AT};
 use projections::engine::model::Projection;
-use projections::engine::rows::{Column, ColumnKind, Group, RowChange, Table, Value};
+use projections::engine::rows::{ColumnKind, Group, Index, RowChange, Table, Value, col};
 use uuid::Uuid;
 
 use crate::REACTIONS;
@@ -16,37 +17,50 @@ use crate::fulfilment::steps::StepName;
 /// The projection's name; its watermark tells the worker what rows that it reads hold.
 pub const NAME: &str = "sagas";
 
-const fn column(name: &'static str, kind: ColumnKind) -> Column {
-    Column { name, kind }
-}
-
 /// Where every saga stands.
 pub static SAGAS: Table = Table {
     name: "sagas",
-    key: &[column("tenant", ColumnKind::Text), column("order_id", ColumnKind::Uuid)],
+    about: "One row per order's fulfilment.",
+    key: &[TENANT, col("order_id", ColumnKind::Uuid, "The order")],
     groups: &[Group {
         name: "saga",
+        source: "saga",
         columns: &[
-            column("started_at", ColumnKind::Time),
-            // `running`, `compensating`, `completed`, `compensated`; null before the order is known.
-            column("status", ColumnKind::Text),
-            column("status_since", ColumnKind::Time),
-            // What a waiting one waits for.
-            column("waiting_for", ColumnKind::Text),
-            column("waiting_since", ColumnKind::Time),
-            // Why the order isn't fulfilled.
-            column("reason", ColumnKind::Text),
-            // The step that was asked for last, and which attempt of it.
-            column("step", ColumnKind::Text),
-            column("attempts", ColumnKind::Int),
-            // Why it can't go on by itself, and with which step.
-            column("needs", ColumnKind::Text),
-            column("needs_step", ColumnKind::Text),
-            column("needs_attempts", ColumnKind::Int),
-            column("needs_since", ColumnKind::Time),
-            column("updated_at", ColumnKind::Time),
+            col("started_at", ColumnKind::Time, "When it began; null before the order is known"),
+            col("status", ColumnKind::Text, "running, compensating, completed, compensated"),
+            col("status_since", ColumnKind::Time, "Since when"),
+            col("waiting_for", ColumnKind::Text, "What a waiting one waits for"),
+            col("waiting_since", ColumnKind::Time, "Since when"),
+            col("reason", ColumnKind::Text, "Why the order isn't fulfilled"),
+            col("step", ColumnKind::Text, "The step that was asked for last"),
+            col("attempts", ColumnKind::Int, "Which attempt of it"),
+            col(
+                "needs",
+                ColumnKind::Text,
+                "Why it can't go on by itself: refund_refused, void_refused, carrier_refused, step_refused",
+            ),
+            col("needs_step", ColumnKind::Text, "With which step"),
+            col("needs_attempts", ColumnKind::Int, "Which attempt of it"),
+            col("needs_since", ColumnKind::Time, "Since when"),
+            UPDATED_AT,
         ],
     }],
+    indexes: &[
+        Index {
+            name: "sagas_unattended",
+            on: &["updated_at"],
+            only: Some(
+                "started_at IS NOT NULL AND status IN ('running', 'compensating') AND waiting_for IS NULL",
+            ),
+        },
+        Index { name: "sagas_needs", on: &["needs_since"], only: Some("needs IS NOT NULL") },
+        Index {
+            name: "sagas_open",
+            on: &["tenant", "order_id"],
+            only: Some("status IN ('running', 'compensating')"),
+        },
+        Index { name: "sagas_started", on: &["tenant", "started_at", "order_id"], only: None },
+    ],
 };
 
 /// The projection.

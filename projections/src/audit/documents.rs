@@ -3,33 +3,43 @@
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
 
-use crate::engine::mapping::{TENANT, col, int, text};
+use crate::engine::mapping::{TENANT, int, text};
 use crate::engine::model::Projection;
-use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value, col};
 
 /// One document per event of every type, also of types that this program doesn't know. Personal fields are ciphertext.
 pub static SEARCH_EVENTS: Table = Table {
     name: "search_events",
-    key: &[col("event_id", ColumnKind::Uuid)],
+    about: "One document per event of the log, whatever its type.",
+    key: &[col("event_id", ColumnKind::Uuid, "The event")],
     groups: &[Group {
         name: "event",
+        source: "event",
         columns: &[
-            col("shard", ColumnKind::Int),
-            col("n", ColumnKind::Int),
-            col("time", ColumnKind::Time),
+            col("shard", ColumnKind::Int, "The shard"),
+            col(
+                "n",
+                ColumnKind::Int,
+                "Place of the event in its shard, dense from 1; the position is shard:n",
+            ),
+            col("time", ColumnKind::Time, "When it was decided"),
             TENANT,
-            col("stream_type", ColumnKind::Text),
-            col("stream_id", ColumnKind::Text),
-            col("stream_version", ColumnKind::Int),
-            col("event_type", ColumnKind::Text),
-            col("schema_version", ColumnKind::Int),
-            col("correlation_id", ColumnKind::Uuid),
-            col("causation_id", ColumnKind::Uuid),
-            col("actor", ColumnKind::Text),
-            // The exact text, whatever it holds.
-            col("data", ColumnKind::Json),
+            col("stream_type", ColumnKind::Text, "Type of the aggregate: order, payment, …"),
+            col("stream_id", ColumnKind::Text, "The aggregate's id"),
+            col("stream_version", ColumnKind::Int, "Version of the event in its stream, from 1"),
+            col("event_type", ColumnKind::Text, "Dotted name: order.placed, …"),
+            col("schema_version", ColumnKind::Int, "Version of the data's form"),
+            col("correlation_id", ColumnKind::Uuid, "What it belongs to: the request that began it all"),
+            col("causation_id", ColumnKind::Uuid, "The command that caused it"),
+            col("actor", ColumnKind::Text, "Who caused it"),
+            col(
+                "data",
+                ColumnKind::Json,
+                "The event's own data, byte for byte as in the log; personal fields are ciphertext",
+            ),
         ],
     }],
+    indexes: &[],
 };
 
 /// The projection `search-events`.

@@ -9,33 +9,52 @@ use domain::stream::StreamId;
 use domain::upcast::DecodeError;
 use uuid::Uuid;
 
-use crate::engine::mapping::{col, int, text};
+use crate::engine::mapping::{int, text};
 use crate::engine::model::Projection;
 use crate::engine::query::{Condition, Direction, Row, Select, Unreadable, View, all};
 use crate::engine::read_models::{ReadError, ReadModels};
-use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::engine::rows::{ColumnKind, Group, Index, RowChange, Table, Value, col};
 
 /// One row per event of every type, also of types that this program doesn't know. The stream's version stands in the
 /// guard column `event_version`.
 pub static EVENTS: Table = Table {
     name: "events",
-    key: &[col("shard", ColumnKind::Int), col("n", ColumnKind::Int)],
+    about: "One row per event of the log, whatever its type.",
+    key: &[
+        col("shard", ColumnKind::Int, "The shard"),
+        col("n", ColumnKind::Int, "Place of the event in its shard, dense from 1; the position is shard:n"),
+    ],
     groups: &[Group {
         name: "event",
+        source: "event",
         columns: &[
-            col("event_id", ColumnKind::Uuid),
-            col("time", ColumnKind::Time),
-            col("tenant", ColumnKind::Text),
-            col("stream_type", ColumnKind::Text),
-            col("stream_id", ColumnKind::Text),
-            col("event_type", ColumnKind::Text),
-            col("schema_version", ColumnKind::Int),
-            col("correlation_id", ColumnKind::Uuid),
-            col("causation_id", ColumnKind::Uuid),
-            col("actor", ColumnKind::Text),
-            col("data", ColumnKind::Json),
+            col("event_id", ColumnKind::Uuid, "The event"),
+            col("time", ColumnKind::Time, "When it was decided"),
+            col("tenant", ColumnKind::Text, "Whose shop it is; `default` where there is only one"),
+            col("stream_type", ColumnKind::Text, "Type of the aggregate: order, payment, …"),
+            col("stream_id", ColumnKind::Text, "The aggregate's id"),
+            col("event_type", ColumnKind::Text, "Dotted name: order.placed, …"),
+            col("schema_version", ColumnKind::Int, "Version of the data's form"),
+            col("correlation_id", ColumnKind::Uuid, "What it belongs to: the request that began it all"),
+            col("causation_id", ColumnKind::Uuid, "The command that caused it"),
+            col("actor", ColumnKind::Text, "Who caused it"),
+            col(
+                "data",
+                ColumnKind::Json,
+                "The event's own data, byte for byte as in the log; personal fields are ciphertext",
+            ),
         ],
     }],
+    indexes: &[
+        Index {
+            name: "events_by_stream",
+            on: &["tenant", "stream_type", "stream_id", "event_version"],
+            only: None,
+        },
+        Index { name: "events_by_type", on: &["tenant", "event_type", "shard", "n"], only: None },
+        Index { name: "events_by_actor", on: &["tenant", "actor", "shard", "n"], only: None },
+        Index { name: "events_by_correlation", on: &["tenant", "correlation_id", "shard", "n"], only: None },
+    ],
 };
 
 /// The name of the projection.

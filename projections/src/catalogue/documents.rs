@@ -6,40 +6,50 @@ use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
 
 use crate::catalogue::products::{self, ProductFilter, ProductRow, ProductSort};
-use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, tenant, text};
+use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, tenant, text};
 use crate::engine::model::Projection;
 use crate::engine::query::{Listed, Page};
 use crate::engine::read_models::ReadError;
-use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value, col};
 use crate::engine::words::indexed;
 
 /// One document per product. Discontinued ones stay, as tombstones that no search finds.
 pub static SEARCH_PRODUCTS: Table = Table {
     name: "search_products",
-    key: &[TENANT, col("product_id", ColumnKind::Uuid)],
+    about: "One document per product; discontinued ones stay.",
+    key: &[TENANT, col("product_id", ColumnKind::Uuid, "The product")],
     groups: &[Group {
         name: "product",
+        source: "product",
         columns: &[
-            col("sku", ColumnKind::Text),
-            col("name", ColumnKind::Text),
-            col("sort_name", ColumnKind::Text),
-            col("description", ColumnKind::Text),
-            col("category", ColumnKind::Text),
-            col("category_key", ColumnKind::Text),
-            col("attributes", ColumnKind::Json),
-            col("price_amount", ColumnKind::Int),
-            col("currency", ColumnKind::Text),
-            col("discontinued", ColumnKind::Bool),
+            col("sku", ColumnKind::Text, "The merchant's own article number"),
+            col("name", ColumnKind::Text, "The name shown to customers"),
+            col(
+                "sort_name",
+                ColumnKind::Text,
+                "The name as search compares it, in lower case and without accents: what lists are sorted by",
+            ),
+            col("description", ColumnKind::Text, "Free text"),
+            col("category", ColumnKind::Text, "The category that search facets count, as it was typed"),
+            col(
+                "category_key",
+                ColumnKind::Text,
+                "The category in the normal form of identifiers: what filters compare, and what to group by",
+            ),
+            col("attributes", ColumnKind::Json, "Further properties by name: an object of texts"),
+            col("price_amount", ColumnKind::Int, "Price of one, in minor units (cents) of the currency"),
+            col("currency", ColumnKind::Text, "ISO 4217 code"),
+            col("discontinued", ColumnKind::Bool, "It can't be ordered any more"),
             CREATED_AT,
             UPDATED_AT,
-            // What a search compares with: words as `crate::engine::words` makes them, one space between.
-            col("name_words", ColumnKind::Text),
-            col("sku_words", ColumnKind::Text),
-            col("description_words", ColumnKind::Text),
-            col("category_words", ColumnKind::Text),
-            col("attribute_words", ColumnKind::Text),
+            col("name_words", ColumnKind::Text, "Words of the name as a search compares them"),
+            col("sku_words", ColumnKind::Text, "Words of the article number"),
+            col("description_words", ColumnKind::Text, "Words of the description"),
+            col("category_words", ColumnKind::Text, "Words of the category"),
+            col("attribute_words", ColumnKind::Text, "Words of the attributes' values"),
         ],
     }],
+    indexes: &[],
 };
 
 /// The name of the projection.

@@ -12,36 +12,66 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::engine::fold::fold;
-use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, json, tenant, text};
+use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, json, tenant, text};
 use crate::engine::model::Projection;
 use crate::engine::query::Direction::{Ascending, Descending};
 use crate::engine::query::{Condition, Listed, Page, Row, Select, Unreadable, View, first, list};
 use crate::engine::read_models::{ReadError, ReadModels};
-use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::engine::rows::{ColumnKind, Group, Index, RowChange, Table, Value, col};
 
 /// One row per product; discontinued ones stay.
 pub static PRODUCTS: Table = Table {
     name: "products",
-    key: &[TENANT, col("product_id", ColumnKind::Uuid)],
+    about: "One row per product.",
+    key: &[TENANT, col("product_id", ColumnKind::Uuid, "The product")],
     groups: &[Group {
         name: "product",
+        source: "product",
         columns: &[
-            col("sku", ColumnKind::Text),
-            col("name", ColumnKind::Text),
-            // The name, folded: what lists are sorted by.
-            col("sort_name", ColumnKind::Text),
-            col("description", ColumnKind::Text),
-            col("category", ColumnKind::Text),
-            // Its normal form: what filters compare.
-            col("category_key", ColumnKind::Text),
-            col("attributes", ColumnKind::Json),
-            col("price_amount", ColumnKind::Int),
-            col("currency", ColumnKind::Text),
-            col("discontinued", ColumnKind::Bool),
+            col("sku", ColumnKind::Text, "The merchant's own article number"),
+            col("name", ColumnKind::Text, "The name shown to customers"),
+            col(
+                "sort_name",
+                ColumnKind::Text,
+                "The name as search compares it, in lower case and without accents: what lists are sorted by",
+            ),
+            col("description", ColumnKind::Text, "Free text"),
+            col("category", ColumnKind::Text, "The category that search facets count, as it was typed"),
+            col(
+                "category_key",
+                ColumnKind::Text,
+                "The category in the normal form of identifiers: what filters compare, and what to group by",
+            ),
+            col("attributes", ColumnKind::Json, "Further properties by name: an object of texts"),
+            col("price_amount", ColumnKind::Int, "Price of one, in minor units (cents) of the currency"),
+            col("currency", ColumnKind::Text, "ISO 4217 code"),
+            col("discontinued", ColumnKind::Bool, "It can't be ordered any more"),
             CREATED_AT,
             UPDATED_AT,
         ],
     }],
+    indexes: &[
+        Index {
+            name: "products_by_created",
+            on: &["tenant", "discontinued", "created_at", "product_id"],
+            only: None,
+        },
+        Index {
+            name: "products_by_category",
+            on: &["tenant", "discontinued", "category_key", "created_at", "product_id"],
+            only: None,
+        },
+        Index {
+            name: "products_by_price",
+            on: &["tenant", "discontinued", "currency", "price_amount", "created_at", "product_id"],
+            only: None,
+        },
+        Index {
+            name: "products_by_name",
+            on: &["tenant", "discontinued", "sort_name", "created_at", "product_id"],
+            only: None,
+        },
+    ],
 };
 
 /// The name of the projection.

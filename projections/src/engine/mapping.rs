@@ -4,15 +4,15 @@ use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
 use serde::Serialize;
 
-use crate::engine::rows::{Column, ColumnKind, Value};
+use crate::engine::rows::{Column, ColumnKind, Value, col};
 
-pub(crate) const TENANT: Column = col("tenant", ColumnKind::Text);
-pub(crate) const CREATED_AT: Column = col("created_at", ColumnKind::Time);
-pub(crate) const UPDATED_AT: Column = col("updated_at", ColumnKind::Time);
-
-pub(crate) const fn col(name: &'static str, kind: ColumnKind) -> Column {
-    Column { name, kind }
-}
+/// Whose row it is.
+pub const TENANT: Column =
+    col("tenant", ColumnKind::Text, "Whose shop it is; `default` where there is only one");
+/// When what it shows began.
+pub const CREATED_AT: Column = col("created_at", ColumnKind::Time, "When it began");
+/// When what it shows last changed.
+pub const UPDATED_AT: Column = col("updated_at", ColumnKind::Time, "When it last changed");
 
 pub(crate) fn text(value: impl Into<String>) -> Value {
     Value::Text(value.into())

@@ -6,7 +6,7 @@ pub mod digest;
 pub mod fold;
 pub mod follower;
 mod lag;
-pub(crate) mod mapping;
+pub mod mapping;
 pub mod mark;
 pub mod model;
 pub mod origin;

@@ -5,6 +5,12 @@ use domain::upcast::DecodeError;
 
 use crate::engine::rows::{RowChange, Table};
 
+/// The statements that make the secondary indexes of a projection's tables.
+#[must_use]
+pub fn create_indexes(projection: &dyn Projection) -> String {
+    projection.tables().iter().map(|table| table.create_indexes()).collect()
+}
+
 /// A named, versioned, pure mapping from events to row changes.
 pub trait Projection: Send + Sync + 'static {
     /// Its name, `orders`; unique, stable, on the wire and in metrics.

@@ -407,16 +407,23 @@ pub async fn list<V: View>(
 mod tests {
     use super::Direction::{Ascending, Descending};
     use super::*;
-    use crate::engine::mapping::{CREATED_AT, TENANT, col};
-    use crate::engine::rows::Group;
+    use crate::engine::mapping::{CREATED_AT, TENANT};
+    use crate::engine::rows::{Group, col};
 
     static NOTES: Table = Table {
         name: "notes",
-        key: &[TENANT, col("note_id", ColumnKind::Uuid)],
+        about: "One row per note.",
+        key: &[TENANT, col("note_id", ColumnKind::Uuid, "The note")],
         groups: &[Group {
             name: "note",
-            columns: &[col("title", ColumnKind::Text), col("stars", ColumnKind::Int), CREATED_AT],
+            source: "note",
+            columns: &[
+                col("title", ColumnKind::Text, "Its title"),
+                col("stars", ColumnKind::Int, "How good it is"),
+                CREATED_AT,
+            ],
         }],
+        indexes: &[],
     };
 
     struct Note;

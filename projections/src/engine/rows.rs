@@ -13,10 +13,25 @@ use uuid::Uuid;
 pub struct Table {
     /// Its name.
     pub name: &'static str,
+    /// What a row is, for analysts: a sentence.
+    pub about: &'static str,
     /// The primary key's columns.
     pub key: &'static [Column],
     /// The groups of columns; each has one source stream.
     pub groups: &'static [Group],
+    /// What leads to rows besides the key. Adding one needs no rebuild.
+    pub indexes: &'static [Index],
+}
+
+/// A secondary index. Both databases read the same words.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Index {
+    /// Its name, unique among those of all tables.
+    pub name: &'static str,
+    /// The columns or expressions in order.
+    pub on: &'static [&'static str],
+    /// Only the rows of which this holds.
+    pub only: Option<&'static str>,
 }
 
 impl Table {
@@ -28,6 +43,30 @@ impl Table {
             [guard].into_iter().chain(group.columns.iter().map(plain))
         });
         self.key.iter().map(plain).chain(groups)
+    }
+
+    /// What every column means, in the order of [`columns`](Self::columns).
+    pub fn meanings(&self) -> impl Iterator<Item = Cow<'static, str>> + '_ {
+        let plain = |column: &'static Column| Cow::Borrowed(column.about);
+        let groups = self.groups.iter().flat_map(move |group| {
+            let guard = format!(
+                "Version of the {}'s stream that the columns after it come from; 0 before its first event",
+                group.source
+            );
+            [Cow::Owned(guard)].into_iter().chain(group.columns.iter().map(plain))
+        });
+        self.key.iter().map(plain).chain(groups)
+    }
+
+    /// The statements that make its secondary indexes, each ending in `;` and a new line.
+    #[must_use]
+    pub fn create_indexes(&self) -> String {
+        let create = |index: &Index| {
+            let only = index.only.map_or_else(String::new, |only| format!(" WHERE {only}"));
+            let (name, table, on) = (index.name, self.name, index.on.join(", "));
+            format!("CREATE INDEX IF NOT EXISTS {name} ON {table} ({on}){only};\n")
+        };
+        self.indexes.iter().map(create).collect()
     }
 
     /// The place of a column among [`columns`](Self::columns), and what it holds; `None` when there is no such column.
@@ -56,6 +95,8 @@ impl Table {
 pub struct Group {
     /// Its name; the guard column is `<name>_version`.
     pub name: &'static str,
+    /// What its source stream is of: `order`.
+    pub source: &'static str,
     /// Its columns; null until the group's first event.
     pub columns: &'static [Column],
 }
@@ -67,6 +108,14 @@ pub struct Column {
     pub name: &'static str,
     /// What it holds.
     pub kind: ColumnKind,
+    /// What it means, for analysts.
+    pub about: &'static str,
+}
+
+/// A column.
+#[must_use]
+pub const fn col(name: &'static str, kind: ColumnKind, about: &'static str) -> Column {
+    Column { name, kind, about }
 }
 
 /// What a column holds.

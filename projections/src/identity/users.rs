@@ -7,26 +7,29 @@ use domain::personal::Sealed;
 use domain::upcast::DecodeError;
 use uuid::Uuid;
 
-use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, json, tenant, text};
+use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, json, tenant, text};
 use crate::engine::model::Projection;
 use crate::engine::query::{Condition, Row, Select, Unreadable, View, first};
 use crate::engine::read_models::{ReadError, ReadModels};
-use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value, col};
 
 /// One row per user.
 pub static USERS: Table = Table {
     name: "users",
-    key: &[TENANT, col("user_id", ColumnKind::Uuid)],
+    about: "One row per user; personal data is ciphertext that only the application can open.",
+    key: &[TENANT, col("user_id", ColumnKind::Uuid, "The user")],
     groups: &[Group {
         name: "user",
+        source: "user",
         columns: &[
-            col("email", ColumnKind::Text),
-            col("name", ColumnKind::Text),
-            col("roles", ColumnKind::Json),
+            col("email", ColumnKind::Text, "The address, ciphertext"),
+            col("name", ColumnKind::Text, "The name, ciphertext"),
+            col("roles", ColumnKind::Json, "What they may do: an array of texts"),
             CREATED_AT,
             UPDATED_AT,
         ],
     }],
+    indexes: &[],
 };
 
 /// The name of the projection.

@@ -6,21 +6,32 @@ use domain::upcast::DecodeError;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::engine::mapping::{TENANT, UPDATED_AT, col, int, tenant, text};
+use crate::engine::mapping::{TENANT, UPDATED_AT, int, tenant, text};
 use crate::engine::model::Projection;
 use crate::engine::query::Direction::Ascending;
 use crate::engine::query::{Condition, Row, Select, Unreadable, View, all};
 use crate::engine::read_models::{ReadError, ReadModels};
-use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value, col};
 
 /// One row per product and warehouse.
 pub static STOCK: Table = Table {
     name: "stock",
-    key: &[TENANT, col("product_id", ColumnKind::Uuid), col("warehouse", ColumnKind::Text)],
+    about: "One row per product and warehouse.",
+    key: &[
+        TENANT,
+        col("product_id", ColumnKind::Uuid, "The product"),
+        col("warehouse", ColumnKind::Text, "The warehouse"),
+    ],
     groups: &[Group {
         name: "stock",
-        columns: &[col("on_hand", ColumnKind::Int), col("reserved", ColumnKind::Int), UPDATED_AT],
+        source: "stock",
+        columns: &[
+            col("on_hand", ColumnKind::Int, "Pieces there"),
+            col("reserved", ColumnKind::Int, "Of these, set aside for orders"),
+            UPDATED_AT,
+        ],
     }],
+    indexes: &[],
 };
 
 /// The name of the projection.

@@ -6,31 +6,41 @@ use domain::ordering::order::{OrderEvent, OrderLine};
 use domain::upcast::DecodeError;
 use serde_json::json;
 
-use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, json, tenant, text};
+use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, json, tenant, text};
 use crate::engine::model::Projection;
-use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value, col};
 use crate::ordering::orders::status_and_reason;
 
 /// One document per order. The shipping address stays out: it is nothing to analyse.
 pub static SEARCH_ORDERS: Table = Table {
     name: "search_orders",
-    key: &[TENANT, col("order_id", ColumnKind::Uuid)],
+    about: "One document per order, as the order itself tells of it.",
+    key: &[TENANT, col("order_id", ColumnKind::Uuid, "The order")],
     groups: &[Group {
         name: "order",
+        source: "order",
         columns: &[
-            col("customer_id", ColumnKind::Uuid),
-            col("status", ColumnKind::Text),
-            col("reason", ColumnKind::Text),
-            col("currency", ColumnKind::Text),
-            col("total_amount", ColumnKind::Int),
-            col("payment_id", ColumnKind::Uuid),
-            col("shipment_id", ColumnKind::Uuid),
+            col("customer_id", ColumnKind::Uuid, "The customer's user id"),
+            col(
+                "status",
+                ColumnKind::Text,
+                "pending, stock_reserved, payment_unknown, paid, shipped, delivered, completed, rejected, cancelled",
+            ),
+            col("reason", ColumnKind::Text, "Why it ended without fulfilment; null otherwise"),
+            col("currency", ColumnKind::Text, "ISO 4217 code"),
+            col(
+                "total_amount",
+                ColumnKind::Int,
+                "Price of all lines, in minor units (cents) of the currency",
+            ),
+            col("payment_id", ColumnKind::Uuid, "The payment"),
+            col("shipment_id", ColumnKind::Uuid, "The shipment"),
             CREATED_AT,
             UPDATED_AT,
-            // An array of objects.
-            col("lines", ColumnKind::Json),
+            col("lines", ColumnKind::Json, "The lines, as JSON"),
         ],
     }],
+    indexes: &[],
 };
 
 /// The projection `search-orders`.

@@ -11,62 +11,115 @@ use domain::upcast::DecodeError;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, tenant, text, wire_name};
+use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, tenant, text, wire_name};
 use crate::engine::model::Projection;
 use crate::engine::query::Direction::Ascending;
 use crate::engine::query::{Children, Condition, Listed, Page, Row, Select, Unreadable, View, first, list};
 use crate::engine::read_models::{ReadError, ReadModels};
-use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::engine::rows::{ColumnKind, Group, Index, RowChange, Table, Value, col};
 use crate::shipping;
 
 /// One row per order; it exists for readers once `order_version` is above 0.
 pub static ORDERS: Table = Table {
     name: "orders",
-    key: &[TENANT, col("order_id", ColumnKind::Uuid)],
+    about: "One row per order; rows with order_version 0 are known from their payment or shipment only and not an order yet.",
+    key: &[TENANT, col("order_id", ColumnKind::Uuid, "The order")],
     groups: &[
         Group {
             name: "order",
+            source: "order",
             columns: &[
-                col("customer_id", ColumnKind::Uuid),
-                col("status", ColumnKind::Text),
-                col("reason", ColumnKind::Text),
-                col("currency", ColumnKind::Text),
-                col("total_amount", ColumnKind::Int),
-                col("payment_method", ColumnKind::Text),
-                // The order itself names these once it is paid, perhaps before their own events were seen.
-                col("paid_payment_id", ColumnKind::Uuid),
-                col("paid_shipment_id", ColumnKind::Uuid),
+                col("customer_id", ColumnKind::Uuid, "The customer's user id"),
+                col(
+                    "status",
+                    ColumnKind::Text,
+                    "pending, stock_reserved, payment_unknown, paid, shipped, delivered, completed, rejected, cancelled",
+                ),
+                col("reason", ColumnKind::Text, "Why it ended without fulfilment; null otherwise"),
+                col("currency", ColumnKind::Text, "ISO 4217 code"),
+                col(
+                    "total_amount",
+                    ColumnKind::Int,
+                    "Price of all lines, in minor units (cents) of the currency",
+                ),
+                col("payment_method", ColumnKind::Text, "The provider's token of the payment method"),
+                col(
+                    "paid_payment_id",
+                    ColumnKind::Uuid,
+                    "The payment that the order itself names once it is paid",
+                ),
+                col(
+                    "paid_shipment_id",
+                    ColumnKind::Uuid,
+                    "The shipment that the order itself names once it is paid",
+                ),
                 CREATED_AT,
                 UPDATED_AT,
             ],
         },
         Group {
             name: "payment",
-            columns: &[col("payment_id", ColumnKind::Uuid), col("payment_status", ColumnKind::Text)],
+            source: "payment",
+            columns: &[
+                col("payment_id", ColumnKind::Uuid, "The payment"),
+                col(
+                    "payment_status",
+                    ColumnKind::Text,
+                    "initiated, authorized, captured, declined, unknown, voided, partially_refunded, refunded",
+                ),
+            ],
         },
         Group {
             name: "shipment",
-            columns: &[col("shipment_id", ColumnKind::Uuid), col("shipment_status", ColumnKind::Text)],
+            source: "shipment",
+            columns: &[
+                col("shipment_id", ColumnKind::Uuid, "The shipment"),
+                col(
+                    "shipment_status",
+                    ColumnKind::Text,
+                    "requested, created, dispatched, delivered, failed, cancelled",
+                ),
+            ],
         },
+    ],
+    indexes: &[
+        Index { name: "orders_by_created", on: &["tenant", "created_at", "order_id"], only: None },
+        Index {
+            name: "orders_by_customer",
+            on: &["tenant", "customer_id", "created_at", "order_id"],
+            only: None,
+        },
+        Index { name: "orders_by_status", on: &["tenant", "status", "created_at", "order_id"], only: None },
     ],
 };
 
 /// One row per line, as placed.
 pub static ORDER_LINES: Table = Table {
     name: "order_lines",
-    key: &[TENANT, col("order_id", ColumnKind::Uuid), col("line", ColumnKind::Int)],
+    about: "One row per line of an order, as it was when the order was placed.",
+    key: &[
+        TENANT,
+        col("order_id", ColumnKind::Uuid, "The order"),
+        col("line", ColumnKind::Int, "Number of the line, from 1"),
+    ],
     groups: &[Group {
         name: "line",
+        source: "order",
         columns: &[
-            col("product_id", ColumnKind::Uuid),
-            col("sku", ColumnKind::Text),
-            col("name", ColumnKind::Text),
-            col("quantity", ColumnKind::Int),
-            col("currency", ColumnKind::Text),
-            col("unit_price_amount", ColumnKind::Int),
-            col("line_total_amount", ColumnKind::Int),
+            col("product_id", ColumnKind::Uuid, "The product"),
+            col("sku", ColumnKind::Text, "The product's article number then"),
+            col("name", ColumnKind::Text, "The product's name then"),
+            col("quantity", ColumnKind::Int, "Pieces"),
+            col("currency", ColumnKind::Text, "ISO 4217 code"),
+            col("unit_price_amount", ColumnKind::Int, "Price of one, in minor units (cents) of the currency"),
+            col(
+                "line_total_amount",
+                ColumnKind::Int,
+                "Price of the line, in minor units (cents) of the currency",
+            ),
         ],
     }],
+    indexes: &[],
 };
 
 /// The name of the projection.

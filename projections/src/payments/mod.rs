@@ -9,56 +9,92 @@ use domain::upcast::DecodeError;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, int, tenant, text, wire_name};
+use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, int, tenant, text, wire_name};
 use crate::engine::model::Projection;
 use crate::engine::query::{Children, Condition, Row, Select, Unreadable, View, first};
 use crate::engine::read_models::{ReadError, ReadModels};
-use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::engine::rows::{ColumnKind, Group, Index, RowChange, Table, Value, col};
 
 /// One row per payment.
 pub static PAYMENTS: Table = Table {
     name: "payments",
-    key: &[TENANT, col("payment_id", ColumnKind::Uuid)],
+    about: "One row per payment.",
+    key: &[TENANT, col("payment_id", ColumnKind::Uuid, "The payment")],
     groups: &[Group {
         name: "payment",
+        source: "payment",
         columns: &[
-            col("order_id", ColumnKind::Uuid),
-            col("customer_id", ColumnKind::Uuid),
-            col("status", ColumnKind::Text),
-            col("method", ColumnKind::Text),
-            col("currency", ColumnKind::Text),
-            col("amount", ColumnKind::Int),
-            col("captured_amount", ColumnKind::Int),
-            col("refunded_amount", ColumnKind::Int),
-            col("decline_reason", ColumnKind::Text),
-            col("provider_reference", ColumnKind::Text),
+            col("order_id", ColumnKind::Uuid, "The order"),
+            col("customer_id", ColumnKind::Uuid, "The customer's user id"),
+            col(
+                "status",
+                ColumnKind::Text,
+                "initiated, authorized, captured, declined, unknown, voided, partially_refunded, refunded",
+            ),
+            col("method", ColumnKind::Text, "The provider's token of the payment method"),
+            col("currency", ColumnKind::Text, "ISO 4217 code"),
+            col("amount", ColumnKind::Int, "What is to be charged, in minor units (cents) of the currency"),
+            col(
+                "captured_amount",
+                ColumnKind::Int,
+                "What the provider took, in minor units (cents) of the currency",
+            ),
+            col(
+                "refunded_amount",
+                ColumnKind::Int,
+                "The sum of refunds, in minor units (cents) of the currency",
+            ),
+            col("decline_reason", ColumnKind::Text, "Why the provider declined"),
+            col("provider_reference", ColumnKind::Text, "The provider's own id"),
             CREATED_AT,
             UPDATED_AT,
         ],
     }],
+    indexes: &[Index { name: "payments_by_order", on: &["tenant", "order_id"], only: None }],
 };
 
 /// One row per refund.
 pub static REFUNDS: Table = Table {
     name: "refunds",
-    key: &[TENANT, col("payment_id", ColumnKind::Uuid), col("refund_id", ColumnKind::Uuid)],
+    about: "One row per refund of a payment.",
+    key: &[
+        TENANT,
+        col("payment_id", ColumnKind::Uuid, "The payment"),
+        col("refund_id", ColumnKind::Uuid, "The refund"),
+    ],
     groups: &[Group {
         name: "refund",
+        source: "payment",
         columns: &[
-            // The version of the payment's stream that accepted it: the refunds' order.
-            col("accepted_version", ColumnKind::Int),
-            col("currency", ColumnKind::Text),
-            col("amount", ColumnKind::Int),
-            col("reason", ColumnKind::Text),
-            col("sealed_reason", ColumnKind::Text),
-            col("settled", ColumnKind::Bool),
-            col("provider_reference", ColumnKind::Text),
-            // What the provider said when it refused for good: the refund doesn't count.
-            col("failure", ColumnKind::Text),
+            col(
+                "accepted_version",
+                ColumnKind::Int,
+                "Version of the payment's stream that accepted it: the order of a payment's refunds",
+            ),
+            col("currency", ColumnKind::Text, "ISO 4217 code"),
+            col("amount", ColumnKind::Int, "How much, in minor units (cents) of the currency"),
+            col(
+                "reason",
+                ColumnKind::Text,
+                "Why, where the program itself gave it back, and for refunds from before reasons were sealed",
+            ),
+            col(
+                "sealed_reason",
+                ColumnKind::Text,
+                "Why, in the words of a person: ciphertext under the customer's key",
+            ),
+            col("settled", ColumnKind::Bool, "It was paid back"),
+            col("provider_reference", ColumnKind::Text, "The provider's own id"),
+            col(
+                "failure",
+                ColumnKind::Text,
+                "What the provider said when it refused it for good: it doesn't count",
+            ),
             CREATED_AT,
             UPDATED_AT,
         ],
     }],
+    indexes: &[],
 };
 
 /// The name of the projection.

@@ -7,29 +7,32 @@ use domain::upcast::DecodeError;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, col, tenant, text, wire_name};
+use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, tenant, text, wire_name};
 use crate::engine::model::Projection;
 use crate::engine::query::{Condition, Row, Select, Unreadable, View, first};
 use crate::engine::read_models::{ReadError, ReadModels};
-use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value};
+use crate::engine::rows::{ColumnKind, Group, Index, RowChange, Table, Value, col};
 
 /// One row per shipment.
 pub static SHIPMENTS: Table = Table {
     name: "shipments",
-    key: &[TENANT, col("shipment_id", ColumnKind::Uuid)],
+    about: "One row per shipment.",
+    key: &[TENANT, col("shipment_id", ColumnKind::Uuid, "The shipment")],
     groups: &[Group {
         name: "shipment",
+        source: "shipment",
         columns: &[
-            col("order_id", ColumnKind::Uuid),
-            col("customer_id", ColumnKind::Uuid),
-            col("status", ColumnKind::Text),
-            col("country", ColumnKind::Text),
-            col("carrier_reference", ColumnKind::Text),
-            col("failure", ColumnKind::Text),
+            col("order_id", ColumnKind::Uuid, "The order"),
+            col("customer_id", ColumnKind::Uuid, "The customer's user id"),
+            col("status", ColumnKind::Text, "requested, created, dispatched, delivered, failed, cancelled"),
+            col("country", ColumnKind::Text, "Where it goes, ISO 3166-1 alpha-2"),
+            col("carrier_reference", ColumnKind::Text, "The carrier's own id"),
+            col("failure", ColumnKind::Text, "Why the carrier refused"),
             CREATED_AT,
             UPDATED_AT,
         ],
     }],
+    indexes: &[Index { name: "shipments_by_order", on: &["tenant", "order_id"], only: None }],
 };
 
 /// The name of the projection.

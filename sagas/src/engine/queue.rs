@@ -5,33 +5,50 @@
 
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
-use projections::engine::rows::{Column, ColumnKind, Group, RowChange, Table, Value};
+use projections::engine::mapping::TENANT;
+use projections::engine::rows::{ColumnKind, Group, Index, RowChange, Table, Value, col};
 
 use super::work::WorkChange;
-
-const fn column(name: &'static str, kind: ColumnKind) -> Column {
-    Column { name, kind }
-}
 
 /// The work queue.
 pub static SAGA_WORK: Table = Table {
     name: "saga_work",
-    key: &[column("tenant", ColumnKind::Text), column("id", ColumnKind::Text)],
+    about: "One row per thing that a saga has, or had, to do: open while opened_version is above 0 and closed_version is 0.",
+    key: &[TENANT, col("id", ColumnKind::Text, "Name of the work, unique in its tenant")],
     groups: &[
         Group {
             name: "opened",
+            source: "opening event",
             columns: &[
-                column("saga_id", ColumnKind::Uuid),
-                // A `Lane`.
-                column("lane", ColumnKind::Text),
-                // A `WorkItem`.
-                column("item", ColumnKind::Json),
-                // Null: at once.
-                column("due_at", ColumnKind::Time),
-                column("opened_at", ColumnKind::Time),
+                col("saga_id", ColumnKind::Uuid, "The saga: the id of its order"),
+                col("lane", ColumnKind::Text, "commands, payments, carrier"),
+                col("item", ColumnKind::Json, "What is to be done"),
+                col("due_at", ColumnKind::Time, "When; null means at once"),
+                col("opened_at", ColumnKind::Time, "Since when"),
             ],
         },
-        Group { name: "closed", columns: &[column("closed_at", ColumnKind::Time)] },
+        Group {
+            name: "closed",
+            source: "closing event",
+            columns: &[col("closed_at", ColumnKind::Time, "When it was done")],
+        },
+    ],
+    indexes: &[
+        Index {
+            name: "saga_work_turn",
+            on: &["lane", "opened_at", "tenant", "id"],
+            only: Some("opened_version > 0 AND closed_version = 0"),
+        },
+        Index {
+            name: "saga_work_of_saga",
+            on: &["tenant", "saga_id"],
+            only: Some("opened_version > 0 AND closed_version = 0"),
+        },
+        Index {
+            name: "saga_work_age",
+            on: &["(coalesce(due_at, opened_at))"],
+            only: Some("opened_version > 0 AND closed_version = 0"),
+        },
     ],
 };
 

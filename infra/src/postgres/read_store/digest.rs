@@ -4,7 +4,6 @@ use domain::merkle::Hash;
 use futures::TryStreamExt as _;
 use projections::engine::digest::RowDigest;
 use projections::engine::model::Projection;
-use projections::engine::rows::{ColumnKind, Table};
 use sqlx::PgConnection;
 
 use super::columns::{selected, value};
@@ -19,7 +18,7 @@ pub(in crate::postgres) async fn digest(
     let mut digest = RowDigest::default();
     for table in projection.tables() {
         digest.table(table.name);
-        let columns = columns(table);
+        let columns: Vec<_> = table.columns().collect();
         let names: Vec<String> = columns.iter().map(|(name, kind)| selected(name, *kind)).collect();
         let (names, name, key) = (names.join(", "), table.name, key_list(table));
         let sql = format!("SELECT {names} FROM {physical}.\"{name}\" ORDER BY {key}");
@@ -34,14 +33,4 @@ pub(in crate::postgres) async fn digest(
         }
     }
     Ok(digest.finish())
-}
-
-/// The columns in the digest's order: key, then for each group its version and its columns.
-pub(in crate::postgres) fn columns(table: &Table) -> Vec<(String, ColumnKind)> {
-    let mut columns: Vec<_> = table.key.iter().map(|c| (c.name.to_owned(), c.kind)).collect();
-    for group in table.groups {
-        columns.push((format!("{}_version", group.name), ColumnKind::Int));
-        columns.extend(group.columns.iter().map(|c| (c.name.to_owned(), c.kind)));
-    }
-    columns
 }

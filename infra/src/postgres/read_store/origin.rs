@@ -208,8 +208,8 @@ impl PostgresReadStore {
         }
         let shards = u16::try_from(found.0.positions().count()).unwrap_or(u16::MAX);
         let fresh = schema::create(&mut tx, schema, projection, shards).await?;
-        schema::index(&mut tx, schema, name, fresh).await?;
-        schema::make_live(&mut tx, schema, name, fresh).await?;
+        schema::index(&mut tx, schema, projection, fresh).await?;
+        schema::make_live(&mut tx, schema, projection, fresh).await?;
         schema::forget_previous(&mut tx, name).await?;
         tx.commit().await?;
         let replaced = [Some(before.generation), before.previous];

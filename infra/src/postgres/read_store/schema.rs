@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use projections::engine::model::Projection;
+use projections::engine::model::{Projection, create_indexes};
 use projections::engine::rows::{Column, ColumnKind, Table};
 use sqlx::{Executor as _, PgConnection, Row};
 
 use super::columns::sql_type;
-use super::{analysts, digest, documented};
+use super::{analysts, documented};
 
 /// The layout that `schema.sql` makes.
 const LAYOUT: i32 = 1;
@@ -38,19 +38,6 @@ pub(in crate::postgres) fn physical(schema: &str, projection: &str, generation: 
 pub(in crate::postgres) async fn run(conn: &mut PgConnection, statements: &str) -> sqlx::Result<()> {
     conn.execute(statements).await?;
     Ok(())
-}
-
-/// The secondary indexes of a projection's tables.
-pub(in crate::postgres) fn indexes(projection: &str) -> &'static str {
-    match projection {
-        "events" => include_str!("indexes/events.sql"),
-        "orders" => include_str!("indexes/orders.sql"),
-        "payments" => include_str!("indexes/payments.sql"),
-        "products" => include_str!("indexes/products.sql"),
-        "sagas" => include_str!("indexes/sagas.sql"),
-        "shipments" => include_str!("indexes/shipments.sql"),
-        _ => "",
-    }
 }
 
 /// Makes what is missing. The transaction's caller holds [`lock`].
@@ -86,7 +73,7 @@ pub(super) async fn migrate(conn: &mut PgConnection, schema: &str) -> sqlx::Resu
     run(conn, include_str!("schema.sql")).await?;
     for name in ["store", "projections", "generations", "checkpoints", "dead_letters", "progress"] {
         let kind = if name == "progress" { "VIEW" } else { "TABLE" };
-        run(conn, &documented::comments(schema, kind, name)).await?;
+        run(conn, &documented::comments_behind(schema, kind, name)).await?;
     }
     analysts::make_role(conn, schema).await?;
     analysts::grant(conn, schema, "progress").await
@@ -167,8 +154,8 @@ pub(super) async fn prepare(
         return Ok(());
     }
     let fresh = create(conn, schema, projection, shards).await?;
-    index(conn, schema, name, fresh).await?;
-    make_live(conn, schema, name, fresh).await
+    index(conn, schema, projection, fresh).await?;
+    make_live(conn, schema, projection, fresh).await
 }
 
 /// Whether a generation was made for this version of the projection.
@@ -241,24 +228,24 @@ async fn checkpoints(
 pub(in crate::postgres) async fn index(
     conn: &mut PgConnection,
     schema: &str,
-    projection: &str,
+    projection: &dyn Projection,
     generation: i32,
 ) -> sqlx::Result<()> {
+    let (name, indexes) = (projection.name(), create_indexes(projection));
     let marked = sqlx::query(
         "UPDATE generations SET indexes = $3 WHERE projection = $1 AND generation = $2 AND indexes <> $3",
     )
-    .bind(projection)
+    .bind(name)
     .bind(generation)
-    .bind(indexes(projection))
+    .bind(&indexes)
     .execute(&mut *conn)
     .await?;
     if marked.rows_affected() == 0 {
         return Ok(());
     }
     let ddl = format!(
-        "SET LOCAL search_path = {}; {}; SET LOCAL search_path = {schema}",
-        physical(schema, projection, generation),
-        indexes(projection)
+        "SET LOCAL search_path = {}; {indexes}; SET LOCAL search_path = {schema}",
+        physical(schema, name, generation)
     );
     run(conn, &ddl).await?;
     Ok(())
@@ -283,20 +270,23 @@ pub(in crate::postgres) async fn analyze(
 pub(in crate::postgres) async fn make_live(
     conn: &mut PgConnection,
     schema: &str,
-    projection: &str,
+    projection: &dyn Projection,
     generation: i32,
 ) -> sqlx::Result<()> {
+    let ours = shape(projection);
+    let tables = projection.tables();
+    let projection = projection.name();
     let stored = live(conn, projection, true).await?;
     let before = stored.map(|live| live.generation).filter(|before| *before != 0);
     let shape = "SELECT shape FROM generations WHERE projection = $1 AND generation = $2";
     let shape_of = |generation: i32| sqlx::query_scalar::<_, String>(shape).bind(projection).bind(generation);
+    let new_shape = shape_of(generation).fetch_optional(&mut *conn).await?;
     let same_shape = match before {
-        Some(before) => {
-            shape_of(before).fetch_optional(&mut *conn).await?
-                == shape_of(generation).fetch_optional(&mut *conn).await?
-        }
+        Some(before) => shape_of(before).fetch_optional(&mut *conn).await? == new_shape,
         None => false,
     };
+    // What this program knows of tables of another version would be wrong there.
+    let described = if new_shape.as_ref() == Some(&ours) { tables } else { &[] };
     sqlx::query(
         "UPDATE projections SET generation = $2, previous_generation = $3, live_since = now(), \
          version = (SELECT version FROM generations WHERE projection = $1 AND generation = $2) WHERE name = $1",
@@ -310,16 +300,16 @@ pub(in crate::postgres) async fn make_live(
     sqlx::query("SELECT pg_notify($1, '')").bind(format!("{schema}_checkpoints")).execute(&mut *conn).await?;
     let old = before.filter(|_| !same_shape).map(|before| physical(schema, projection, before));
     let new = physical(schema, projection, generation);
-    define_views(conn, schema, old.as_deref(), &new, !same_shape).await
+    define_views(conn, schema, old.as_deref(), &new, (!same_shape).then_some(described)).await
 }
 
-/// Lets the views show the tables of a schema.
+/// Lets the views show the tables of a schema; with descriptions where the shape is another one than before.
 async fn define_views(
     conn: &mut PgConnection,
     schema: &str,
     old: Option<&str>,
     new: &str,
-    described: bool,
+    described: Option<&[&'static Table]>,
 ) -> sqlx::Result<()> {
     run(conn, &format!("SET LOCAL lock_timeout = '{SWAP_WAIT}'")).await?;
     if let Some(old) = old {
@@ -330,8 +320,10 @@ async fn define_views(
     for table in tables(conn, new).await? {
         let view = format!("CREATE OR REPLACE VIEW {schema}.\"{table}\" AS SELECT * FROM {new}.\"{table}\"");
         run(conn, &view).await?;
-        if described {
-            run(conn, &documented::comments(schema, "VIEW", &table)).await?;
+        if let Some(described) = described {
+            if let Some(described) = described.iter().find(|described| described.name == table) {
+                run(conn, &documented::comments_of(schema, described)).await?;
+            }
             analysts::grant(conn, schema, &table).await?;
         }
     }
@@ -393,7 +385,7 @@ pub(in crate::postgres) fn lacking(projection: &dyn Projection, others: &str) ->
         let line = others.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" ("));
         let Some(line) = line else { return Some(name.to_owned()) };
         let columns: Vec<&str> = line.split(", ").collect();
-        let missing = digest::columns(table).into_iter().find(|(column, kind)| {
+        let missing = table.columns().find(|(column, kind)| {
             let wanted = format!("\"{column}\" {}", sql_type(*kind));
             let fits = |rest: &str| rest.is_empty() || rest.starts_with(' ');
             !columns.iter().any(|has| has.strip_prefix(wanted.as_str()).is_some_and(fits))

@@ -4,7 +4,6 @@ use projections::engine::model::Projection;
 use projections::engine::rows::{ColumnKind, Table};
 use sqlx::{PgConnection, Row};
 
-use super::super::read_store::digest::columns;
 use super::super::read_store::schema::key_list;
 use crate::rebuild::{Difference, RowDifference};
 
@@ -87,8 +86,8 @@ impl Compared {
     fn new(table: &Table, live: &str, built: &str) -> Self {
         let first = table.key.first().map_or("", |key| key.name);
         // The version of the first group is never null, so it tells whether there is a row.
-        let columns = columns(table);
-        let there = columns.get(table.key.len()).map_or(first, |(name, _)| name);
+        let columns: Vec<_> = table.columns().collect();
+        let there = columns.get(table.key.len()).map_or(first, |(name, _)| name.as_ref());
         let side = |side: &str| -> String {
             let all = columns.iter().skip(table.key.len()).map(|(name, kind)| compared(side, name, *kind));
             all.collect::<Vec<_>>().join(", ")

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use projections::engine::model::Projection;
+use projections::engine::model::{Projection, create_indexes};
 use projections::engine::store::StoreError;
 use sqlx::PgConnection;
 
@@ -25,7 +25,7 @@ pub(super) async fn bring_up_to_date(
         let mut conn = database.writes().acquire().await.map_err(unavailable)?;
         let live = schema::live(&mut conn, projection.name(), false).await.map_err(unavailable)?;
         if let Some(live) = live.filter(|live| live.shape == schema::shape(projection.as_ref())) {
-            let made = bring_one(&mut conn, database.schema(), projection.name(), live.generation).await;
+            let made = bring_one(&mut conn, database.schema(), projection.as_ref(), live.generation).await;
             // It is given back as it was taken.
             run(&mut conn, &format!("SET search_path = {}; SET lock_timeout = 0", database.schema()))
                 .await
@@ -39,10 +39,11 @@ pub(super) async fn bring_up_to_date(
 async fn bring_one(
     conn: &mut PgConnection,
     schema: &str,
-    projection: &str,
+    projection: &dyn Projection,
     generation: i32,
 ) -> sqlx::Result<()> {
-    let wanted = schema::indexes(projection);
+    let wanted = create_indexes(projection);
+    let projection = projection.name();
     let made: String =
         sqlx::query_scalar("SELECT indexes FROM generations WHERE projection = $1 AND generation = $2")
             .bind(projection)

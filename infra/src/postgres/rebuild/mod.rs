@@ -264,11 +264,9 @@ impl Work {
     /// Secondary indexes are made when the rows are there, which is faster.
     async fn index(&self, fresh: &Fresh) -> Result<(), RebuildError> {
         let mut tx = self.unsynced.writes().begin().await.map_err(unavailable)?;
-        let (schema, name) = (self.database.schema(), fresh.projection.name());
-        schema::index(&mut tx, schema, name, fresh.generation).await.map_err(unavailable)?;
-        schema::analyze(&mut tx, schema, fresh.projection.as_ref(), fresh.generation)
-            .await
-            .map_err(unavailable)?;
+        let (schema, projection) = (self.database.schema(), fresh.projection.as_ref());
+        schema::index(&mut tx, schema, projection, fresh.generation).await.map_err(unavailable)?;
+        schema::analyze(&mut tx, schema, projection, fresh.generation).await.map_err(unavailable)?;
         tx.commit().await.map_err(unavailable)?;
         Ok(())
     }
@@ -346,7 +344,7 @@ impl Work {
                 }
                 false => (self.locked().await?, None),
             };
-            match schema::make_live(&mut held, schema, name, fresh.generation).await {
+            match schema::make_live(&mut held, schema, fresh.projection.as_ref(), fresh.generation).await {
                 Ok(()) => {
                     held.commit().await.map_err(unavailable)?;
                     return Ok(live);

@@ -26,7 +26,6 @@ use super::read_store::SqliteReadStore;
 use super::read_store::apply::mark;
 use crate::event_scan::{EventScan, ScanLimits};
 use crate::read_side::Marks;
-use crate::read_sql::{Dialect, Statement};
 
 /// The questions, answered from `read.db`.
 #[derive(Clone)]
@@ -54,8 +53,8 @@ impl EmbeddedReadModels {
     /// # Errors
     /// [`ReadError::Unavailable`].
     pub async fn plan(&self, select: &Select) -> Result<Vec<String>, ReadError> {
-        let statement = Statement::select(select, Dialect::Sqlite);
-        self.read(select.projection, move |conn| rows::plan(conn, statement)).await
+        let question = select.clone();
+        self.read(select.projection, move |conn| rows::plan(conn, &question)).await
     }
 
     /// Reads in one snapshot with the positions that the model's rows hold.

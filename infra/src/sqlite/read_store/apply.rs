@@ -243,22 +243,24 @@ fn write_sql(sql: &mut String, groups: &[Merged<'_>], updates: bool) {
 
 #[cfg(test)]
 mod tests {
-    use projections::engine::rows::{Column, ColumnKind, Group, Table};
+    use projections::engine::rows::{Column, ColumnKind, Group, Table, col};
     use proptest::prelude::*;
 
     use super::*;
 
     const fn column(name: &'static str) -> Column {
-        Column { name, kind: ColumnKind::Int }
+        col(name, ColumnKind::Int, "")
     }
 
     static TABLE: Table = Table {
         name: "things",
+        about: "",
         key: &[column("id")],
         groups: &[
-            Group { name: "a", columns: &[column("x"), column("y")] },
-            Group { name: "b", columns: &[column("z")] },
+            Group { name: "a", source: "a", columns: &[column("x"), column("y")] },
+            Group { name: "b", source: "b", columns: &[column("z")] },
         ],
+        indexes: &[],
     };
 
     fn change((id, version, which, value): (i64, u64, u8, i64)) -> RowChange {

@@ -2,24 +2,11 @@
 
 use std::fmt::Write as _;
 
-use projections::engine::model::Projection;
+use projections::engine::model::{Projection, create_indexes};
 use projections::engine::rows::{Column, Table};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::sql_type;
-
-/// The secondary indexes of a projection's tables; adding one needs no rebuild.
-pub(super) fn indexes(projection: &str) -> &'static str {
-    match projection {
-        "events" => include_str!("indexes/events.sql"),
-        "orders" => include_str!("indexes/orders.sql"),
-        "payments" => include_str!("indexes/payments.sql"),
-        "products" => include_str!("indexes/products.sql"),
-        "sagas" => include_str!("indexes/sagas.sql"),
-        "shipments" => include_str!("indexes/shipments.sql"),
-        _ => "",
-    }
-}
 
 /// The rows of a projection as they were made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +54,7 @@ pub(super) fn prepare(conn: &Connection, projection: &dyn Projection, shards: u1
         Some(made) if made != Made::by(projection) => return Ok(()),
         Some(_) => {}
     }
-    conn.execute_batch(indexes(name))?;
+    conn.execute_batch(&create_indexes(projection))?;
     for shard in 0..shards {
         conn.execute(include_str!("insert_checkpoint.sql"), params![name, shard])?;
     }

@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use projections::engine::model::Projection;
+use projections::engine::model::{Projection, create_indexes};
 use projections::engine::rows::ColumnKind;
 use projections::engine::store::StoreError;
 use rusqlite::Connection;
 
-use super::digest::columns;
-use super::schema::{indexes, key_list, make};
+use super::schema::{key_list, make};
 use super::{SqliteReadStore, unavailable};
 use crate::rebuild::{Difference, RowDifference};
 
@@ -106,7 +105,7 @@ fn attached<T>(
 fn differences(conn: &Connection, projection: &dyn Projection) -> rusqlite::Result<Vec<TableDifference>> {
     let mut found = Vec::new();
     for table in projection.tables() {
-        let columns: Vec<String> = columns(table).iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let columns: Vec<String> = table.columns().map(|(name, _)| format!("\"{name}\"")).collect();
         let (all, key, name) = (columns.join(", "), key_list(table), table.name);
         let shown: Vec<String> = table.key.iter().map(|key| shown(key.name, key.kind)).collect();
         let shown = shown.join(" || '/' || ");
@@ -159,13 +158,13 @@ fn shown(name: &str, kind: ColumnKind) -> String {
 fn replace_rows(conn: &Connection, projection: &dyn Projection) -> rusqlite::Result<()> {
     make(conn, projection)?;
     for table in projection.tables() {
-        let columns: Vec<String> = columns(table).iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let columns: Vec<String> = table.columns().map(|(name, _)| format!("\"{name}\"")).collect();
         let (all, name) = (columns.join(", "), table.name);
         conn.execute_batch(&format!(
             "INSERT INTO main.\"{name}\" ({all}) SELECT {all} FROM fresh.\"{name}\""
         ))?;
     }
-    conn.execute_batch(indexes(projection.name()))
+    conn.execute_batch(&create_indexes(projection))
 }
 
 fn replace_of(conn: &Connection, table: &str, projection: &str) -> rusqlite::Result<()> {

@@ -1,1 +1,0 @@
-CREATE INDEX IF NOT EXISTS shipments_by_order ON shipments (tenant, order_id);
