@@ -92,10 +92,10 @@ mod plans {
             assert_eq!(plan.len(), 1, "{filter:?}: {plan:?}");
             let asked = filter != EventFilter::default();
             let index = if asked {
-                "SEARCH events USING INDEX events_by_"
+                "SEARCH t USING INDEX events_by_"
             } else {
                 // The index of the table's own key.
-                "SEARCH events USING INDEX sqlite_autoindex_events_"
+                "SEARCH t USING INDEX sqlite_autoindex_events_"
             };
             assert!(plan[0].starts_with(index) && plan[0].contains("n>? AND n<?"), "{filter:?}: {plan:?}");
         }

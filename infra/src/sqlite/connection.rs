@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// What a commit waits for.
@@ -25,6 +26,7 @@ pub(super) fn open_writer(path: &Path, durability: Durability) -> rusqlite::Resu
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(as_path(path), flags)?;
+    names_are_names(&conn)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     let synchronous = match durability {
@@ -39,6 +41,13 @@ pub(super) fn open_writer(path: &Path, durability: Durability) -> rusqlite::Resu
     Ok(conn)
 }
 
+/// A name that is quoted is a name: else one that no table has would be read as a text of these letters.
+fn names_are_names(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    Ok(())
+}
+
 /// SQLite, as it is built in, takes a name that begins with `file:` for a URI. An absolute path never does.
 pub(crate) fn as_path(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
@@ -50,6 +59,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
         as_path(path),
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
+    names_are_names(&conn)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(32);
     Ok(conn)
@@ -79,4 +89,22 @@ pub(super) fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {
 /// Whether the file's contents are broken, rather than the disk full or the file out of reach.
 pub(super) fn is_broken(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // proves: QRY-1
+    #[test]
+    fn a_column_that_is_not_there_is_an_error_and_no_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.db");
+        let writer = open_writer(&file, Durability::Lazy).unwrap();
+        writer.execute_batch("CREATE TABLE t (a TEXT) STRICT; INSERT INTO t VALUES ('x')").unwrap();
+        for conn in [writer, open_reader(&file).unwrap()] {
+            let found = conn.query_row("SELECT \"b\" FROM t", [], |row| row.get::<_, String>(0));
+            assert!(found.is_err(), "{found:?}");
+        }
+    }
 }
