@@ -67,6 +67,11 @@ pub static PRODUCTS: Table = Table {
             only: None,
         },
         Index {
+            name: "products_by_price_descending",
+            on: &["tenant", "discontinued", "currency", "price_amount DESC", "created_at", "product_id"],
+            only: None,
+        },
+        Index {
             name: "products_by_name",
             on: &["tenant", "discontinued", "sort_name", "created_at", "product_id"],
             only: None,
