@@ -13,30 +13,23 @@ pub mod repository;
 mod shipping;
 pub mod web;
 
-use utoipa_axum::router::OpenApiRouter;
+use std::sync::Arc;
 
+use fulfilment::Fulfilments;
 use web::CommandState;
+use web::routes::Routes;
 
-/// The command side's operations with their part of the OpenAPI document; the query side adds its own.
-pub fn router(state: CommandState) -> OpenApiRouter {
-    routes().with_state(state)
-}
-
-/// The command side's part of the OpenAPI document, for those who have no server.
+/// The command side's operations, which end what is stuck by the words of `fulfilments`; the query side has its own.
 #[must_use]
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
-}
-
-fn routes() -> OpenApiRouter<CommandState> {
-    OpenApiRouter::with_openapi(web::openapi::base())
-        .merge(identity::router())
-        .merge(catalogue::router())
-        .merge(inventory::router())
-        .merge(ordering::router())
-        .merge(payments::router())
-        .merge(shipping::router())
-        .merge(fulfilment::router())
+pub fn routes(fulfilments: Arc<dyn Fulfilments>) -> Routes<CommandState> {
+    Routes::of(web::openapi::base())
+        .merge(identity::routes())
+        .merge(catalogue::routes())
+        .merge(inventory::routes())
+        .merge(ordering::routes())
+        .merge(payments::routes())
+        .merge(shipping::routes())
+        .merge(fulfilment::routes(fulfilments))
 }
 
 #[cfg(test)]

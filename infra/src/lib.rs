@@ -12,6 +12,7 @@ mod derived_digest;
 pub mod elasticsearch;
 pub mod event_scan;
 pub mod feed;
+mod fulfilments;
 mod gate;
 pub mod http;
 pub mod kafka;

@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use command_api::web::access::{Access, OPERATIONS};
+use command_api::web::access::{Access, Operation};
+use domain::identity::user::Role;
 use serde_json::Value;
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "patch", "head", "options", "trace"];
@@ -106,7 +107,8 @@ fn every_operation_of_the_contract_is_there() {
 fn the_document_and_the_table_of_operations_agree() {
     let document = document();
     let documented: BTreeSet<_> = operations(&document).into_keys().collect();
-    let allowed: BTreeSet<_> = OPERATIONS.iter().map(|o| (o.method.to_owned(), o.path.to_owned())).collect();
+    let allowed = infra::http::operations();
+    let allowed: BTreeSet<_> = allowed.into_iter().map(|o| (o.method.to_owned(), o.path)).collect();
     let denied: Vec<_> = documented.difference(&allowed).collect();
     assert!(denied.is_empty(), "documented, but denied to everybody: {denied:?}");
     let api =
@@ -118,7 +120,7 @@ fn the_document_and_the_table_of_operations_agree() {
 // proves: OPS-5
 #[test]
 fn every_operation_is_described_in_full() {
-    let document = document();
+    let (document, table) = (document(), infra::http::operations());
     let mut ids = BTreeSet::new();
     for ((method, path), operation) in operations(&document) {
         let name = format!("{method} {path}");
@@ -135,7 +137,7 @@ fn every_operation_is_described_in_full() {
                 assert_eq!(schema, "#/components/schemas/Problem", "{name} {status}");
             }
         }
-        let Some(access) = OPERATIONS.iter().find(|o| o.method == method && o.path == path).map(|o| o.access)
+        let Some(access) = table.iter().find(|o| o.method == method && o.path == path).map(|o| o.access)
         else {
             panic!("{name} is not in the table");
         };
@@ -213,4 +215,72 @@ fn every_reference_leads_somewhere() {
             .unwrap_or_else(|| panic!("{reference} leads outside"));
         assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
     }
+}
+
+// proves: SEC-2
+#[test]
+fn every_operation_stands_once() {
+    let mut seen = BTreeSet::new();
+    for operation in infra::http::operations() {
+        assert!(seen.insert((operation.method, operation.path.clone())), "{operation:?} stands twice");
+    }
+}
+
+/// Role × operation, in full: what each caller may do, by the rule that the API's contract states.
+// proves: SEC-2
+#[test]
+fn the_matrix_of_roles_and_operations_holds() {
+    let admin_only = [("POST", "/api/v1/products"), ("PUT", "/api/v1/products/{id}")];
+    let warehouse_too = [
+        ("PUT", "/api/v1/products/{id}/inventory"),
+        ("POST", "/api/v1/shipments/{id}/dispatch"),
+        ("POST", "/api/v1/shipments/{id}/deliver"),
+    ];
+    let support_too = [("POST", "/api/v1/payments/{id}/refund")];
+    let customers = [("POST", "/api/v1/orders")];
+    let of_operators = [
+        ("POST", "/api/v1/operations/sagas/{order_id}/retry"),
+        ("POST", "/api/v1/operations/sagas/{order_id}/resolve"),
+    ];
+    let support_sees = [("GET", "/api/v1/operations/sagas"), ("GET", "/api/v1/operations/sagas/{order_id}")];
+    let own = [
+        ("POST", "/api/v1/auth/logout"),
+        ("GET", "/api/v1/users/me"),
+        ("PUT", "/api/v1/users/me"),
+        ("GET", "/api/v1/orders"),
+        ("GET", "/api/v1/orders/{id}"),
+        ("DELETE", "/api/v1/orders/{id}"),
+        ("POST", "/api/v1/orders/{id}/cancel"),
+        ("GET", "/api/v1/payments/{id}"),
+        ("GET", "/api/v1/shipments/{id}"),
+    ];
+    let mut public = 0;
+    for Operation { method, path, access } in infra::http::operations() {
+        let key = (method, path.as_str());
+        let allowed = |role: Role| match role {
+            Role::Admin if admin_only.contains(&key) => true,
+            Role::Admin | Role::Warehouse if warehouse_too.contains(&key) => true,
+            Role::Admin | Role::Support if support_too.contains(&key) => true,
+            Role::Customer if customers.contains(&key) => true,
+            Role::Admin | Role::Operator if of_operators.contains(&key) => true,
+            Role::Admin | Role::Operator | Role::Support if support_sees.contains(&key) => true,
+            Role::Auditor if path.starts_with("/api/v1/audit/") => true,
+            _ => own.contains(&key),
+        };
+        if access.allows(None) {
+            public += 1;
+            assert_eq!(access, Access::Public, "{key:?}");
+        }
+        for role in Role::ALL {
+            let expected = access == Access::Public || allowed(role);
+            assert_eq!(access.allows(Some(&[role])), expected, "{role:?} on {key:?}");
+        }
+        assert_eq!(
+            access.allows(Some(&[])),
+            access == Access::Public || own.contains(&key),
+            "no role on {key:?}"
+        );
+    }
+    // Sign-up ×3, login, refresh, the shop window ×4, the document, the simulator ×3, health ×3.
+    assert_eq!(public, 16);
 }

@@ -3,11 +3,10 @@
 pub(crate) mod products;
 mod skus;
 
-use utoipa_axum::router::OpenApiRouter;
-
 use crate::web::CommandState;
+use crate::web::routes::Routes;
 
 /// Its operations.
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    products::router()
+pub(crate) fn routes() -> Routes<CommandState> {
+    products::routes()
 }

@@ -9,22 +9,21 @@ use domain::catalogue::product::{
     MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTE_VALUE, MAX_ATTRIBUTES, MAX_CATEGORY, MAX_DESCRIPTION, MAX_NAME,
     MAX_SKU, Product, ProductCommand, ProductDetails,
 };
+use domain::identity::user::Role;
 use domain::money::Money;
 use domain::stream::StreamId;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::catalogue::skus;
 use crate::web::access::Caller;
 use crate::web::body::{Fields, FromBody, Text};
 use crate::web::issue::{Incoming, Key, Reply, path_id};
-use crate::web::openapi::{
-    ById, ByRole, Conflicting, OptionalKey, RequiredMatch, Usual, Versioned, WithBody,
-};
+use crate::web::openapi::{ById, Conflicting, OptionalKey, RequiredMatch, Usual, Versioned, WithBody};
 use crate::web::preconditions::IfMatch;
 use crate::web::problem::Problem;
+use crate::web::routes::Routes;
 use crate::web::schema;
 use crate::web::state::CommandState;
 
@@ -84,8 +83,8 @@ impl FromBody for Content {
     }
 }
 
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    OpenApiRouter::new().routes(routes!(create)).routes(routes!(update))
+pub(crate) fn routes() -> Routes<CommandState> {
+    Routes::default().roles(&[Role::Admin], routes!(create)).roles(&[Role::Admin], routes!(update))
 }
 
 /// What the log knows of a product that exists.
@@ -98,14 +97,14 @@ pub(crate) async fn existing(state: &CommandState, caller: &Caller, id: &str) ->
 /// Adds a product to the catalogue.
 #[utoipa::path(
     post, path = "/api/v1/products", operation_id = "createProduct", tag = "products",
-    params(OptionalKey), request_body = ProductInput, security(("bearer" = [])),
+    params(OptionalKey), request_body = ProductInput,
     responses(
         (status = 201, description = "The product.", body = schema::Product, headers(
             ("Location" = String, description = "Where it is."),
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, ByRole, Conflicting,
+        Usual, WithBody, Conflicting,
     ),
 )]
 async fn create(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
@@ -118,13 +117,13 @@ async fn create(State(state): State<CommandState>, incoming: Incoming) -> Result
 #[utoipa::path(
     put, path = "/api/v1/products/{id}", operation_id = "updateProduct", tag = "products",
     params(("id" = uuid::Uuid, Path, description = "The product."), OptionalKey, RequiredMatch),
-    request_body = ProductInput, security(("bearer" = [])),
+    request_body = ProductInput,
     responses(
         (status = 200, description = "The product as it is now.", body = schema::Product, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, ByRole, ById, Conflicting, Versioned,
+        Usual, WithBody, ById, Conflicting, Versioned,
     ),
 )]
 async fn update(

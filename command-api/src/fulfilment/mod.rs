@@ -3,16 +3,18 @@
 
 mod operations;
 
+use std::sync::Arc;
+
 use domain::command::Step;
 use domain::stream::StreamId;
-use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use crate::web::CommandState;
+use crate::web::routes::Routes;
 
 /// Its operations.
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    operations::router()
+pub(crate) fn routes(fulfilments: Arc<dyn Fulfilments>) -> Routes<CommandState> {
+    operations::routes(fulfilments)
 }
 
 /// What became of a step, as a person says.

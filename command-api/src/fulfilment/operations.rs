@@ -1,18 +1,24 @@
 //! Operations: what a person does about the saga of an order that doesn't go on by itself. Reading them is the query side's.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::command::Accepted;
+use domain::identity::user::Role;
+use domain::stream::StreamId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::UtoipaMethodRouterExt as _;
 use utoipa_axum::routes;
 
-use crate::fulfilment::Resolution;
+use crate::fulfilment::{Fulfilments, Resolution};
 use crate::web::body::{Fields, FromBody, NoBody, Text};
 use crate::web::issue::{Incoming, Key, Reply, path_id};
-use crate::web::openapi::{ById, ByRole, Conflicting, OptionalKey, Usual, WithBody};
+use crate::web::openapi::{ById, Conflicting, OptionalKey, Usual, WithBody};
 use crate::web::problem::{FieldError, Problem};
+use crate::web::routes::Routes;
 use crate::web::state::CommandState;
 
 const SAGA: &str = "saga";
@@ -66,8 +72,12 @@ impl FromBody for Resolve {
     }
 }
 
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    OpenApiRouter::new().routes(routes!(retry)).routes(routes!(resolve))
+pub(crate) fn routes(fulfilments: Arc<dyn Fulfilments>) -> Routes<CommandState> {
+    const OPERATORS: &[Role] = &[Role::Operator, Role::Admin];
+    let fulfilments = Extension(fulfilments);
+    Routes::default()
+        .roles(OPERATORS, routes!(retry).layer(fulfilments.clone()))
+        .roles(OPERATORS, routes!(resolve).layer(fulfilments))
 }
 
 /// Has the saga of an order try again what can't go on by itself, as a new attempt. What goes on being tried, because a provider or the
@@ -75,23 +85,24 @@ pub(crate) fn router() -> OpenApiRouter<CommandState> {
 #[utoipa::path(
     post, path = "/api/v1/operations/sagas/{order_id}/retry", operation_id = "retrySaga", tag = "operations",
     summary = "Try a stuck saga again",
-    params(("order_id" = uuid::Uuid, Path, description = "The order."), OptionalKey), security(("bearer" = [])),
+    params(("order_id" = uuid::Uuid, Path, description = "The order."), OptionalKey),
     responses(
         (status = 202, description = "It is tried again.", body = Told, headers(
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, ByRole, ById, Conflicting,
+        Usual, WithBody, ById, Conflicting,
     ),
 )]
 async fn retry(
     State(state): State<CommandState>,
+    Extension(fulfilments): Extension<Arc<dyn Fulfilments>>,
     Path(id): Path<String>,
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
     let (tenant, order_id) = (incoming.caller()?.tenant, path_id(&id, SAGA)?);
-    exists(&state, &tenant, order_id).await?;
+    exists(&state, &fulfilments.stream(&tenant, order_id)).await?;
     let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
-    let accepted = issue.submit(&state, vec![state.fulfilments.retry(&tenant, order_id)]).await?;
+    let accepted = issue.submit(&state, vec![fulfilments.retry(&tenant, order_id)]).await?;
     told(&accepted, order_id)
 }
 
@@ -101,23 +112,24 @@ async fn retry(
     post, path = "/api/v1/operations/sagas/{order_id}/resolve", operation_id = "resolveSaga", tag = "operations",
     summary = "End a step of a stuck saga by hand",
     params(("order_id" = uuid::Uuid, Path, description = "The order."), OptionalKey),
-    request_body = ResolveInput, security(("bearer" = [])),
+    request_body = ResolveInput,
     responses(
         (status = 202, description = "The saga goes on from there.", body = Told, headers(
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, ByRole, ById, Conflicting,
+        Usual, WithBody, ById, Conflicting,
     ),
 )]
 async fn resolve(
     State(state): State<CommandState>,
+    Extension(fulfilments): Extension<Arc<dyn Fulfilments>>,
     Path(id): Path<String>,
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
     let (tenant, order_id) = (incoming.caller()?.tenant, path_id(&id, SAGA)?);
-    exists(&state, &tenant, order_id).await?;
+    exists(&state, &fulfilments.stream(&tenant, order_id)).await?;
     let (issue, Resolve { step, outcome, reason }) = incoming.read(&state, Key::Optional).await?;
-    let Some(step) = state.fulfilments.resolve(&tenant, order_id, &step, outcome, reason) else {
+    let Some(step) = fulfilments.resolve(&tenant, order_id, &step, outcome, reason) else {
         let detail = "order fulfilment has no such step".to_owned();
         return Err(Problem::invalid(vec![FieldError { pointer: "/step".to_owned(), detail }]));
     };
@@ -131,9 +143,8 @@ fn told(accepted: &Accepted, order_id: uuid::Uuid) -> Result<Reply, Problem> {
 }
 
 /// 404 comes before the body is looked at.
-async fn exists(state: &CommandState, tenant: &str, order_id: uuid::Uuid) -> Result<(), Problem> {
-    let stream = state.fulfilments.stream(tenant, order_id);
-    let views = state.gateway.read(std::slice::from_ref(&stream)).await?;
+async fn exists(state: &CommandState, stream: &StreamId) -> Result<(), Problem> {
+    let views = state.gateway.read(std::slice::from_ref(stream)).await?;
     match views.first() {
         Some(view) if view.meta.version > 0 => Ok(()),
         _ => Err(Problem::not_found(SAGA)),

@@ -12,6 +12,7 @@ use domain::stream::{StreamId, draw_id_in_shard};
 use uuid::Uuid;
 
 use crate::identity::email;
+use crate::identity::passwords::Passwords;
 use crate::web::issue::{Issue, answer_of};
 use crate::web::problem::{FieldError, Problem};
 use crate::web::state::CommandState;
@@ -64,7 +65,12 @@ pub enum Standing {
 ///
 /// # Errors
 /// 503 when an owner or the key store can't be reached.
-pub async fn standing(state: &CommandState, tenant: &str, account: &Account) -> Result<Standing, Problem> {
+pub async fn standing(
+    state: &CommandState,
+    passwords: &Passwords,
+    tenant: &str,
+    account: &Account,
+) -> Result<Standing, Problem> {
     let Some(user_id) = holder_of(state, tenant, &account.email).await? else { return Ok(Standing::Free) };
     let stream = StreamId::new(tenant, "user", user_id);
     let profile = state.read::<User>(&stream).await?.and_then(|(user, _)| user.profile);
@@ -73,7 +79,7 @@ pub async fn standing(state: &CommandState, tenant: &str, account: &Account) -> 
         return Ok(Standing::Others("is held by a user without its role"));
     };
     let phc = state.keys.open(&stream, &[&profile.password_hash]).await?.pop();
-    if state.passwords.verify(account.password.clone(), phc).await? {
+    if passwords.verify(account.password.clone(), phc).await? {
         return Ok(Standing::Ours(user_id));
     }
     Ok(Standing::Others("is held by a user with another password"))
@@ -85,6 +91,7 @@ pub async fn standing(state: &CommandState, tenant: &str, account: &Account) -> 
 /// 409 `address-held` when somebody else holds its address; 503 when an owner or the key store can't be reached.
 pub async fn ensure(
     state: &CommandState,
+    passwords: &Passwords,
     tenant: &str,
     actor: &str,
     account: &Account,
@@ -93,16 +100,16 @@ pub async fn ensure(
         let detail = format!("the address {} {how}", account.email);
         Problem::new(StatusCode::CONFLICT, "address-held", detail)
     };
-    match standing(state, tenant, account).await? {
+    match standing(state, passwords, tenant, account).await? {
         Standing::Ours(id) => return Ok(id),
         Standing::Others(how) => return Err(held(how)),
         Standing::Free => {}
     }
-    match register(state, Issue::internal(tenant, actor), account).await {
+    match register(state, passwords, Issue::internal(tenant, actor), account).await {
         Ok(accepted) => id_of(&accepted),
         // Somebody was faster: a sign-up, or another run of the same.
         Err(problem) if problem.status == StatusCode::CONFLICT.as_u16() => {
-            match standing(state, tenant, account).await? {
+            match standing(state, passwords, tenant, account).await? {
                 Standing::Ours(id) => Ok(id),
                 Standing::Others(how) => Err(held(how)),
                 Standing::Free => Err(problem),
@@ -115,6 +122,7 @@ pub async fn ensure(
 /// Claims the address and registers the user, both or none.
 pub(crate) async fn register(
     state: &CommandState,
+    passwords: &Passwords,
     issue: Issue,
     account: &Account,
 ) -> Result<Accepted, Problem> {
@@ -136,7 +144,7 @@ pub(crate) async fn register(
     }
     let user_id = draw_id_in_shard(&tenant, "user", shard, shards);
     let user = StreamId::new(&tenant, "user", user_id);
-    let phc = state.passwords.hash(account.password.clone()).await?;
+    let phc = passwords.hash(account.password.clone()).await?;
     let sealed = state.keys.seal(&user, &[&account.email, &account.name, &phc]).await?;
     let Ok([email, name, password_hash]) = <[_; 3]>::try_from(sealed) else {
         tracing::error!("the key store sealed another number of values than asked");

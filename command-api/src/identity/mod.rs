@@ -7,11 +7,15 @@ mod refresh;
 mod sessions;
 mod users;
 
-use utoipa_axum::router::OpenApiRouter;
+use std::sync::Arc;
+
+use passwords::Passwords;
 
 use crate::web::CommandState;
+use crate::web::routes::Routes;
 
 /// Its operations.
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    users::router().merge(sessions::router())
+pub(crate) fn routes() -> Routes<CommandState> {
+    let passwords = Arc::new(Passwords::new());
+    users::routes(&passwords).merge(sessions::routes(&passwords))
 }

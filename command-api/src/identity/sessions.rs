@@ -1,5 +1,8 @@
 //! Sessions: login, refresh, logout.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::TimeDelta;
@@ -10,16 +13,18 @@ use domain::stream::StreamId;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::UtoipaMethodRouterExt as _;
 use utoipa_axum::routes;
 
 use crate::identity::accounts;
+use crate::identity::passwords::Passwords;
 use crate::identity::refresh::RefreshToken;
 use crate::web::access::Caller;
 use crate::web::body::{Fields, FromBody, NoBody, Text};
 use crate::web::issue::{Incoming, Key, Reply};
 use crate::web::openapi::{Conflicting, LoggedIn, OptionalKey, Usual, WithBody};
 use crate::web::problem::Problem;
+use crate::web::routes::Routes;
 use crate::web::schema;
 use crate::web::state::CommandState;
 use crate::web::tokens::ACCESS_TOKEN_LIFETIME;
@@ -64,8 +69,9 @@ impl FromBody for Refresh {
     }
 }
 
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    OpenApiRouter::new().routes(routes!(login)).routes(routes!(refresh)).routes(routes!(logout))
+pub(crate) fn routes(passwords: &Arc<Passwords>) -> Routes<CommandState> {
+    let login = routes!(login).layer(Extension(Arc::clone(passwords)));
+    Routes::default().public(login).public(routes!(refresh)).authenticated(routes!(logout))
 }
 
 /// Logs in. Every login opens a session of its own.
@@ -79,7 +85,11 @@ pub(crate) fn router() -> OpenApiRouter<CommandState> {
         Usual, WithBody, LoggedIn,
     ),
 )]
-async fn login(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
+async fn login(
+    State(state): State<CommandState>,
+    Extension(passwords): Extension<Arc<Passwords>>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
     let (issue, login) = incoming.read::<Login>(&state, Key::Optional).await?;
     // The answer holds tokens that nothing keeps, so a repeat can't get the first one's: it opens another session.
     let issue = issue.without_key();
@@ -98,7 +108,7 @@ async fn login(State(state): State<CommandState>, incoming: Incoming) -> Result<
         Some((_, stream, profile)) => state.keys.open(stream, &[&profile.password_hash]).await?.pop(),
         None => None,
     };
-    if !state.passwords.verify(login.password, phc).await? {
+    if !passwords.verify(login.password, phc).await? {
         return Err(refused());
     }
     let (user_id, _, profile) = user.ok_or_else(refused)?;
@@ -166,12 +176,12 @@ async fn refresh(State(state): State<CommandState>, incoming: Incoming) -> Resul
 /// Ends the session that the access token belongs to. The access token itself stays valid until it expires.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout", operation_id = "logout", tag = "auth",
-    params(OptionalKey), security(("bearer" = [])),
+    params(OptionalKey),
     responses(
         (status = 204, description = "The session has ended.", headers(
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, LoggedIn, Conflicting,
+        Usual, WithBody, Conflicting,
     ),
 )]
 async fn logout(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {

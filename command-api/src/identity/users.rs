@@ -1,5 +1,8 @@
 //! Users: sign-up and one's own profile.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::command::Step;
@@ -8,18 +11,18 @@ use domain::text::identity;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::UtoipaMethodRouterExt as _;
 use utoipa_axum::routes;
 
 use crate::identity::accounts::{self, Account};
 use crate::identity::email::{self, MAX_EMAIL};
+use crate::identity::passwords::Passwords;
 use crate::web::body::{Fields, FromBody, Text};
 use crate::web::issue::{Incoming, Key, Reply, answer_of};
-use crate::web::openapi::{
-    ById, Conflicting, LoggedIn, OptionalKey, RequiredMatch, Usual, Versioned, WithBody,
-};
+use crate::web::openapi::{ById, Conflicting, OptionalKey, RequiredMatch, Usual, Versioned, WithBody};
 use crate::web::preconditions::IfMatch;
 use crate::web::problem::Problem;
+use crate::web::routes::Routes;
 use crate::web::schema;
 use crate::web::state::CommandState;
 
@@ -102,12 +105,13 @@ impl FromBody for ProfileUpdate {
     }
 }
 
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    OpenApiRouter::new()
-        .routes(routes!(sign_up))
-        .routes(routes!(sign_up_at_signup))
-        .routes(routes!(sign_up_at_register))
-        .routes(routes!(rename))
+pub(crate) fn routes(passwords: &Arc<Passwords>) -> Routes<CommandState> {
+    let passwords = Extension(Arc::clone(passwords));
+    Routes::default()
+        .public(routes!(sign_up).layer(passwords.clone()))
+        .public(routes!(sign_up_at_signup).layer(passwords.clone()))
+        .public(routes!(sign_up_at_register).layer(passwords))
+        .authenticated(routes!(rename))
 }
 
 /// Signs up.
@@ -122,9 +126,13 @@ pub(crate) fn router() -> OpenApiRouter<CommandState> {
         Usual, WithBody, Conflicting,
     ),
 )]
-async fn sign_up(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
+async fn sign_up(
+    State(state): State<CommandState>,
+    Extension(passwords): Extension<Arc<Passwords>>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
     let (issue, account) = incoming.read::<Account>(&state, Key::Optional).await?;
-    let accepted = accounts::register(&state, issue, &account).await?;
+    let accepted = accounts::register(&state, &passwords, issue, &account).await?;
     let answer = answer_of(&accepted)?;
     let body = json!({
         "id": answer["id"], "email": account.email, "name": account.name, "roles": answer["roles"],
@@ -144,8 +152,12 @@ async fn sign_up(State(state): State<CommandState>, incoming: Incoming) -> Resul
         Usual, WithBody, Conflicting,
     ),
 )]
-async fn sign_up_at_signup(state: State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
-    sign_up(state, incoming).await
+async fn sign_up_at_signup(
+    state: State<CommandState>,
+    passwords: Extension<Arc<Passwords>>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    sign_up(state, passwords, incoming).await
 }
 
 /// Signs up (alias of `POST /api/v1/users`).
@@ -160,20 +172,24 @@ async fn sign_up_at_signup(state: State<CommandState>, incoming: Incoming) -> Re
         Usual, WithBody, Conflicting,
     ),
 )]
-async fn sign_up_at_register(state: State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
-    sign_up(state, incoming).await
+async fn sign_up_at_register(
+    state: State<CommandState>,
+    passwords: Extension<Arc<Passwords>>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    sign_up(state, passwords, incoming).await
 }
 
 /// Changes one's own profile.
 #[utoipa::path(
     put, path = "/api/v1/users/me", operation_id = "updateProfile", tag = "users",
-    params(OptionalKey, RequiredMatch), request_body = ProfileUpdate, security(("bearer" = [])),
+    params(OptionalKey, RequiredMatch), request_body = ProfileUpdate,
     responses(
         (status = 200, description = "The profile as it is now.", body = schema::Profile, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, LoggedIn, ById, Conflicting, Versioned,
+        Usual, WithBody, ById, Conflicting, Versioned,
     ),
 )]
 async fn rename(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {

@@ -2,11 +2,10 @@
 
 mod stock;
 
-use utoipa_axum::router::OpenApiRouter;
-
 use crate::web::CommandState;
+use crate::web::routes::Routes;
 
 /// Its operations.
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    stock::router()
+pub(crate) fn routes() -> Routes<CommandState> {
+    stock::routes()
 }

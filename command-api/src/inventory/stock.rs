@@ -3,19 +3,20 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::command::Step;
+use domain::identity::user::Role;
 use domain::inventory::{InventoryCommand, MAIN_WAREHOUSE, MAX_ON_HAND};
 use domain::stream::StreamId;
 use domain::text::identifier;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::catalogue::products;
 use crate::web::body::{Fields, FromBody, Text};
 use crate::web::issue::{Incoming, Key, Reply};
-use crate::web::openapi::{ById, ByRole, Conflicting, OptionalKey, Usual, WithBody};
+use crate::web::openapi::{ById, Conflicting, OptionalKey, Usual, WithBody};
 use crate::web::problem::Problem;
+use crate::web::routes::Routes;
 use crate::web::schema;
 use crate::web::state::CommandState;
 
@@ -49,20 +50,20 @@ impl FromBody for StockInput {
     }
 }
 
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    OpenApiRouter::new().routes(routes!(set_stock))
+pub(crate) fn routes() -> Routes<CommandState> {
+    Routes::default().roles(&[Role::Admin, Role::Warehouse], routes!(set_stock))
 }
 
 /// States what is on hand of a product in a warehouse.
 #[utoipa::path(
     put, path = "/api/v1/products/{id}/inventory", operation_id = "setStock", tag = "inventory",
     params(("id" = uuid::Uuid, Path, description = "The product."), OptionalKey),
-    request_body = StockInput, security(("bearer" = [])),
+    request_body = StockInput,
     responses(
         (status = 200, description = "The warehouse's level as it is now.", body = schema::Stock, headers(
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, ByRole, ById, Conflicting,
+        Usual, WithBody, ById, Conflicting,
     ),
 )]
 async fn set_stock(

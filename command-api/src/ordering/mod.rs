@@ -5,11 +5,10 @@ pub(crate) mod order_parts;
 pub mod order_tag;
 mod orders;
 
-use utoipa_axum::router::OpenApiRouter;
-
 use crate::web::CommandState;
+use crate::web::routes::Routes;
 
 /// Its operations.
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    orders::router()
+pub(crate) fn routes() -> Routes<CommandState> {
+    orders::routes()
 }

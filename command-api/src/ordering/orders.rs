@@ -12,21 +12,21 @@ use domain::ordering::order::{
 };
 use domain::refusal::Refusal;
 use domain::stream::StreamId;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::catalogue::products::PRODUCT;
 use crate::ordering::order_input::{Address, Item, OrderInput, PlaceOrder};
-use crate::ordering::order_parts::Parts;
+use crate::ordering::order_parts::{self, Parts};
 use crate::web::access::Caller;
 use crate::web::body::NoBody;
 use crate::web::issue::{Incoming, Key, Reply, path_id};
 use crate::web::openapi::{
-    ById, ByRole, Conflicting, LoggedIn, Matching, OptionalKey, OptionalMatch, RequiredKey, Usual, WithBody,
+    ById, Conflicting, Matching, OptionalKey, OptionalMatch, RequiredKey, Usual, WithBody,
 };
 use crate::web::preconditions::{IfMatch, stale};
 use crate::web::problem::{FieldError, Problem};
+use crate::web::routes::Routes;
 use crate::web::schema;
 use crate::web::state::CommandState;
 
@@ -35,14 +35,17 @@ const ORDER: &str = "order";
 const MOVES: u32 = 5;
 const _: () = assert!(MAX_LINES == 100 && MAX_QUANTITY == 1_000_000, "as the OpenAPI document says");
 
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    OpenApiRouter::new().routes(routes!(place)).routes(routes!(cancel)).routes(routes!(cancel_by_delete))
+pub(crate) fn routes() -> Routes<CommandState> {
+    Routes::default()
+        .roles(&[Role::Customer], routes!(place))
+        .authenticated(routes!(cancel))
+        .authenticated(routes!(cancel_by_delete))
 }
 
 /// Places an order; the fulfilment saga goes on from there.
 #[utoipa::path(
     post, path = "/api/v1/orders", operation_id = "placeOrder", tag = "orders",
-    params(RequiredKey), request_body = OrderInput, security(("bearer" = [])),
+    params(RequiredKey), request_body = OrderInput,
     responses(
         (status = 201, description = "The order, `pending`.", body = schema::Order, headers(
             ("Location" = String, description = "Where it is."),
@@ -50,7 +53,7 @@ pub(crate) fn router() -> OpenApiRouter<CommandState> {
             ("Sync-Token" = String, description = "For queries that must see this command."),
             ("Idempotency-Replayed" = String, description = "`true` when this is the stored answer of a repeat."),
         )),
-        Usual, WithBody, ByRole, Conflicting,
+        Usual, WithBody, Conflicting,
     ),
 )]
 async fn place(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
@@ -72,7 +75,7 @@ async fn place(State(state): State<CommandState>, incoming: Incoming) -> Result<
         // The catalogue may have changed since the first time, and a repeat still gets its answer.
         Err(refused) => issue.repeat_or(&state, issue.shard(shards), refused).await?,
     };
-    Ok(Reply::of(StatusCode::CREATED, &accepted)?.tagged_as_order().within("/api/v1/orders"))
+    Ok(Reply::of(StatusCode::CREATED, &accepted)?.tagged_by(order_parts::take_tag).within("/api/v1/orders"))
 }
 
 /// Joins the items with their products as the owners know them; the inner error names every item that can't be ordered.
@@ -133,13 +136,13 @@ async fn seal(state: &CommandState, caller: &Caller, address: Address) -> Result
 /// Asks to cancel an order; the saga undoes what was done. Until dispatch a cancel refunds and restocks.
 #[utoipa::path(
     post, path = "/api/v1/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
-    params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch), security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch),
     responses(
         (status = 202, description = "The order; the cancellation is under way.", body = schema::Order, headers(
             ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, LoggedIn, ById, Conflicting, Matching,
+        Usual, WithBody, ById, Conflicting, Matching,
     ),
 )]
 async fn cancel(
@@ -179,7 +182,7 @@ async fn cancel(
             answered => break answered?,
         }
     };
-    Ok(Reply::of(StatusCode::ACCEPTED, &accepted)?.tagged_as_order())
+    Ok(Reply::of(StatusCode::ACCEPTED, &accepted)?.tagged_by(order_parts::take_tag))
 }
 
 /// The order, if the caller may cancel it. Somebody else's is answered like none at all, so that ids can't be probed.
@@ -198,13 +201,13 @@ async fn find(
 /// Asks to cancel an order (alias of `POST /api/v1/orders/{id}/cancel`).
 #[utoipa::path(
     delete, path = "/api/v1/orders/{id}", operation_id = "cancelOrderByDelete", tag = "orders",
-    params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch), security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch),
     responses(
         (status = 202, description = "The order; the cancellation is under way.", body = schema::Order, headers(
             ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, LoggedIn, ById, Conflicting, Matching,
+        Usual, WithBody, ById, Conflicting, Matching,
     ),
 )]
 async fn cancel_by_delete(

@@ -3,11 +3,10 @@
 pub mod refund_reasons;
 mod refunds;
 
-use utoipa_axum::router::OpenApiRouter;
-
 use crate::web::CommandState;
+use crate::web::routes::Routes;
 
 /// Its operations.
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    refunds::router()
+pub(crate) fn routes() -> Routes<CommandState> {
+    refunds::routes()
 }

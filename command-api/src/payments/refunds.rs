@@ -3,20 +3,21 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::command::Step;
+use domain::identity::user::Role;
 use domain::money::Money;
 use domain::payments::payment::{Payment, PaymentCommand};
 use domain::stream::StreamId;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::payments::refund_reasons;
 use crate::web::body::{Fields, FromBody, Text};
 use crate::web::issue::{Incoming, Key, Reply, answer_of, path_id};
-use crate::web::openapi::{ById, ByRole, Conflicting, Matching, OptionalMatch, RequiredKey, Usual, WithBody};
+use crate::web::openapi::{ById, Conflicting, Matching, OptionalMatch, RequiredKey, Usual, WithBody};
 use crate::web::preconditions::IfMatch;
 use crate::web::problem::Problem;
+use crate::web::routes::Routes;
 use crate::web::schema;
 use crate::web::state::CommandState;
 
@@ -52,15 +53,15 @@ impl FromBody for Refund {
     }
 }
 
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    OpenApiRouter::new().routes(routes!(refund))
+pub(crate) fn routes() -> Routes<CommandState> {
+    Routes::default().roles(&[Role::Admin, Role::Support], routes!(refund))
 }
 
 /// Gives money back. The refund counts at once; the provider pays it back soon after.
 #[utoipa::path(
     post, path = "/api/v1/payments/{id}/refund", operation_id = "refundPayment", tag = "payments",
     params(("id" = uuid::Uuid, Path, description = "The payment."), RequiredKey, OptionalMatch),
-    request_body = RefundInput, security(("bearer" = [])),
+    request_body = RefundInput,
     responses(
         (status = 201, description = "The payment as it is now.", body = schema::Payment, headers(
             ("Location" = String, description = "Where the payment is."),
@@ -68,7 +69,7 @@ pub(crate) fn router() -> OpenApiRouter<CommandState> {
             ("Sync-Token" = String, description = "For queries that must see this command."),
             ("Idempotency-Replayed" = String, description = "`true` when this is the stored answer of a repeat."),
         )),
-        Usual, WithBody, ByRole, ById, Conflicting, Matching,
+        Usual, WithBody, ById, Conflicting, Matching,
     ),
 )]
 async fn refund(

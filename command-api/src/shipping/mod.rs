@@ -2,11 +2,10 @@
 
 mod shipments;
 
-use utoipa_axum::router::OpenApiRouter;
-
 use crate::web::CommandState;
+use crate::web::routes::Routes;
 
 /// Its operations.
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    shipments::router()
+pub(crate) fn routes() -> Routes<CommandState> {
+    shipments::routes()
 }

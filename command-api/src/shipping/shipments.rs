@@ -3,38 +3,40 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::command::Step;
+use domain::identity::user::Role;
 use domain::ordering::order::Order;
 use domain::payments::payment::{Payment, PaymentStatus};
 use domain::refusal::Refusal;
 use domain::shipping::shipment::{Shipment, ShipmentCommand, ShipmentError, ShipmentStatus};
 use domain::stream::StreamId;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::web::body::NoBody;
 use crate::web::issue::{Incoming, Key, Reply, path_id};
-use crate::web::openapi::{ById, ByRole, Conflicting, Matching, OptionalKey, OptionalMatch, Usual, WithBody};
+use crate::web::openapi::{ById, Conflicting, Matching, OptionalKey, OptionalMatch, Usual, WithBody};
 use crate::web::preconditions::IfMatch;
 use crate::web::problem::Problem;
+use crate::web::routes::Routes;
 use crate::web::schema;
 use crate::web::state::CommandState;
 
 const SHIPMENT: &str = "shipment";
 
-pub(crate) fn router() -> OpenApiRouter<CommandState> {
-    OpenApiRouter::new().routes(routes!(dispatch)).routes(routes!(deliver))
+pub(crate) fn routes() -> Routes<CommandState> {
+    const WAREHOUSE: &[Role] = &[Role::Admin, Role::Warehouse];
+    Routes::default().roles(WAREHOUSE, routes!(dispatch)).roles(WAREHOUSE, routes!(deliver))
 }
 
 /// Reports that a shipment has left the warehouse: its stock is deducted.
 #[utoipa::path(
     post, path = "/api/v1/shipments/{id}/dispatch", operation_id = "dispatchShipment", tag = "shipments",
-    params(("id" = uuid::Uuid, Path, description = "The shipment."), OptionalKey, OptionalMatch), security(("bearer" = [])),
+    params(("id" = uuid::Uuid, Path, description = "The shipment."), OptionalKey, OptionalMatch),
     responses(
         (status = 200, description = "The shipment as it is now.", body = schema::Shipment, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, ByRole, ById, Conflicting, Matching,
+        Usual, WithBody, ById, Conflicting, Matching,
     ),
 )]
 async fn dispatch(
@@ -81,13 +83,13 @@ async fn is_refunded(state: &CommandState, stream: &StreamId, shipment: &Shipmen
 /// Reports that the customer has a shipment.
 #[utoipa::path(
     post, path = "/api/v1/shipments/{id}/deliver", operation_id = "deliverShipment", tag = "shipments",
-    params(("id" = uuid::Uuid, Path, description = "The shipment."), OptionalKey, OptionalMatch), security(("bearer" = [])),
+    params(("id" = uuid::Uuid, Path, description = "The shipment."), OptionalKey, OptionalMatch),
     responses(
         (status = 200, description = "The shipment as it is now.", body = schema::Shipment, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
-        Usual, WithBody, ByRole, ById, Conflicting, Matching,
+        Usual, WithBody, ById, Conflicting, Matching,
     ),
 )]
 async fn deliver(

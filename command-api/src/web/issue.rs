@@ -17,7 +17,6 @@ use futures::future::join_all;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::ordering::order_parts;
 use crate::web::access::Caller;
 use crate::web::body::{self, FromBody};
 use crate::web::context::RequestContext;
@@ -330,9 +329,12 @@ impl Reply {
         self
     }
 
-    /// Adds the `ETag` of an order, which covers its parts.
-    pub(crate) fn tagged_as_order(mut self) -> Self {
-        if let Some(tag) = self.body.as_mut().and_then(order_parts::take_tag) {
+    /// Adds the `ETag` that is made of the body; what is there for the tag alone is taken out of it.
+    pub(crate) fn tagged_by<T: std::fmt::Display>(
+        mut self,
+        tag: impl FnOnce(&mut Value) -> Option<T>,
+    ) -> Self {
+        if let Some(tag) = self.body.as_mut().and_then(tag) {
             self.headers.push((header::ETAG, etag(&tag)));
         }
         self

@@ -8,8 +8,6 @@ use domain::ports::gateway::CommandGateway;
 use domain::ports::keys::SubjectKeys;
 use domain::stream::StreamId;
 
-use crate::fulfilment::Fulfilments;
-use crate::identity::passwords::Passwords;
 use crate::web::problem::Problem;
 use crate::web::tokens::Tokens;
 
@@ -24,10 +22,6 @@ pub struct CommandState {
     pub clock: Arc<dyn Clock>,
     /// Issues access tokens.
     pub tokens: Arc<Tokens>,
-    /// Hashes passwords.
-    pub passwords: Arc<Passwords>,
-    /// Order fulfilment.
-    pub fulfilments: Arc<dyn Fulfilments>,
 }
 
 impl CommandState {
@@ -38,9 +32,8 @@ impl CommandState {
         keys: Arc<dyn SubjectKeys>,
         clock: Arc<dyn Clock>,
         tokens: Arc<Tokens>,
-        fulfilments: Arc<dyn Fulfilments>,
     ) -> Self {
-        Self { gateway, keys, clock, tokens, passwords: Arc::new(Passwords::new()), fulfilments }
+        Self { gateway, keys, clock, tokens }
     }
 
     /// The decided state of one stream; `None` when it has no event.

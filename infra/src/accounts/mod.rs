@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use command_api::identity::accounts::{Account, Standing, ensure, standing};
+use command_api::identity::passwords::Passwords;
 use command_api::web::CommandState;
 use command_api::web::problem::Problem;
 use domain::identity::user::Role;
@@ -128,10 +129,11 @@ pub async fn create(
     actor: &str,
     credentials: &Credentials,
 ) -> anyhow::Result<BTreeMap<String, Uuid>> {
-    let mut ids = BTreeMap::new();
+    let (mut ids, passwords) = (BTreeMap::new(), Passwords::new());
     for (name, account) in credentials.accounts()? {
-        let id =
-            ensure(state, DEFAULT_TENANT, actor, &account).await.map_err(|problem| said(name, &problem))?;
+        let id = ensure(state, &passwords, DEFAULT_TENANT, actor, &account)
+            .await
+            .map_err(|problem| said(name, &problem))?;
         ids.insert(name.to_owned(), id);
     }
     Ok(ids)
@@ -147,9 +149,9 @@ pub async fn refuse_held_addresses(
     credentials: &Credentials,
     instead: &str,
 ) -> anyhow::Result<()> {
-    let mut held = Vec::new();
+    let (mut held, passwords) = (Vec::new(), Passwords::new());
     for (name, account) in credentials.accounts()? {
-        let standing = standing(state, DEFAULT_TENANT, &account).await;
+        let standing = standing(state, &passwords, DEFAULT_TENANT, &account).await;
         if let Standing::Others(how) = standing.map_err(|problem| said(name, &problem))? {
             held.push(format!("the address {} of the account {name} {how}", account.email));
         }

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use command_api::owner::Owners;
 use command_api::web::door::Door;
 use command_api::web::problem::{FieldError, Problem};
+use command_api::web::routes::Routes;
 use command_api::web::unserved::Unserved;
 use domain::ports::leases::Lease;
 use domain::position::Position;
@@ -19,7 +20,6 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
@@ -314,18 +314,9 @@ pub(crate) struct Alive {
     status: Status,
 }
 
-/// The routes of health.
-pub(crate) fn router(health: Health) -> OpenApiRouter {
-    routes().with_state(health)
-}
-
-/// Its part of the OpenAPI document.
-pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
-}
-
-fn routes() -> OpenApiRouter<Health> {
-    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(detail))
+/// Its operations.
+pub(crate) fn routes() -> Routes<Health> {
+    Routes::default().public(routes!(live)).public(routes!(ready)).public(routes!(detail))
 }
 
 /// Whether the process is alive

@@ -6,17 +6,20 @@ pub mod health;
 mod metrics;
 mod other_roles;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use command_api::web::CommandState;
+use command_api::web::access::{Access, Operation};
 use command_api::web::conventions::{self, Conventions};
 use command_api::web::door::Door;
 use query_api::QueryState;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 
 use self::health::Health;
 use crate::config::Role;
+use crate::fulfilments::OrderFulfilment;
 use crate::simulator::{self, Simulator, nearby};
 
 /// What a process serves: the parts of the roles that it runs.
@@ -34,48 +37,68 @@ pub(crate) struct Served {
 
 /// What the operators' own listener serves.
 pub(crate) fn admin_router(conventions: &Conventions, health: Health) -> Router {
-    let health = health.for_operators();
-    let (router, _) = health::router(health.clone()).split_for_parts();
+    let (router, _) = health::routes().with_state(health.clone().for_operators()).split();
     // A crowd at the other listener is no reason to turn operators away.
     conventions::apply(router, &Conventions { door: Door::default(), ..conventions.clone() })
-        .merge(metrics::router(health))
+        .merge(metrics::router(health.for_operators()))
 }
 
-/// Every route of the API, under the conventions and the access table; those of roles that don't run here say who has them.
+/// Every route of the API, under the conventions; those of roles that don't run here say who has them.
 ///
 /// # Errors
 /// When the OpenAPI document can't be written.
 pub(crate) fn router(served: Served) -> serde_json::Result<Router> {
     let conventions = served.conventions;
     let outside = served.peers.merge(metrics::router(served.health.clone()));
-    let mut router = OpenApiRouter::new().merge(health::router(served.health));
-    let mut elsewhere = Router::new();
+    let (mut router, _) = health::routes().with_state(served.health).split();
     match served.commands {
-        Some(state) => router = router.merge(command_api::router(state)),
-        None => elsewhere = elsewhere.merge(other_roles::routes(&command_api::openapi(), Role::CommandApi)),
+        Some(state) => {
+            router = router.merge(command_api::routes(Arc::new(OrderFulfilment)).with_state(state).split().0)
+        }
+        None => {
+            router = router.merge(other_roles::routes(
+                &command_api::routes(Arc::new(OrderFulfilment)).split().1,
+                Role::CommandApi,
+            ));
+        }
     }
     match served.queries {
-        Some(state) => router = router.merge(query_api::router(state)),
-        None => elsewhere = elsewhere.merge(other_roles::routes(&query_api::openapi(), Role::QueryApi)),
+        Some(state) => router = router.merge(query_api::routes().with_state(state).split().0),
+        None => router = router.merge(other_roles::routes(&query_api::routes().split().1, Role::QueryApi)),
     }
     match served.simulator {
         Some(simulator) => {
             let only = from_fn_with_state(served.simulator_is_public, nearby::only);
-            router = router.merge(simulator::http::router(simulator).layer(only));
+            let (simulated, _) = simulator::http::routes().with_state(simulator).split();
+            router = router.merge(simulated.layer(only));
         }
-        None => elsewhere = elsewhere.merge(other_roles::routes(&simulator::http::openapi(), Role::Sagas)),
+        None => router = router.merge(other_roles::routes(&simulator::http::routes().split().1, Role::Sagas)),
     }
-    let (router, _) = router.split_for_parts();
-    let documented = router.merge(elsewhere).merge(docs::routes(&openapi())?);
+    let documented = router.merge(docs::routes(&openapi())?);
     Ok(conventions::apply(documented, &conventions).merge(outside))
+}
+
+/// Every operation and who may call it, the same whatever roles a process runs.
+#[must_use]
+pub fn operations() -> Vec<Operation> {
+    let (commands, queries) = (command_api::routes(Arc::new(OrderFulfilment)), query_api::routes());
+    let (simulator, health) = (simulator::http::routes(), health::routes());
+    let document = [Operation { method: "GET", path: docs::DOCUMENT.to_owned(), access: Access::Public }];
+    let parts = [commands.operations(), queries.operations(), simulator.operations(), health.operations()];
+    parts.into_iter().flatten().chain(&document).cloned().collect()
 }
 
 /// The OpenAPI document, the same whatever roles a process runs.
 #[must_use]
 pub fn openapi() -> OpenApi {
     let mut document = docs::frame();
-    for part in [command_api::openapi(), query_api::openapi(), simulator::http::openapi(), health::openapi()]
-    {
+    let parts = [
+        command_api::routes(Arc::new(OrderFulfilment)).split().1,
+        query_api::routes().split().1,
+        simulator::http::routes().split().1,
+        health::routes().split().1,
+    ];
+    for part in parts {
         document.merge(part);
     }
     document

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use command_api::web::CommandState;
+use command_api::web::access::AccessTable;
 use command_api::web::conventions::Conventions;
 use command_api::web::door::Door;
 use command_api::web::peers::PeerSecret;
@@ -22,7 +23,6 @@ use super::admin::AdminAddress;
 use super::admission::Admission;
 use super::backlog::Braked;
 use super::command_role::{CommandRole, way_to_owners};
-use super::fulfilments::OrderFulfilment;
 use super::projection_role::ProjectionRole;
 use super::query_role;
 use super::saga_role::{SagaRole, fulfilment};
@@ -32,7 +32,7 @@ use crate::config::sections::Http;
 use crate::config::{Config, Role};
 use crate::feed::find_heads;
 use crate::http::health::{Health, HealthParts};
-use crate::http::{Served, admin_router, router};
+use crate::http::{Served, admin_router, operations, router};
 use crate::progress::Progress;
 
 /// How long a stop waits for the projections to see what the owners decided last. What they don't see is applied after the
@@ -125,8 +125,7 @@ impl App {
                 let read_side = Box::new(move || paced.falls_behind(&readers));
                 let gateway = Arc::new(Braked::new(gateway, backlog, read_side));
                 let tokens = Arc::clone(&tokens);
-                let fulfilments = Arc::new(OrderFulfilment);
-                Some(CommandState::new(gateway, keys, Arc::clone(&clock), tokens, fulfilments))
+                Some(CommandState::new(gateway, keys, Arc::clone(&clock), tokens))
             }
             None => None,
         };
@@ -237,7 +236,7 @@ fn conventions(config: &Http, tokens: Arc<Tokens>) -> Conventions {
     Conventions {
         time_limit: config.answer_within.0.max(config.sync_wait.0 + BESIDE_THE_TOKEN),
         door: Door::new(usize::try_from(config.max_requests).unwrap_or(usize::MAX)),
-        ..Conventions::new(tokens)
+        ..Conventions::new(tokens, Arc::new(AccessTable::of(&operations())))
     }
 }
 

@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use super::admission::Admission;
 use super::command_role::{CommandRole, way_to_owners};
 use super::connections::{self, Limits};
-use super::fulfilments::OrderFulfilment;
 use super::saga_role::fulfilment;
 use crate::backends::{self, Backends, Cluster};
 use crate::config::Config;
@@ -61,7 +60,7 @@ impl CommandLine {
         let gateway = gateway.context("no way to the owners")?;
         let tokens = Arc::new(Tokens::new(backends.signing_keys().await?, Arc::clone(&clock)));
         let keys = backends.keys().await?;
-        let state = CommandState::new(gateway, keys, clock, tokens, Arc::new(OrderFulfilment));
+        let state = CommandState::new(gateway, keys, clock, tokens);
         Ok(Self { state, role, backends, stop_listening })
     }
 

@@ -8,7 +8,6 @@ mod backlog;
 mod command_line;
 mod command_role;
 mod connections;
-mod fulfilments;
 mod no_room;
 mod open_files;
 mod projection_role;

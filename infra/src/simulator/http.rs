@@ -10,12 +10,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use command_api::web::body::{self, Fields, FromBody, Text};
 use command_api::web::openapi::{Usual, WithBody};
 use command_api::web::problem::Problem;
+use command_api::web::routes::Routes;
 use command_api::web::schema;
 use command_api::web::unserved::Unserved;
 use domain::money::Money;
 use sagas::ports::ProviderError;
 use serde::{Deserialize, Serialize};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::switches::{Switch, Who};
@@ -98,19 +98,10 @@ impl FromBody for Turn {
     }
 }
 
-/// The simulators' operations; no login, so only for installations that simulate.
-pub fn router(simulator: Simulator) -> OpenApiRouter {
-    operations().with_state(simulator)
-}
-
-/// Its part of the OpenAPI document, for those who have no server.
+/// Its operations.
 #[must_use]
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    operations().into_openapi()
-}
-
-fn operations() -> OpenApiRouter<Simulator> {
-    OpenApiRouter::new().routes(routes!(list_charges)).routes(routes!(get_state, put_state))
+pub fn routes() -> Routes<Simulator> {
+    Routes::default().public(routes!(list_charges)).public(routes!(get_state, put_state))
 }
 
 fn unavailable(error: ProviderError) -> Problem {

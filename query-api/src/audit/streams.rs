@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use command_api::web::access::Caller;
-use command_api::web::openapi::{ById, ByRole, Usual};
+use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
 use domain::Timestamp;
 use domain::stream::StreamId;
@@ -54,8 +54,7 @@ fn stream_of(state: &QueryState, tenant: &str, kind: &str, id: &str) -> Result<S
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of events", body = ListOf<EventDoc>), Usual, ByRole, ById),
-    security(("bearer" = []))
+    responses((status = 200, description = "A page of events", body = ListOf<EventDoc>), Usual, ById)
 )]
 pub(crate) async fn stream_events(
     State(state): State<QueryState>,
@@ -101,9 +100,8 @@ pub(crate) async fn stream_events(
     responses(
         (status = 200, description = "The state", body = StateAsOf, headers(("ETag" = String, description = "the version, quoted"))),
         (status = 304, description = "The client has this version"),
-        Usual, ByRole, ById,
-    ),
-    security(("bearer" = []))
+        Usual, ById,
+    )
 )]
 pub(crate) async fn stream_state(
     State(state): State<QueryState>,

@@ -6,7 +6,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::web::access::Caller;
-use command_api::web::openapi::{ById, LoggedIn, Usual};
+use command_api::web::openapi::{ById, Usual};
 use command_api::web::preconditions::personal_tag;
 use command_api::web::problem::Problem;
 use command_api::web::schema;
@@ -38,9 +38,8 @@ use crate::web::state::QueryState;
     responses(
         (status = 200, description = "The profile", body = schema::Profile, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),
-        Usual, LoggedIn, ById,
-    ),
-    security(("bearer" = []))
+        Usual, ById,
+    )
 )]
 pub(crate) async fn get_profile(
     State(state): State<QueryState>,

@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::payments::refund_reasons;
 use command_api::web::access::Caller;
-use command_api::web::openapi::{ById, LoggedIn, Usual};
+use command_api::web::openapi::{ById, Usual};
 use command_api::web::preconditions::personal_tag;
 use command_api::web::problem::Problem;
 use command_api::web::schema;
@@ -33,9 +33,8 @@ use crate::web::state::QueryState;
     responses(
         (status = 200, description = "The payment", body = schema::Payment, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),
-        Usual, LoggedIn, ById,
-    ),
-    security(("bearer" = []))
+        Usual, ById,
+    )
 )]
 pub(crate) async fn get_payment(
     State(state): State<QueryState>,

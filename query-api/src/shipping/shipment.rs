@@ -4,7 +4,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::web::access::Caller;
-use command_api::web::openapi::{ById, LoggedIn, Usual};
+use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
 use command_api::web::schema;
 use domain::identity::user::Role;
@@ -29,9 +29,8 @@ use crate::web::state::QueryState;
     responses(
         (status = 200, description = "The shipment", body = schema::Shipment, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),
-        Usual, LoggedIn, ById,
-    ),
-    security(("bearer" = []))
+        Usual, ById,
+    )
 )]
 pub(crate) async fn get_shipment(
     State(state): State<QueryState>,

@@ -45,8 +45,8 @@ fn role(store: &Store, role: &'static str, data: &Path) -> Server {
     start.start().unwrap()
 }
 
-/// The projections of a store in a process of their own.
-fn projections(store: &Store, data: &Path) -> Server {
+/// Makes what a store lacks: before there are events, since a log with events and without keys is refused.
+fn migrate(store: &Store, data: &Path) {
     let mut migrate = vec!["migrate".to_owned(), "--data-dir".to_owned(), data.display().to_string()];
     for (key, value) in store.names.settings() {
         migrate.extend(["--set".to_owned(), format!("{key}={value}")]);
@@ -54,6 +54,11 @@ fn projections(store: &Store, data: &Path) -> Server {
     let migrate: Vec<&str> = migrate.iter().map(String::as_str).collect();
     let migrated = tillstream(&migrate);
     assert_eq!(migrated.code, 0, "{}", migrated.err);
+}
+
+/// The projections of a store in a process of their own.
+fn projections(store: &Store, data: &Path) -> Server {
+    migrate(store, data);
     role(store, "projections", data)
 }
 
@@ -68,6 +73,7 @@ const EVENTS: u64 = 50_000;
 /// Reading the log and building read models from it, on a store of its own.
 pub(crate) async fn all() {
     let store = Store::make().await;
+    migrate(&store, tempfile::tempdir().unwrap().path());
     while events(&store).await < EVENTS {
         store.run(256, place_order).await;
     }

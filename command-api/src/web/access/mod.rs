@@ -1,8 +1,9 @@
-//! Who may do what: one table of every operation, and the guard that denies whatever the table doesn't allow.
+//! Who may do what: one table of every operation, made from the [routes](super::routes), and the guard that denies whatever the table
+//! doesn't allow.
 //!
 //! Ownership (one's own order) is not decided here but in the handlers, which answer 404 for what isn't one's own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts, Request, State};
@@ -43,70 +44,58 @@ impl Access {
 }
 
 /// An operation: a method on a path template, as the router has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// `GET` stands for `HEAD` too.
     pub method: &'static str,
     /// As in the OpenAPI document: `/api/v1/orders/{id}`.
-    pub path: &'static str,
+    pub path: String,
     /// What it asks of its caller.
     pub access: Access,
 }
 
-const fn operation(method: &'static str, path: &'static str, access: Access) -> Operation {
-    Operation { method, path, access }
-}
-
-use Access::{Authenticated, Public, Roles};
-
-/// Who sees where sagas stand.
-const SAGA_READERS: &[Role] = &[Role::Operator, Role::Admin, Role::Support];
+use Access::Public;
 
 /// Every operation of the server. What is not here is denied: 404 for a path, 405 for a method.
-pub const OPERATIONS: &[Operation] = &[
-    operation("POST", "/api/v1/users", Public),
-    operation("POST", "/api/v1/auth/signup", Public),
-    operation("POST", "/api/v1/auth/register", Public),
-    operation("POST", "/api/v1/auth/login", Public),
-    operation("POST", "/api/v1/auth/refresh", Public),
-    operation("POST", "/api/v1/auth/logout", Authenticated),
-    operation("GET", "/api/v1/users/me", Authenticated),
-    operation("PUT", "/api/v1/users/me", Authenticated),
-    operation("POST", "/api/v1/products", Roles(&[Role::Admin])),
-    operation("GET", "/api/v1/products", Public),
-    operation("GET", "/api/v1/products/search", Public),
-    operation("GET", "/api/v1/products/{id}", Public),
-    operation("PUT", "/api/v1/products/{id}", Roles(&[Role::Admin])),
-    operation("PUT", "/api/v1/products/{id}/inventory", Roles(&[Role::Admin, Role::Warehouse])),
-    operation("GET", "/api/v1/inventory/availability", Public),
-    operation("POST", "/api/v1/orders", Roles(&[Role::Customer])),
-    operation("GET", "/api/v1/orders", Authenticated),
-    operation("GET", "/api/v1/orders/{id}", Authenticated),
-    operation("DELETE", "/api/v1/orders/{id}", Authenticated),
-    operation("POST", "/api/v1/orders/{id}/cancel", Authenticated),
-    operation("GET", "/api/v1/payments/{id}", Authenticated),
-    operation("POST", "/api/v1/payments/{id}/refund", Roles(&[Role::Admin, Role::Support])),
-    operation("GET", "/api/v1/shipments/{id}", Authenticated),
-    operation("POST", "/api/v1/shipments/{id}/dispatch", Roles(&[Role::Admin, Role::Warehouse])),
-    operation("POST", "/api/v1/shipments/{id}/deliver", Roles(&[Role::Admin, Role::Warehouse])),
-    operation("GET", "/api/v1/audit/streams/{type}/{id}/events", Roles(&[Role::Auditor])),
-    operation("GET", "/api/v1/audit/streams/{type}/{id}", Roles(&[Role::Auditor])),
-    operation("GET", "/api/v1/audit/events", Roles(&[Role::Auditor])),
-    operation("GET", "/api/v1/audit/verify", Roles(&[Role::Auditor])),
-    operation("POST", "/api/v1/audit/verifications", Roles(&[Role::Auditor])),
-    operation("GET", "/api/v1/audit/verifications/{id}", Roles(&[Role::Auditor])),
-    operation("GET", "/api/v1/openapi.json", Public),
-    operation("GET", "/api/v1/operations/sagas", Roles(SAGA_READERS)),
-    operation("GET", "/api/v1/operations/sagas/{order_id}", Roles(SAGA_READERS)),
-    operation("POST", "/api/v1/operations/sagas/{order_id}/retry", Roles(&[Role::Operator, Role::Admin])),
-    operation("POST", "/api/v1/operations/sagas/{order_id}/resolve", Roles(&[Role::Operator, Role::Admin])),
-    operation("GET", "/simulator/charges", Public),
-    operation("GET", "/simulator/state", Public),
-    operation("PUT", "/simulator/state", Public),
-    operation("GET", "/health", Public),
-    operation("GET", "/health/live", Public),
-    operation("GET", "/health/ready", Public),
-];
+#[derive(Debug, Default)]
+pub struct AccessTable(HashMap<String, Vec<(&'static str, Access)>>);
+
+impl AccessTable {
+    /// The table of these operations.
+    #[must_use]
+    pub fn of<'a>(operations: impl IntoIterator<Item = &'a Operation>) -> Self {
+        let mut table = Self::default();
+        for Operation { method, path, access } in operations {
+            table.0.entry(path.clone()).or_default().push((method, *access));
+        }
+        table
+    }
+
+    /// Finds the operation of a method on a path template.
+    #[must_use]
+    pub fn lookup(&self, method: &Method, path: &str) -> Lookup {
+        let wanted = if method == Method::HEAD { "GET" } else { method.as_str() };
+        if is_documentation(path) {
+            return if wanted == "GET" {
+                Lookup::Found(Public)
+            } else {
+                Lookup::OtherMethods("GET, HEAD".into())
+            };
+        }
+        let Some(operations) = self.0.get(path) else { return Lookup::Unknown };
+        if let Some((_, access)) = operations.iter().find(|(method, _)| *method == wanted) {
+            return Lookup::Found(*access);
+        }
+        let mut methods = BTreeSet::new();
+        for (method, _) in operations {
+            methods.insert(*method);
+            if *method == "GET" {
+                methods.insert("HEAD");
+            }
+        }
+        Lookup::OtherMethods(methods.into_iter().collect::<Vec<_>>().join(", "))
+    }
+}
 
 /// The documentation page's own routes, whose templates its crate chooses; public, GET only, and not JSON.
 fn is_documentation(path: &str) -> bool {
@@ -122,33 +111,6 @@ pub enum Lookup {
     OtherMethods(String),
     /// No such path.
     Unknown,
-}
-
-/// Finds the operation of a method on a path template.
-#[must_use]
-pub fn lookup(method: &Method, path: &str) -> Lookup {
-    let wanted = if method == Method::HEAD { "GET" } else { method.as_str() };
-    if is_documentation(path) {
-        return if wanted == "GET" {
-            Lookup::Found(Public)
-        } else {
-            Lookup::OtherMethods("GET, HEAD".into())
-        };
-    }
-    let mut methods = BTreeSet::new();
-    for operation in OPERATIONS.iter().filter(|operation| operation.path == path) {
-        if operation.method == wanted {
-            return Lookup::Found(operation.access);
-        }
-        methods.insert(operation.method);
-        if operation.method == "GET" {
-            methods.insert("HEAD");
-        }
-    }
-    if methods.is_empty() {
-        return Lookup::Unknown;
-    }
-    Lookup::OtherMethods(methods.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// Who sent the request, as the access token says. An extractor: 401 where nobody is known, `Option<Caller>` for either.
@@ -207,11 +169,15 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
 }
 
 /// The guard: 404 and 405 by the table, 401, 403, then 400 for a card's number in the URI, 406, and the [`Caller`] for the handler.
-pub(crate) async fn guard(State(tokens): State<Arc<Tokens>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    State((tokens, table)): State<(Arc<Tokens>, Arc<AccessTable>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let Some(path) = request.extensions().get::<MatchedPath>().cloned() else {
         return next.run(request).await;
     };
-    match admit(&tokens, &request, path.as_str()) {
+    match admit(&tokens, &table, &request, path.as_str()) {
         Ok(Some(caller)) => request.extensions_mut().insert(caller),
         Ok(None) => None,
         Err(problem) => return problem.into_response(),
@@ -219,8 +185,13 @@ pub(crate) async fn guard(State(tokens): State<Arc<Tokens>>, mut request: Reques
     next.run(request).await
 }
 
-fn admit(tokens: &Tokens, request: &Request, path: &str) -> Result<Option<Caller>, Problem> {
-    let access = match lookup(request.method(), path) {
+fn admit(
+    tokens: &Tokens,
+    table: &AccessTable,
+    request: &Request,
+    path: &str,
+) -> Result<Option<Caller>, Problem> {
+    let access = match table.lookup(request.method(), path) {
         Lookup::Found(access) => access,
         Lookup::OtherMethods(allow) => return Err(Problem::method_not_allowed(allow)),
         Lookup::Unknown => return Err(unknown_route()),

@@ -15,7 +15,7 @@ use domain::command::CommandError;
 use futures::FutureExt;
 use tracing::Instrument;
 
-use crate::web::access;
+use crate::web::access::{self, AccessTable};
 use crate::web::context::{REQUEST_ID, RequestContext};
 use crate::web::door::Door;
 use crate::web::leftover::Leftover;
@@ -34,6 +34,8 @@ const HEALTH: &str = "/health";
 pub struct Conventions {
     /// Verifies access tokens.
     pub tokens: Arc<Tokens>,
+    /// Who may call what.
+    pub access: Arc<AccessTable>,
     /// How long a request may take from its head to its answer.
     pub time_limit: Duration,
     /// How many may be in progress.
@@ -43,8 +45,8 @@ pub struct Conventions {
 impl Conventions {
     /// The conventions with [`DEFAULT_TIME_LIMIT`] and a door of the usual size.
     #[must_use]
-    pub fn new(tokens: Arc<Tokens>) -> Self {
-        Self { tokens, time_limit: DEFAULT_TIME_LIMIT, door: Door::default() }
+    pub fn new(tokens: Arc<Tokens>, access: Arc<AccessTable>) -> Self {
+        Self { tokens, access, time_limit: DEFAULT_TIME_LIMIT, door: Door::default() }
     }
 }
 
@@ -52,7 +54,7 @@ impl Conventions {
 pub fn apply(router: Router, conventions: &Conventions) -> Router {
     router
         .fallback(async || access::unknown_route())
-        .layer(from_fn_with_state(conventions.tokens.clone(), access::guard))
+        .layer(from_fn_with_state((conventions.tokens.clone(), conventions.access.clone()), access::guard))
         .layer(from_fn_with_state((conventions.time_limit, conventions.door.clone()), envelope))
 }
 

@@ -11,9 +11,31 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::*;
-use crate::web::access::{Caller, OPERATIONS};
+use crate::web::access::{Access, Caller, Operation};
 use crate::web::body;
 use crate::web::tokens::SigningKeys;
+
+/// A table with an operation of every kind.
+fn operations() -> Vec<Operation> {
+    let operation = |method, path: &str, access| Operation { method, path: path.to_owned(), access };
+    let support = Access::Roles(&[Role::Admin, Role::Support]);
+    vec![
+        operation("GET", "/api/v1/products", Access::Public),
+        operation("POST", "/api/v1/products", Access::Roles(&[Role::Admin])),
+        operation("GET", "/api/v1/products/{id}", Access::Public),
+        operation("PUT", "/api/v1/products/{id}", Access::Roles(&[Role::Admin])),
+        operation("GET", "/api/v1/users/me", Access::Authenticated),
+        operation("POST", "/api/v1/payments/{id}/refund", support),
+        operation("POST", "/api/v1/auth/login", Access::Public),
+        operation("POST", "/api/v1/orders", Access::Roles(&[Role::Customer])),
+        operation("GET", "/health", Access::Public),
+        operation("GET", "/health/live", Access::Public),
+    ]
+}
+
+fn conventions(tokens: &Arc<Tokens>) -> Conventions {
+    Conventions::new(Arc::clone(tokens), Arc::new(AccessTable::of(&operations())))
+}
 
 /// Handlers of our own on paths of the table: the conventions know operations only by method and path.
 fn server() -> (Router, Arc<Tokens>) {
@@ -34,7 +56,7 @@ fn server() -> (Router, Arc<Tokens>) {
         .route("/health", get(async || -> Response { panic!("on purpose") }))
         .route("/health/live", get(async || -> Response { std::future::pending().await }))
         .route("/docs/{*rest}", get(async || "page"));
-    let conventions = Conventions { time_limit: Duration::from_secs(20), ..Conventions::new(tokens.clone()) };
+    let conventions = Conventions { time_limit: Duration::from_secs(20), ..conventions(&tokens) };
     (apply(router, &conventions), tokens)
 }
 
@@ -172,7 +194,7 @@ async fn past_the_time_limit_a_command_that_was_issued_is_named() {
         std::future::pending().await
     };
     let tokens = Arc::new(Tokens::new(SigningKeys::generate().unwrap(), Arc::new(SystemClock)));
-    let router = apply(Router::new().route("/api/v1/auth/login", post(handler)), &Conventions::new(tokens));
+    let router = apply(Router::new().route("/api/v1/auth/login", post(handler)), &conventions(&tokens));
     let (response, problem) = send(&router, request(Method::POST, "/api/v1/auth/login", &[])).await;
     assert_eq!((response.status().as_u16(), code(&problem)), (503, "outcome-unknown"));
     assert_eq!(problem["command_id"], id.to_string());
@@ -192,7 +214,7 @@ async fn who_comes_when_it_is_full_is_told_at_once_and_health_is_answered() {
         .route("/api/v1/products", get(slow.clone()))
         .route("/api/v1/auth/login", post(slow))
         .route("/health/live", get(async || Json(1)));
-    let conventions = Conventions { door: Door::new(8), ..Conventions::new(tokens) };
+    let conventions = Conventions { door: Door::new(8), ..conventions(&tokens) };
     let router = apply(routes, &conventions);
     let spawn = |method: Method, path: &'static str| {
         let router = router.clone();
@@ -228,16 +250,17 @@ async fn who_comes_when_it_is_full_is_told_at_once_and_health_is_answered() {
 async fn the_guard_enforces_the_whole_table() {
     let tokens = Arc::new(Tokens::new(SigningKeys::generate().unwrap(), Arc::new(SystemClock)));
     let mut router = Router::new();
-    let paths: std::collections::BTreeSet<_> = OPERATIONS.iter().map(|operation| operation.path).collect();
+    let operations = operations();
+    let paths: std::collections::BTreeSet<_> = operations.iter().map(|operation| &operation.path).collect();
     for path in paths {
         router = router.route(path, axum::routing::any(async || Json("reached")));
     }
-    let router = apply(router, &Conventions::new(tokens.clone()));
+    let router = apply(router, &conventions(&tokens));
     let callers = [None, Some(vec![])].into_iter().chain(Role::ALL.map(|role| Some(vec![role])));
     for roles in callers {
         let authorization = roles.as_deref().map(|roles| bearer(&tokens, roles));
         let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.as_str())).collect();
-        for operation in OPERATIONS {
+        for operation in &operations {
             let path = operation.path.replace("{id}", "1").replace("{type}", "order");
             let method = Method::from_bytes(operation.method.as_bytes()).unwrap();
             let (response, _) = send(&router, request(method, &path, &headers)).await;

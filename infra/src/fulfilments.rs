@@ -9,7 +9,7 @@ use sagas::fulfilment::{FulfilmentCommand, KIND, Trigger};
 use uuid::Uuid;
 
 /// The sagas' own words for it.
-pub(super) struct OrderFulfilment;
+pub(crate) struct OrderFulfilment;
 
 impl OrderFulfilment {
     fn tell(&self, tenant: &str, order_id: Uuid, trigger: Trigger) -> Step {
