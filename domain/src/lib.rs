@@ -18,7 +18,6 @@ pub mod personal;
 pub mod ports;
 pub mod position;
 pub mod refusal;
-mod registry;
 pub mod shipping;
 pub mod stream;
 #[cfg(test)]
@@ -28,8 +27,6 @@ pub mod upcast;
 pub mod uuids;
 pub mod verify;
 mod wire;
-
-pub use registry::registry;
 
 /// An instant in UTC; the log keeps whole microseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -43,28 +43,3 @@ macro_rules! wire_names {
     };
 }
 pub(crate) use wire_names;
-
-#[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use crate::identity::user::Role;
-    use crate::ordering::order::{EndReason, OrderStatus};
-    use crate::payments::payment::{DeclineReason, PaymentStatus};
-    use crate::shipping::shipment::ShipmentStatus;
-
-    macro_rules! names_are_those_of_serde {
-        ($($type:ident),+) => {$(
-            for value in $type::ALL {
-                assert_eq!(serde_json::to_value(value).unwrap(), Value::from(value.as_str()));
-                assert_eq!(value.as_str().parse(), Ok(value));
-            }
-            assert!("nothing".parse::<$type>().is_err());
-        )+};
-    }
-
-    #[test]
-    fn the_names_are_those_of_stored_events() {
-        names_are_those_of_serde!(OrderStatus, EndReason, PaymentStatus, DeclineReason, ShipmentStatus, Role);
-    }
-}

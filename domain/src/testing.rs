@@ -5,7 +5,7 @@ use cqrs_es::test::{AggregateTestExecutor, TestFramework};
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::aggregate::{Aggregate, DecisionContext, EventSet, StreamMeta};
+use crate::aggregate::{Aggregate, DecisionContext, EventSet, Registry, StreamMeta};
 use crate::money::{Currency, Money};
 use crate::personal::Sealed;
 use crate::stream::{DEFAULT_TENANT, StreamId};
@@ -84,7 +84,7 @@ pub(super) struct Properties<A: Aggregate> {
 impl<A: Aggregate + PartialEq + std::fmt::Debug> Properties<A> {
     /// Runs the commands, each so many seconds after the one before; answers the state and its events.
     pub(super) fn hold_for(&self, commands: &[(u8, A::Command)]) -> (A, Vec<A::Event>) {
-        let registry = crate::registry();
+        let registry = Registry::default().with::<A>();
         let mut replayed = registry.initial(A::TYPE).unwrap();
         let mut live = A::default();
         let mut all = Vec::new();

@@ -6,12 +6,20 @@ mod golden_files;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use domain::aggregate::{Aggregate, EventSet};
+use domain::aggregate::{Aggregate, EventSet, Registry};
 use domain::catalogue::product::{Product, ProductEvent};
-use domain::inventory;
 use domain::money::{Currency, Money};
 use domain::payments::payment::{PaymentEvent, RefundReason};
 use domain::upcast::EventType;
+use domain::{catalogue, identity, inventory, ordering, payments, shipping};
+
+/// The aggregates of all contexts.
+fn registry() -> Registry {
+    [catalogue::aggregates, identity::aggregates, inventory::aggregates, ordering::aggregates]
+        .into_iter()
+        .chain([payments::aggregates, shipping::aggregates])
+        .fold(Registry::default(), |registry, context| context(registry))
+}
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -26,17 +34,17 @@ fn stored(name: &str) -> String {
 fn every_event_ever_stored_has_a_golden_file_that_still_reads() {
     let folder = folder();
     let mut checked = BTreeSet::new();
-    checked.extend(golden_files::check::<domain::identity::email_claim::EmailClaimEvent>(&folder));
+    checked.extend(golden_files::check::<identity::email_claim::EmailClaimEvent>(&folder));
     checked.extend(golden_files::check::<inventory::InventoryEvent>(&folder));
-    checked.extend(golden_files::check::<domain::ordering::order::OrderEvent>(&folder));
+    checked.extend(golden_files::check::<ordering::order::OrderEvent>(&folder));
     checked.extend(golden_files::check::<PaymentEvent>(&folder));
     checked.extend(golden_files::check::<ProductEvent>(&folder));
-    checked.extend(golden_files::check::<domain::identity::session::SessionEvent>(&folder));
-    checked.extend(golden_files::check::<domain::shipping::shipment::ShipmentEvent>(&folder));
-    checked.extend(golden_files::check::<domain::catalogue::sku_claim::SkuClaimEvent>(&folder));
-    checked.extend(golden_files::check::<domain::identity::user::UserEvent>(&folder));
+    checked.extend(golden_files::check::<identity::session::SessionEvent>(&folder));
+    checked.extend(golden_files::check::<shipping::shipment::ShipmentEvent>(&folder));
+    checked.extend(golden_files::check::<catalogue::sku_claim::SkuClaimEvent>(&folder));
+    checked.extend(golden_files::check::<identity::user::UserEvent>(&folder));
 
-    for EventType { name, version, .. } in domain::registry().event_types() {
+    for EventType { name, version, .. } in registry().event_types() {
         assert!(checked.contains(&format!("{name}.v{version}.json")), "{name} {version} is not checked");
     }
     let files =
@@ -55,7 +63,7 @@ fn a_product_of_version_1_gets_a_price_in_money_and_no_attributes() {
     assert!(created.details.attributes.is_empty());
 
     // A stream that begins with it loads like any other.
-    let mut state = domain::registry().initial("product").unwrap();
+    let mut state = registry().initial("product").unwrap();
     state.apply("product.created", 1, &old).unwrap();
     let mut expected = Product::default();
     expected.evolve(&event);
@@ -78,7 +86,7 @@ fn a_refund_of_version_1_keeps_its_reason_in_the_clear_and_version_2_seals_it() 
 
 #[test]
 fn what_cannot_be_read_leaves_the_state_as_it_was() {
-    let mut state = domain::registry().initial("product").unwrap();
+    let mut state = registry().initial("product").unwrap();
     state.apply("product.created", 2, &stored("product.created.v2.json")).unwrap();
     let before = state.to_json().unwrap();
     for (event_type, version, data) in [
@@ -90,4 +98,27 @@ fn what_cannot_be_read_leaves_the_state_as_it_was() {
         assert!(state.apply(event_type, version, data).is_err(), "{event_type} {version}");
         assert_eq!(state.to_json().unwrap(), before);
     }
+}
+
+macro_rules! names_are_those_of_serde {
+    ($($type:ty),+) => {$(
+        for value in <$type>::ALL {
+            assert_eq!(serde_json::to_value(value).unwrap(), serde_json::Value::from(value.as_str()));
+            assert_eq!(value.as_str().parse(), Ok(value));
+        }
+        assert!("nothing".parse::<$type>().is_err());
+    )+};
+}
+
+// proves: EVT-1
+#[test]
+fn the_names_of_plain_enums_are_those_of_stored_events() {
+    names_are_those_of_serde!(
+        ordering::order::OrderStatus,
+        ordering::order::EndReason,
+        payments::payment::PaymentStatus,
+        payments::payment::DeclineReason,
+        shipping::shipment::ShipmentStatus,
+        identity::user::Role
+    );
 }

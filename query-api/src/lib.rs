@@ -23,7 +23,8 @@ const SAGA_READERS: &[Role] = &[Role::Operator, Role::Admin, Role::Support];
 const AUDITORS: &[Role] = &[Role::Auditor];
 
 /// Every operation of the query side. The caller merges it with the command side's and puts the conventions of `command_api::web`
-/// around both.
+/// around both; beside the state, the search needs an `Extension` of a
+/// [`ProductSearch`](projections::catalogue::documents::ProductSearch).
 #[must_use]
 pub fn routes() -> Routes<QueryState> {
     Routes::of(command_api::web::openapi::base())
@@ -45,3 +46,6 @@ pub fn routes() -> Routes<QueryState> {
         .roles(AUDITORS, routes!(audit::verify::start_verification))
         .roles(AUDITORS, routes!(audit::verify::get_verification))
 }
+
+#[cfg(test)]
+mod tests;

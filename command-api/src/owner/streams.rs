@@ -199,7 +199,7 @@ mod tests {
 
     fn entry(n: u128) -> Entry {
         let stream = StreamId::new("default", "product", uuid::Uuid::from_u128(n));
-        Entry::initial(&domain::registry(), &stream).expect("a known type")
+        Entry::initial(&domain::catalogue::aggregates(Registry::default()), &stream).expect("a known type")
     }
 
     // proves: P5

@@ -3,3 +3,11 @@
 pub mod email_claim;
 pub mod session;
 pub mod user;
+
+use crate::aggregate::Registry;
+
+/// Adds its aggregates.
+#[must_use]
+pub fn aggregates(registry: Registry) -> Registry {
+    registry.with::<email_claim::EmailClaim>().with::<session::Session>().with::<user::User>()
+}

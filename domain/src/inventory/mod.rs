@@ -7,6 +7,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use crate::aggregate::Registry;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -195,4 +196,10 @@ pub struct Level {
     pub on_hand: u64,
     /// Of these, set aside for orders.
     pub reserved: u64,
+}
+
+/// Adds its aggregates.
+#[must_use]
+pub fn aggregates(registry: Registry) -> Registry {
+    registry.with::<Inventory>()
 }

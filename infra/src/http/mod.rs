@@ -8,12 +8,13 @@ mod other_roles;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::{Extension, Router};
 use command_api::web::CommandState;
 use command_api::web::access::{Access, Operation};
 use command_api::web::conventions::{self, Conventions};
 use command_api::web::door::Door;
+use projections::catalogue::documents::ProductSearch;
 use query_api::QueryState;
 use utoipa::openapi::OpenApi;
 
@@ -26,7 +27,7 @@ use crate::simulator::{self, Simulator, nearby};
 pub(crate) struct Served {
     pub(crate) conventions: Conventions,
     pub(crate) commands: Option<CommandState>,
-    pub(crate) queries: Option<QueryState>,
+    pub(crate) queries: Option<(QueryState, Arc<dyn ProductSearch>)>,
     /// What other instances ask, outside the API.
     pub(crate) peers: Router,
     pub(crate) simulator: Option<Simulator>,
@@ -63,7 +64,10 @@ pub(crate) fn router(served: Served) -> serde_json::Result<Router> {
         }
     }
     match served.queries {
-        Some(state) => router = router.merge(query_api::routes().with_state(state).split().0),
+        Some((state, search)) => {
+            let (queries, _) = query_api::routes().with_state(state).split();
+            router = router.merge(queries.layer(Extension(search)));
+        }
         None => router = router.merge(other_roles::routes(&query_api::routes().split().1, Role::QueryApi)),
     }
     match served.simulator {

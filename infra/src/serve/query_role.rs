@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::aggregate::Registry;
 use domain::ports::clock::SystemClock;
+use projections::catalogue::documents::ProductSearch;
 use projections::engine::watermark::Watermark;
 use query_api::{QueryConfig, QueryPorts, QueryState};
 
@@ -21,18 +22,17 @@ pub(super) async fn open(
     backends: &dyn Backends,
     registry: Arc<Registry>,
     marks: Vec<Watermark>,
-) -> anyhow::Result<QueryState> {
+) -> anyhow::Result<(QueryState, Arc<dyn ProductSearch>)> {
     let log = backends.log();
     let mut settings = QueryConfig::new(log.store().shards, backends.cursor_key().await?);
     settings.wait = config.http.sync_wait.0;
     settings.stuck_after = config.fulfilment.stuck_after.0;
     let ports = QueryPorts {
         read: backends.read_models(marks).await?,
-        search: backends.product_search().await?,
         keys: backends.keys().await?,
         log: log.clone(),
         registry,
         verifier: Arc::new(LogVerifier(Verifications::new(log, Arc::new(SystemClock)))),
     };
-    Ok(QueryState::new(ports, settings))
+    Ok((QueryState::new(ports, settings), backends.product_search().await?))
 }

@@ -97,6 +97,10 @@ mod tests {
     use super::*;
     use crate::audit::event::tests::event;
 
+    fn registry() -> domain::aggregate::Registry {
+        domain::catalogue::aggregates(domain::aggregate::Registry::default())
+    }
+
     /// Three events of a product, the last two decided at the same instant.
     fn events() -> Vec<Arc<RecordedEvent>> {
         let details = r#"{"sku":"s","name":"Mug","description":"","category":"c","attributes":{}}"#;
@@ -113,7 +117,7 @@ mod tests {
     }
 
     fn fold(until: Until, page: usize) -> Option<(u64, u64, i64)> {
-        let mut fold = Fold::new(domain::registry().initial("product").unwrap(), until);
+        let mut fold = Fold::new(registry().initial("product").unwrap(), until);
         for events in events().chunks(page) {
             if !fold.take(events).unwrap() {
                 break;
@@ -150,7 +154,7 @@ mod tests {
 
     #[test]
     fn an_event_that_nobody_can_read_is_an_error() {
-        let mut fold = Fold::new(domain::registry().initial("product").unwrap(), Until::Now);
+        let mut fold = Fold::new(registry().initial("product").unwrap(), Until::Now);
         let unknown = Arc::new(event(1, 10, "product.exploded", "{}"));
         assert!(fold.take(&[unknown]).is_err());
     }

@@ -1,7 +1,9 @@
 //! The shop window: products by id, as a list, and by full-text search. Anybody may look.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -12,7 +14,7 @@ use command_api::web::schema;
 use domain::money::Currency;
 use domain::stream::StreamId;
 use domain::text::identifier;
-use projections::catalogue::documents;
+use projections::catalogue::documents::{self, ProductSearch};
 use projections::catalogue::products::{self, ProductFilter, ProductRow, ProductSort, ReadProducts as _};
 use projections::engine::query::Page;
 use serde::Serialize;
@@ -168,6 +170,7 @@ pub(crate) struct Found<T> {
 )]
 pub(crate) async fn search_products(
     State(state): State<QueryState>,
+    Extension(search): Extension<Arc<dyn ProductSearch>>,
     caller: Option<Caller>,
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
@@ -182,7 +185,7 @@ pub(crate) async fn search_products(
     name_currency(&state, &ask, tenant, &mut filter).await?;
     let page = ask.page(&state, &scope)?;
     ask.settle(&state, &[documents::NAME]).await?;
-    let hits = state.ports.search.search(tenant, text, &filter, sort, &page).await?;
+    let hits = search.search(tenant, text, &filter, sort, &page).await?;
     let listed = ListOf::<ProductRow>::new(&state, &scope, hits.page.items, hits.page.next.as_deref());
     let category = facet(hits.categories);
     ok(&Found {

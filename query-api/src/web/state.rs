@@ -6,7 +6,6 @@ use std::time::Duration;
 use domain::aggregate::Registry;
 use domain::ports::keys::SubjectKeys;
 use domain::ports::log::LogReader;
-use projections::catalogue::documents::ProductSearch;
 use projections::engine::read_models::ReadModels;
 
 use crate::audit::verifier::Verifier;
@@ -17,8 +16,6 @@ use crate::web::cursor::CursorKey;
 pub struct QueryPorts {
     /// The read models.
     pub read: Arc<dyn ReadModels>,
-    /// The search in products.
-    pub search: Arc<dyn ProductSearch>,
     /// For opening one's own personal data.
     pub keys: Arc<dyn SubjectKeys>,
     /// For the heads of the shards.

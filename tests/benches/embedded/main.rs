@@ -54,7 +54,7 @@ impl FanOut for Nobody {
 /// The library over a store in a directory.
 async fn owners(dir: &Path) -> Arc<Owners> {
     let log = Arc::new(SqliteLog::open(dir, shards()).unwrap());
-    let registry = Arc::new(domain::registry());
+    let registry = Arc::new(sagas::registry());
     let config = OwnerConfig::default();
     Arc::new(Owners::start(log, registry, Arc::new(Nobody), Arc::new(SystemClock), config).await.unwrap())
 }

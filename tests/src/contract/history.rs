@@ -54,7 +54,7 @@ impl History {
         let tails = (0..log.store().shards).map(|shard| Tail::empty(Shard(shard))).collect();
         Self {
             log,
-            registry: domain::registry(),
+            registry: sagas::registry(),
             tails,
             streams: HashMap::new(),
             now: 1_700_000_000_000_000,

@@ -21,7 +21,7 @@ fn workload() -> Vec<CommandRequest> {
 
 /// Runs the workload until the kill; answers what was acknowledged.
 async fn run_until_killed(faulty: &Arc<FaultyLog>, requests: &[CommandRequest]) -> Vec<usize> {
-    let registry = Arc::new(domain::registry());
+    let registry = Arc::new(sagas::registry());
     let config = OwnerConfig { snapshot_every: 3, stop_within: Duration::from_millis(10), ..config() };
     let start = Owners::start(
         faulty.clone(),

@@ -85,7 +85,7 @@ pub async fn owners_with(log: Arc<dyn EventLog>, config: OwnerConfig) -> Arc<Own
 
 /// Owners over a log, with this configuration and clock.
 pub async fn owners_at(log: Arc<dyn EventLog>, config: OwnerConfig, clock: Arc<dyn Clock>) -> Arc<Owners> {
-    let registry = Arc::new(domain::registry());
+    let registry = Arc::new(sagas::registry());
     let owners = Owners::start(log, registry, Arc::new(Published::default()), clock, config).await;
     Arc::new(owners.expect("the store can be taken over"))
 }

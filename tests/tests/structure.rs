@@ -1,0 +1,94 @@
+//! What the sources keep to, read from them.
+
+#![expect(clippy::unwrap_used, reason = "a panic is a failed test")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Folders and files that are platform, by crate: what a context stands on.
+const PLATFORM: [(&str, &[&str]); 5] = [
+    ("domain", &["."]),
+    ("command-api", &["web", "owner", "leases", "peers", "repository.rs"]),
+    ("projections", &["engine"]),
+    ("query-api", &["web"]),
+    ("sagas", &["engine"]),
+];
+
+/// What platform still knows of contexts: who may call an operation is said in roles, and those are the accounts' own.
+const KNOWN: [(&str, &str); 3] = [
+    ("command-api/src/web/access/mod.rs", "identity::user::Role"),
+    ("command-api/src/web/routes.rs", "identity::user::Role"),
+    ("command-api/src/web/tokens/mod.rs", "identity::user::Role"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The names of the bounded contexts: a context is a folder of that name in each crate that it needs.
+fn contexts() -> BTreeSet<String> {
+    let domain = ["identity", "catalogue", "inventory", "ordering", "payments", "shipping"];
+    let all: BTreeSet<String> = domain.iter().map(|name| (*name).to_owned()).collect();
+    for context in &all {
+        assert!(root().join("domain/src").join(context).is_dir(), "{context} has no folder");
+    }
+    all.into_iter().chain(["fulfilment".to_owned()]).collect()
+}
+
+fn sources(path: &Path, leave_out: &BTreeSet<String>, found: &mut Vec<PathBuf>) {
+    if path.is_file() {
+        return found.push(path.to_owned());
+    }
+    for entry in std::fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if !leave_out.contains(&name) {
+            sources(&entry.path(), leave_out, found);
+        }
+    }
+}
+
+/// Production code: what comes before the tests of a file.
+fn code(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Platform never imports a context, so that a new one needs no change of it.
+// proves: CAT-3
+#[test]
+fn platform_knows_no_context() {
+    let (contexts, mut wrong, mut looked_at) = (contexts(), Vec::new(), 0);
+    for (krate, parts) in PLATFORM {
+        for part in parts {
+            let mut files = Vec::new();
+            sources(&root().join(krate).join("src").join(part), &contexts, &mut files);
+            for file in files.iter().filter(|file| file.extension().is_some_and(|ext| ext == "rs")) {
+                let name = file.file_name().unwrap().to_str().unwrap();
+                if ["tests.rs", "testing.rs"].contains(&name) || file.parent().unwrap().ends_with("tests") {
+                    continue;
+                }
+                looked_at += 1;
+                let (code, shown) = (code(file), shown(file));
+                for context in &contexts {
+                    for origin in ["crate", "domain", "projections", "command_api", "query_api", "sagas"] {
+                        let path = format!("{origin}::{context}::");
+                        let known = KNOWN.iter().any(|(known, what)| *known == shown && code.contains(what));
+                        if code.contains(&path) && !(known && context == "identity") {
+                            wrong.push(format!("{shown} names {path}"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(looked_at > 80, "{looked_at}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+fn shown(file: &Path) -> String {
+    let path = file.to_string_lossy().replace('\\', "/").replace("/./", "/");
+    path.rsplit_once("/../").unwrap().1.to_owned()
+}
