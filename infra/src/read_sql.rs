@@ -4,6 +4,8 @@
 use projections::engine::query::{Children, Condition, Direction, Select};
 use projections::engine::rows::{Column, ColumnKind, Table, Value};
 
+use crate::postgres::read_store::columns::selected;
+
 /// Whose SQL it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -16,8 +18,17 @@ pub(crate) enum Dialect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Statement {
     pub(crate) sql: String,
-    pub(crate) parameters: Vec<Value>,
+    pub(crate) parameters: Vec<Parameter>,
     dialect: Dialect,
+}
+
+/// A parameter of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Parameter {
+    /// A value.
+    One(Value),
+    /// Values of one kind, as an array; on PostgreSQL only.
+    Any(Vec<Value>),
 }
 
 impl Statement {
@@ -58,7 +69,9 @@ impl Statement {
         }
         let column = parent.key.last().map_or("", |column| column.name);
         statement.condition(&Condition::In(column, last));
-        statement.ending(child.order.iter().map(|column| quoted(column)).collect(), None);
+        // First by the row that they belong to: that is the order in which an index has them.
+        let order = [column].into_iter().chain(child.order.iter().copied());
+        statement.ending(order.map(quoted).collect(), None);
         statement
     }
 
@@ -78,7 +91,11 @@ impl Statement {
 
     /// Writes a parameter.
     fn parameter(&mut self, value: &Value) {
-        self.parameters.push(value.clone());
+        self.pushed(Parameter::One(value.clone()));
+    }
+
+    fn pushed(&mut self, parameter: Parameter) {
+        self.parameters.push(parameter);
         match self.dialect {
             Dialect::Sqlite => self.sql.push('?'),
             Dialect::Postgres => self.sql.push_str(&format!("${}", self.parameters.len())),
@@ -107,6 +124,12 @@ impl Statement {
             Condition::AtMost(column, value) => self.compared(column, "<=", value),
             // No database has a list without a value.
             Condition::In(_, values) if values.is_empty() => self.sql.push_str("1 = 0"),
+            // One statement, however many there are.
+            Condition::In(column, values) if self.dialect == Dialect::Postgres => {
+                self.sql.push_str(&format!("{} = ANY(", quoted(column)));
+                self.pushed(Parameter::Any(values.clone()));
+                self.sql.push(')');
+            }
             Condition::In(column, values) => {
                 self.sql.push_str(&format!("{} IN ", quoted(column)));
                 self.row(values);
@@ -178,9 +201,9 @@ fn quoted(name: &str) -> String {
 
 /// The columns of a table, so that each comes out as its kind.
 fn columns(table: &Table, dialect: Dialect) -> Vec<String> {
-    let column = |(name, kind): (std::borrow::Cow<'_, str>, ColumnKind)| match (dialect, kind) {
-        (Dialect::Postgres, ColumnKind::Json) => format!("{}::text", quoted(&name)),
-        _ => quoted(&name),
+    let column = |(name, kind): (std::borrow::Cow<'_, str>, ColumnKind)| match dialect {
+        Dialect::Postgres => selected(&name, kind),
+        Dialect::Sqlite => quoted(&name),
     };
     table.columns().map(column).collect()
 }
@@ -188,9 +211,8 @@ fn columns(table: &Table, dialect: Dialect) -> Vec<String> {
 /// JSON text of the rows that belong to a row: an array for each, with its columns in order. An instant is a number of microseconds.
 fn children_column(parent: &Table, child: &Children) -> String {
     let column = |(name, kind): (std::borrow::Cow<'_, str>, ColumnKind)| match kind {
-        ColumnKind::Json => format!("{}::text", quoted(&name)),
         ColumnKind::Time => format!("(extract(epoch FROM {}) * 1000000)::bigint", quoted(&name)),
-        _ => quoted(&name),
+        _ => selected(&name, kind),
     };
     let columns: Vec<String> = child.table.columns().map(column).collect();
     let order: Vec<String> = child.order.iter().map(|column| quoted(column)).collect();
@@ -253,12 +275,21 @@ mod tests {
         assert!(!Statement::select(&select, Dialect::Sqlite).sql.contains("order_lines"));
         let (tenant, ids) = (Value::Text("default".into()), [1, 2].map(Uuid::from_u128).map(Value::Uuid));
         let children = Statement::children_of(&[tenant], ids.to_vec(), select.table, &select.children[0]);
-        assert_eq!(tail(&children), "\"tenant\" = ? AND \"order_id\" IN (?, ?) ORDER BY \"line\"");
+        assert_eq!(
+            tail(&children),
+            "\"tenant\" = ? AND \"order_id\" IN (?, ?) ORDER BY \"order_id\", \"line\""
+        );
     }
 
     #[test]
     fn nothing_is_in_an_empty_list() {
         let select = Select::of::<StockRow>("default").and(Condition::In("product_id", Vec::new()));
         assert!(Statement::select(&select, Dialect::Sqlite).sql.ends_with("AND 1 = 0"));
+        let ids = [1, 2].map(Uuid::from_u128).map(Value::Uuid).to_vec();
+        let select = Select::of::<StockRow>("default").and(Condition::In("product_id", ids.clone()));
+        assert!(Statement::select(&select, Dialect::Sqlite).sql.ends_with("IN (?, ?)"));
+        let statement = Statement::select(&select, Dialect::Postgres);
+        assert!(statement.sql.ends_with("\"product_id\" = ANY($2)"), "{}", statement.sql);
+        assert_eq!(statement.parameters[1], Parameter::Any(ids));
     }
 }

@@ -102,7 +102,7 @@ mod plans {
             let plan = models.plan(&question).await.unwrap();
             assert!(plan.iter().all(|step| !step.contains("SCAN")), "{question:?}: {plan:?}");
             // Within a category, what is listed by anything but age is sorted when it was found.
-            let sorted = plan.iter().any(|step| step.starts_with("USE TEMP B-TREE"));
+            let sorted = plan.iter().any(|step| step.contains("TEMP B-TREE"));
             let by = question.order[0].0;
             let filtered = format!("{:?}", question.conditions).contains("category_key");
             assert!(!sorted || (filtered && by != "created_at"), "{question:?}: {plan:?}");

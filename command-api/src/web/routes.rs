@@ -1,6 +1,5 @@
 //! Operations, each with who may call it. That is said once, where the route is: the guard goes by it, and so does the document.
 
-use axum::routing::MethodRouter;
 use domain::identity::user::Role;
 use utoipa::IntoResponses;
 use utoipa::openapi::OpenApi;
@@ -56,19 +55,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             }
         }
         Self { router: self.router.routes((schemas, paths, router)), ..self }
-    }
-
-    /// Adds a route that stands in no document.
-    #[must_use]
-    pub fn undocumented(
-        mut self,
-        method: &'static str,
-        path: &str,
-        access: Access,
-        route: MethodRouter<S>,
-    ) -> Self {
-        self.operations.push(Operation { method, path: path.to_owned(), access });
-        Self { router: self.router.route(path, route), ..self }
     }
 
     /// Adds those of another part.

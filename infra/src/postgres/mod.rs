@@ -1,6 +1,7 @@
 //! Adapters on PostgreSQL: the read models of many processes. What an analyst finds there is described in `README.md` beside this
 //! file.
 
+mod catalogue;
 pub mod checkpoints;
 mod database;
 pub mod events_copy;

@@ -26,7 +26,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use sagas::ports::ProviderError;
 
 use self::books::Books;
-use crate::sqlite::as_path;
+use crate::sqlite::{as_path, names_are_names};
 
 /// The file in the data directory.
 pub const SIMULATOR_FILE: &str = "simulator.db";
@@ -171,6 +171,7 @@ impl From<rusqlite::Error> for Failure {
 
 fn open(file: &Path) -> rusqlite::Result<(Connection, i64)> {
     let mut conn = Connection::open(as_path(file))?;
+    names_are_names(&conn)?;
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;

@@ -42,7 +42,7 @@ pub(super) fn open_writer(path: &Path, durability: Durability) -> rusqlite::Resu
 }
 
 /// A name that is quoted is a name: else one that no table has would be read as a text of these letters.
-fn names_are_names(conn: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn names_are_names(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
     Ok(())
@@ -75,10 +75,12 @@ pub(super) fn open_untouched(path: &Path) -> rusqlite::Result<Connection> {
     }
     let Some(name) = path.to_str() else { return open_reader(path) };
     let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    Connection::open_with_flags(
+    let conn = Connection::open_with_flags(
         format!("file:{name}?immutable=1"),
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )
+    )?;
+    names_are_names(&conn)?;
+    Ok(conn)
 }
 
 /// The file's own version number; 0 for a file without a schema.
@@ -102,7 +104,8 @@ mod tests {
         let file = dir.path().join("x.db");
         let writer = open_writer(&file, Durability::Lazy).unwrap();
         writer.execute_batch("CREATE TABLE t (a TEXT) STRICT; INSERT INTO t VALUES ('x')").unwrap();
-        for conn in [writer, open_reader(&file).unwrap()] {
+        writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        for conn in [open_reader(&file).unwrap(), open_untouched(&file).unwrap(), writer] {
             let found = conn.query_row("SELECT \"b\" FROM t", [], |row| row.get::<_, String>(0));
             assert!(found.is_err(), "{found:?}");
         }

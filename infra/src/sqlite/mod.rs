@@ -10,4 +10,4 @@ pub mod read_store;
 pub mod saga_work;
 pub(crate) mod thread;
 
-pub(crate) use connection::as_path;
+pub(crate) use connection::{as_path, names_are_names};

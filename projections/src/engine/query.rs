@@ -196,12 +196,6 @@ impl Row {
         self.children.get(place).map_or(&[], Vec::as_slice)
     }
 
-    /// The values of the key.
-    #[must_use]
-    pub fn key(&self) -> &[Value] {
-        &self.values[..self.table.key.len().min(self.values.len())]
-    }
-
     fn unreadable(&self, column: &str, reason: impl Display) -> Unreadable {
         Unreadable { table: self.table.name, column: column.to_owned(), reason: reason.to_string() }
     }
@@ -489,7 +483,6 @@ mod tests {
         let row = row();
         assert_eq!(row.text("title").unwrap(), "a\"b");
         assert_eq!(row.version("note").unwrap(), 3);
-        assert_eq!(row.key(), [Value::Text("default".into()), Value::Uuid(Uuid::from_u128(7))]);
         assert_eq!(row.text_or_none("stars"), Ok(None));
         for unreadable in [
             row.number::<u8>("stars").unwrap_err(),

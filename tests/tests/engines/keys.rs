@@ -14,6 +14,7 @@ use futures::future::join_all;
 use infra::postgres::PostgresUrl;
 use infra::postgres::keys::{OpenPostgresKeysError, PostgresKeys, VALID_FOR, beside};
 use infra::postgres::secrets::PostgresSecrets;
+use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tests::contract::keys::KeysFactory;
 use tests::engines::{engines, fresh_name};
@@ -55,6 +56,47 @@ impl KeysFactory for Postgres {
 }
 
 tests::keys_contract!(Postgres::new());
+
+/// Waits until somebody waits for an advisory lock.
+async fn awaited(sql: &mut PgConnection, lock: i64) {
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                   AND ((classid::bigint << 32) | objid::bigint) = $1";
+    let found = async {
+        while sqlx::query_scalar::<_, i64>(waiting).bind(lock).fetch_one(&mut *sql).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(tests::shop::SETTLES_WITHIN, found).await.expect("somebody waits for the lock");
+}
+
+/// What a connection remembers of names is older than the lock that it waited for.
+// proves: SEC-6, OPS-3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_waited_while_another_made_the_schema_finds_it() {
+    let postgres = Postgres::new();
+    let (schema, mut other) =
+        (postgres.0.schema().to_owned(), PgConnection::connect(&engines().postgres).await.unwrap());
+    let digest = Sha256::digest(format!("tillstream keys {schema}"));
+    let lock = i64::from_be_bytes(std::array::from_fn(|i| digest[i]));
+    other.execute("BEGIN").await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut other).await.unwrap();
+    let url = postgres.0.clone();
+    let opening = tokio::spawn(async move { PostgresKeys::open(&url).await });
+    awaited(&mut PgConnection::connect(&engines().postgres).await.unwrap(), lock).await;
+    other
+        .execute(format!("CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}").as_str())
+        .await
+        .unwrap();
+    other.execute(include_str!("../../../infra/src/postgres/keys/schema.sql")).await.unwrap();
+    sqlx::query(include_str!("../../../infra/src/postgres/keys/insert_blind_key.sql"))
+        .bind(&[7_u8; 32][..])
+        .execute(&mut other)
+        .await
+        .unwrap();
+    other.execute("COMMIT").await.unwrap();
+    opening.await.unwrap().unwrap();
+    KeysFactory::remove(&postgres).await;
+}
 
 fn user(id: &str) -> StreamId {
     StreamId::new("default", "user", id)

@@ -173,8 +173,11 @@ async fn an_index_serves_every_list() {
             continue;
         }
         let plan = models.plan(&question).await.unwrap().join("\n");
+        // Within a category, what is listed by anything but age is sorted when it was found.
+        let filtered = format!("{:?}", question.conditions).contains("category_key");
+        let sorted = plan.contains("Sort") && !(filtered && question.order[0].0 != "created_at");
         assert!(
-            plan.contains("Index Scan") && !plan.contains("Seq Scan"),
+            !sorted && plan.contains("Index Scan") && !plan.contains("Seq Scan"),
             "{:?} {:?}: {plan}",
             question.conditions,
             question.order

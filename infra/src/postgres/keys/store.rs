@@ -7,6 +7,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::super::PostgresUrl;
+use super::super::catalogue::has_table;
 use super::OpenPostgresKeysError;
 use crate::subject_keys::BlindKey;
 
@@ -37,10 +38,7 @@ pub(super) async fn open(
     if fsync != "on" {
         tracing::warn!(%url, "the server runs with fsync off: a crash may lose keys, and with them personal data");
     }
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('layout') IS NOT NULL")
-        .fetch_one(&mut *conn)
-        .await
-        .map_err(storage)?;
+    let exists = has_table(&mut conn, url.schema(), "layout").await.map_err(storage)?;
     if make {
         create(&mut conn, url.schema()).await.map_err(storage)?;
     } else if !exists {
@@ -67,9 +65,7 @@ pub(super) async fn open(
 async fn create(conn: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let mut tx = conn.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock_of(schema)).execute(&mut *tx).await?;
-    let made: bool =
-        sqlx::query_scalar("SELECT to_regclass('layout') IS NOT NULL").fetch_one(&mut *tx).await?;
-    if made {
+    if has_table(&mut tx, schema, "layout").await? {
         return tx.rollback().await;
     }
     // The schema's name was checked when the URL was read: it needs no escaping.

@@ -4,7 +4,7 @@ use projections::engine::rows::Value;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::{Arguments as _, Encode, Postgres, Type};
 
-use crate::read_sql::Statement;
+use crate::read_sql::{Parameter, Statement};
 
 /// A statement and its parameters, in order. Only the conditions that are there become part of the text, so that an index can
 /// serve them; their values don't, so that one prepared statement serves all of them.
@@ -27,15 +27,38 @@ impl Query {
         let mut query = Self { sql: statement.sql, arguments: PgArguments::default(), fault: None };
         for parameter in &statement.parameters {
             match parameter {
-                Value::Text(text) | Value::Json(text) => drop(query.text(text)),
-                Value::Int(n) => drop(query.value(*n)),
-                Value::Bool(b) => drop(query.value(*b)),
-                Value::Uuid(id) => drop(query.value(*id)),
-                Value::Time(at) => drop(query.value(*at)),
-                Value::Null => drop(query.value(None::<String>)),
+                Parameter::One(value) => query.one(value),
+                Parameter::Any(values) => query.any(values),
             }
         }
         query
+    }
+
+    fn one(&mut self, value: &Value) {
+        match value {
+            Value::Text(text) | Value::Json(text) => drop(self.text(text)),
+            Value::Int(n) => drop(self.value(*n)),
+            Value::Bool(b) => drop(self.value(*b)),
+            Value::Uuid(id) => drop(self.value(*id)),
+            Value::Time(at) => drop(self.value(*at)),
+            Value::Null => drop(self.value(None::<String>)),
+        }
+    }
+
+    /// Adds an array. The values are of the kind of the first one; a text that no row can have is left out.
+    fn any(&mut self, values: &[Value]) {
+        let ids =
+            values.iter().filter_map(|value| if let Value::Uuid(id) = value { Some(*id) } else { None });
+        let ints = values.iter().filter_map(|value| if let Value::Int(n) = value { Some(*n) } else { None });
+        let texts = values.iter().filter_map(|value| match value {
+            Value::Text(text) if !text.contains('\0') => Some(text.clone()),
+            _ => None,
+        });
+        match values.first() {
+            Some(Value::Uuid(_)) => drop(self.value(ids.collect::<Vec<_>>())),
+            Some(Value::Int(_)) => drop(self.value(ints.collect::<Vec<_>>())),
+            _ => drop(self.value(texts.collect::<Vec<_>>())),
+        }
     }
 
     /// A statement that ends in its first condition, which is the tenant.

@@ -114,6 +114,6 @@ pub(in crate::postgres) fn value(row: &PgRow, index: usize, kind: ColumnKind) ->
 }
 
 /// `"name"`, cast so that [`value`] reads it.
-pub(in crate::postgres) fn selected(name: &str, kind: ColumnKind) -> String {
+pub(crate) fn selected(name: &str, kind: ColumnKind) -> String {
     if kind == ColumnKind::Json { format!("\"{name}\"::text") } else { format!("\"{name}\"") }
 }

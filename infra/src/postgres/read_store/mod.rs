@@ -7,7 +7,7 @@
 
 mod analysts;
 mod apply;
-pub(super) mod columns;
+pub(crate) mod columns;
 pub(super) mod digest;
 mod documented;
 mod letters;

@@ -9,6 +9,7 @@ use sqlx::{Executor as _, PgConnection, Row};
 
 use super::columns::sql_type;
 use super::{analysts, documented};
+use crate::postgres::catalogue::{has_schema, has_table};
 
 /// The layout that `schema.sql` makes.
 const LAYOUT: i32 = 1;
@@ -42,18 +43,10 @@ pub(in crate::postgres) async fn run(conn: &mut PgConnection, statements: &str) 
 
 /// Makes what is missing. The transaction's caller holds [`lock`].
 pub(super) async fn migrate(conn: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
-    let made: bool = sqlx::query_scalar("SELECT to_regnamespace($1) IS NOT NULL")
-        .bind(schema)
-        .fetch_one(&mut *conn)
-        .await?;
-    if !made {
+    if !has_schema(conn, schema).await? {
         run(conn, &format!("CREATE SCHEMA {schema}")).await?;
     }
-    let made: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(format!("{schema}.store"))
-        .fetch_one(&mut *conn)
-        .await?;
-    if made {
+    if has_table(conn, schema, "store").await? {
         let layout: i32 = sqlx::query_scalar("SELECT layout FROM store").fetch_one(&mut *conn).await?;
         if layout > LAYOUT {
             let newer = format!(
@@ -118,11 +111,7 @@ pub(super) async fn is_prepared(
     schema: &str,
     projections: &[Arc<dyn Projection>],
 ) -> sqlx::Result<bool> {
-    let made: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(format!("{schema}.store"))
-        .fetch_one(&mut *conn)
-        .await?;
-    if !made {
+    if !has_table(conn, schema, "store").await? {
         return Ok(false);
     }
     let complete: bool = sqlx::query_scalar(include_str!("has_origin.sql"))

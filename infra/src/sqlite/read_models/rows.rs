@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use projections::engine::query::{Row, Select};
 use projections::engine::rows::{Table, Value};
+use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, params_from_iter};
 
-use crate::read_sql::{Dialect, Statement};
+use crate::read_sql::{Dialect, Parameter, Statement};
 use crate::sqlite::read_store::columns::{bound, value};
 
 /// Parameters that one statement takes at most, of the 32,766 that SQLite allows.
@@ -45,10 +46,17 @@ fn values(
 ) -> rusqlite::Result<Vec<Vec<Value>>> {
     let kinds: Vec<_> = table.columns().map(|(_, kind)| kind).collect();
     let mut prepared = conn.prepare_cached(&statement.sql)?;
-    let rows = prepared.query_map(params_from_iter(statement.parameters.iter().map(bound)), |row| {
+    let rows = prepared.query_map(params_from_iter(parameters(statement)), |row| {
         kinds.iter().enumerate().map(|(at, kind)| value(row, at, *kind)).collect()
     })?;
     rows.collect()
+}
+
+fn parameters(statement: &Statement) -> impl Iterator<Item = ToSqlOutput<'_>> {
+    statement.parameters.iter().flat_map(|parameter| match parameter {
+        Parameter::One(value) => std::slice::from_ref(value).iter().map(bound),
+        Parameter::Any(values) => values.iter().map(bound),
+    })
 }
 
 /// How SQLite goes about a question; steps to the rows that belong to others begin with their table's name.
@@ -65,7 +73,6 @@ pub(super) fn plan(conn: &Connection, select: &Select) -> rusqlite::Result<Vec<S
 fn explained(conn: &Connection, statement: Statement) -> rusqlite::Result<Vec<String>> {
     let statement = statement.explained();
     let mut prepared = conn.prepare(&statement.sql)?;
-    let steps =
-        prepared.query_map(params_from_iter(statement.parameters.iter().map(bound)), |row| row.get(3))?;
+    let steps = prepared.query_map(params_from_iter(parameters(&statement)), |row| row.get(3))?;
     steps.collect()
 }

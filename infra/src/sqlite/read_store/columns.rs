@@ -82,19 +82,6 @@ pub fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, index: usize) -> rusq
         .map_err(|e| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(e)))
 }
 
-/// Text that has a typed form.
-///
-/// # Errors
-/// When it hasn't.
-pub fn parsed<T: std::str::FromStr>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    let text = row.get_ref(index)?.as_str()?;
-    text.parse()
-        .map_err(|e: T::Err| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(e)))
-}
-
 pub(super) fn unfit(index: usize, found: Type, reason: &'static str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(index, found, reason.into())
 }

@@ -11,6 +11,7 @@ use infra::postgres::{Database, PostgresReadStore};
 use infra::sqlite::read_store::SqliteReadStore;
 use projections::engine::model::Projection;
 use projections::engine::store::RowStore;
+use sqlx::Executor as _;
 use tests::contract::read_store::{LOG, ReadStoreFactory, applier, digests, fixture};
 use tests::postgres::PostgresSchema;
 
@@ -190,4 +191,35 @@ async fn stuck_sagas_are_found_without_looking_at_every_saga() {
         sqlx::query_scalar(&format!("EXPLAIN {select}")).fetch_all(&mut *conn).await.unwrap();
     let plan = plan.join("\n");
     assert!(plan.contains("sagas_unattended") && !plan.contains("Seq Scan"), "{plan}");
+}
+
+/// Another process makes the schema, and no more, while this one waits for its turn.
+// proves: OPS-3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_waited_while_another_made_the_schema_finds_it() {
+    let schema = PostgresSchema::fresh();
+    let name = schema.name().to_owned();
+    let database = Database::connect(&schema.url()).await.unwrap();
+    let mut other = database.reads().acquire().await.unwrap().detach();
+    let mut watching = database.reads().acquire().await.unwrap().detach();
+    let turn = format!("SELECT pg_advisory_xact_lock(hashtextextended('tillstream schema {name}', 0))");
+    other.execute("BEGIN").await.unwrap();
+    other.execute(turn.as_str()).await.unwrap();
+    let store = PostgresReadStore::new(database.clone());
+    let preparing =
+        tokio::spawn(async move { store.prepare(&infra::read_side::row_projections(), LOG).await });
+    let waiting = format!(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+         AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('tillstream schema {name}', 0)"
+    );
+    let awaited = async {
+        while sqlx::query_scalar::<_, i64>(&waiting).fetch_one(&mut watching).await.unwrap() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(tests::shop::SETTLES_WITHIN, awaited).await.expect("it waits for its turn");
+    other.execute(format!("CREATE SCHEMA {name}").as_str()).await.unwrap();
+    other.execute("COMMIT").await.unwrap();
+    preparing.await.unwrap().unwrap();
+    database.close().await;
 }
