@@ -195,6 +195,12 @@ fn runs<'a>(order: &[(&'static str, Direction)], after: &'a [Value]) -> Vec<Run<
     runs
 }
 
+/// The columns of a table's key: `"tenant", "order_id"`.
+pub(crate) fn key_list(table: &Table) -> String {
+    let names: Vec<String> = table.key.iter().map(|column| quoted(column.name)).collect();
+    names.join(", ")
+}
+
 fn quoted(name: &str) -> String {
     format!("\"{name}\"")
 }

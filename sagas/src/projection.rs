@@ -15,7 +15,7 @@ use crate::fulfilment::events::{Ending, FulfilmentEvent};
 use crate::fulfilment::steps::StepName;
 
 /// The projection's name; its watermark tells the worker what rows that it reads hold.
-pub const NAME: &str = "sagas";
+pub use projections::engine::sagas::NAME;
 
 /// Where every saga stands.
 pub static SAGAS: Table = Table {

@@ -14,6 +14,7 @@ use command_api::web::CommandState;
 use command_api::web::access::{Access, Operation};
 use command_api::web::conventions::{self, Conventions};
 use command_api::web::door::Door;
+use command_api::web::routes::Routes;
 use projections::catalogue::documents::ProductSearch;
 use query_api::QueryState;
 use utoipa::openapi::OpenApi;
@@ -53,14 +54,9 @@ pub(crate) fn router(served: Served) -> serde_json::Result<Router> {
     let outside = served.peers.merge(metrics::router(served.health.clone()));
     let (mut router, _) = health::routes().with_state(served.health).split();
     match served.commands {
-        Some(state) => {
-            router = router.merge(command_api::routes(Arc::new(OrderFulfilment)).with_state(state).split().0)
-        }
+        Some(state) => router = router.merge(commands().with_state(state).split().0),
         None => {
-            router = router.merge(other_roles::routes(
-                &command_api::routes(Arc::new(OrderFulfilment)).split().1,
-                Role::CommandApi,
-            ));
+            router = router.merge(other_roles::routes(&commands().split().1, Role::CommandApi));
         }
     }
     match served.queries {
@@ -82,10 +78,15 @@ pub(crate) fn router(served: Served) -> serde_json::Result<Router> {
     Ok(conventions::apply(documented, &conventions).merge(outside))
 }
 
+/// The command side's operations.
+fn commands() -> Routes<CommandState> {
+    command_api::routes(Arc::new(OrderFulfilment))
+}
+
 /// Every operation and who may call it, the same whatever roles a process runs.
 #[must_use]
 pub fn operations() -> Vec<Operation> {
-    let (commands, queries) = (command_api::routes(Arc::new(OrderFulfilment)), query_api::routes());
+    let (commands, queries) = (commands(), query_api::routes());
     let (simulator, health) = (simulator::http::routes(), health::routes());
     let document = [Operation { method: "GET", path: docs::DOCUMENT.to_owned(), access: Access::Public }];
     let parts = [commands.operations(), queries.operations(), simulator.operations(), health.operations()];
@@ -97,7 +98,7 @@ pub fn operations() -> Vec<Operation> {
 pub fn openapi() -> OpenApi {
     let mut document = docs::frame();
     let parts = [
-        command_api::routes(Arc::new(OrderFulfilment)).split().1,
+        commands().split().1,
         query_api::routes().split().1,
         simulator::http::routes().split().1,
         health::routes().split().1,

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
 
-use crate::catalogue::products::{self, ProductFilter, ProductRow, ProductSort};
+use crate::catalogue::products::{self, ProductFilter, ProductRow, ProductSort, shown};
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, tenant, text};
 use crate::engine::model::Projection;
 use crate::engine::query::{Listed, Page};
@@ -22,24 +22,16 @@ pub static SEARCH_PRODUCTS: Table = Table {
         name: "product",
         source: "product",
         columns: &[
-            col("sku", ColumnKind::Text, "The merchant's own article number"),
-            col("name", ColumnKind::Text, "The name shown to customers"),
-            col(
-                "sort_name",
-                ColumnKind::Text,
-                "The name as search compares it, in lower case and without accents: what lists are sorted by",
-            ),
-            col("description", ColumnKind::Text, "Free text"),
-            col("category", ColumnKind::Text, "The category that search facets count, as it was typed"),
-            col(
-                "category_key",
-                ColumnKind::Text,
-                "The category in the normal form of identifiers: what filters compare, and what to group by",
-            ),
-            col("attributes", ColumnKind::Json, "Further properties by name: an object of texts"),
-            col("price_amount", ColumnKind::Int, "Price of one, in minor units (cents) of the currency"),
-            col("currency", ColumnKind::Text, "ISO 4217 code"),
-            col("discontinued", ColumnKind::Bool, "It can't be ordered any more"),
+            shown::SKU,
+            shown::NAME,
+            shown::SORT_NAME,
+            shown::DESCRIPTION,
+            shown::CATEGORY,
+            shown::CATEGORY_KEY,
+            shown::ATTRIBUTES,
+            shown::PRICE_AMOUNT,
+            shown::CURRENCY,
+            shown::DISCONTINUED,
             CREATED_AT,
             UPDATED_AT,
             col("name_words", ColumnKind::Text, "Words of the name as a search compares them"),

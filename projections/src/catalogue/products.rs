@@ -19,6 +19,36 @@ use crate::engine::query::{Condition, Listed, Page, Row, Select, Unreadable, Vie
 use crate::engine::read_models::{ReadError, ReadModels};
 use crate::engine::rows::{ColumnKind, Group, Index, RowChange, Table, Value, col};
 
+/// What a product shows, in its row and in the search's document.
+pub(super) mod shown {
+    use crate::engine::rows::{Column, ColumnKind, col};
+
+    pub(in crate::catalogue) const SKU: Column =
+        col("sku", ColumnKind::Text, "The merchant's own article number");
+    pub(in crate::catalogue) const NAME: Column =
+        col("name", ColumnKind::Text, "The name shown to customers");
+    pub(in crate::catalogue) const SORT_NAME: Column = col(
+        "sort_name",
+        ColumnKind::Text,
+        "The name as search compares it, in lower case and without accents: what lists are sorted by",
+    );
+    pub(in crate::catalogue) const DESCRIPTION: Column = col("description", ColumnKind::Text, "Free text");
+    pub(in crate::catalogue) const CATEGORY: Column =
+        col("category", ColumnKind::Text, "The category that search facets count, as it was typed");
+    pub(in crate::catalogue) const CATEGORY_KEY: Column = col(
+        "category_key",
+        ColumnKind::Text,
+        "The category in the normal form of identifiers: what filters compare, and what to group by",
+    );
+    pub(in crate::catalogue) const ATTRIBUTES: Column =
+        col("attributes", ColumnKind::Json, "Further properties by name: an object of texts");
+    pub(in crate::catalogue) const PRICE_AMOUNT: Column =
+        col("price_amount", ColumnKind::Int, "Price of one, in minor units (cents) of the currency");
+    pub(in crate::catalogue) const CURRENCY: Column = col("currency", ColumnKind::Text, "ISO 4217 code");
+    pub(in crate::catalogue) const DISCONTINUED: Column =
+        col("discontinued", ColumnKind::Bool, "It can't be ordered any more");
+}
+
 /// One row per product; discontinued ones stay.
 pub static PRODUCTS: Table = Table {
     name: "products",
@@ -28,24 +58,16 @@ pub static PRODUCTS: Table = Table {
         name: "product",
         source: "product",
         columns: &[
-            col("sku", ColumnKind::Text, "The merchant's own article number"),
-            col("name", ColumnKind::Text, "The name shown to customers"),
-            col(
-                "sort_name",
-                ColumnKind::Text,
-                "The name as search compares it, in lower case and without accents: what lists are sorted by",
-            ),
-            col("description", ColumnKind::Text, "Free text"),
-            col("category", ColumnKind::Text, "The category that search facets count, as it was typed"),
-            col(
-                "category_key",
-                ColumnKind::Text,
-                "The category in the normal form of identifiers: what filters compare, and what to group by",
-            ),
-            col("attributes", ColumnKind::Json, "Further properties by name: an object of texts"),
-            col("price_amount", ColumnKind::Int, "Price of one, in minor units (cents) of the currency"),
-            col("currency", ColumnKind::Text, "ISO 4217 code"),
-            col("discontinued", ColumnKind::Bool, "It can't be ordered any more"),
+            shown::SKU,
+            shown::NAME,
+            shown::SORT_NAME,
+            shown::DESCRIPTION,
+            shown::CATEGORY,
+            shown::CATEGORY_KEY,
+            shown::ATTRIBUTES,
+            shown::PRICE_AMOUNT,
+            shown::CURRENCY,
+            shown::DISCONTINUED,
             CREATED_AT,
             UPDATED_AT,
         ],

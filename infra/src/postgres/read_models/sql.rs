@@ -6,8 +6,7 @@ use sqlx::{Arguments as _, Encode, Postgres, Type};
 
 use crate::read_sql::{Parameter, Statement};
 
-/// A statement and its parameters, in order. Only the conditions that are there become part of the text, so that an index can
-/// serve them; their values don't, so that one prepared statement serves all of them.
+/// A statement with its parameters as the driver takes them.
 pub(super) struct Query {
     sql: String,
     arguments: PgArguments,

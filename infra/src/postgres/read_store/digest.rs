@@ -7,7 +7,7 @@ use projections::engine::model::Projection;
 use sqlx::PgConnection;
 
 use super::columns::{selected, value};
-use super::schema::key_list;
+use crate::read_sql::key_list;
 
 /// Digests the rows of the physical schema as the connection's transaction sees them.
 pub(in crate::postgres) async fn digest(

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::schema::{self, live, physical};
 use super::{PostgresReadStore, Target, moved, unavailable};
 use crate::postgres::Database;
+use crate::postgres::catalogue::has_table;
 
 /// How often, and after which growing pause, a swap tries again that waits for a view's readers.
 const SWAP_ATTEMPTS: u32 = 20;
@@ -110,11 +111,8 @@ impl PostgresReadStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn is_made(&self) -> Result<bool, StoreError> {
-        sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-            .bind(format!("{}.store", self.database.schema()))
-            .fetch_one(self.database.reads())
-            .await
-            .map_err(unavailable)
+        let mut conn = self.database.reads().acquire().await.map_err(unavailable)?;
+        has_table(&mut conn, self.database.schema(), "store").await.map_err(unavailable)
     }
 }
 

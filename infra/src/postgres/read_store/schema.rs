@@ -10,6 +10,7 @@ use sqlx::{Executor as _, PgConnection, Row};
 use super::columns::sql_type;
 use super::{analysts, documented};
 use crate::postgres::catalogue::{has_schema, has_table};
+use crate::read_sql::key_list;
 
 /// The layout that `schema.sql` makes.
 const LAYOUT: i32 = 1;
@@ -403,10 +404,4 @@ fn definition(table: &Table) -> String {
     }
     let _ = write!(sql, "PRIMARY KEY ({})", key_list(table));
     sql
-}
-
-/// `"tenant", "order_id"`
-pub(in crate::postgres) fn key_list(table: &Table) -> String {
-    let names: Vec<String> = table.key.iter().map(|c| format!("\"{}\"", c.name)).collect();
-    names.join(", ")
 }

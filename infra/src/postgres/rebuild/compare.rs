@@ -4,7 +4,7 @@ use projections::engine::model::Projection;
 use projections::engine::rows::{ColumnKind, Table};
 use sqlx::{PgConnection, Row};
 
-use super::super::read_store::schema::key_list;
+use crate::read_sql::key_list;
 use crate::rebuild::{Difference, RowDifference};
 
 /// Rows shown per table.

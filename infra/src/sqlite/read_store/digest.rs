@@ -6,7 +6,7 @@ use projections::engine::model::Projection;
 use rusqlite::Connection;
 
 use super::columns::value;
-use super::schema::key_list;
+use crate::read_sql::key_list;
 
 pub(super) fn digest(conn: &Connection, projection: &dyn Projection) -> rusqlite::Result<Hash> {
     let mut digest = RowDigest::default();

@@ -7,6 +7,7 @@ use projections::engine::rows::{Column, Table};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::sql_type;
+use crate::read_sql::key_list;
 
 /// The rows of a projection as they were made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,10 +106,4 @@ fn create_table(table: &Table) -> String {
     }
     let _ = writeln!(sql, "PRIMARY KEY ({})) STRICT;", key_list(table));
     sql
-}
-
-/// `"tenant", "order_id"`
-pub(super) fn key_list(table: &Table) -> String {
-    let names: Vec<String> = table.key.iter().map(|c| format!("\"{}\"", c.name)).collect();
-    names.join(", ")
 }

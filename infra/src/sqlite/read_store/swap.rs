@@ -8,8 +8,9 @@ use projections::engine::rows::ColumnKind;
 use projections::engine::store::StoreError;
 use rusqlite::Connection;
 
-use super::schema::{key_list, make};
+use super::schema::make;
 use super::{SqliteReadStore, unavailable};
+use crate::read_sql::key_list;
 use crate::rebuild::{Difference, RowDifference};
 
 /// Rows shown per table.
