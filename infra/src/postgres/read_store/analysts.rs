@@ -27,13 +27,17 @@ pub(super) async fn make_role(conn: &mut PgConnection, schema: &str) -> sqlx::Re
     Ok(())
 }
 
-/// Lets the role read a view.
-pub(super) async fn grant(conn: &mut PgConnection, schema: &str, view: &str) -> sqlx::Result<()> {
+/// The statements that let the role read views; none where there is no such role.
+pub(super) async fn granting(
+    conn: &mut PgConnection,
+    schema: &str,
+    views: &[String],
+) -> sqlx::Result<String> {
     let role = role(schema);
-    if exists(conn, &role).await? {
-        run(conn, &format!("GRANT SELECT ON {schema}.\"{view}\" TO {role}")).await?;
+    if !exists(conn, &role).await? {
+        return Ok(String::new());
     }
-    Ok(())
+    Ok(views.iter().map(|view| format!("GRANT SELECT ON {schema}.\"{view}\" TO {role}; ")).collect())
 }
 
 async fn exists(conn: &mut PgConnection, role: &str) -> sqlx::Result<bool> {

@@ -70,7 +70,8 @@ pub(super) async fn migrate(conn: &mut PgConnection, schema: &str) -> sqlx::Resu
         run(conn, &documented::comments_behind(schema, kind, name)).await?;
     }
     analysts::make_role(conn, schema).await?;
-    analysts::grant(conn, schema, "progress").await
+    let granting = analysts::granting(conn, schema, &["progress".to_owned()]).await?;
+    run(conn, &granting).await
 }
 
 /// Keeps other processes from changing schemas until the end of the transaction, and bounds every wait for a lock in it.
@@ -293,7 +294,9 @@ pub(in crate::postgres) async fn make_live(
     define_views(conn, schema, old.as_deref(), &new, (!same_shape).then_some(described)).await
 }
 
-/// Lets the views show the tables of a schema; with descriptions where the shape is another one than before.
+/// Lets the views show the tables of a schema; with descriptions where the shape is another one than before. All of it goes to the server
+/// at once, in the order in which the tables were declared, which is the one in which queries name them: what holds orders belongs to them
+/// comes after them. A query that has one view and waits for another that the swap has already is in the way of each attempt.
 async fn define_views(
     conn: &mut PgConnection,
     schema: &str,
@@ -301,23 +304,26 @@ async fn define_views(
     new: &str,
     described: Option<&[&'static Table]>,
 ) -> sqlx::Result<()> {
-    run(conn, &format!("SET LOCAL lock_timeout = '{SWAP_WAIT}'")).await?;
+    let mut ddl = format!("SET LOCAL lock_timeout = '{SWAP_WAIT}'; ");
     if let Some(old) = old {
         for table in tables(conn, old).await? {
-            run(conn, &format!("DROP VIEW IF EXISTS {schema}.\"{table}\"")).await?;
+            let _ = write!(ddl, "DROP VIEW IF EXISTS {schema}.\"{table}\"; ");
         }
     }
-    for table in tables(conn, new).await? {
-        let view = format!("CREATE OR REPLACE VIEW {schema}.\"{table}\" AS SELECT * FROM {new}.\"{table}\"");
-        run(conn, &view).await?;
+    let tables = tables(conn, new).await?;
+    for table in &tables {
+        let _ =
+            write!(ddl, "CREATE OR REPLACE VIEW {schema}.\"{table}\" AS SELECT * FROM {new}.\"{table}\"; ");
+        let described = described.and_then(|all| all.iter().find(|described| described.name == table));
         if let Some(described) = described {
-            if let Some(described) = described.iter().find(|described| described.name == table) {
-                run(conn, &documented::comments_of(schema, described)).await?;
-            }
-            analysts::grant(conn, schema, &table).await?;
+            ddl.push_str(&documented::comments_of(schema, described));
         }
     }
-    run(conn, &format!("SET LOCAL lock_timeout = '{START_WAIT}'")).await
+    if described.is_some() {
+        ddl.push_str(&analysts::granting(conn, schema, &tables).await?);
+    }
+    let _ = write!(ddl, "SET LOCAL lock_timeout = '{START_WAIT}'");
+    run(conn, &ddl).await
 }
 
 /// Whether somebody else's transaction was in the way for longer than it may hold others up.
@@ -325,11 +331,9 @@ pub(in crate::postgres) fn is_lock_timeout(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
 }
 
+/// The tables of a schema in the order in which they were made.
 async fn tables(conn: &mut PgConnection, physical: &str) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = $1 ORDER BY 1")
-        .bind(physical)
-        .fetch_all(conn)
-        .await
+    sqlx::query_scalar(include_str!("select_tables.sql")).bind(physical).fetch_all(conn).await
 }
 
 /// Whose transactions keep the views of a schema, for people.

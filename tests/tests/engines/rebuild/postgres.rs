@@ -171,6 +171,40 @@ async fn a_rebuild_under_load_ends_equal_and_no_reader_sees_it() {
     world.stop().await;
 }
 
+/// A swap that waits for a query has none of the views yet that the query may want next; else each would be in the other's way, again at
+/// each attempt.
+// proves: EVT-3, QRY-2
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_swap_that_waits_for_orders_does_not_hold_their_lines() {
+    let mut world = World::start().await;
+    world.trade(&STORIES).await;
+    world.caught_up().await;
+    let mut reader = world.database.reads().begin().await.unwrap();
+    let orders: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&mut *reader).await.unwrap();
+    let (database, log) = (world.database.clone(), world.log.clone());
+    let rebuilding =
+        tokio::spawn(async move { rebuild(&database, &["orders".to_owned()], log, &mut |_| {}).await });
+    let locks = "SELECT c.relname::text, l.granted FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation \
+        WHERE l.mode = 'AccessExclusiveLock' AND c.relkind = 'v' AND c.relnamespace = $1::regnamespace";
+    let start = Instant::now();
+    loop {
+        let all: Vec<(String, bool)> =
+            sqlx::query_as(locks).bind(world.schema.name()).fetch_all(world.database.writes()).await.unwrap();
+        assert!(all.iter().all(|(_, granted)| !granted), "{all:?}");
+        if all == [("orders".to_owned(), false)] {
+            break;
+        }
+        assert!(start.elapsed() < WAIT, "it never waits");
+    }
+    let lines = "SELECT count(*) FROM order_lines";
+    let lines: i64 = sqlx::query_scalar(lines).fetch_one(&mut *reader).await.unwrap();
+    assert!(lines >= orders && orders > 0);
+    reader.commit().await.unwrap();
+    assert!(rebuilding.await.unwrap().unwrap()[0].equal());
+    world.stop().await;
+}
+
 /// What differs is told row by row, mended by the swap, and there again after a rollback, which undoes only that.
 // proves: EVT-3, P5
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
