@@ -1,16 +1,10 @@
 #![doc = include_str!("../README.md")]
 
-mod catalogue;
 pub mod fulfilment;
-pub mod identity;
-mod inventory;
 pub mod leases;
-pub mod ordering;
 pub mod owner;
-pub mod payments;
 pub mod peers;
 pub mod repository;
-mod shipping;
 pub mod web;
 
 use std::sync::Arc;
@@ -19,18 +13,20 @@ use fulfilment::Fulfilments;
 use web::CommandState;
 use web::routes::Routes;
 
-/// The command side's operations, which end what is stuck by the words of `fulfilments`; the query side has its own.
-#[must_use]
-pub fn routes(fulfilments: Arc<dyn Fulfilments>) -> Routes<CommandState> {
-    Routes::of(web::openapi::base())
-        .merge(identity::routes())
-        .merge(catalogue::routes())
-        .merge(inventory::routes())
-        .merge(ordering::routes())
-        .merge(payments::routes())
-        .merge(shipping::routes())
-        .merge(fulfilment::routes(fulfilments))
+macro_rules! join {
+    ($($context:ident)*) => {
+        $(pub mod $context;)*
+
+        /// The command side's operations, which end what is stuck by the words of `fulfilments`; the query side has its own.
+        #[must_use]
+        pub fn routes(fulfilments: Arc<dyn Fulfilments>) -> Routes<CommandState> {
+            Routes::of(web::openapi::base())
+                $(.merge($context::routes()))*
+                .merge(fulfilment::routes(fulfilments))
+        }
+    };
 }
+domain::contexts!(join);
 
 #[cfg(test)]
 mod tests;

@@ -382,6 +382,7 @@ struct Kind {
     initial: fn() -> Box<dyn StreamState>,
     restore: fn(&SnapshotState) -> Option<Box<dyn StreamState>>,
     events: &'static [EventType],
+    rewritten: fn(&str, u16, &str) -> Result<String, DecodeError>,
     command: fn(Value) -> serde_json::Result<Box<dyn AnyCommand>>,
 }
 
@@ -405,6 +406,9 @@ impl Registry {
                 Some(Box::new(Typed { state }))
             },
             events: A::Event::TYPES,
+            rewritten: |event_type, version, data| {
+                A::Event::read(event_type, version, data).map(|event| event.encode())
+            },
             command: |json| Ok(Box::new(serde_json::from_value::<A::Command>(json)?)),
         };
         self.kinds.insert(A::TYPE, kind);
@@ -418,6 +422,7 @@ impl Registry {
             initial: || Box::new(ForeignStream::default()),
             restore: |snapshot| Some(Box::new(ForeignStream::restore(snapshot)?)),
             events: &[],
+            rewritten: |event_type, _, _| Err(DecodeError::unknown_type(event_type)),
             command: |json| Ok(Box::new(serde_json::from_value::<Append>(json)?)),
         };
         self.kinds.insert(kind, kind_of);
@@ -458,6 +463,16 @@ impl Registry {
     /// The event types of all aggregates.
     pub fn event_types(&self) -> impl Iterator<Item = EventType> + '_ {
         self.kinds.values().flat_map(|kind| kind.events.iter().copied())
+    }
+
+    /// A stored payload of any version up to the current one, as the current program would store it.
+    ///
+    /// # Errors
+    /// A type that no aggregate has, or a payload that can't be read.
+    pub fn rewritten(&self, event_type: &str, version: u16, data: &str) -> Result<String, DecodeError> {
+        let has = |kind: &&Kind| kind.events.iter().any(|known| known.name == event_type);
+        let kind = self.kinds.values().find(has).ok_or_else(|| DecodeError::unknown_type(event_type))?;
+        (kind.rewritten)(event_type, version, data)
     }
 
     /// The state of a stream without events; `None` for a type that nobody registered.

@@ -1,24 +1,20 @@
 #![doc = include_str!("../README.md")]
 
 pub mod aggregate;
-pub mod catalogue;
 pub mod command;
+#[macro_use]
+mod contexts;
 pub mod event;
 pub mod follow_on;
 pub mod foreign;
 pub mod frame;
-pub mod identity;
-pub mod inventory;
 pub mod merkle;
 pub mod money;
 pub mod names;
-pub mod ordering;
-pub mod payments;
 pub mod personal;
 pub mod ports;
 pub mod position;
 pub mod refusal;
-pub mod shipping;
 pub mod stream;
 #[cfg(test)]
 mod testing;
@@ -27,6 +23,20 @@ pub mod upcast;
 pub mod uuids;
 pub mod verify;
 mod wire;
+
+macro_rules! join {
+    ($($context:ident)*) => {
+        $(pub mod $context;)*
+
+        /// Adds the aggregates of every context of the shop.
+        #[must_use]
+        pub fn aggregates(registry: aggregate::Registry) -> aggregate::Registry {
+            $(let registry = $context::aggregates(registry);)*
+            registry
+        }
+    };
+}
+contexts!(join);
 
 /// An instant in UTC; the log keeps whole microseconds.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

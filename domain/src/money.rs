@@ -4,16 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-/// The currencies the shop trades in, by ISO 4217 code. All have two decimal places.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// An ISO 4217 code; all of these have two decimal places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Currency {
-    /// United States dollar, in cents.
+    /// United States dollar.
     Usd,
-    /// Euro, in cents.
+    /// Euro.
     Eur,
-    /// Pound sterling, in pence.
+    /// Pound sterling.
     Gbp,
 }
 
@@ -49,11 +50,13 @@ impl FromStr for Currency {
 /// The largest amount a price, total or payment may have, in minor units: exact in every JSON reader (2^53 − 1).
 pub const MAX_AMOUNT: i64 = (1 << 53) - 1;
 
-/// An amount in minor units (cents) of one currency; never negative where the domain accepts one from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// An amount in minor units (cents) of a currency.
+// Never negative where the domain accepts one from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Money {
-    /// Minor units.
+    /// Minor units: 1999 is 19.99.
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64, example = 1999)]
     pub amount: i64,
     /// The currency.
     pub currency: Currency,

@@ -235,7 +235,7 @@ fn children_column(parent: &Table, child: &Children) -> String {
 
 #[cfg(test)]
 mod tests {
-    use projections::catalogue::products::ProductRow;
+    use domain::catalogue::product::ProductView;
     use projections::engine::query::Direction::{Ascending, Descending};
     use projections::inventory::StockRow;
     use projections::ordering::orders::OrderRow;
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn a_page_in_two_directions_begins_behind_its_place() {
         let id = Value::Uuid(Uuid::from_u128(1));
-        let mut select = Select::of::<ProductRow>("default")
+        let mut select = Select::of::<ProductView>("default")
             .by("currency", Ascending)
             .by("price_amount", Descending)
             .by("created_at", Ascending)

@@ -1,29 +1,25 @@
 #![doc = include_str!("../README.md")]
 
 pub mod audit;
-pub mod catalogue;
 pub mod engine;
-pub mod identity;
-pub mod inventory;
-pub mod ordering;
-pub mod payments;
-pub mod shipping;
 
 use std::sync::Arc;
 
 use engine::model::Projection;
 
-/// The shop's row projections; they share one database and one transaction per batch. The sagas crate adds its own; search
-/// stands apart, in an index.
-#[must_use]
-pub fn shop() -> Vec<Arc<dyn Projection>> {
-    vec![
-        Arc::new(audit::events::Events),
-        Arc::new(inventory::Inventory),
-        Arc::new(ordering::orders::Orders),
-        Arc::new(payments::Payments),
-        Arc::new(catalogue::products::Products),
-        Arc::new(shipping::Shipments),
-        Arc::new(identity::users::Users),
-    ]
+macro_rules! join {
+    ($($context:ident)*) => {
+        $(pub mod $context;)*
+
+        /// The row projections of the shop's contexts, by name, and that of the auditors' events. They share one database and one
+        /// transaction per batch. The sagas crate adds its own; search stands apart, in an index.
+        #[must_use]
+        pub fn shop() -> Vec<Arc<dyn Projection>> {
+            let mut all: Vec<Arc<dyn Projection>> = vec![Arc::new(audit::events::Events)];
+            $(all.extend($context::projections());)*
+            all.sort_by_key(|projection| projection.name());
+            all
+        }
+    };
 }
+domain::contexts!(join);

@@ -9,10 +9,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use command_api::web::access::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
+use command_api::web::routes::Routes;
 use command_api::web::schema;
 use domain::Timestamp;
+use domain::identity::user::Role;
 use domain::stream::StreamId;
 use projections::engine::sagas::{self, SagaFilter};
+use utoipa_axum::routes;
 
 use crate::web::ask::{Ask, not_parked};
 use crate::web::cursor::Scope;
@@ -31,6 +34,14 @@ const STATUSES: [(&str, &str); 5] = [
     ("ended", "ended"),
 ];
 const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+
+/// Who sees where sagas stand.
+const READERS: &[Role] = &[Role::Operator, Role::Admin, Role::Support];
+
+/// Their operations.
+pub(crate) fn routes() -> Routes<QueryState> {
+    Routes::default().roles(READERS, routes!(list_sagas)).roles(READERS, routes!(get_saga))
+}
 
 /// The saga of an order.
 #[utoipa::path(

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use domain::aggregate::Registry;
 use domain::ports::clock::Clock;
 use domain::ports::gateway::CommandGateway;
-use domain::{catalogue, identity, inventory, ordering, payments, shipping};
 
 use config::{Capacity, FulfilmentConfig};
 use engine::commands::Commands;
@@ -32,22 +31,9 @@ pub fn registry() -> Registry {
 /// The registry of the shop's aggregates and the sagas.
 #[must_use]
 pub fn registry_with(fulfilment: &FulfilmentConfig) -> Registry {
-    shop()
+    domain::aggregates(Registry::default())
         .with::<fulfilment::state::Fulfilment>()
         .with_process(fulfilment::process::FulfilmentProcess { terms: fulfilment.terms() })
-}
-
-/// The registry of the shop's aggregates.
-fn shop() -> Registry {
-    let contexts = [
-        catalogue::aggregates,
-        identity::aggregates,
-        inventory::aggregates,
-        ordering::aggregates,
-        payments::aggregates,
-        shipping::aggregates,
-    ];
-    contexts.into_iter().fold(Registry::default(), |registry, context| context(registry))
 }
 
 /// How the shop's processes react. Whatever one of them opens is shown by the projection, and pushed to the worker.

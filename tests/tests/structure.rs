@@ -29,14 +29,29 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The names of the bounded contexts: a context is a folder of that name in each crate that it needs.
+/// The names of the bounded contexts, as their one list has them.
+fn shop() -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("domain/src/contexts.rs")).unwrap();
+    let list = text.split_once("$join! {").unwrap().1.split_once('}').unwrap().0;
+    list.split_whitespace().map(str::to_owned).collect()
+}
+
 fn contexts() -> BTreeSet<String> {
-    let domain = ["identity", "catalogue", "inventory", "ordering", "payments", "shipping"];
-    let all: BTreeSet<String> = domain.iter().map(|name| (*name).to_owned()).collect();
-    for context in &all {
-        assert!(root().join("domain/src").join(context).is_dir(), "{context} has no folder");
+    shop().into_iter().chain(["fulfilment".to_owned(), "audit".to_owned()]).collect()
+}
+
+/// Whoever knows a context's name finds what there is of it.
+// proves: CAT-3
+#[test]
+fn a_context_is_a_folder_of_its_name_in_each_crate() {
+    let shop = shop();
+    assert!(shop.len() >= 6 && shop.is_sorted(), "{shop:?}");
+    for context in shop {
+        for krate in ["domain", "command-api", "projections", "query-api"] {
+            let room = root().join(krate).join("src").join(&context).join("mod.rs");
+            assert!(room.is_file(), "{} is missing", room.display());
+        }
     }
-    all.into_iter().chain(["fulfilment".to_owned(), "audit".to_owned()]).collect()
 }
 
 fn sources(path: &Path, leave_out: &BTreeSet<String>, found: &mut Vec<PathBuf>) {

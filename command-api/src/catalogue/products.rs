@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use domain::aggregate::StreamMeta;
 use domain::catalogue::product::{
     MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTE_VALUE, MAX_ATTRIBUTES, MAX_CATEGORY, MAX_DESCRIPTION, MAX_NAME,
-    MAX_SKU, Product, ProductCommand, ProductDetails,
+    MAX_SKU, Product, ProductCommand, ProductDetails, ProductView,
 };
 use domain::identity::user::Role;
 use domain::money::Money;
@@ -24,7 +24,6 @@ use crate::web::openapi::{ById, Conflicting, OptionalKey, RequiredMatch, Usual, 
 use crate::web::preconditions::IfMatch;
 use crate::web::problem::Problem;
 use crate::web::routes::Routes;
-use crate::web::schema;
 use crate::web::state::CommandState;
 
 /// The stream type.
@@ -51,7 +50,7 @@ struct ProductInput {
     #[schema(min_length = 1, max_length = 100)]
     category: String,
     /// The price of one; above nothing.
-    price: schema::Money,
+    price: Money,
     /// Further properties, by name; at most 50. The names are identifiers.
     #[schema(required = false)]
     attributes: BTreeMap<String, String>,
@@ -96,10 +95,10 @@ pub(crate) async fn existing(state: &CommandState, caller: &Caller, id: &str) ->
 
 /// Adds a product to the catalogue.
 #[utoipa::path(
-    post, path = "/api/v1/products", operation_id = "createProduct", tag = "products",
+    post, path = "/api/v1/products", operation_id = "create_product", tag = "products",
     params(OptionalKey), request_body = ProductInput,
     responses(
-        (status = 201, description = "The product.", body = schema::Product, headers(
+        (status = 201, description = "The product.", body = ProductView, headers(
             ("Location" = String, description = "Where it is."),
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
@@ -115,11 +114,11 @@ async fn create(State(state): State<CommandState>, incoming: Incoming) -> Result
 
 /// Replaces a product's description and price.
 #[utoipa::path(
-    put, path = "/api/v1/products/{id}", operation_id = "updateProduct", tag = "products",
+    put, path = "/api/v1/products/{id}", operation_id = "update_product", tag = "products",
     params(("id" = uuid::Uuid, Path, description = "The product."), OptionalKey, RequiredMatch),
     request_body = ProductInput,
     responses(
-        (status = 200, description = "The product as it is now.", body = schema::Product, headers(
+        (status = 200, description = "The product as it is now.", body = ProductView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),

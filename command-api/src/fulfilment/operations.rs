@@ -83,7 +83,7 @@ pub(crate) fn routes(fulfilments: Arc<dyn Fulfilments>) -> Routes<CommandState> 
 /// Has the saga of an order try again what can't go on by itself, as a new attempt. What goes on being tried, because a provider or the
 /// carrier is away, is only noted.
 #[utoipa::path(
-    post, path = "/api/v1/operations/sagas/{order_id}/retry", operation_id = "retrySaga", tag = "operations",
+    post, path = "/api/v1/operations/sagas/{order_id}/retry", operation_id = "retry_saga", tag = "operations",
     summary = "Try a stuck saga again",
     params(("order_id" = uuid::Uuid, Path, description = "The order."), OptionalKey),
     responses(
@@ -109,7 +109,7 @@ async fn retry(
 /// Says what became of a step that needs somebody, or whose provider or carrier is away: the saga goes on from there. Who said so, and
 /// why, is an event of the saga.
 #[utoipa::path(
-    post, path = "/api/v1/operations/sagas/{order_id}/resolve", operation_id = "resolveSaga", tag = "operations",
+    post, path = "/api/v1/operations/sagas/{order_id}/resolve", operation_id = "resolve_saga", tag = "operations",
     summary = "End a step of a stuck saga by hand",
     params(("order_id" = uuid::Uuid, Path, description = "The order."), OptionalKey),
     request_body = ResolveInput,

@@ -15,7 +15,8 @@ use crate::web::CommandState;
 use crate::web::routes::Routes;
 
 /// Its operations.
-pub(crate) fn routes() -> Routes<CommandState> {
+#[must_use]
+pub fn routes() -> Routes<CommandState> {
     let passwords = Arc::new(Passwords::new());
     users::routes(&passwords).merge(sessions::routes(&passwords))
 }

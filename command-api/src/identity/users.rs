@@ -116,7 +116,7 @@ pub(crate) fn routes(passwords: &Arc<Passwords>) -> Routes<CommandState> {
 
 /// Signs up.
 #[utoipa::path(
-    post, path = "/api/v1/users", operation_id = "signUp", tag = "users",
+    post, path = "/api/v1/users", operation_id = "sign_up", tag = "users",
     params(OptionalKey), request_body = SignUp,
     responses(
         (status = 201, description = "The account stands.", body = schema::User, headers(
@@ -142,7 +142,7 @@ async fn sign_up(
 
 /// Signs up (alias of `POST /api/v1/users`).
 #[utoipa::path(
-    post, path = "/api/v1/auth/signup", operation_id = "signUpAtSignup", tag = "users",
+    post, path = "/api/v1/auth/signup", operation_id = "sign_up_at_signup", tag = "users",
     params(OptionalKey), request_body = SignUp,
     responses(
         (status = 201, description = "The account stands.", body = schema::User, headers(
@@ -162,7 +162,7 @@ async fn sign_up_at_signup(
 
 /// Signs up (alias of `POST /api/v1/users`).
 #[utoipa::path(
-    post, path = "/api/v1/auth/register", operation_id = "signUpAtRegister", tag = "users",
+    post, path = "/api/v1/auth/register", operation_id = "sign_up_at_register", tag = "users",
     params(OptionalKey), request_body = SignUp,
     responses(
         (status = 201, description = "The account stands.", body = schema::User, headers(
@@ -182,7 +182,7 @@ async fn sign_up_at_register(
 
 /// Changes one's own profile.
 #[utoipa::path(
-    put, path = "/api/v1/users/me", operation_id = "updateProfile", tag = "users",
+    put, path = "/api/v1/users/me", operation_id = "update_profile", tag = "users",
     params(OptionalKey, RequiredMatch), request_body = ProfileUpdate,
     responses(
         (status = 200, description = "The profile as it is now.", body = schema::Profile, headers(

@@ -56,7 +56,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
 
 /// States what is on hand of a product in a warehouse.
 #[utoipa::path(
-    put, path = "/api/v1/products/{id}/inventory", operation_id = "setStock", tag = "inventory",
+    put, path = "/api/v1/products/{id}/inventory", operation_id = "set_stock", tag = "inventory",
     params(("id" = uuid::Uuid, Path, description = "The product."), OptionalKey),
     request_body = StockInput,
     responses(

@@ -44,7 +44,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
 
 /// Places an order; the fulfilment saga goes on from there.
 #[utoipa::path(
-    post, path = "/api/v1/orders", operation_id = "placeOrder", tag = "orders",
+    post, path = "/api/v1/orders", operation_id = "place_order", tag = "orders",
     params(RequiredKey), request_body = OrderInput,
     responses(
         (status = 201, description = "The order, `pending`.", body = schema::Order, headers(
@@ -135,7 +135,7 @@ async fn seal(state: &CommandState, caller: &Caller, address: Address) -> Result
 
 /// Asks to cancel an order; the saga undoes what was done. Until dispatch a cancel refunds and restocks.
 #[utoipa::path(
-    post, path = "/api/v1/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders",
+    post, path = "/api/v1/orders/{id}/cancel", operation_id = "cancel_order", tag = "orders",
     params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch),
     responses(
         (status = 202, description = "The order; the cancellation is under way.", body = schema::Order, headers(
@@ -200,7 +200,7 @@ async fn find(
 
 /// Asks to cancel an order (alias of `POST /api/v1/orders/{id}/cancel`).
 #[utoipa::path(
-    delete, path = "/api/v1/orders/{id}", operation_id = "cancelOrderByDelete", tag = "orders",
+    delete, path = "/api/v1/orders/{id}", operation_id = "cancel_order_by_delete", tag = "orders",
     params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch),
     responses(
         (status = 202, description = "The order; the cancellation is under way.", body = schema::Order, headers(

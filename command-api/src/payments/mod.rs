@@ -7,6 +7,7 @@ use crate::web::CommandState;
 use crate::web::routes::Routes;
 
 /// Its operations.
-pub(crate) fn routes() -> Routes<CommandState> {
+#[must_use]
+pub fn routes() -> Routes<CommandState> {
     refunds::routes()
 }

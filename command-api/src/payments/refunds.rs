@@ -34,7 +34,7 @@ const MAX_REASON: usize = 500;
 )]
 struct RefundInput {
     /// How much; at most what is left of the capture.
-    amount: schema::Money,
+    amount: Money,
     /// Why, for people; kept encrypted, and shown to the customer, support and admins.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
@@ -59,7 +59,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
 
 /// Gives money back. The refund counts at once; the provider pays it back soon after.
 #[utoipa::path(
-    post, path = "/api/v1/payments/{id}/refund", operation_id = "refundPayment", tag = "payments",
+    post, path = "/api/v1/payments/{id}/refund", operation_id = "refund_payment", tag = "payments",
     params(("id" = uuid::Uuid, Path, description = "The payment."), RequiredKey, OptionalMatch),
     request_body = RefundInput,
     responses(

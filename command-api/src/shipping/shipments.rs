@@ -29,7 +29,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
 
 /// Reports that a shipment has left the warehouse: its stock is deducted.
 #[utoipa::path(
-    post, path = "/api/v1/shipments/{id}/dispatch", operation_id = "dispatchShipment", tag = "shipments",
+    post, path = "/api/v1/shipments/{id}/dispatch", operation_id = "dispatch_shipment", tag = "shipments",
     params(("id" = uuid::Uuid, Path, description = "The shipment."), OptionalKey, OptionalMatch),
     responses(
         (status = 200, description = "The shipment as it is now.", body = schema::Shipment, headers(
@@ -82,7 +82,7 @@ async fn is_refunded(state: &CommandState, stream: &StreamId, shipment: &Shipmen
 
 /// Reports that the customer has a shipment.
 #[utoipa::path(
-    post, path = "/api/v1/shipments/{id}/deliver", operation_id = "deliverShipment", tag = "shipments",
+    post, path = "/api/v1/shipments/{id}/deliver", operation_id = "deliver_shipment", tag = "shipments",
     params(("id" = uuid::Uuid, Path, description = "The shipment."), OptionalKey, OptionalMatch),
     responses(
         (status = 200, description = "The shipment as it is now.", body = schema::Shipment, headers(

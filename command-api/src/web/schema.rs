@@ -1,35 +1,11 @@
 //! The shapes of the API's bodies, as the OpenAPI document describes them; shared with the query side, whose read models
 //! write them. Reading an answer into its type proves that the two agree: unknown fields are refused.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
+use domain::money::Money;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-/// An ISO 4217 code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Currency {
-    /// United States dollar.
-    Usd,
-    /// Euro.
-    Eur,
-    /// Pound sterling.
-    Gbp,
-}
-
-/// An amount in minor units (cents) of a currency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Money {
-    /// Minor units: 1999 is 19.99.
-    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64, example = 1999)]
-    pub amount: i64,
-    /// The currency.
-    pub currency: Currency,
-}
 
 /// What a user may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -101,34 +77,6 @@ pub struct SessionTokens {
     pub expires_in: u64,
     /// Exchanged once for new tokens.
     pub refresh_token: String,
-}
-
-/// A product.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Product {
-    /// Its id.
-    pub id: Uuid,
-    /// The merchant's own article number.
-    pub sku: String,
-    /// The name shown to customers.
-    pub name: String,
-    /// Free text.
-    pub description: String,
-    /// The category that search facets count.
-    pub category: String,
-    /// Further properties, by name.
-    pub attributes: BTreeMap<String, String>,
-    /// The price of one.
-    pub price: Money,
-    /// It can't be ordered any more.
-    pub discontinued: bool,
-    /// The stream's version, as in `ETag`.
-    pub version: u64,
-    /// When it was created.
-    pub created_at: DateTime<Utc>,
-    /// When it last changed.
-    pub updated_at: DateTime<Utc>,
 }
 
 /// Stock of a product in one warehouse.

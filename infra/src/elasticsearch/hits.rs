@@ -1,7 +1,8 @@
 //! From a search's answer to products.
 
+use domain::catalogue::product::ProductView;
 use projections::catalogue::documents::SearchHits;
-use projections::catalogue::products::{ProductRow, ProductSort};
+use projections::catalogue::products::ProductSort;
 use projections::engine::query::{Listed, Page};
 use projections::engine::read_models::ReadError;
 use projections::engine::rows::Value;
@@ -48,7 +49,7 @@ pub(super) fn hits(
     Ok((SearchHits { page: Listed { items, next: None }, total, categories }, next.transpose()?))
 }
 
-fn sort_value(sort: ProductSort, row: &ProductRow, hit: &Json) -> Option<SortValue> {
+fn sort_value(sort: ProductSort, row: &ProductView, hit: &Json) -> Option<SortValue> {
     Some(match sort {
         ProductSort::Created => SortValue::None,
         ProductSort::PriceAsc => SortValue::Number(price_order::ascending(row.price)),
@@ -61,7 +62,7 @@ fn sort_value(sort: ProductSort, row: &ProductRow, hit: &Json) -> Option<SortVal
 }
 
 /// The product that a document holds; `None` when a field is missing, which no live document's is.
-fn product(document: &Document) -> Option<ProductRow> {
+fn product(document: &Document) -> Option<ProductView> {
     let text = |name| match document.get(name) {
         Value::Text(text) | Value::Json(text) => Some(text.clone()),
         _ => None,
@@ -72,7 +73,7 @@ fn product(document: &Document) -> Option<ProductRow> {
     };
     let Value::Int(amount) = document.get("price_amount") else { return None };
     let [_, Value::Uuid(id)] = document.key() else { return None };
-    Some(ProductRow {
+    Some(ProductView {
         id: *id,
         sku: text("sku")?,
         name: text("name")?,

@@ -326,7 +326,7 @@ pub(crate) fn routes() -> Routes<Health> {
     get,
     path = "/health/live",
     tag = "health",
-    operation_id = "healthLive",
+    operation_id = "health_live",
     responses((status = 200, description = "it is", body = Alive))
 )]
 async fn live() -> Json<Alive> {
@@ -341,7 +341,7 @@ async fn live() -> Json<Alive> {
     get,
     path = "/health/ready",
     tag = "health",
-    operation_id = "healthReady",
+    operation_id = "health_ready",
     responses(
         (status = 200, description = "it can", body = Alive),
         (status = 503, description = "a needed part has a fault", body = Problem,

@@ -1,6 +1,7 @@
 //! Claims the article numbers of products that an older program made, which knew no claims: looked for once at every start, in the
 //! background. Of two such products with one number the older one gets it; the other keeps its number and is told of in the log.
 
+use domain::catalogue::product::ProductView;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use domain::ports::gateway::CommandGateway;
 use domain::position::{Position, SyncToken};
 use domain::stream::DEFAULT_TENANT;
 use domain::text::identifier;
-use projections::catalogue::products::{self, ProductFilter, ProductRow, ProductSort, ReadProducts as _};
+use projections::catalogue::products::{self, ProductFilter, ProductSort, ReadProducts as _};
 use projections::engine::query::Page;
 use projections::engine::read_models::ReadModels;
 use projections::engine::watermark::Watermark;
@@ -108,7 +109,7 @@ async fn survey(
     }
 }
 
-async fn claim(gateway: &dyn CommandGateway, products: &[ProductRow]) -> Result<usize, CommandError> {
+async fn claim(gateway: &dyn CommandGateway, products: &[ProductView]) -> Result<usize, CommandError> {
     // A number without a normal form was never one that another product could have.
     let numbers: Vec<_> = products
         .iter()

@@ -11,7 +11,6 @@ use command_api::web::body::{self, Fields, FromBody, Text};
 use command_api::web::openapi::{Usual, WithBody};
 use command_api::web::problem::Problem;
 use command_api::web::routes::Routes;
-use command_api::web::schema;
 use command_api::web::unserved::Unserved;
 use domain::money::Money;
 use sagas::ports::ProviderError;
@@ -34,15 +33,12 @@ struct SimulatedCharge {
     /// The order.
     order_id: String,
     /// What was to be charged.
-    #[schema(value_type = schema::Money)]
     amount: Money,
     /// `authorized`, `captured`, `declined`, `voided`, `partially_refunded` or `refunded`.
     status: &'static str,
     /// What was taken.
-    #[schema(value_type = schema::Money)]
     captured: Money,
     /// What went back.
-    #[schema(value_type = schema::Money)]
     refunded: Money,
 }
 

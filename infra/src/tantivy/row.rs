@@ -1,12 +1,12 @@
 //! The row that a document holds: what changes merge into, kept in the document as JSON.
 
+use domain::catalogue::product::ProductView;
 use std::collections::BTreeMap;
 
 use domain::Timestamp;
 use domain::merkle::Hash;
 use domain::money::Money;
 use projections::catalogue::documents::SEARCH_PRODUCTS;
-use projections::catalogue::products::ProductRow;
 use projections::engine::digest::RowDigest;
 use projections::engine::rows::{Column, ColumnKind, RowChange, Value};
 use projections::engine::store::StoreError;
@@ -80,9 +80,9 @@ impl SearchRow {
     }
 
     /// The product; `None` when a field is missing, which no live document's is.
-    pub(super) fn product(&self) -> Option<ProductRow> {
+    pub(super) fn product(&self) -> Option<ProductView> {
         let time = |name| Timestamp::from_timestamp_micros(self.int(name)?);
-        Some(ProductRow {
+        Some(ProductView {
             id: self.id,
             sku: self.text("sku")?.to_owned(),
             name: self.text("name")?.to_owned(),

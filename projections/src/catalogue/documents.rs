@@ -2,10 +2,11 @@
 //! version is the document's external version; a change sets some fields and the index keeps the others.
 
 use async_trait::async_trait;
+use domain::catalogue::product::ProductView;
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
 
-use crate::catalogue::products::{self, ProductFilter, ProductRow, ProductSort, shown};
+use crate::catalogue::products::{self, ProductFilter, ProductSort, shown};
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, tenant, text};
 use crate::engine::model::Projection;
 use crate::engine::query::{Listed, Page};
@@ -108,7 +109,7 @@ fn attribute_words(event: &RecordedEvent, attributes: &str) -> Result<Value, Dec
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchHits {
     /// The page.
-    pub page: Listed<ProductRow>,
+    pub page: Listed<ProductView>,
     /// How many products match.
     pub total: u64,
     /// (category, how many of the matches), most first, then by name.

@@ -1,14 +1,10 @@
 //! Products, by id and as a list.
 
-use std::collections::BTreeMap;
-
-use domain::Timestamp;
-use domain::catalogue::product::{ProductDetails, ProductEvent};
-use domain::event::{RecordedEvent, serialize_wire_time};
+use domain::catalogue::product::{ProductDetails, ProductEvent, ProductView};
+use domain::event::RecordedEvent;
 use domain::money::{Currency, Money};
 use domain::text::identifier::normal;
 use domain::upcast::DecodeError;
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::engine::fold::fold;
@@ -177,36 +173,7 @@ fn price(price: Money) -> [(&'static str, Value); 2] {
     [("price_amount", Value::Int(price.amount)), ("currency", text(price.currency.code()))]
 }
 
-/// A product.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ProductRow {
-    /// Its id.
-    pub id: Uuid,
-    /// The merchant's own article number.
-    pub sku: String,
-    /// The name shown to customers.
-    pub name: String,
-    /// Free text.
-    pub description: String,
-    /// The category that search facets count.
-    pub category: String,
-    /// Further properties, by name.
-    pub attributes: BTreeMap<String, String>,
-    /// The price of one.
-    pub price: Money,
-    /// It can't be ordered any more.
-    pub discontinued: bool,
-    /// The stream's version.
-    pub version: u64,
-    /// When it was created.
-    #[serde(serialize_with = "serialize_wire_time")]
-    pub created_at: Timestamp,
-    /// When it last changed.
-    #[serde(serialize_with = "serialize_wire_time")]
-    pub updated_at: Timestamp,
-}
-
-impl View for ProductRow {
+impl View for ProductView {
     const PROJECTION: &'static str = NAME;
     const TABLE: &'static Table = &PRODUCTS;
 
@@ -273,7 +240,7 @@ impl ProductFilter {
     /// The products of a tenant that it lets through, in an order.
     #[must_use]
     pub fn select(&self, tenant: &str, sort: ProductSort) -> Select {
-        let mut select = Select::of::<ProductRow>(tenant)
+        let mut select = Select::of::<ProductView>(tenant)
             .and(Condition::Is("discontinued", Value::Bool(false)))
             .and_some("category_key", self.category.clone().map(Value::Text))
             .and_some("currency", self.currency.map(|currency| text(currency.code())));
@@ -303,9 +270,9 @@ pub trait ReadProducts: ReadModels {
         &self,
         tenant: &str,
         id: Uuid,
-    ) -> impl Future<Output = Result<Option<ProductRow>, ReadError>> + Send {
+    ) -> impl Future<Output = Result<Option<ProductView>, ReadError>> + Send {
         async move {
-            first(self, Select::of::<ProductRow>(tenant).and(Condition::Is("product_id", Value::Uuid(id))))
+            first(self, Select::of::<ProductView>(tenant).and(Condition::Is("product_id", Value::Uuid(id))))
                 .await
         }
     }
@@ -320,7 +287,7 @@ pub trait ReadProducts: ReadModels {
         filter: &ProductFilter,
         sort: ProductSort,
         page: &Page,
-    ) -> impl Future<Output = Result<Listed<ProductRow>, ReadError>> + Send {
+    ) -> impl Future<Output = Result<Listed<ProductView>, ReadError>> + Send {
         async move { list(self, sort.list(), filter.select(tenant, sort), page).await }
     }
 }

@@ -1,5 +1,7 @@
 //! Stock per product and warehouse.
 
+use std::sync::Arc;
+
 use domain::event::RecordedEvent;
 use domain::inventory::{InventoryEvent, LevelAfter};
 use domain::upcast::DecodeError;
@@ -68,6 +70,12 @@ impl Projection for Inventory {
         };
         levels.into_iter().map(|level| row(event, product, level)).collect()
     }
+}
+
+/// Its row projections.
+#[must_use]
+pub fn projections() -> Vec<Arc<dyn Projection>> {
+    vec![Arc::new(Inventory)]
 }
 
 fn row(event: &RecordedEvent, product: Uuid, level: LevelAfter) -> Result<RowChange, DecodeError> {

@@ -1,5 +1,7 @@
 //! Payments and their refunds.
 
+use std::sync::Arc;
+
 use domain::Timestamp;
 use domain::event::{RecordedEvent, serialize_wire_time};
 use domain::money::Money;
@@ -196,6 +198,12 @@ impl Projection for Payments {
         });
         Ok(rows)
     }
+}
+
+/// Its row projections.
+#[must_use]
+pub fn projections() -> Vec<Arc<dyn Projection>> {
+    vec![Arc::new(Payments)]
 }
 
 fn refund(event: &RecordedEvent, payment: Uuid, id: Uuid, mut set: Vec<(&'static str, Value)>) -> RowChange {

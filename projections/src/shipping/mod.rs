@@ -1,5 +1,7 @@
 //! Shipments. The address stays in the log: no query here needs it.
 
+use std::sync::Arc;
+
 use domain::Timestamp;
 use domain::event::{RecordedEvent, serialize_wire_time};
 use domain::shipping::shipment::{ShipmentEvent, ShipmentStatus};
@@ -83,6 +85,12 @@ impl Projection for Shipments {
             set,
         }])
     }
+}
+
+/// Its row projections.
+#[must_use]
+pub fn projections() -> Vec<Arc<dyn Projection>> {
+    vec![Arc::new(Shipments)]
 }
 
 /// The status that an event leads to.

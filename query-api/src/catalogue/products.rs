@@ -10,12 +10,12 @@ use axum::response::Response;
 use command_api::web::access::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
-use command_api::web::schema;
+use domain::catalogue::product::ProductView;
 use domain::money::Currency;
 use domain::stream::StreamId;
 use domain::text::identifier;
 use projections::catalogue::documents::{self, ProductSearch};
-use projections::catalogue::products::{self, ProductFilter, ProductRow, ProductSort, ReadProducts as _};
+use projections::catalogue::products::{self, ProductFilter, ProductSort, ReadProducts as _};
 use projections::engine::query::Page;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -53,7 +53,7 @@ const SEARCH_SORTS: [(&str, ProductSort); 5] = [
     summary = "Get a product",
     params(("id" = Uuid, Path, description = "the product's id"), SyncParam, ConditionalParam),
     responses(
-        (status = 200, description = "The product", body = schema::Product, headers(("ETag" = String, description = "the stream's version, quoted"))),
+        (status = 200, description = "The product", body = ProductView, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),
         Usual, ById,
     ),
@@ -85,14 +85,14 @@ pub(crate) async fn get_product(
     summary = "List products",
     params(
         ("category" = Option<String>, Query, description = "this category, in any spelling of the identifier", max_length = 500),
-        ("currency" = Option<schema::Currency>, Query, description = "only prices of this currency"),
+        ("currency" = Option<Currency>, Query, description = "only prices of this currency"),
         ("min_price" = Option<i64>, Query, description = "at least this price, in minor units of `currency`; without one, of the only currency that the category's products (all products, without a category) are priced in: 400 `currency-required` when there are several", minimum = 0, maximum = 9007199254740991i64),
         ("max_price" = Option<i64>, Query, description = "at most this price; its currency as for `min_price`", minimum = 0, maximum = 9007199254740991i64),
         ("sort" = Option<String>, Query, description = "`created` (default), `price`, `-price` or `name`; prices by currency in order of its code, and within each by amount", pattern = "^(created|-?price|name)$"),
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of products", body = ListOf<schema::Product>), Usual),
+    responses((status = 200, description = "A page of products", body = ListOf<ProductView>), Usual),
     security(())
 )]
 pub(crate) async fn list_products(
@@ -154,7 +154,7 @@ pub(crate) struct Found<T> {
     params(
         ("q" = Option<String>, Query, description = "words to look for", max_length = 500),
         ("category" = Option<String>, Query, description = "this category, in any spelling of the identifier", max_length = 500),
-        ("currency" = Option<schema::Currency>, Query, description = "only prices of this currency"),
+        ("currency" = Option<Currency>, Query, description = "only prices of this currency"),
         ("min_price" = Option<i64>, Query, description = "at least this price, in minor units of `currency`; without one, of the only currency that the category's products (all products, without a category) are priced in: 400 `currency-required` when there are several", minimum = 0, maximum = 9007199254740991i64),
         ("max_price" = Option<i64>, Query, description = "at most this price; its currency as for `min_price`", minimum = 0, maximum = 9007199254740991i64),
         ("sort" = Option<String>, Query, description = "`relevance` (default), `created`, `price`, `-price` or `name`; prices by currency in order of its code, and within each by amount", pattern = "^(relevance|created|-?price|name)$"),
@@ -162,7 +162,7 @@ pub(crate) struct Found<T> {
         SyncParam,
     ),
     responses(
-        (status = 200, description = "A page of matches, and counts over all of them; the pages of one search are of one view of the index, and so are the counts", body = Found<schema::Product>),
+        (status = 200, description = "A page of matches, and counts over all of them; the pages of one search are of one view of the index, and so are the counts", body = Found<ProductView>),
         (status = 410, description = "`cursor-expired`: the view that a list by relevance goes on with is not kept any more (it is for two minutes after a page, unless too many others are asked for); begin at the first page", body = Problem, content_type = "application/problem+json"),
         Usual,
     ),
@@ -186,7 +186,7 @@ pub(crate) async fn search_products(
     let page = ask.page(&state, &scope)?;
     ask.settle(&state, &[documents::NAME]).await?;
     let hits = search.search(tenant, text, &filter, sort, &page).await?;
-    let listed = ListOf::<ProductRow>::new(&state, &scope, hits.page.items, hits.page.next.as_deref());
+    let listed = ListOf::new(&state, &scope, hits.page.items, hits.page.next.as_deref());
     let category = facet(hits.categories);
     ok(&Found {
         items: listed.items,

@@ -1,3 +1,14 @@
 //! Orders.
 
 pub(crate) mod orders;
+
+use command_api::web::routes::Routes;
+use utoipa_axum::routes;
+
+use crate::web::state::QueryState;
+
+/// Its operations.
+#[must_use]
+pub fn routes() -> Routes<QueryState> {
+    Routes::default().authenticated(routes!(orders::list_orders)).authenticated(routes!(orders::get_order))
+}

@@ -1,3 +1,14 @@
 //! Payments.
 
 pub(crate) mod payment;
+
+use command_api::web::routes::Routes;
+use utoipa_axum::routes;
+
+use crate::web::state::QueryState;
+
+/// Its operations.
+#[must_use]
+pub fn routes() -> Routes<QueryState> {
+    Routes::default().authenticated(routes!(payment::get_payment))
+}

@@ -162,11 +162,14 @@ pub fn stale(current: &str) -> Problem {
     Problem::new(StatusCode::PRECONDITION_FAILED, "stale-version", detail)
 }
 
-/// The version that a tag tells; only as it is written.
+/// The version that a tag begins with; only as it is written. What else the body shows has its numbers behind, and a command, which changes
+/// none of that, goes by the version.
 fn version(opaque: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(opaque).ok()?;
     let text = text.strip_suffix(ERASED).unwrap_or(text);
-    text.parse().ok().filter(|version: &u64| version.to_string() == text)
+    let number = |text: &str| text.parse().ok().filter(|number: &u64| number.to_string() == text);
+    let numbers: Option<Vec<u64>> = text.split('.').map(number).collect();
+    numbers?.first().copied()
 }
 
 /// `If-None-Match`: what the client has already.

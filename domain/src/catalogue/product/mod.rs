@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
-use crate::event::wire_time;
+use crate::event::serialize_wire_time;
 use crate::money::{MAX_AMOUNT, Money};
 use crate::refusal::{DomainError, RefusalKind};
 
@@ -280,21 +283,52 @@ impl Aggregate for Product {
     }
 
     fn answer(&self, meta: &StreamMeta) -> Option<Value> {
-        let details = self.details.as_ref()?;
-        Some(json!({
-            "id": meta.stream.id(),
-            "sku": details.sku,
-            "name": details.name,
-            "description": details.description,
-            "category": details.category,
-            "attributes": details.attributes,
-            "price": self.price?,
-            "discontinued": self.discontinued,
-            "version": meta.version,
-            "created_at": wire_time(meta.created_at),
-            "updated_at": wire_time(meta.updated_at),
-        }))
+        let details = self.details.clone()?;
+        let view = ProductView {
+            id: meta.stream.id().parse().ok()?,
+            sku: details.sku,
+            name: details.name,
+            description: details.description,
+            category: details.category,
+            attributes: details.attributes,
+            price: self.price?,
+            discontinued: self.discontinued,
+            version: meta.version,
+            created_at: meta.created_at,
+            updated_at: meta.updated_at,
+        };
+        serde_json::to_value(view).ok()
     }
+}
+
+/// A product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Product)]
+pub struct ProductView {
+    /// Its id.
+    pub id: Uuid,
+    /// The merchant's own article number.
+    pub sku: String,
+    /// The name shown to customers.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// The category that search facets count.
+    pub category: String,
+    /// Further properties, by name.
+    pub attributes: BTreeMap<String, String>,
+    /// The price of one.
+    pub price: Money,
+    /// It can't be ordered any more.
+    pub discontinued: bool,
+    /// The stream's version, as in `ETag`.
+    pub version: u64,
+    /// When it was created.
+    #[serde(serialize_with = "serialize_wire_time")]
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    #[serde(serialize_with = "serialize_wire_time")]
+    pub updated_at: DateTime<Utc>,
 }
 
 #[cfg(test)]

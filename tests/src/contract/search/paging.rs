@@ -1,7 +1,8 @@
 //! Paging while the index changes, and what a search may cost.
 
 use domain::catalogue::product::ProductCommand;
-use projections::catalogue::products::{ProductRow, ProductSort};
+use domain::catalogue::product::ProductView;
+use projections::catalogue::products::ProductSort;
 use projections::engine::query::Page;
 use projections::engine::read_models::ReadError;
 
@@ -33,7 +34,7 @@ pub async fn pages_are_of_one_view_while_the_index_changes(factory: &dyn SearchF
     for sort in SORTS {
         let mut all = lamps(factory).await;
         let whole = all.page("lamp", sort, &Page { after: None, limit: 100 }).await.unwrap();
-        let (mut page, mut paged) = (Page { after: None, limit: 3 }, Vec::<ProductRow>::new());
+        let (mut page, mut paged) = (Page { after: None, limit: 3 }, Vec::<ProductView>::new());
         for round in 0_i64.. {
             let hits = all.page("lamp", sort, &page).await.unwrap();
             assert_eq!((hits.total, &hits.categories), (whole.total, &whole.categories), "{sort:?}");
