@@ -6,6 +6,6 @@
 #[macro_export]
 macro_rules! contexts {
     ($join:ident) => {
-        $join! { catalogue identity inventory ordering payments shipping }
+        $join! { catalogue identity inventory ordering payments reviews shipping }
     };
 }

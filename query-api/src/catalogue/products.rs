@@ -10,7 +10,6 @@ use axum::response::Response;
 use command_api::web::access::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
-use domain::catalogue::product::ProductView;
 use domain::money::Currency;
 use domain::stream::StreamId;
 use domain::text::identifier;
@@ -20,6 +19,7 @@ use projections::engine::query::Page;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::reviews::ratings::{self, Rated};
 use crate::web::ask::{Ask, not_parked};
 use crate::web::cursor::Scope;
 use crate::web::docs::{ConditionalParam, PageParams, SyncParam};
@@ -53,8 +53,8 @@ const SEARCH_SORTS: [(&str, ProductSort); 5] = [
     summary = "Get a product",
     params(("id" = Uuid, Path, description = "the product's id"), SyncParam, ConditionalParam),
     responses(
-        (status = 200, description = "The product", body = ProductView, headers(("ETag" = String, description = "the stream's version, quoted"))),
-        (status = 304, description = "The client has this version"),
+        (status = 200, description = "The product", body = Rated, headers(("ETag" = String, description = "opaque; covers the product and its rating"))),
+        (status = 304, description = "The client has the product as it is"),
         Usual, ById,
     ),
     security(())
@@ -68,12 +68,13 @@ pub(crate) async fn get_product(
 ) -> Result<Response, Failed> {
     let id = path_id(&id, "product")?;
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
-    let read = ask.settle(&state, &[products::NAME]).await?;
+    let read = ask.settle(&state, &[products::NAME, ratings::READ]).await?;
     let tenant = Caller::tenant_of(caller.as_ref());
     not_parked(&state, products::NAME, &StreamId::new(tenant, "product", id)).await?;
     let product = read.product(tenant, id).await?;
     let product = product.ok_or_else(|| Problem::not_found("product"))?;
-    tagged(&ask, &product.version, &product)
+    let product = Rated::of(&*read, tenant, product).await?;
+    tagged(&ask, &product.tag(), &product)
 }
 
 /// Products that can be ordered.
@@ -92,7 +93,7 @@ pub(crate) async fn get_product(
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of products", body = ListOf<ProductView>), Usual),
+    responses((status = 200, description = "A page of products", body = ListOf<Rated>), Usual),
     security(())
 )]
 pub(crate) async fn list_products(
@@ -109,9 +110,10 @@ pub(crate) async fn list_products(
     let scope = Scope { operation: "list_products", tenant, caller: None, filters: ask.params.filters() };
     name_currency(&state, &ask, tenant, &mut filter).await?;
     let page = ask.page(&state, &scope)?;
-    let read = ask.settle(&state, &[products::NAME]).await?;
+    let read = ask.settle(&state, &[products::NAME, ratings::READ]).await?;
     let listed = read.products(tenant, &filter, sort, &page).await?;
-    ok(&ListOf::new(&state, &scope, listed.items, listed.next.as_deref()))
+    let items = Rated::all(&*read, tenant, listed.items).await?;
+    ok(&ListOf::new(&state, &scope, items, listed.next.as_deref()))
 }
 
 /// How many of the matches have a value.
@@ -162,7 +164,7 @@ pub(crate) struct Found<T> {
         SyncParam,
     ),
     responses(
-        (status = 200, description = "A page of matches, and counts over all of them; the pages of one search are of one view of the index, and so are the counts", body = Found<ProductView>),
+        (status = 200, description = "A page of matches, and counts over all of them; the pages of one search are of one view of the index, and so are the counts", body = Found<Rated>),
         (status = 410, description = "`cursor-expired`: the view that a list by relevance goes on with is not kept any more (it is for two minutes after a page, unless too many others are asked for); begin at the first page", body = Problem, content_type = "application/problem+json"),
         Usual,
     ),
@@ -184,9 +186,10 @@ pub(crate) async fn search_products(
     let scope = Scope { operation: "search_products", tenant, caller: None, filters: ask.params.filters() };
     name_currency(&state, &ask, tenant, &mut filter).await?;
     let page = ask.page(&state, &scope)?;
-    ask.settle(&state, &[documents::NAME]).await?;
+    let read = ask.settle(&state, &[documents::NAME, ratings::READ]).await?;
     let hits = search.search(tenant, text, &filter, sort, &page).await?;
-    let listed = ListOf::new(&state, &scope, hits.page.items, hits.page.next.as_deref());
+    let items = Rated::all(&*read, tenant, hits.page.items).await?;
+    let listed = ListOf::new(&state, &scope, items, hits.page.next.as_deref());
     let category = facet(hits.categories);
     ok(&Found {
         items: listed.items,

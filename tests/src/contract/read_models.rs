@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::catalogue::product::ProductCommand;
+use domain::catalogue::product::{ProductCommand, ProductView};
 use domain::money::{Currency, Money};
 use domain::payments::payment::RefundReason;
 use domain::personal::Sealed;
 use domain::ports::feed::{FanOut, Feed};
 use domain::ports::log::{EventLog, LogReader};
 use domain::position::{Position, Seen, Shard, SyncToken};
+use domain::reviews::review::ReviewStatus;
 use domain::stream::StreamId;
 use infra::event_scan::ScanLimits;
 use infra::feed::InProcessFeed;
 use infra::sqlite::log::SqliteLog;
 use projections::audit::events::{self, EventFilter, ReadStreams as _};
 use projections::catalogue::documents::{self, ProductSearch};
-use projections::catalogue::products::{self, ProductFilter, ProductRow, ProductSort, ReadProducts as _};
+use projections::catalogue::products::{self, ProductFilter, ProductSort, ReadProducts as _};
 use projections::engine::query::{Direction, Page, Select};
 use projections::engine::read_models::{ReadError, ReadModels};
 use projections::engine::rows::{ColumnKind, Value};
@@ -26,6 +27,7 @@ use projections::identity::users::ReadUsers as _;
 use projections::inventory::ReadStock as _;
 use projections::ordering::orders::{OrderFilter, ReadOrders as _};
 use projections::payments::ReadPayments as _;
+use projections::reviews::reviews::{ReviewFilter, ReviewSort};
 use projections::shipping::ReadShipments as _;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -260,7 +262,7 @@ pub async fn pages_of_rows_put_together_are_the_whole_list(factory: &dyn ReadMod
             models.products("default", &filter, sort, &Page { after: None, limit: 100 }).await.unwrap().items;
         assert_eq!(whole.len(), 24);
         // Amounts of two currencies are never compared: the list is one after the other.
-        let code = |product: &ProductRow| product.price.currency.code();
+        let code = |product: &ProductView| product.price.currency.code();
         match sort {
             ProductSort::PriceAsc => {
                 assert!(whole.is_sorted_by_key(|p| (code(p), p.price.amount, p.id)));
@@ -370,6 +372,12 @@ pub fn list_questions() -> Vec<Select> {
         OrderFilter { customer_id, status },
     ];
     questions.extend(filters.iter().map(|filter| filter.select("default")));
+    let product_id = Uuid::from_u128(7);
+    questions.extend([ReviewSort::Newest, ReviewSort::Best].map(|sort| sort.select("default", product_id)));
+    for customer_id in [None, customer_id] {
+        let filters = [None, Some(ReviewStatus::Hidden)].map(|status| ReviewFilter { customer_id, status });
+        questions.extend(filters.iter().map(|filter| filter.select("default")));
+    }
     let place = |select: &Select| {
         let value = |(column, _): &(&'static str, Direction)| match select.table.column(column).unwrap().1 {
             ColumnKind::Int => Value::Int(7),

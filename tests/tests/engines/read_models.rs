@@ -156,6 +156,12 @@ async fn an_index_serves_every_list() {
             "tenant, order_id, line, line_version",
             "'default', lpad(to_hex(n), 32, '0')::uuid, 1, 1",
         ),
+        (
+            "reviews_1.reviews",
+            "tenant, review_id, review_version, product_id, customer_id, rating, status, created_at",
+            "'default', gen_random_uuid(), 1, lpad(to_hex(n % 500), 32, '0')::uuid, lpad(to_hex(n % 1000), 32, '0')::uuid, n % 5 + 1,
+             CASE n % 50 WHEN 0 THEN 'hidden' WHEN 1 THEN 'withdrawn' ELSE 'published' END, now() - n * interval '1 s'",
+        ),
     ] {
         let fill = format!(
             "INSERT INTO {schema}_{table} ({columns}) SELECT {values} FROM generate_series(1, 60000) n"

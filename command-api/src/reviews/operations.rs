@@ -1,0 +1,322 @@
+//! Writing, changing and withdrawing a review; hiding it and showing it again.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use domain::aggregate::StreamMeta;
+use domain::command::{Accepted, Step};
+use domain::identity::user::Role;
+use domain::ordering::order::{Order, OrderStatus};
+use domain::personal::Sealed;
+use domain::refusal::Refusal;
+use domain::reviews::review::{
+    Act, BEST, HideReason, KIND, MAX_TEXT, Review, ReviewCommand, ReviewError, Said,
+};
+use domain::reviews::review_of;
+use domain::stream::StreamId;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::shown;
+use crate::catalogue::products;
+use crate::web::access::Caller;
+use crate::web::body::{Fields, FromBody, NoBody, Text};
+use crate::web::issue::{Incoming, Issue, Key, Reply, answer_of, path_id};
+use crate::web::openapi::{ById, Conflicting, Matching, OptionalKey, OptionalMatch, Usual, WithBody};
+use crate::web::preconditions::IfMatch;
+use crate::web::problem::{FieldError, Problem};
+use crate::web::routes::Routes;
+use crate::web::state::CommandState;
+
+/// Who hides reviews.
+const MODERATORS: &[Role] = &[Role::Admin, Role::Support];
+const _: () = assert!(BEST == 5 && MAX_TEXT == 5_000, "as the OpenAPI document says");
+
+pub(super) fn routes() -> Routes<CommandState> {
+    Routes::default()
+        .roles(&[Role::Customer], routes!(write))
+        .authenticated(routes!(change))
+        .authenticated(routes!(withdraw))
+        .roles(MODERATORS, routes!(hide))
+        .roles(MODERATORS, routes!(show))
+}
+
+/// A review to write.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReviewInput {
+    /// A paid order of one's own that has the product.
+    order_id: Uuid,
+    /// 5 is best.
+    #[schema(minimum = 1, maximum = 5)]
+    rating: u8,
+    /// What one has to say of the product; kept encrypted, and shown to everybody.
+    #[schema(min_length = 1, max_length = 5_000)]
+    text: String,
+}
+
+/// What a review says from now on.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReviewUpdate {
+    /// 5 is best.
+    #[schema(minimum = 1, maximum = 5)]
+    rating: u8,
+    /// What one has to say of the product.
+    #[schema(min_length = 1, max_length = 5_000)]
+    text: String,
+}
+
+/// Why a review is hidden.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct HideInput {
+    /// The kind of reason.
+    reason: HideReason,
+}
+
+fn rating_of(fields: &mut Fields<'_>) -> Option<u8> {
+    fields.integer("rating", 1..=u64::from(BEST)).and_then(|rating| u8::try_from(rating).ok())
+}
+
+impl FromBody for ReviewInput {
+    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
+        let order_id = fields.uuid("order_id");
+        let rating = rating_of(fields);
+        let text = fields.text("text", Text::Prose, 1..=MAX_TEXT);
+        Some(Self { order_id: order_id?, rating: rating?, text: text? })
+    }
+}
+
+impl FromBody for ReviewUpdate {
+    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
+        let rating = rating_of(fields);
+        let text = fields.text("text", Text::Prose, 1..=MAX_TEXT);
+        Some(Self { rating: rating?, text: text? })
+    }
+}
+
+impl FromBody for HideInput {
+    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
+        let word = fields.text("reason", Text::Line, 1..=40)?;
+        let reason = word.parse().ok();
+        if reason.is_none() {
+            let known: Vec<_> = HideReason::ALL.map(HideReason::as_str).into();
+            fields.fault("reason", format!("must be one of {}", known.join(", ")));
+        }
+        Some(Self { reason: reason? })
+    }
+}
+
+/// Writes a review of a product that one has bought: one for each product.
+#[utoipa::path(
+    post, path = "/api/v1/products/{id}/reviews", operation_id = "write_review", tag = "reviews",
+    params(("id" = Uuid, Path, description = "The product."), OptionalKey), request_body = ReviewInput,
+    responses(
+        (status = 201, description = "The review.", body = shown::Review, headers(
+            ("Location" = String, description = "Where it is."),
+            ("ETag" = String, description = "The stream's version, quoted."),
+            ("Sync-Token" = String, description = "For queries that must see this command."),
+        )),
+        Usual, WithBody, ById, Conflicting,
+    ),
+)]
+async fn write(
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    let caller = incoming.caller()?;
+    let product = products::existing(&state, &caller, &id).await?.stream;
+    let product_id = path_id(product.id(), products::PRODUCT)?;
+    let (issue, ReviewInput { order_id, rating, text }) = incoming.read(&state, Key::Optional).await?;
+    let shards = state.gateway.shards();
+    let review = review_of(&caller.tenant, product_id, caller.user_id, shards);
+    let accepted = match not_bought(&state, &caller, product_id, order_id).await? {
+        // The order may have been called off since the first time.
+        Some(refused) => issue.repeat_or(&state, review.shard(shards), refused).await?,
+        None => {
+            let text = seal(&state, &caller.tenant, caller.user_id, &text).await?;
+            let act = Act::Write { customer_id: caller.user_id, order_id, rating, text };
+            issue.submit(&state, vec![Step::new(review, ReviewCommand { product_id, act })]).await?
+        }
+    };
+    Ok(reply(&state, &issue, StatusCode::CREATED, &accepted).await?.within("/api/v1/reviews"))
+}
+
+/// Why the caller hasn't bought a product by an order, if that is so. Somebody else's order is like none at all.
+async fn not_bought(
+    state: &CommandState,
+    caller: &Caller,
+    product_id: Uuid,
+    order_id: Uuid,
+) -> Result<Option<Problem>, Problem> {
+    let found = state.read::<Order>(&StreamId::new(&caller.tenant, "order", order_id)).await?;
+    let bought = found.and_then(|(order, _)| {
+        let placed = order.placed.filter(|placed| placed.customer_id == caller.user_id)?;
+        placed.lines.iter().any(|line| line.product_id == product_id).then_some(order.status)
+    });
+    Ok(match bought {
+        None => {
+            let detail = "is no order of yours that has the product".to_owned();
+            Some(Problem::invalid(vec![FieldError { pointer: "/order_id".into(), detail }]))
+        }
+        Some(status) if status.has_reached(OrderStatus::Paid) => None,
+        Some(_) => Some(Refusal::from(ReviewError::NotBought).into()),
+    })
+}
+
+async fn seal(state: &CommandState, tenant: &str, customer_id: Uuid, text: &str) -> Result<Sealed, Problem> {
+    let sealed = state.keys.seal(&shown::subject(tenant, customer_id), &[text]).await?;
+    sealed.into_iter().next().ok_or_else(Problem::internal)
+}
+
+/// The review in the clear, as who wrote it and who moderates see it.
+async fn reply(
+    state: &CommandState,
+    issue: &Issue,
+    status: StatusCode,
+    accepted: &Accepted,
+) -> Result<Reply, Problem> {
+    let unreadable = |error: serde_json::Error| {
+        tracing::error!(%error, command = %accepted.id, "a stored answer is no review");
+        Problem::internal()
+    };
+    let mut review: shown::Review = serde_json::from_value(answer_of(accepted)?).map_err(unreadable)?;
+    let author = review.customer_id.ok_or_else(Problem::internal)?;
+    let text = Sealed::from_text(review.text);
+    review.text = shown::open(&*state.keys, &issue.tenant, author, &text).await?;
+    Ok(Reply::with(status, accepted, serde_json::to_value(review).map_err(unreadable)?).tagged())
+}
+
+/// A review that the caller may command. Somebody else's is like none at all, so that ids can't be probed.
+struct Found {
+    stream: StreamId,
+    said: Said,
+    meta: StreamMeta,
+}
+
+impl Found {
+    async fn read(state: &CommandState, caller: &Caller, id: &str, of_others: bool) -> Result<Self, Problem> {
+        let stream = StreamId::new(&caller.tenant, KIND, path_id(id, KIND)?);
+        let found = state.read::<Review>(&stream).await?;
+        let found = found.and_then(|(review, meta)| Some((review.said?, meta)));
+        let found = found.filter(|(said, _)| of_others || said.customer_id == caller.user_id);
+        let (said, meta) = found.ok_or_else(|| Problem::not_found(KIND))?;
+        Ok(Self { stream, said, meta })
+    }
+
+    /// What is to happen, to the version that the client names.
+    fn step(&self, expected: Option<&IfMatch>, act: Act) -> Step {
+        let command = ReviewCommand { product_id: self.said.product_id, act };
+        Step {
+            expected_version: expected.and_then(|tags| tags.version(self.meta.version)),
+            ..Step::new(self.stream.clone(), command)
+        }
+    }
+}
+
+/// Changes one's own review. What support has hidden stays hidden.
+#[utoipa::path(
+    put, path = "/api/v1/reviews/{id}", operation_id = "change_review", tag = "reviews",
+    params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
+    request_body = ReviewUpdate,
+    responses(
+        (status = 200, description = "The review as it is now.", body = shown::Review, headers(
+            ("ETag" = String, description = "The stream's version, quoted."),
+            ("Sync-Token" = String, description = "For queries that must see this command."),
+        )),
+        Usual, WithBody, ById, Conflicting, Matching,
+    ),
+)]
+async fn change(
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    let found = Found::read(&state, &incoming.caller()?, &id, false).await?;
+    let expected = IfMatch::read(&incoming.headers)?;
+    let (issue, ReviewUpdate { rating, text }) = incoming.read(&state, Key::Optional).await?;
+    let author = found.said.customer_id;
+    // The same words in new ciphertext would be a change; in the old one they are none.
+    let same = shown::open(&*state.keys, &issue.tenant, author, &found.said.text).await? == text;
+    let text =
+        if same { found.said.text.clone() } else { seal(&state, &issue.tenant, author, &text).await? };
+    let accepted =
+        issue.submit(&state, vec![found.step(expected.as_ref(), Act::Change { rating, text })]).await?;
+    reply(&state, &issue, StatusCode::OK, &accepted).await
+}
+
+/// Withdraws one's own review: nobody else sees it any more, and it doesn't count. It can be written anew.
+#[utoipa::path(
+    delete, path = "/api/v1/reviews/{id}", operation_id = "withdraw_review", tag = "reviews",
+    params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
+    responses(
+        (status = 200, description = "The review as it is now.", body = shown::Review, headers(
+            ("ETag" = String, description = "The stream's version, quoted."),
+            ("Sync-Token" = String, description = "For queries that must see this command."),
+        )),
+        Usual, WithBody, ById, Conflicting, Matching,
+    ),
+)]
+async fn withdraw(
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    let found = Found::read(&state, &incoming.caller()?, &id, false).await?;
+    let expected = IfMatch::read(&incoming.headers)?;
+    let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
+    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), Act::Withdraw)]).await?;
+    reply(&state, &issue, StatusCode::OK, &accepted).await
+}
+
+/// Hides a review: only its author, support and admins see it, and it doesn't count.
+#[utoipa::path(
+    post, path = "/api/v1/reviews/{id}/hide", operation_id = "hide_review", tag = "reviews",
+    params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
+    request_body = HideInput,
+    responses(
+        (status = 200, description = "The review as it is now.", body = shown::Review, headers(
+            ("ETag" = String, description = "The stream's version, quoted."),
+            ("Sync-Token" = String, description = "For queries that must see this command."),
+        )),
+        Usual, WithBody, ById, Conflicting, Matching,
+    ),
+)]
+async fn hide(
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    let found = Found::read(&state, &incoming.caller()?, &id, true).await?;
+    let expected = IfMatch::read(&incoming.headers)?;
+    let (issue, HideInput { reason }) = incoming.read(&state, Key::Optional).await?;
+    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), Act::Hide { reason })]).await?;
+    reply(&state, &issue, StatusCode::OK, &accepted).await
+}
+
+/// Shows a review again that was hidden.
+#[utoipa::path(
+    post, path = "/api/v1/reviews/{id}/show", operation_id = "show_review", tag = "reviews",
+    params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
+    responses(
+        (status = 200, description = "The review as it is now.", body = shown::Review, headers(
+            ("ETag" = String, description = "The stream's version, quoted."),
+            ("Sync-Token" = String, description = "For queries that must see this command."),
+        )),
+        Usual, WithBody, ById, Conflicting, Matching,
+    ),
+)]
+async fn show(
+    State(state): State<CommandState>,
+    Path(id): Path<String>,
+    incoming: Incoming,
+) -> Result<Reply, Problem> {
+    let found = Found::read(&state, &incoming.caller()?, &id, true).await?;
+    let expected = IfMatch::read(&incoming.headers)?;
+    let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
+    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), Act::Show)]).await?;
+    reply(&state, &issue, StatusCode::OK, &accepted).await
+}
