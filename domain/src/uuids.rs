@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        // proves: SEC-10 ORD-1
+        // proves: SEC-10, ORD-1
         #[test]
         fn every_spelling_names_the_same_id(bytes in any::<[u8; 16]>(), upper in any::<bool>()) {
             let id = Uuid::from_bytes(bytes);

@@ -51,7 +51,7 @@ mod tests {
     }
 
     proptest! {
-        // proves: CAT-1 CAT-2
+        // proves: CAT-1, CAT-2
         #[test]
         fn amounts_are_compared_within_their_currency(one in price(), other in price()) {
             let by = |p: Money, amount: i64| (p.currency.code(), amount);

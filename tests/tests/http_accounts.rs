@@ -178,7 +178,7 @@ fn written(dir: &std::path::Path, into: &mut Vec<u8>) {
     }
 }
 
-// proves: SEC-6 SEC-7 USR-1
+// proves: SEC-6, SEC-7, USR-1
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_personal_is_written_in_the_clear() {
     let (temp, dir, credentials) = shop();

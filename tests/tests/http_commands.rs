@@ -91,7 +91,7 @@ fn pointers(reply: &Reply) -> Vec<String> {
 }
 
 /// Every kind of bad input is a clear problem, and nothing of it reaches the log.
-// proves: SEC-10 ORD-1
+// proves: SEC-10, ORD-1
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_and_appends_nothing() {
     let world = World::start().await;
@@ -238,7 +238,7 @@ async fn a_repeat_gets_the_stored_answer() {
 }
 
 /// 401, 403, 404, then headers and body.
-// proves: SEC-2 SEC-4 ORD-2 PAY-2 SHP-1
+// proves: SEC-2, SEC-4, ORD-2, PAY-2, SHP-1
 #[tokio::test(flavor = "multi_thread")]
 async fn checks_come_in_order_and_an_order_goes_its_way() {
     let world = World::start().await;

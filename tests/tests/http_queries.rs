@@ -81,7 +81,7 @@ fn tokens(replies: &[Reply]) -> String {
     replies.iter().map(|reply| reply.header("sync-token")).collect::<Vec<_>>().join(",")
 }
 
-// proves: CAT-1 CAT-2 INV-3 SEC-10
+// proves: CAT-1, CAT-2, INV-3, SEC-10
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shop_window_pages_filters_and_refuses() {
     let world = World::start().await;
@@ -197,7 +197,7 @@ async fn the_shop_window_pages_filters_and_refuses() {
     }
 }
 
-// proves: QRY-1 ORD-1 SEC-4 USR-2
+// proves: QRY-1, ORD-1, SEC-4, USR-2
 #[tokio::test(flavor = "multi_thread")]
 async fn resources_are_their_owners_and_tokens_are_waited_for() {
     let world = World::start().await;
@@ -267,7 +267,7 @@ async fn resources_are_their_owners_and_tokens_are_waited_for() {
     assert!(!beyond.header("retry-after").is_empty());
 }
 
-// proves: AUD-1 AUD-2 AUD-3 SEC-2
+// proves: AUD-1, AUD-2, AUD-3, SEC-2
 #[tokio::test(flavor = "multi_thread")]
 async fn auditors_see_every_event_and_every_state() {
     let world = World::start().await;

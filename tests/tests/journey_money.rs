@@ -41,7 +41,7 @@ async fn conditional(client: &Client, path: &str, tag: &str) -> Reply {
     ok(client.call(Method::GET, path).header("if-none-match", tag).send().await)
 }
 
-// proves: PAY-2 SEC-4 ORD-1
+// proves: PAY-2, SEC-4, ORD-1
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_one_command_however_its_path_is_written() {
     let shop = Shop::open().await;
@@ -101,7 +101,7 @@ async fn a_key_is_one_command_however_its_path_is_written() {
     }
 }
 
-// proves: USR-3 SEC-4
+// proves: USR-3, SEC-4
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fixed_key_ends_every_session() {
     let shop = Shop::open().await;
@@ -125,7 +125,7 @@ async fn a_fixed_key_ends_every_session() {
     }
 }
 
-// proves: ORD-1 ORD-2 QRY-1
+// proves: ORD-1, ORD-2, QRY-1
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tag_changes_with_whatever_the_body_shows() {
     let shop = Shop::open().await;
@@ -227,7 +227,7 @@ fn files(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-// proves: SEC-6 PAY-2
+// proves: SEC-6, PAY-2
 #[tokio::test(flavor = "multi_thread")]
 async fn why_money_went_back_is_sealed_and_shown_to_who_may_see_it() {
     let mut shop = Shop::open_with(|start| start.set("logging.level", "debug")).await;
@@ -287,7 +287,7 @@ async fn why_money_went_back_is_sealed_and_shown_to_who_may_see_it() {
     assert_eq!(conditional(&shop.admin, &payment, erased.header("etag")).await.status, 304);
 }
 
-// proves: CAT-1 CAT-2
+// proves: CAT-1, CAT-2
 #[tokio::test(flavor = "multi_thread")]
 async fn amounts_are_compared_within_their_currency() {
     let shop = Shop::open().await;
@@ -359,7 +359,7 @@ async fn amounts_are_compared_within_their_currency() {
     }
 }
 
-// proves: SEC-2 ORD-1
+// proves: SEC-2, ORD-1
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_are_for_customers() {
     let shop = Shop::open().await;

@@ -102,7 +102,7 @@ fn every_operation_of_the_contract_is_there() {
     }
 }
 
-// proves: OPS-5 SEC-2
+// proves: OPS-5, SEC-2
 #[test]
 fn the_document_and_the_table_of_operations_agree() {
     let document = document();

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        // proves: ORD-1 QRY-1
+        // proves: ORD-1, QRY-1
         #[test]
         fn no_two_states_of_the_streams_share_a_tag(one in [0..3_u64, 0..3, 0..3], other in [0..3_u64, 0..3, 0..3]) {
             let tag = |[order, payment, shipment]: [u64; 3]| OrderTag { order, payment, shipment };

@@ -103,7 +103,7 @@ mod tests {
         }
     }
 
-    // proves: SEC-6 PAY-2
+    // proves: SEC-6, PAY-2
     #[tokio::test]
     async fn of_an_erased_customer_no_reason_is_kept_or_shown() {
         let customer = subject("default", Uuid::nil());

@@ -437,7 +437,7 @@ mod tests {
         targets
     }
 
-    // proves: PAY-2 SEC-4
+    // proves: PAY-2, SEC-4
     #[tokio::test]
     async fn a_key_means_the_same_command_however_the_id_is_written() {
         let id = Uuid::parse_str("0190b5a4-7e1c-7c3a-8d52-0242ac12abcd").unwrap();

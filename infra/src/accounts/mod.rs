@@ -183,7 +183,7 @@ fn display_name(name: &str) -> String {
 mod tests {
     use super::*;
 
-    // proves: OPS-1 SEC-8
+    // proves: OPS-1, SEC-8
     #[test]
     fn the_file_is_private_and_what_it_says_stays() {
         let temp = tempfile::tempdir().unwrap();

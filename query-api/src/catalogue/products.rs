@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(filter_of("min_price=-1"), Err(400));
     }
 
-    // proves: CAT-1 CAT-2
+    // proves: CAT-1, CAT-2
     #[test]
     fn a_bound_has_a_currency() {
         assert_eq!(filter_of("currency=EUR").unwrap().currency, Some(Currency::Eur));

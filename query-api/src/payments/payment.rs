@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    // proves: OPS-5 SEC-6
+    // proves: OPS-5, SEC-6
     #[test]
     fn the_documented_shape_is_the_one_that_is_written() {
         let (id, usd) = (Uuid::from_u128(1), |amount| Money::new(amount, Currency::Usd));

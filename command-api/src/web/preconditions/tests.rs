@@ -32,7 +32,7 @@ const STRONG: [&[&str]; 9] = [
     &["\"a,b\", \"ü\", \"7\""],
 ];
 
-// proves: SEC-10 QRY-1
+// proves: SEC-10, QRY-1
 #[test]
 fn a_list_names_each_of_its_tags() {
     for lines in STRONG {
@@ -143,7 +143,7 @@ proptest! {
     }
 }
 
-// proves: SEC-6 QRY-1
+// proves: SEC-6, QRY-1
 #[test]
 fn erasure_changes_the_tag() {
     let erased = domain::personal::ERASED;
