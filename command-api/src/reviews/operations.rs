@@ -8,9 +8,7 @@ use domain::identity::user::Role;
 use domain::ordering::order::{Order, OrderStatus};
 use domain::personal::Sealed;
 use domain::refusal::Refusal;
-use domain::reviews::review::{
-    Act, BEST, HideReason, KIND, MAX_TEXT, Review, ReviewCommand, ReviewError, Said,
-};
+use domain::reviews::review::{BEST, HideReason, KIND, MAX_TEXT, Review, ReviewCommand, ReviewError, Said};
 use domain::reviews::review_of;
 use domain::stream::StreamId;
 use serde::Deserialize;
@@ -138,8 +136,9 @@ async fn write(
         Some(refused) => issue.repeat_or(&state, review.shard(shards), refused).await?,
         None => {
             let text = seal(&state, &caller.tenant, caller.user_id, &text).await?;
-            let act = Act::Write { customer_id: caller.user_id, order_id, rating, text };
-            issue.submit(&state, vec![Step::new(review, ReviewCommand { product_id, act })]).await?
+            let customer_id = caller.user_id;
+            let write = ReviewCommand::Write { product_id, customer_id, order_id, rating, text };
+            issue.submit(&state, vec![Step::new(review, write)]).await?
         }
     };
     Ok(reply(&state, &issue, StatusCode::CREATED, &accepted).await?.within("/api/v1/reviews"))
@@ -208,8 +207,7 @@ impl Found {
     }
 
     /// What is to happen, to the version that the client names.
-    fn step(&self, expected: Option<&IfMatch>, act: Act) -> Step {
-        let command = ReviewCommand { product_id: self.said.product_id, act };
+    fn step(&self, expected: Option<&IfMatch>, command: ReviewCommand) -> Step {
         Step {
             expected_version: expected.and_then(|tags| tags.version(self.meta.version)),
             ..Step::new(self.stream.clone(), command)
@@ -236,6 +234,7 @@ async fn change(
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
     let found = Found::read(&state, &incoming.caller()?, &id, false).await?;
+    let product_id = found.said.product_id;
     let expected = IfMatch::read(&incoming.headers)?;
     let (issue, ReviewUpdate { rating, text }) = incoming.read(&state, Key::Optional).await?;
     let author = found.said.customer_id;
@@ -243,8 +242,8 @@ async fn change(
     let same = shown::open(&*state.keys, &issue.tenant, author, &found.said.text).await? == text;
     let text =
         if same { found.said.text.clone() } else { seal(&state, &issue.tenant, author, &text).await? };
-    let accepted =
-        issue.submit(&state, vec![found.step(expected.as_ref(), Act::Change { rating, text })]).await?;
+    let command = ReviewCommand::Change { product_id, rating, text };
+    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), command)]).await?;
     reply(&state, &issue, StatusCode::OK, &accepted).await
 }
 
@@ -266,9 +265,11 @@ async fn withdraw(
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
     let found = Found::read(&state, &incoming.caller()?, &id, false).await?;
+    let product_id = found.said.product_id;
     let expected = IfMatch::read(&incoming.headers)?;
     let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
-    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), Act::Withdraw)]).await?;
+    let command = ReviewCommand::Withdraw { product_id };
+    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), command)]).await?;
     reply(&state, &issue, StatusCode::OK, &accepted).await
 }
 
@@ -291,9 +292,11 @@ async fn hide(
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
     let found = Found::read(&state, &incoming.caller()?, &id, true).await?;
+    let product_id = found.said.product_id;
     let expected = IfMatch::read(&incoming.headers)?;
     let (issue, HideInput { reason }) = incoming.read(&state, Key::Optional).await?;
-    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), Act::Hide { reason })]).await?;
+    let command = ReviewCommand::Hide { product_id, reason };
+    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), command)]).await?;
     reply(&state, &issue, StatusCode::OK, &accepted).await
 }
 
@@ -315,8 +318,10 @@ async fn show(
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
     let found = Found::read(&state, &incoming.caller()?, &id, true).await?;
+    let product_id = found.said.product_id;
     let expected = IfMatch::read(&incoming.headers)?;
     let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
-    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), Act::Show)]).await?;
+    let command = ReviewCommand::Show { product_id };
+    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), command)]).await?;
     reply(&state, &issue, StatusCode::OK, &accepted).await
 }

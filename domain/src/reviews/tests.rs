@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::rating::{self, ProductRating};
-use super::review::{Act, HideReason, ReviewCommand};
+use super::review::{HideReason, ReviewCommand};
 use super::*;
 use crate::aggregate::StreamState;
 use crate::command::{CommandError, CommandId, CommandRequest, Step};
@@ -40,9 +40,8 @@ impl Memory {
         Self(aggregates(Registry::default()), HashMap::new())
     }
 
-    fn run(&mut self, customer: u8, act: Act) -> Result<(), CommandError> {
+    fn run(&mut self, customer: u8, command: ReviewCommand) -> Result<(), CommandError> {
         let stream = review_of("default", id(1), id(customer), SHARDS);
-        let command = ReviewCommand { product_id: id(1), act };
         for reached in [stream.clone()].into_iter().chain(self.0.reach(&stream, &command, SHARDS)) {
             let initial = || (self.0.initial(reached.kind()).unwrap(), 0);
             self.1.entry(reached.clone()).or_insert_with(initial);
@@ -72,22 +71,23 @@ impl Memory {
 #[test]
 fn a_products_rating_is_counted_in_the_frame_of_its_reviews() {
     let mut memory = Memory::new();
+    let product_id = id(1);
     let write = |customer, rating| {
         let (customer_id, text) = (id(customer), sealed("good"));
-        Act::Write { customer_id, order_id: id(90), rating, text }
+        ReviewCommand::Write { product_id, customer_id, order_id: id(90), rating, text }
     };
-    for (customer, act, rating) in [
+    for (customer, command, rating) in [
         (2, write(2, 5), (1, 5)),
         (3, write(3, 2), (2, 7)),
-        (3, Act::Change { rating: 4, text: sealed("better") }, (2, 9)),
-        (2, Act::Hide { reason: HideReason::Spam }, (1, 4)),
-        (2, Act::Withdraw, (1, 4)),
-        (2, Act::Show, (1, 4)),
+        (3, ReviewCommand::Change { product_id, rating: 4, text: sealed("better") }, (2, 9)),
+        (2, ReviewCommand::Hide { product_id, reason: HideReason::Spam }, (1, 4)),
+        (2, ReviewCommand::Withdraw { product_id }, (1, 4)),
+        (2, ReviewCommand::Show { product_id }, (1, 4)),
         (2, write(2, 1), (2, 5)),
-        (3, Act::Withdraw, (1, 1)),
+        (3, ReviewCommand::Withdraw { product_id }, (1, 1)),
     ] {
-        memory.run(customer, act.clone()).unwrap();
-        assert_eq!(memory.rating(), rating, "{act:?} of {customer}");
+        memory.run(customer, command.clone()).unwrap();
+        assert_eq!(memory.rating(), rating, "{command:?} of {customer}");
     }
     assert!(memory.run(2, write(2, 5)).is_err());
     assert_eq!(memory.rating(), (1, 1), "what is refused counts for nothing");

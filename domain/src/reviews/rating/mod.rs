@@ -114,7 +114,7 @@ pub struct Counting;
 impl Process for Counting {
     fn reaches(&self, stream: &StreamId, command: &dyn AnyCommand, _shards: u16) -> Vec<StreamId> {
         let command = command.as_any().downcast_ref::<ReviewCommand>();
-        command.map(|command| self::stream(stream.tenant(), command.product_id)).into_iter().collect()
+        command.map(|command| self::stream(stream.tenant(), command.product_id())).into_iter().collect()
     }
 
     fn follows(&self, stream: &StreamId, decided: &Decided) -> Vec<Step> {

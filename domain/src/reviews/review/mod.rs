@@ -63,20 +63,13 @@ wire_names!(HideReason, "a reason to hide a review", {
     Unlawful => "unlawful",
 });
 
-/// A command for a review.
+/// A command for a review. It names the product, whose rating is counted in the same frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReviewCommand {
-    /// The product, whose rating is counted in the same frame.
-    pub product_id: Uuid,
-    /// What is to happen.
-    pub act: Act,
-}
-
-/// What is to happen to a review.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Act {
+pub enum ReviewCommand {
     /// The customer writes it.
     Write {
+        /// The product.
+        product_id: Uuid,
         /// The customer's user id: the subject of the sealed text.
         customer_id: Uuid,
         /// The order by which they bought it.
@@ -88,20 +81,44 @@ pub enum Act {
     },
     /// They change it.
     Change {
+        /// The product.
+        product_id: Uuid,
         /// 1 to 5.
         rating: u8,
         /// What they say now.
         text: Sealed,
     },
     /// They withdraw it.
-    Withdraw,
+    Withdraw {
+        /// The product.
+        product_id: Uuid,
+    },
     /// Support hides it.
     Hide {
+        /// The product.
+        product_id: Uuid,
         /// Why.
         reason: HideReason,
     },
     /// Support shows it again.
-    Show,
+    Show {
+        /// The product.
+        product_id: Uuid,
+    },
+}
+
+impl ReviewCommand {
+    /// The product.
+    #[must_use]
+    pub fn product_id(&self) -> Uuid {
+        match self {
+            Self::Write { product_id, .. }
+            | Self::Change { product_id, .. }
+            | Self::Withdraw { product_id }
+            | Self::Hide { product_id, .. }
+            | Self::Show { product_id } => *product_id,
+        }
+    }
 }
 
 /// What an event makes of a review: whether it is shown then, and what it counted as in its product's rating before and counts as after; 0
@@ -317,12 +334,12 @@ impl Aggregate for Review {
         command: &ReviewCommand,
         _context: &DecisionContext,
     ) -> Result<Vec<ReviewEvent>, ReviewError> {
-        let product_id = command.product_id;
+        let product_id = command.product_id();
         if self.said.as_ref().is_some_and(|said| said.product_id != product_id) {
             return Err(ReviewError::NotFound);
         }
-        let event = match &command.act {
-            Act::Write { customer_id, order_id, rating, text } => {
+        let event = match command {
+            ReviewCommand::Write { customer_id, order_id, rating, text, .. } => {
                 if self.said.is_some() && !self.withdrawn {
                     return Err(ReviewError::Exists);
                 }
@@ -335,7 +352,7 @@ impl Aggregate for Review {
                     standing: self.becomes(*rating, false, self.hidden),
                 })
             }
-            Act::Change { rating, text } => {
+            ReviewCommand::Change { rating, text, .. } => {
                 let said = self.there()?;
                 if (said.rating, &said.text) == (*rating, text) {
                     return Ok(Vec::new());
@@ -347,7 +364,7 @@ impl Aggregate for Review {
                     standing: self.becomes(*rating, false, self.hidden),
                 })
             }
-            Act::Withdraw => {
+            ReviewCommand::Withdraw { .. } => {
                 let said = match self.there() {
                     Err(ReviewError::Withdrawn) => return Ok(Vec::new()),
                     said => said?,
@@ -355,7 +372,7 @@ impl Aggregate for Review {
                 let standing = self.becomes(said.rating, true, self.hidden);
                 ReviewEvent::Withdrawn(ReviewWithdrawn { product_id, standing })
             }
-            Act::Hide { reason } => {
+            ReviewCommand::Hide { reason, .. } => {
                 let said = self.said.as_ref().ok_or(ReviewError::NotFound)?;
                 if self.hidden == Some(*reason) {
                     return Ok(Vec::new());
@@ -363,7 +380,7 @@ impl Aggregate for Review {
                 let standing = self.becomes(said.rating, self.withdrawn, Some(*reason));
                 ReviewEvent::Hidden(ReviewHidden { product_id, reason: *reason, standing })
             }
-            Act::Show => {
+            ReviewCommand::Show { .. } => {
                 let said = self.said.as_ref().ok_or(ReviewError::NotFound)?;
                 if self.hidden.is_none() {
                     return Ok(Vec::new());

@@ -3,20 +3,27 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::{Properties, answer_of, given, id, sealed, state_of};
 
-fn command(act: Act) -> ReviewCommand {
-    ReviewCommand { product_id: id(1), act }
-}
+const PRODUCT: u8 = 1;
 
 fn write(rating: u8, text: &str) -> ReviewCommand {
-    command(Act::Write { customer_id: id(2), order_id: id(3), rating, text: sealed(text) })
+    let (customer_id, order_id) = (id(2), id(3));
+    ReviewCommand::Write { product_id: id(PRODUCT), customer_id, order_id, rating, text: sealed(text) }
 }
 
 fn change(rating: u8, text: &str) -> ReviewCommand {
-    command(Act::Change { rating, text: sealed(text) })
+    ReviewCommand::Change { product_id: id(PRODUCT), rating, text: sealed(text) }
+}
+
+fn withdraw() -> ReviewCommand {
+    ReviewCommand::Withdraw { product_id: id(PRODUCT) }
 }
 
 fn hide(reason: HideReason) -> ReviewCommand {
-    command(Act::Hide { reason })
+    ReviewCommand::Hide { product_id: id(PRODUCT), reason }
+}
+
+fn show() -> ReviewCommand {
+    ReviewCommand::Show { product_id: id(PRODUCT) }
 }
 
 use ReviewStatus::{Hidden, Published, Withdrawn};
@@ -60,7 +67,7 @@ fn a_customer_has_one_review_of_a_product_and_may_change_it() {
     given().when(write(5, "again")).then_expect_error(ReviewError::Exists);
     given().when(change(2, "worn")).then_expect_events(vec![changed(2, "worn", standing(Published, 4, 2))]);
     given().when(change(4, "good")).then_expect_events(vec![]);
-    let of_another = ReviewCommand { product_id: id(9), act: Act::Withdraw };
+    let of_another = ReviewCommand::Withdraw { product_id: id(9) };
     given().when(of_another).then_expect_error(ReviewError::NotFound);
 }
 
@@ -68,11 +75,9 @@ fn a_customer_has_one_review_of_a_product_and_may_change_it() {
 #[test]
 fn what_is_withdrawn_counts_no_more_and_can_be_written_anew() {
     let first = written(4, "good", Published);
-    given::<Review>(std::slice::from_ref(&first))
-        .when(command(Act::Withdraw))
-        .then_expect_events(vec![withdrawn(4)]);
+    given::<Review>(std::slice::from_ref(&first)).when(withdraw()).then_expect_events(vec![withdrawn(4)]);
     let given = || given::<Review>(&[first.clone(), withdrawn(4)]);
-    given().when(command(Act::Withdraw)).then_expect_events(vec![]);
+    given().when(withdraw()).then_expect_events(vec![]);
     given().when(change(1, "bad")).then_expect_error(ReviewError::Withdrawn);
     given().when(write(1, "bad")).then_expect_events(vec![written(1, "bad", Published)]);
 }
@@ -93,27 +98,27 @@ fn what_is_hidden_stays_hidden_until_support_shows_it() {
         0,
     )]);
     given().when(change(5, "buy!")).then_expect_events(vec![changed(5, "buy!", standing(Hidden, 0, 0))]);
-    given().when(command(Act::Show)).then_expect_events(vec![shown(Published, 4)]);
+    given().when(show()).then_expect_events(vec![shown(Published, 4)]);
     let and = |more: &[ReviewEvent]| [&events[..], more].concat();
     // Nor is that a way around it.
     crate::testing::given::<Review>(&and(&[withdrawn(0)]))
         .when(write(5, "buy!"))
         .then_expect_events(vec![written(5, "buy!", Hidden)]);
     crate::testing::given::<Review>(&and(&[withdrawn(0)]))
-        .when(command(Act::Show))
+        .when(show())
         .then_expect_events(vec![shown(Withdrawn, 0)]);
     crate::testing::given::<Review>(&and(&[withdrawn(0)]))
         .when(hide(HideReason::Offensive))
         .then_expect_events(vec![hidden(HideReason::Offensive, Withdrawn, 0)]);
     let after = and(&[changed(5, "buy!", standing(Hidden, 0, 0)), shown(Published, 5)]);
-    crate::testing::given::<Review>(&after).when(command(Act::Show)).then_expect_events(vec![]);
+    crate::testing::given::<Review>(&after).when(show()).then_expect_events(vec![]);
 }
 
 // proves: CAT-3
 #[test]
 fn nothing_is_said_of_what_was_never_written() {
-    for act in [Act::Withdraw, Act::Show, Act::Hide { reason: HideReason::Spam }] {
-        given::<Review>(&[]).when(command(act)).then_expect_error(ReviewError::NotFound);
+    for command in [withdraw(), show(), hide(HideReason::Spam)] {
+        given::<Review>(&[]).when(command).then_expect_error(ReviewError::NotFound);
     }
     for rating in [0, 6, u8::MAX] {
         given::<Review>(&[]).when(write(rating, "x")).then_expect_error(ReviewError::Rating);
@@ -168,9 +173,9 @@ fn any_command() -> impl Strategy<Value = ReviewCommand> {
     prop_oneof![
         3 => (0..7_u8, text()).prop_map(|(rating, text)| write(rating, text)),
         3 => (0..7_u8, text()).prop_map(|(rating, text)| change(rating, text)),
-        1 => Just(command(Act::Withdraw)),
+        1 => Just(withdraw()),
         1 => prop::sample::select(HideReason::ALL.to_vec()).prop_map(hide),
-        1 => Just(command(Act::Show)),
+        1 => Just(show()),
     ]
 }
 
@@ -181,7 +186,7 @@ proptest! {
         commands in prop::collection::vec((0..9_u8, any_command()), 0..30)
     ) {
         let invariant = |review: &Review| assert!(review.counts() <= BEST);
-        let repeatable = |command: &ReviewCommand| !matches!(command.act, Act::Write { .. });
+        let repeatable = |command: &ReviewCommand| !matches!(command, ReviewCommand::Write { .. });
         let properties = Properties { invariant, repeatable, resendable: |_| false };
         let (review, events) = properties.hold_for(&commands);
         let mut counted = 0;
