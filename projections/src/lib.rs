@@ -11,13 +11,12 @@ macro_rules! join {
     ($($context:ident)*) => {
         $(pub mod $context;)*
 
-        /// The row projections of the shop's contexts, by name, and that of the auditors' events. They share one database and one
-        /// transaction per batch. The sagas crate adds its own; search stands apart, in an index.
+        /// The row projections of the shop's contexts. They share one database and one transaction per batch. The sagas crate adds
+        /// its own; search stands apart, in an index.
         #[must_use]
         pub fn shop() -> Vec<Arc<dyn Projection>> {
-            let mut all: Vec<Arc<dyn Projection>> = vec![Arc::new(audit::events::Events)];
+            let mut all: Vec<Arc<dyn Projection>> = Vec::new();
             $(all.extend($context::projections());)*
-            all.sort_by_key(|projection| projection.name());
             all
         }
     };

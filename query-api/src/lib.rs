@@ -10,6 +10,12 @@ pub use audit::verifier::{ShardReport, Verifier, VerifyError, VerifyReport};
 pub use web::cursor::CursorKey;
 pub use web::state::{QueryConfig, QueryPorts, QueryState};
 
+/// The operations that every application has: what auditors see, and where process managers stand.
+#[must_use]
+pub fn audit_routes() -> Routes<QueryState> {
+    Routes::of(command_api::web::openapi::base()).merge(processes::routes()).merge(audit::routes())
+}
+
 macro_rules! join {
     ($($context:ident)*) => {
         $(pub mod $context;)*
@@ -19,10 +25,7 @@ macro_rules! join {
         /// [`ProductSearch`](projections::catalogue::documents::ProductSearch).
         #[must_use]
         pub fn routes() -> Routes<QueryState> {
-            Routes::of(command_api::web::openapi::base())
-                $(.merge($context::routes()))*
-                .merge(processes::routes())
-                .merge(audit::routes())
+            audit_routes()$(.merge($context::routes()))*
         }
     };
 }

@@ -13,8 +13,13 @@ const METHODS: [&str; 8] = ["get", "put", "post", "delete", "patch", "head", "op
 /// Served beside the API; they describe it or belong to operators and the simulator.
 const UNDOCUMENTED: [&str; 1] = ["/api/v1/openapi.json"];
 
+/// The shop as it is configured from the start.
+fn shop() -> infra::application::Application {
+    infra::shop::application(&infra::config::Config::default())
+}
+
 fn document() -> Value {
-    serde_json::to_value(infra::http::openapi()).unwrap()
+    serde_json::to_value(infra::http::openapi(&shop())).unwrap()
 }
 
 /// Every operation of the document: (method in capitals, path) → the operation.
@@ -107,7 +112,7 @@ fn every_operation_of_the_contract_is_there() {
 fn the_document_and_the_table_of_operations_agree() {
     let document = document();
     let documented: BTreeSet<_> = operations(&document).into_keys().collect();
-    let allowed = infra::http::operations();
+    let allowed = infra::http::operations(&shop());
     let allowed: BTreeSet<_> = allowed.into_iter().map(|o| (o.method.to_owned(), o.path)).collect();
     let denied: Vec<_> = documented.difference(&allowed).collect();
     assert!(denied.is_empty(), "documented, but denied to everybody: {denied:?}");
@@ -120,7 +125,7 @@ fn the_document_and_the_table_of_operations_agree() {
 // proves: OPS-5
 #[test]
 fn every_operation_is_described_in_full() {
-    let (document, table) = (document(), infra::http::operations());
+    let (document, table) = (document(), infra::http::operations(&shop()));
     let mut ids = BTreeSet::new();
     for ((method, path), operation) in operations(&document) {
         let name = format!("{method} {path}");
@@ -221,7 +226,7 @@ fn every_reference_leads_somewhere() {
 #[test]
 fn every_operation_stands_once() {
     let mut seen = BTreeSet::new();
-    for operation in infra::http::operations() {
+    for operation in infra::http::operations(&shop()) {
         assert!(seen.insert((operation.method, operation.path.clone())), "{operation:?} stands twice");
     }
 }
@@ -236,8 +241,12 @@ fn the_matrix_of_roles_and_operations_holds() {
         ("POST", "/api/v1/shipments/{id}/dispatch"),
         ("POST", "/api/v1/shipments/{id}/deliver"),
     ];
-    let support_too = [("POST", "/api/v1/payments/{id}/refund")];
-    let customers = [("POST", "/api/v1/orders")];
+    let support_too = [
+        ("POST", "/api/v1/payments/{id}/refund"),
+        ("POST", "/api/v1/reviews/{id}/hide"),
+        ("POST", "/api/v1/reviews/{id}/show"),
+    ];
+    let customers = [("POST", "/api/v1/orders"), ("POST", "/api/v1/products/{id}/reviews")];
     let of_operators = [
         ("POST", "/api/v1/operations/sagas/{order_id}/retry"),
         ("POST", "/api/v1/operations/sagas/{order_id}/resolve"),
@@ -253,6 +262,9 @@ fn the_matrix_of_roles_and_operations_holds() {
         ("POST", "/api/v1/orders/{id}/cancel"),
         ("GET", "/api/v1/payments/{id}"),
         ("GET", "/api/v1/shipments/{id}"),
+        ("GET", "/api/v1/reviews"),
+        ("PUT", "/api/v1/reviews/{id}"),
+        ("DELETE", "/api/v1/reviews/{id}"),
     ];
     let shown = [
         ("POST", "/api/v1/users"),
@@ -263,6 +275,8 @@ fn the_matrix_of_roles_and_operations_holds() {
         ("GET", "/api/v1/products"),
         ("GET", "/api/v1/products/search"),
         ("GET", "/api/v1/products/{id}"),
+        ("GET", "/api/v1/products/{id}/reviews"),
+        ("GET", "/api/v1/reviews/{id}"),
         ("GET", "/api/v1/inventory/availability"),
         ("GET", "/api/v1/openapi.json"),
         ("GET", "/simulator/charges"),
@@ -273,7 +287,7 @@ fn the_matrix_of_roles_and_operations_holds() {
         ("GET", "/health/ready"),
     ];
     let mut public = BTreeSet::new();
-    for Operation { method, path, access } in infra::http::operations() {
+    for Operation { method, path, access } in infra::http::operations(&shop()) {
         let key = (method, path.as_str());
         let allowed = |role: Role| match role {
             Role::Admin if admin_only.contains(&key) => true,

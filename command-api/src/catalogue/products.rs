@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use domain::aggregate::StreamMeta;
 use domain::catalogue::product::{
     MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTE_VALUE, MAX_ATTRIBUTES, MAX_CATEGORY, MAX_DESCRIPTION, MAX_NAME,
-    MAX_SKU, Product, ProductCommand, ProductDetails, ProductView,
+    MAX_SKU, Product, ProductCommand, ProductDetails,
 };
 use domain::identity::user::Role;
 use domain::money::Money;
@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::catalogue::skus;
+use crate::reviews::shown::{RatedProduct, rated};
 use crate::web::access::Caller;
 use crate::web::body::{Fields, FromBody, Text};
 use crate::web::issue::{Incoming, Key, Reply, path_id};
@@ -98,9 +99,9 @@ pub(crate) async fn existing(state: &CommandState, caller: &Caller, id: &str) ->
     post, path = "/api/v1/products", operation_id = "create_product", tag = "products",
     params(OptionalKey), request_body = ProductInput,
     responses(
-        (status = 201, description = "The product.", body = ProductView, headers(
+        (status = 201, description = "The product.", body = RatedProduct, headers(
             ("Location" = String, description = "Where it is."),
-            ("ETag" = String, description = "The stream's version, quoted."),
+            ("ETag" = String, description = "Opaque; covers the product and its rating."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
         Usual, WithBody, Conflicting,
@@ -109,7 +110,7 @@ pub(crate) async fn existing(state: &CommandState, caller: &Caller, id: &str) ->
 async fn create(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
     let (issue, Content { details, price }) = incoming.read(&state, Key::Optional).await?;
     let accepted = skus::create(&state, &issue, details, price).await?;
-    Ok(Reply::of(StatusCode::CREATED, &accepted)?.tagged().within("/api/v1/products"))
+    Ok(rated(&state, &issue.tenant, StatusCode::CREATED, &accepted).await?.within("/api/v1/products"))
 }
 
 /// Replaces a product's description and price.
@@ -118,8 +119,8 @@ async fn create(State(state): State<CommandState>, incoming: Incoming) -> Result
     params(("id" = uuid::Uuid, Path, description = "The product."), OptionalKey, RequiredMatch),
     request_body = ProductInput,
     responses(
-        (status = 200, description = "The product as it is now.", body = ProductView, headers(
-            ("ETag" = String, description = "The stream's version, quoted."),
+        (status = 200, description = "The product as it is now.", body = RatedProduct, headers(
+            ("ETag" = String, description = "Opaque; covers the product and its rating."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
         Usual, WithBody, ById, Conflicting, Versioned,
@@ -131,9 +132,9 @@ async fn update(
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
     let product = existing(&state, &incoming.caller()?, &id).await?;
-    let expected = IfMatch::required(&incoming.headers)?;
+    let expected = IfMatch::required(&incoming.headers)?.by_version();
     let (issue, Content { details, price }) = incoming.read(&state, Key::Optional).await?;
     let command = ProductCommand::Update { details, price };
     let accepted = skus::update(&state, &issue, &product.stream, &expected, command).await?;
-    Ok(Reply::of(StatusCode::OK, &accepted)?.tagged())
+    rated(&state, &issue.tenant, StatusCode::OK, &accepted).await
 }

@@ -1,7 +1,7 @@
 //! The ratings of products: how many reviews of each are shown, and what they come to.
 
 use domain::event::RecordedEvent;
-use domain::reviews::rating::{KIND, RatingChanged, RatingEvent};
+use domain::reviews::rating::{KIND, ProductRating, RatingChanged, RatingEvent};
 use domain::upcast::DecodeError;
 use uuid::Uuid;
 
@@ -77,10 +77,8 @@ impl Projection for Ratings {
 pub struct RatingRow {
     /// The product.
     pub product_id: Uuid,
-    /// Reviews that count.
-    pub count: u64,
-    /// The sum of their ratings.
-    pub sum: u64,
+    /// What its reviews come to.
+    pub rating: ProductRating,
 }
 
 impl View for RatingRow {
@@ -90,8 +88,7 @@ impl View for RatingRow {
     fn of_row(row: &Row) -> Result<Self, Unreadable> {
         Ok(Self {
             product_id: row.uuid("product_id")?,
-            count: row.number("reviews")?,
-            sum: row.number("stars")?,
+            rating: ProductRating { count: row.number("reviews")?, sum: row.number("stars")? },
         })
     }
 }

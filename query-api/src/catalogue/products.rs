@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use command_api::reviews::shown::RatedProduct;
 use command_api::web::access::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
@@ -19,7 +20,7 @@ use projections::engine::query::Page;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::reviews::ratings::{self, Rated};
+use crate::reviews::ratings;
 use crate::web::ask::{Ask, not_parked};
 use crate::web::cursor::Scope;
 use crate::web::docs::{ConditionalParam, PageParams, SyncParam};
@@ -53,7 +54,7 @@ const SEARCH_SORTS: [(&str, ProductSort); 5] = [
     summary = "Get a product",
     params(("id" = Uuid, Path, description = "the product's id"), SyncParam, ConditionalParam),
     responses(
-        (status = 200, description = "The product", body = Rated, headers(("ETag" = String, description = "opaque; covers the product and its rating"))),
+        (status = 200, description = "The product", body = RatedProduct, headers(("ETag" = String, description = "opaque; covers the product and its rating"))),
         (status = 304, description = "The client has the product as it is"),
         Usual, ById,
     ),
@@ -73,8 +74,8 @@ pub(crate) async fn get_product(
     not_parked(&state, products::NAME, &StreamId::new(tenant, "product", id)).await?;
     let product = read.product(tenant, id).await?;
     let product = product.ok_or_else(|| Problem::not_found("product"))?;
-    let product = Rated::of(&*read, tenant, product).await?;
-    tagged(&ask, &product.tag(), &product)
+    let (product, tag) = ratings::rated(&*read, tenant, product).await?;
+    tagged(&ask, &tag, &product)
 }
 
 /// Products that can be ordered.
@@ -93,7 +94,7 @@ pub(crate) async fn get_product(
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of products", body = ListOf<Rated>), Usual),
+    responses((status = 200, description = "A page of products", body = ListOf<RatedProduct>), Usual),
     security(())
 )]
 pub(crate) async fn list_products(
@@ -112,7 +113,7 @@ pub(crate) async fn list_products(
     let page = ask.page(&state, &scope)?;
     let read = ask.settle(&state, &[products::NAME, ratings::READ]).await?;
     let listed = read.products(tenant, &filter, sort, &page).await?;
-    let items = Rated::all(&*read, tenant, listed.items).await?;
+    let items = ratings::all_rated(&*read, tenant, listed.items).await?;
     ok(&ListOf::new(&state, &scope, items, listed.next.as_deref()))
 }
 
@@ -164,7 +165,7 @@ pub(crate) struct Found<T> {
         SyncParam,
     ),
     responses(
-        (status = 200, description = "A page of matches, and counts over all of them; the pages of one search are of one view of the index, and so are the counts", body = Found<Rated>),
+        (status = 200, description = "A page of matches, and counts over all of them; the pages of one search are of one view of the index, and so are the counts", body = Found<RatedProduct>),
         (status = 410, description = "`cursor-expired`: the view that a list by relevance goes on with is not kept any more (it is for two minutes after a page, unless too many others are asked for); begin at the first page", body = Problem, content_type = "application/problem+json"),
         Usual,
     ),
@@ -188,7 +189,7 @@ pub(crate) async fn search_products(
     let page = ask.page(&state, &scope)?;
     let read = ask.settle(&state, &[documents::NAME, ratings::READ]).await?;
     let hits = search.search(tenant, text, &filter, sort, &page).await?;
-    let items = Rated::all(&*read, tenant, hits.page.items).await?;
+    let items = ratings::all_rated(&*read, tenant, hits.page.items).await?;
     let listed = ListOf::new(&state, &scope, items, hits.page.next.as_deref());
     let category = facet(hits.categories);
     ok(&Found {

@@ -128,6 +128,22 @@ impl IfMatch {
         self.0.names(tag, false)
     }
 
+    /// The same, of a thing whose body shows more than its own stream: its tag begins with the version, and the numbers of the rest come
+    /// behind, with dots between them. A command changes none of that, so it goes by the version.
+    #[must_use]
+    pub fn by_version(self) -> Self {
+        let EntityTags::List(tags) = self.0 else { return self };
+        let own = |tag: EntityTag| {
+            let text = std::str::from_utf8(&tag.opaque).ok();
+            let numbers: Option<Vec<u64>> = text.and_then(|text| text.split('.').map(number).collect());
+            match numbers.as_deref() {
+                Some([version, ..]) => EntityTag { opaque: version.to_string().into_bytes(), ..tag },
+                _ => tag,
+            }
+        };
+        Self(EntityTags::List(tags.into_iter().map(own).collect()))
+    }
+
     /// For [`domain::command::Step::expected_version`], of a thing whose tag is its version and which had this one a moment ago.
     #[must_use]
     pub fn version(&self, current: u64) -> Option<u64> {
@@ -162,14 +178,14 @@ pub fn stale(current: &str) -> Problem {
     Problem::new(StatusCode::PRECONDITION_FAILED, "stale-version", detail)
 }
 
-/// The version that a tag begins with; only as it is written. What else the body shows has its numbers behind, and a command, which changes
-/// none of that, goes by the version.
+/// The version that a tag tells; only as it is written.
 fn version(opaque: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(opaque).ok()?;
-    let text = text.strip_suffix(ERASED).unwrap_or(text);
-    let number = |text: &str| text.parse().ok().filter(|number: &u64| number.to_string() == text);
-    let numbers: Option<Vec<u64>> = text.split('.').map(number).collect();
-    numbers?.first().copied()
+    number(text.strip_suffix(ERASED).unwrap_or(text))
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }
 
 /// `If-None-Match`: what the client has already.

@@ -98,6 +98,24 @@ fn an_update_is_bound_to_a_version_that_was_named() {
     }
 }
 
+// proves: QRY-1, SEC-10
+#[test]
+fn what_else_a_body_shows_doesnt_bind_a_command() {
+    let bound = |line| if_match(&[line]).unwrap().unwrap().by_version().version(7);
+    for (line, expected) in [
+        ("*", None),
+        ("\"7\"", Some(7)),
+        ("\"7.2.9\"", Some(7)),
+        ("\"8.1\"", Some(8)),
+        ("\"1.7\", \"7.1\"", Some(7)),
+    ] {
+        assert_eq!(bound(line), expected, "{line}");
+    }
+    for never in ["W/\"7.1\"", "\"7.\"", "\".7\"", "\"7.x\"", "\"7.01\"", "\"7-1\""] {
+        assert_eq!(bound(never), Some(u64::MAX), "{never}");
+    }
+}
+
 fn tag() -> impl Strategy<Value = (bool, String)> {
     (any::<bool>(), "[!#-~]{0,6}")
 }
