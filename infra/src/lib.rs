@@ -1,18 +1,16 @@
 #![doc = include_str!("../README.md")]
 
-pub mod accounts;
+pub mod application;
 pub mod backends;
 pub mod cassandra;
 pub mod cli;
 pub mod config;
 pub mod conservation;
 pub mod data_dir;
-pub mod demo;
 mod derived_digest;
 pub mod elasticsearch;
 pub mod event_scan;
 pub mod feed;
-mod fulfilments;
 mod gate;
 pub mod http;
 pub mod kafka;
@@ -29,7 +27,7 @@ mod read_sql;
 pub mod rebuild;
 mod saga_standing;
 pub mod serve;
-pub mod simulator;
+pub mod shop;
 pub mod sqlite;
 mod subject_keys;
 pub mod tantivy;

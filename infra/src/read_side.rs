@@ -1,4 +1,4 @@
-//! What the read side consists of, whatever it is kept in.
+//! How far a process's read models are, whatever they are kept in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,18 +6,9 @@ use std::time::Duration;
 
 use domain::position::{Seen, SyncToken};
 use projections::engine::mark::Mark;
-use projections::engine::model::Projection;
 use projections::engine::read_models::ReadError;
 use projections::engine::watermark::Watermark;
 use tokio::time::Instant;
-
-/// Every projection whose rows are in the read models' database.
-#[must_use]
-pub fn row_projections() -> Vec<Arc<dyn Projection>> {
-    let mut projections = projections::shop();
-    projections.push(Arc::new(sagas::projection::SagaProjection));
-    projections
-}
 
 /// The watermarks that a process's read models go by, and what their rows must hold.
 #[derive(Clone)]

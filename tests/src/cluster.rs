@@ -253,7 +253,7 @@ impl Cluster {
         self.history.tell(format!("{}{}", rebuilt.out, rebuilt.err));
         assert_eq!(rebuilt.code, 0, "{}{}", rebuilt.out, rebuilt.err);
         let lines: Vec<&str> = rebuilt.out.lines().skip(1).map(str::trim_end).collect();
-        let models = infra::read_side::row_projections().len() + infra::elasticsearch::projections().len();
+        let models = infra::shop::projections().rows.len() + infra::shop::projections().documents.len();
         assert_eq!(lines.len(), models, "every read model is rebuilt, and no row differs: {}", rebuilt.out);
         assert!(lines.iter().all(|line| line.ends_with("equal")), "digests differ: {}", rebuilt.out);
         let health = self.client("sagas", 0).get("/health").await.expect("an answer");

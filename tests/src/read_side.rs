@@ -6,9 +6,9 @@ use std::sync::Arc;
 use domain::ports::clock::Clock;
 use domain::ports::feed::Feed;
 use domain::ports::log::LogReader;
-use infra::read_side::row_projections;
 use infra::rebuild::RebuildError;
 use infra::rebuild::renewal::{renew_rows, renew_search};
+use infra::shop::projections as shop_projections;
 use infra::sqlite::read_models::EmbeddedReadModels;
 use infra::sqlite::read_store::SqliteReadStore;
 use infra::tantivy::TantivySearch;
@@ -53,7 +53,7 @@ impl ReadSide {
         let rows = Runner::start(RunnerParts {
             group: "rows",
             store: store.clone(),
-            projections: row_projections(),
+            projections: shop_projections().rows,
             feed: Arc::clone(&feed),
             log: Arc::clone(&log),
             clock: Arc::clone(&clock),
@@ -76,7 +76,7 @@ impl ReadSide {
         let models = Arc::new(EmbeddedReadModels::new(Arc::clone(&store), marks));
         let (dir, rows, searched) = (data_dir.to_owned(), Arc::clone(&store), Arc::clone(&search));
         let renewal = tokio::spawn(async move {
-            renew_rows(&dir, &rows, &row_projections(), &log).await?;
+            renew_rows(&dir, &rows, &shop_projections().rows, &log).await?;
             renew_search(&dir, &search, &rows, Arc::new(Search), &log).await
         });
         Ok(Self { store, models, search: searched, runners, renewal: Mutex::new(Some(renewal)) })

@@ -36,7 +36,13 @@ impl World {
         let config = Layers { flags: flags.collect(), ..Layers::default() }.load().unwrap();
         let shutdown = CancellationToken::new();
         let listener = bind(config.http.listen).await.unwrap();
-        Self { running: start(&config, listener, shutdown.clone()).await.unwrap(), shutdown, temp }
+        Self {
+            running: start(&infra::shop::application(&config), &config, listener, shutdown.clone())
+                .await
+                .unwrap(),
+            shutdown,
+            temp,
+        }
     }
 
     fn shop(&self) -> Client {
@@ -227,7 +233,7 @@ fn every_503_is_made_in_one_place() {
     let known = [
         one_place,
         // These two read an answer.
-        "infra/src/demo/api.rs",
+        "infra/src/shop/demo/api.rs",
         "infra/src/peers.rs",
         // As that place makes it, for a connection that gets nothing else.
         "infra/src/serve/no_room.rs",

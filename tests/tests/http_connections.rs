@@ -44,7 +44,13 @@ impl World {
         let config = Layers { flags, ..Layers::default() }.load().unwrap();
         let shutdown = CancellationToken::new();
         let listener = bind(config.http.listen).await.unwrap();
-        Self { running: start(&config, listener, shutdown.clone()).await.unwrap(), shutdown, _temp: temp }
+        Self {
+            running: start(&infra::shop::application(&config), &config, listener, shutdown.clone())
+                .await
+                .unwrap(),
+            shutdown,
+            _temp: temp,
+        }
     }
 
     async fn stop(self) {

@@ -70,7 +70,12 @@ impl World {
     async fn rebuild(&self, names: &[&str]) -> Vec<RebuildReport> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut steps = 0;
-        let reports = rebuild(self.dir.path(), &names, self.log.as_ref(), &mut |_| steps += 1).await.unwrap();
+        let reports =
+            rebuild(self.dir.path(), infra::shop::projections(), &names, self.log.as_ref(), &mut |_| {
+                steps += 1
+            })
+            .await
+            .unwrap();
         assert!(steps > 0);
         reports
     }
@@ -156,7 +161,7 @@ async fn a_rebuild_from_the_log_equals_the_live_rows() {
     running.caught_up(&world.token()).await;
     running.stop().await;
     let reports = world.rebuild(&[]).await;
-    assert_eq!(reports.len(), infra::rebuild::names().len());
+    assert_eq!(reports.len(), infra::shop::projections().rows.len() + 1);
     for report in &reports {
         assert!(report.equal() && report.differing_rows == 0 && report.parked == 0, "{report:?}");
         assert_eq!(report.events, world.history.events.len() as u64);

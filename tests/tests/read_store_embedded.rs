@@ -60,7 +60,7 @@ impl Sqlite {
 #[async_trait]
 impl ReadStoreFactory for Sqlite {
     fn projections(&self) -> Vec<Arc<dyn Projection>> {
-        let mut projections = infra::read_side::row_projections();
+        let mut projections = infra::shop::projections().rows;
         projections.sort_by_key(|p| p.name() != "orders");
         projections
     }
@@ -136,7 +136,7 @@ impl ReadStoreFactory for Tantivy {
 #[tokio::test]
 async fn rows_of_an_older_program_are_adopted_unless_their_events_are_others() {
     let copies = copies().await;
-    let (dir, projections) = (tempfile::tempdir().unwrap(), infra::read_side::row_projections());
+    let (dir, projections) = (tempfile::tempdir().unwrap(), infra::shop::projections().rows);
     let open = || -> Arc<dyn RowStore> { Arc::new(SqliteReadStore::open(dir.path()).unwrap()) };
     let store = open();
     let mut before = applier(&store, &projections, copies.log.store()).await;

@@ -4,11 +4,17 @@
 
 use std::path::Path;
 
+use infra::application::Application;
 use infra::config::{Config, Layers};
 use infra::serve::{bind, start};
 use tests::client::Client;
 use tests::shop::ok;
 use tokio_util::sync::CancellationToken;
+
+/// The shop as it is configured from the start.
+fn shop() -> Application {
+    infra::shop::application(&Config::default())
+}
 
 fn config(dir: &Path) -> Config {
     let flags = [
@@ -31,7 +37,7 @@ async fn a_server_lets_go_of_everything_when_it_ends() {
     for _ in 0..3 {
         let shutdown = CancellationToken::new();
         let listener = bind(config.http.listen).await.unwrap();
-        let running = start(&config, listener, shutdown.clone()).await.unwrap();
+        let running = start(&shop(), &config, listener, shutdown.clone()).await.unwrap();
         let client = Client::new(&format!("http://{}", running.address));
         for path in ["/health/live", "/health/ready"] {
             assert_eq!(ok(client.get(path).await).expect(200).text_at("/status"), "up");
@@ -49,7 +55,8 @@ async fn health_tells_of_every_projection_and_position() {
     let temp = tempfile::tempdir().unwrap();
     let config = config(&temp.path().join("data"));
     let shutdown = CancellationToken::new();
-    let running = start(&config, bind(config.http.listen).await.unwrap(), shutdown.clone()).await.unwrap();
+    let running =
+        start(&shop(), &config, bind(config.http.listen).await.unwrap(), shutdown.clone()).await.unwrap();
     let client = Client::new(&format!("http://{}", running.address));
     let body = serde_json::json!({ "email": "kim@example.com", "password": "a long secret", "name": "Kim" });
     ok(client.post("/api/v1/users", &body).send().await).expect(201);
@@ -79,7 +86,7 @@ async fn a_used_store_is_not_opened_without_its_keys() {
     let temp = tempfile::tempdir().unwrap();
     let config = config(&temp.path().join("data"));
     let start = async |shutdown: &CancellationToken| {
-        start(&config, bind(config.http.listen).await.unwrap(), shutdown.clone()).await
+        start(&shop(), &config, bind(config.http.listen).await.unwrap(), shutdown.clone()).await
     };
     let shutdown = CancellationToken::new();
     let running = start(&shutdown).await.unwrap();
@@ -107,11 +114,12 @@ async fn the_document_and_its_page_are_served_without_any_outside_resource() {
     let temp = tempfile::tempdir().unwrap();
     let config = config(&temp.path().join("data"));
     let shutdown = CancellationToken::new();
-    let running = start(&config, bind(config.http.listen).await.unwrap(), shutdown.clone()).await.unwrap();
+    let running =
+        start(&shop(), &config, bind(config.http.listen).await.unwrap(), shutdown.clone()).await.unwrap();
     let client = Client::new(&format!("http://{}", running.address));
 
     let document = ok(client.get("/api/v1/openapi.json").await).expect(200);
-    assert_eq!(document.body, serde_json::to_value(infra::http::openapi()).unwrap());
+    assert_eq!(document.body, serde_json::to_value(infra::http::openapi(&shop())).unwrap());
 
     let page = ok(client.call(reqwest::Method::GET, "/docs/").header("accept", "text/html").send().await)
         .expect(200);

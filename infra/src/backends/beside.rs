@@ -7,7 +7,7 @@ use projections::engine::store::StoreError;
 use uuid::Uuid;
 
 use crate::config::Embedded;
-use crate::simulator::SIMULATOR_FILE;
+use crate::shop::simulator::SIMULATOR_FILE;
 use crate::sqlite::keys::KEYS_FILE;
 use crate::sqlite::log::{DERIVED_FILE, LOG_FILE, OpenError, holds_no_log};
 use crate::sqlite::read_store::{self, READ_FILE};

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::log_heads::LogHeads;
 use super::lost_log;
 use super::{Backends, Cluster, Group, Prepared, Promises};
+use crate::application::Projections;
 use crate::cassandra::CassandraLog;
 use crate::config::Distributed;
 use crate::conservation::EventCopy;
@@ -42,7 +43,6 @@ use crate::postgres::rebuild::OnlyOne;
 use crate::postgres::saga_work::PostgresSagaWork;
 use crate::postgres::secrets::PostgresSecrets;
 use crate::postgres::{self, Database, PostgresReadStore, PostgresUrl};
-use crate::read_side::row_projections;
 use crate::rebuild::RebuildError;
 use crate::rebuild::renewal::Renewal;
 
@@ -57,6 +57,7 @@ const DECIDED_BYTES: usize = 16 << 20;
 
 /// The distributed backends as one process uses them.
 pub struct DistributedBackends {
+    projections: Projections,
     log: Arc<CassandraLog>,
     heads: Arc<LogHeads>,
     keys: Arc<PostgresKeys>,
@@ -80,7 +81,7 @@ impl DistributedBackends {
     ///
     /// # Errors
     /// When one can't be opened, most of all before the migration; the reason names it.
-    pub async fn open(urls: &Distributed<'_>) -> anyhow::Result<Self> {
+    pub async fn open(projections: Projections, urls: &Distributed<'_>) -> anyhow::Result<Self> {
         let log = Arc::new(CassandraLog::open(urls.log).await?);
         match elasticsearch::refuse_other(urls.search, log.store()).await {
             Err(error @ StoreError::OtherLog { .. }) => return Err(error.into()),
@@ -94,6 +95,7 @@ impl DistributedBackends {
         let reader = Arc::clone(&log) as Arc<dyn LogReader>;
         let heads = LogHeads::start(reader, stop.child_token()).await?;
         Ok(Self {
+            projections,
             decided: Arc::new(Rings::new(&heads.heads(), DECIDED_BYTES)),
             heads,
             log,
@@ -114,8 +116,8 @@ impl DistributedBackends {
     ///
     /// # Errors
     /// When there is none, or a part can't be opened; the reason names it.
-    pub async fn open_existing(urls: &Distributed<'_>) -> anyhow::Result<Self> {
-        let this = Self::open(urls).await?;
+    pub async fn open_existing(projections: Projections, urls: &Distributed<'_>) -> anyhow::Result<Self> {
+        let this = Self::open(projections, urls).await?;
         expect_read_models(&this.database().await?).await?;
         Ok(this)
     }
@@ -163,7 +165,11 @@ impl DistributedBackends {
 ///
 /// # Errors
 /// When a part can't be made; the reason names it.
-pub(super) async fn migrate(urls: &Distributed<'_>, shards: u16) -> anyhow::Result<Prepared> {
+pub(super) async fn migrate(
+    projections: &Projections,
+    urls: &Distributed<'_>,
+    shards: u16,
+) -> anyhow::Result<Prepared> {
     lost_log::refuse(urls).await?;
     let store = CassandraLog::migrate(urls.log, shards).await?;
     let shards = store.shards;
@@ -171,7 +177,7 @@ pub(super) async fn migrate(urls: &Distributed<'_>, shards: u16) -> anyhow::Resu
     kafka::migrate(urls.feed, shards).await?;
     kafka::compare(urls.feed, &*log).await?;
     let database = Database::connect(urls.read).await?;
-    for group in groups(&database, urls.search, log.clone())? {
+    for group in groups(projections, &database, urls.search, log.clone())? {
         group.store.prepare(&group.projections, store).await?;
     }
     // A new store gets new keys; a log that has events refers to those that it was written with.
@@ -200,6 +206,7 @@ pub(crate) async fn expect_read_models(database: &Database) -> anyhow::Result<()
 }
 
 fn groups(
+    projections: &Projections,
     database: &Database,
     search: &ElasticsearchUrl,
     log: Arc<dyn LogReader>,
@@ -207,11 +214,16 @@ fn groups(
     let rows = Arc::new(PostgresReadStore::new(database.clone()));
     let documents = Arc::new(ElasticsearchStore::new(search, rows.clone(), log)?);
     Ok(vec![
-        Group { name: "rows", store: rows, projections: row_projections(), apply_every: Duration::ZERO },
+        Group {
+            name: "rows",
+            store: rows,
+            projections: projections.rows.clone(),
+            apply_every: Duration::ZERO,
+        },
         Group {
             name: "search",
             store: documents,
-            projections: elasticsearch::projections().to_vec(),
+            projections: projections.documents.clone(),
             apply_every: BULK_EVERY,
         },
     ])
@@ -219,6 +231,7 @@ fn groups(
 
 /// Tables and indices, one process at a time.
 struct DistributedRenewal {
+    projections: Projections,
     database: Database,
     search: ElasticsearchUrl,
     log: Arc<dyn LogReader>,
@@ -227,12 +240,11 @@ struct DistributedRenewal {
 #[async_trait]
 impl Renewal for DistributedRenewal {
     async fn renew(&self) -> Result<(), RebuildError> {
-        postgres::rebuild::renew(&self.database, &row_projections(), Arc::clone(&self.log)).await?;
+        postgres::rebuild::renew(&self.database, &self.projections.rows, Arc::clone(&self.log)).await?;
         let only_one = OnlyOne::take(&self.database).await?;
         let letters = Arc::new(PostgresReadStore::new(self.database.clone()));
-        let projections = elasticsearch::projections();
-        let log = Arc::clone(&self.log);
-        let renewed = elasticsearch::rebuild::renew(&self.search, letters, &projections, log).await;
+        let (documents, log) = (&self.projections.documents, Arc::clone(&self.log));
+        let renewed = elasticsearch::rebuild::renew(&self.search, letters, documents, log).await;
         only_one.release().await;
         renewed
     }
@@ -303,22 +315,24 @@ impl Backends for DistributedBackends {
     }
 
     async fn groups(&self) -> anyhow::Result<Vec<Group>> {
-        groups(&self.database().await?, &self.search_url, self.log.clone())
+        groups(&self.projections, &self.database().await?, &self.search_url, self.log.clone())
     }
 
     async fn renewal(&self) -> anyhow::Result<Arc<dyn Renewal>> {
         let database = self.database().await?;
-        Ok(Arc::new(DistributedRenewal { database, search: self.search_url.clone(), log: self.log.clone() }))
+        let (projections, search) = (self.projections.clone(), self.search_url.clone());
+        Ok(Arc::new(DistributedRenewal { projections, database, search, log: self.log.clone() }))
     }
 
     async fn follow(&self, shutdown: &CancellationToken) -> anyhow::Result<Vec<Arc<Follower>>> {
-        let rows = PostgresCheckpoints::start(self.database().await?, row_projections(), shutdown.clone());
+        let Projections { rows: in_rows, documents: in_index } = &self.projections;
+        let rows = PostgresCheckpoints::start(self.database().await?, in_rows.clone(), shutdown.clone());
         let documents = ElasticsearchCheckpoints::new(&self.search_url, self.shards())?
             .with_letters(Arc::new(PostgresReadStore::new(self.database().await?)));
         let (shards, shutdown) = (self.shards(), shutdown.clone());
         Ok(vec![
-            Arc::new(Follower::start(Arc::new(rows), &row_projections(), shards, shutdown.clone())),
-            Arc::new(Follower::start(Arc::new(documents), &elasticsearch::projections(), shards, shutdown)),
+            Arc::new(Follower::start(Arc::new(rows), in_rows, shards, shutdown.clone())),
+            Arc::new(Follower::start(Arc::new(documents), in_index, shards, shutdown)),
         ])
     }
 

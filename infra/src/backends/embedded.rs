@@ -24,12 +24,12 @@ use tokio_util::sync::CancellationToken;
 use super::beside;
 use super::disk_probe::DiskProbe;
 use super::{Backends, Group};
+use crate::application::Projections;
 use crate::config::{Config, Embedded};
 use crate::conservation::EventCopy;
 use crate::data_dir::DataDir;
 use crate::feed::InProcessFeed;
 use crate::key_files;
-use crate::read_side::row_projections;
 use crate::rebuild::renewal::{EmbeddedRenewal, Renewal};
 use crate::sqlite::events_copy::SqliteEvents;
 use crate::sqlite::keys::SqliteKeys;
@@ -45,6 +45,7 @@ const ROWS_EVERY: Duration = Duration::from_millis(20);
 
 /// The embedded backends of the one process that may use them.
 pub struct EmbeddedBackends {
+    projections: Projections,
     log: Arc<SqliteLog>,
     feed: Arc<InProcessFeed>,
     keys: Arc<SqliteKeys>,
@@ -66,26 +67,35 @@ impl EmbeddedBackends {
     ///
     /// # Errors
     /// When a part can't be opened; the reason names it.
-    pub async fn open(config: &Config, places: Embedded<'_>) -> anyhow::Result<Self> {
+    pub async fn open(
+        projections: Projections,
+        config: &Config,
+        places: Embedded<'_>,
+    ) -> anyhow::Result<Self> {
         // Before anything is made or touched.
         beside::refuse_lost_log(places)?;
         let directories = DataDir::open_all(&places.directories())?;
         let log = SqliteLog::open(places.log, config.log.shards)?;
-        Self::over(log, places, directories).await
+        Self::over(projections, log, places, directories).await
     }
 
     /// Opens a store that is there, and makes nothing.
     ///
     /// # Errors
     /// When there is none, or a part can't be opened; the reason names it.
-    pub async fn open_existing(places: Embedded<'_>) -> anyhow::Result<Self> {
+    pub async fn open_existing(projections: Projections, places: Embedded<'_>) -> anyhow::Result<Self> {
         beside::expect_store(places)?;
         let directories = DataDir::open_all(&places.directories())?;
         let log = SqliteLog::open_existing(places.log)?;
-        Self::over(log, places, directories).await
+        Self::over(projections, log, places, directories).await
     }
 
-    async fn over(log: SqliteLog, places: Embedded<'_>, directories: Vec<DataDir>) -> anyhow::Result<Self> {
+    async fn over(
+        projections: Projections,
+        log: SqliteLog,
+        places: Embedded<'_>,
+        directories: Vec<DataDir>,
+    ) -> anyhow::Result<Self> {
         let (data_dir, log) = (places.data.to_owned(), Arc::new(log));
         beside::refuse_others(places.read, log.store().id)?;
         let feed = Arc::new(InProcessFeed::open(Arc::clone(&log) as Arc<dyn LogReader>).await?);
@@ -96,6 +106,7 @@ impl EmbeddedBackends {
         }
         let keys = if used { SqliteKeys::open_existing(&data_dir)? } else { SqliteKeys::open(&data_dir)? };
         Ok(Self {
+            projections,
             log,
             feed,
             keys: Arc::new(keys),
@@ -105,6 +116,11 @@ impl EmbeddedBackends {
             data_dir,
             _directories: directories,
         })
+    }
+
+    /// The projection that the index holds, if the application has it: there is one index, and it is of products.
+    fn searched(&self) -> Option<Arc<dyn Projection>> {
+        self.projections.documents.iter().find(|documents| documents.name() == Search.name()).cloned()
     }
 
     async fn read(&self) -> anyhow::Result<&ReadFiles> {
@@ -157,26 +173,26 @@ impl Backends for EmbeddedBackends {
 
     async fn groups(&self) -> anyhow::Result<Vec<Group>> {
         let read = self.read().await?;
-        let search: Arc<dyn Projection> = Arc::new(Search);
-        Ok(vec![
-            Group {
-                name: "rows",
-                store: read.rows.clone(),
-                projections: row_projections(),
-                apply_every: ROWS_EVERY,
-            },
-            Group {
-                name: "search",
-                store: read.search.clone(),
-                projections: vec![search],
-                apply_every: Duration::ZERO,
-            },
-        ])
+        let rows = Group {
+            name: "rows",
+            store: read.rows.clone(),
+            projections: self.projections.rows.clone(),
+            apply_every: ROWS_EVERY,
+        };
+        let search = self.searched().map(|projection| Group {
+            name: "search",
+            store: read.search.clone(),
+            projections: vec![projection],
+            apply_every: Duration::ZERO,
+        });
+        Ok([rows].into_iter().chain(search).collect())
     }
 
     async fn renewal(&self) -> anyhow::Result<Arc<dyn Renewal>> {
         let read = self.read().await?;
         Ok(Arc::new(EmbeddedRenewal {
+            projections: self.projections.rows.clone(),
+            searched: self.searched(),
             dir: self.read_dir.clone(),
             rows: read.rows.clone(),
             search: read.search.clone(),

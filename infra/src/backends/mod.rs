@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 pub use distributed::DistributedBackends;
 pub use embedded::EmbeddedBackends;
 
+use crate::application::Application;
 use crate::config::{Config, Family};
 use crate::conservation::EventCopy;
 use crate::rebuild::renewal::Renewal;
@@ -144,10 +145,11 @@ pub trait Backends: Send + Sync + 'static {
 ///
 /// # Errors
 /// When it can't be opened: the reason names the part.
-pub async fn open(config: &Config) -> anyhow::Result<Arc<dyn Backends>> {
+pub async fn open(application: &Application, config: &Config) -> anyhow::Result<Arc<dyn Backends>> {
+    let projections = application.projections.clone();
     match config.family()? {
-        Family::Embedded(places) => Ok(Arc::new(EmbeddedBackends::open(config, places).await?)),
-        Family::Distributed(urls) => Ok(Arc::new(DistributedBackends::open(&urls).await?)),
+        Family::Embedded(places) => Ok(Arc::new(EmbeddedBackends::open(projections, config, places).await?)),
+        Family::Distributed(urls) => Ok(Arc::new(DistributedBackends::open(projections, &urls).await?)),
     }
 }
 
@@ -156,10 +158,13 @@ pub async fn open(config: &Config) -> anyhow::Result<Arc<dyn Backends>> {
 ///
 /// # Errors
 /// When it isn't there or can't be opened: the reason names the part.
-pub async fn open_existing(config: &Config) -> anyhow::Result<Arc<dyn Backends>> {
+pub async fn open_existing(application: &Application, config: &Config) -> anyhow::Result<Arc<dyn Backends>> {
+    let projections = application.projections.clone();
     match config.family()? {
-        Family::Embedded(places) => Ok(Arc::new(EmbeddedBackends::open_existing(places).await?)),
-        Family::Distributed(urls) => Ok(Arc::new(DistributedBackends::open_existing(&urls).await?)),
+        Family::Embedded(places) => Ok(Arc::new(EmbeddedBackends::open_existing(projections, places).await?)),
+        Family::Distributed(urls) => {
+            Ok(Arc::new(DistributedBackends::open_existing(projections, &urls).await?))
+        }
     }
 }
 
@@ -177,12 +182,15 @@ pub struct Prepared {
 ///
 /// # Errors
 /// When a part can't be made; the reason names it.
-pub async fn migrate(config: &Config) -> anyhow::Result<Prepared> {
+pub async fn migrate(application: &Application, config: &Config) -> anyhow::Result<Prepared> {
+    let projections = application.projections.clone();
     let places = match config.family()? {
         Family::Embedded(places) => places,
-        Family::Distributed(urls) => return distributed::migrate(&urls, config.log.shards).await,
+        Family::Distributed(urls) => {
+            return distributed::migrate(&projections, &urls, config.log.shards).await;
+        }
     };
-    let backends = EmbeddedBackends::open(config, places).await?;
+    let backends = EmbeddedBackends::open(projections, config, places).await?;
     let shards = backends.log().store().shards;
     for group in backends.groups().await? {
         group.store.prepare(&group.projections, backends.log().store()).await?;

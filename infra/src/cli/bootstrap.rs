@@ -7,17 +7,19 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use super::out;
-use crate::accounts::{Credentials, create, refuse_held_addresses, refuse_when_there_is_an_admin};
+use crate::application::Application;
 use crate::config::Config;
 use crate::serve::CommandLine;
+use crate::shop::accounts::{Credentials, create, refuse_held_addresses, refuse_when_there_is_an_admin};
 
 pub(super) async fn run(
+    application: &Application,
     config: Config,
     file: &Path,
     domain: &str,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let side = CommandLine::open(&config).await?;
+    let side = CommandLine::open(application, &config).await?;
     let done = tokio::select! {
         done = bootstrap(&side, file, domain) => done,
         () = shutdown.cancelled() => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::out;
+use crate::application::Application;
 use crate::backends::{self, Backends};
 use crate::config::Config;
 use crate::conservation::{Conservation, Depth, ShardReport};
@@ -13,8 +14,12 @@ use crate::conservation::{Conservation, Depth, ShardReport};
 /// How long copies that are behind are waited for.
 const WITHIN: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(config: &Config, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
-    let backends = backends::open_existing(config).await?;
+pub(super) async fn run(
+    application: &Application,
+    config: &Config,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let backends = backends::open_existing(application, config).await?;
     let checked = tokio::select! {
         checked = check(&*backends) => Some(checked),
         () = shutdown.cancelled() => None,

@@ -6,11 +6,16 @@ use anyhow::bail;
 use tokio_util::sync::CancellationToken;
 
 use super::out;
+use crate::application::Application;
 use crate::config::{Config, Family};
-use crate::demo;
 use crate::serve::{bind, start_when};
+use crate::shop::demo;
 
-pub(super) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    application: &Application,
+    config: Config,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
     config.check()?;
     if let Family::Distributed(_) = config.family()? {
         bail!(
@@ -22,7 +27,7 @@ pub(super) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::
     let listener = bind(config.http.listen).await?;
     let dir = &config.data.dir;
     let mut accounts = None;
-    let running = start_when(&config, listener, shutdown.clone(), async |app| {
+    let running = start_when(application, &config, listener, shutdown.clone(), async |app| {
         tokio::select! {
             made = demo::accounts(app, dir) => accounts = made?,
             () = shutdown.cancelled() => {}

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use super::out;
+use crate::application::Application;
 use crate::backends;
 use crate::config::Config;
 
-pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    let prepared = backends::migrate(config).await?;
+pub(super) async fn run(application: &Application, config: &Config) -> anyhow::Result<ExitCode> {
+    let prepared = backends::migrate(application, config).await?;
     out::line(format!("log      {} ({} shards)", config.log.url, prepared.shards));
     out::line(format!("feed     {}", config.feed.url));
     out::line(format!("read     {}", config.read.url));

@@ -25,6 +25,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
+use crate::application::Application;
 use crate::config::{Config, ConfigError, Layers};
 use crate::telemetry;
 
@@ -88,7 +89,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         credentials: PathBuf,
         /// What the accounts' e-mail addresses end in
-        #[arg(long, value_name = "DOMAIN", default_value = crate::accounts::DOMAIN)]
+        #[arg(long, value_name = "DOMAIN", default_value = crate::shop::accounts::DOMAIN)]
         domain: String,
     },
     /// Checks the hash chain of the whole log, then the derived rows against it; exit status 1 at a fault
@@ -161,16 +162,16 @@ impl Command {
     }
 }
 
-/// Runs the command line of this process.
+/// Runs the command line of this process over an application.
 #[must_use]
-pub fn run() -> ExitCode {
+pub fn run(application: fn(&Config) -> Application) -> ExitCode {
     make_files_private();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and the version are results, which must come out whole too.
         Err(said) => return out::said(&said),
     };
-    let code = match start(cli) {
+    let code = match start(cli, application) {
         Ok(code) => code,
         Err(error) => {
             out::error(format!("{error:#}"));
@@ -191,7 +192,7 @@ fn make_files_private() {
 const BLOCKING_THREADS: usize = 64;
 const BLOCKING_IDLE: Duration = Duration::from_secs(1);
 
-fn start(cli: Cli) -> anyhow::Result<ExitCode> {
+fn start(cli: Cli, application: fn(&Config) -> Application) -> anyhow::Result<ExitCode> {
     let mut layers = Layers::of_process(cli.common.config.clone(), flags(&cli)?)?;
     layers.defaults = cli.command.defaults();
     let config = layers.load()?;
@@ -203,7 +204,7 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
         .build()?;
     let code = runtime.block_on(async {
         let shutdown = signals::shutdown()?;
-        dispatch(cli.command, config, shutdown).await
+        dispatch(cli.command, &application(&config), config, shutdown).await
     });
     // A blocking read that nobody waits for any more must not hold the end up.
     runtime.shutdown_timeout(Duration::from_secs(5));
@@ -232,27 +233,36 @@ fn flags(cli: &Cli) -> Result<Vec<(String, String)>, ConfigError> {
     Ok(flags)
 }
 
-async fn dispatch(command: Command, config: Config, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
+async fn dispatch(
+    command: Command,
+    application: &Application,
+    config: Config,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Demo { .. } => Box::pin(demo::run(config, shutdown)).await,
-        Command::Serve { .. } => Box::pin(serve::run(config, shutdown)).await,
-        Command::Migrate => Box::pin(migrate::run(&config)).await,
+        Command::Demo { .. } => Box::pin(demo::run(application, config, shutdown)).await,
+        Command::Serve { .. } => Box::pin(serve::run(application, config, shutdown)).await,
+        Command::Migrate => Box::pin(migrate::run(application, &config)).await,
         Command::Bootstrap { credentials, domain } => {
-            Box::pin(bootstrap::run(config, &credentials, &domain, shutdown)).await
+            Box::pin(bootstrap::run(application, config, &credentials, &domain, shutdown)).await
         }
         Command::Verify => Box::pin(verify::run(&config, shutdown)).await,
-        Command::Conservation => Box::pin(conservation::run(&config, shutdown)).await,
+        Command::Conservation => Box::pin(conservation::run(application, &config, shutdown)).await,
         Command::Rebuild { names, rollback: false } => {
-            Box::pin(rebuild::run(&config, &names, shutdown)).await
+            Box::pin(rebuild::run(application, &config, &names, shutdown)).await
         }
-        Command::Rebuild { names, rollback: true } => Box::pin(rebuild::rollback(&config, &names)).await,
-        Command::Redrive { projection } => Box::pin(redrive::run(&config, &projection, shutdown)).await,
-        Command::Sagas { what } => Box::pin(sagas::run(&config, what, shutdown)).await,
+        Command::Rebuild { names, rollback: true } => {
+            Box::pin(rebuild::rollback(application, &config, &names)).await
+        }
+        Command::Redrive { projection } => {
+            Box::pin(redrive::run(application, &config, &projection, shutdown)).await
+        }
+        Command::Sagas { what } => Box::pin(sagas::run(application, &config, what, shutdown)).await,
         Command::History { kind, id, json } => {
             Box::pin(history::run(&config, &kind, &id, json, shutdown)).await
         }
         Command::Frame { shard, frame } => Box::pin(frame::run(&config, shard, frame)).await,
         Command::Config { what } => Ok(config::run(&config, what)),
-        Command::Openapi => openapi::run(),
+        Command::Openapi => openapi::run(application),
     }
 }

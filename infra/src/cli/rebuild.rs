@@ -9,16 +9,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::{out, store};
+use crate::application::{Application, Projections};
 use crate::backends::distributed::expect_read_models;
 use crate::cassandra::CassandraLog;
 use crate::config::{Config, Distributed, Family};
 use crate::elasticsearch;
 use crate::postgres::rebuild::OnlyOne;
 use crate::postgres::{self, Database, PostgresReadStore};
-use crate::read_side::row_projections;
 use crate::rebuild::{Difference, Hex, Phase, RebuildProgress, RebuildReport, rebuild};
 
 pub(super) async fn run(
+    application: &Application,
     config: &Config,
     names: &[String],
     shutdown: CancellationToken,
@@ -34,13 +35,14 @@ pub(super) async fn run(
         bar.set_length(now.total);
         bar.set_position(now.done);
     };
+    let projections = &application.projections;
     let rebuilding = async {
         match config.family()? {
             Family::Embedded(places) => {
                 let (_locks, log) = store::alone(places)?;
-                Ok(rebuild(places.read, names, &log, &mut progress).await?)
+                Ok(rebuild(places.read, projections.clone(), names, &log, &mut progress).await?)
             }
-            Family::Distributed(urls) => beside_servers(&urls, names, &mut progress).await,
+            Family::Distributed(urls) => beside_servers(projections, &urls, names, &mut progress).await,
         }
     };
     let rebuilt: anyhow::Result<Vec<RebuildReport>> = tokio::select! {
@@ -58,21 +60,27 @@ pub(super) async fn run(
 
 /// Rows and documents while servers go on.
 async fn beside_servers(
+    projections: &Projections,
     urls: &Distributed<'_>,
     names: &[String],
     progress: &mut (dyn FnMut(RebuildProgress) + Send),
 ) -> anyhow::Result<Vec<RebuildReport>> {
-    let (rows, documents) = by_store(names)?;
+    let (rows, documents) = by_store(projections, names)?;
     let log = Arc::new(CassandraLog::open(urls.log).await?);
-    let database = existing(urls, &log, &rows, &documents).await?;
+    let database = existing(projections, urls, &log, &rows, &documents).await?;
     let mut reports = Vec::new();
     if names.is_empty() || !rows.is_empty() {
-        reports.extend(postgres::rebuild::rebuild(&database, &rows, log.clone(), progress).await?);
+        reports.extend(
+            postgres::rebuild::rebuild(&database, projections.rows.clone(), &rows, log.clone(), progress)
+                .await?,
+        );
     }
     if names.is_empty() || !documents.is_empty() {
         let only_one = OnlyOne::take(&database).await?;
         let letters = Arc::new(PostgresReadStore::new(database));
-        let rebuilding = elasticsearch::rebuild::rebuild(urls.search, letters, &documents, log, progress);
+        let all = &projections.documents;
+        let rebuilding =
+            elasticsearch::rebuild::rebuild(urls.search, letters, all, &documents, log, progress);
         let rebuilt = rebuilding.await;
         only_one.release().await;
         reports.extend(rebuilt?);
@@ -82,6 +90,7 @@ async fn beside_servers(
 
 /// The database, when what is to be rebuilt is there and of this log: a name that is mistyped must not become an empty store.
 async fn existing(
+    projections: &Projections,
     urls: &Distributed<'_>,
     log: &CassandraLog,
     rows: &[String],
@@ -90,7 +99,7 @@ async fn existing(
     let database = Database::connect(urls.read).await?;
     expect_read_models(&database).await?;
     PostgresReadStore::new(database.clone()).refuse_other(log.store().id).await?;
-    let all = elasticsearch::projections();
+    let all = &projections.documents;
     let everything = rows.is_empty() && documents.is_empty();
     for name in all.iter().map(|p| p.name()).filter(|name| everything || documents.iter().any(|d| d == name))
     {
@@ -105,9 +114,9 @@ async fn existing(
 }
 
 /// The names of projections in the database, and of those in the search indices.
-fn by_store(names: &[String]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-    let rows: Vec<&str> = row_projections().iter().map(|p| p.name()).collect();
-    let documents: Vec<&str> = elasticsearch::projections().iter().map(|p| p.name()).collect();
+fn by_store(projections: &Projections, names: &[String]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let rows: Vec<&str> = projections.rows.iter().map(|p| p.name()).collect();
+    let documents: Vec<&str> = projections.documents.iter().map(|p| p.name()).collect();
     if let Some(unknown) = names.iter().find(|name| !rows.iter().chain(&documents).any(|one| one == name)) {
         bail!("there is no projection {unknown}; there are {}", [rows, documents].concat().join(", "));
     }
@@ -115,20 +124,26 @@ fn by_store(names: &[String]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
 }
 
 /// `--rollback`: the generation before becomes the live one again.
-pub(super) async fn rollback(config: &Config, names: &[String]) -> anyhow::Result<ExitCode> {
+pub(super) async fn rollback(
+    application: &Application,
+    config: &Config,
+    names: &[String],
+) -> anyhow::Result<ExitCode> {
     let Family::Distributed(urls) = config.family()? else {
         bail!("embedded projections keep no earlier rows; `tillstream rebuild` makes them from the log");
     };
-    let (rows, documents) = by_store(names)?;
+    let projections = &application.projections;
+    let (rows, documents) = by_store(projections, names)?;
     let log = Arc::new(CassandraLog::open(urls.log).await?);
-    let database = existing(&urls, &log, &rows, &documents).await?;
+    let database = existing(projections, &urls, &log, &rows, &documents).await?;
     for name in &rows {
-        postgres::rebuild::rollback(&database, name, log.clone()).await?;
+        postgres::rebuild::rollback(&database, &projections.rows, name, log.clone()).await?;
         out::line(format!("{name}: the rows of before are live again"));
     }
     let letters = Arc::new(PostgresReadStore::new(database));
     for name in &documents {
-        elasticsearch::rebuild::rollback(urls.search, letters.clone(), name, log.clone()).await?;
+        let all = &projections.documents;
+        elasticsearch::rebuild::rollback(urls.search, letters.clone(), all, name, log.clone()).await?;
         out::line(format!("{name}: the documents of before are live again"));
     }
     Ok(ExitCode::SUCCESS)

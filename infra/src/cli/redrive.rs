@@ -7,15 +7,17 @@ use projections::engine::redrive::{RedriveReport, redrive};
 use tokio_util::sync::CancellationToken;
 
 use super::out;
+use crate::application::Application;
 use crate::backends::{self, Backends};
 use crate::config::Config;
 
 pub(super) async fn run(
+    application: &Application,
     config: &Config,
     projection: &str,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let backends = backends::open_existing(config).await?;
+    let backends = backends::open_existing(application, config).await?;
     let done = tokio::select! {
         done = apply(&*backends, projection) => Some(done),
         () = shutdown.cancelled() => None,

@@ -5,13 +5,18 @@ use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
 use super::out;
+use crate::application::Application;
 use crate::config::Config;
 use crate::serve::{bind, start};
 
-pub(super) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    application: &Application,
+    config: Config,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
     config.check()?;
     let listener = bind(config.http.listen).await?;
-    let running = start(&config, listener, shutdown).await?;
+    let running = start(application, &config, listener, shutdown).await?;
     out::line(format!("tillstream serves http://{}", running.address));
     // Without its scheme, so that nobody takes it for the shop's address.
     if let Some(admin) = running.admin {

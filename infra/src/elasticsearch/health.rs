@@ -1,18 +1,11 @@
-//! Readiness of the cluster, and the indices before the first event.
+//! Readiness of the cluster, and whose the indices are.
 
-use std::sync::Arc;
-
-use domain::ports::log::{LogReader, StoreInfo};
-use projections::audit::documents::SearchEvents;
-use projections::catalogue::documents::Search;
-use projections::engine::model::Projection;
-use projections::engine::store::{DeadLetters, RowStore, StoreError};
-use projections::ordering::documents::SearchOrders;
+use domain::ports::log::StoreInfo;
+use projections::engine::store::StoreError;
 
 use super::client::Client;
 use super::generations::{Generation, Place};
 use super::kinds::Kind;
-use super::store::ElasticsearchStore;
 use super::url::ElasticsearchUrl;
 
 /// What the cluster says of itself.
@@ -42,20 +35,6 @@ pub async fn health(url: &ElasticsearchUrl) -> Result<Health, StoreError> {
         status: answer["status"].as_str().unwrap_or("unknown").to_owned(),
         nodes: answer["number_of_data_nodes"].as_u64().unwrap_or_default(),
     })
-}
-
-/// Makes the indices and aliases that aren't there; an index of another version is left to the servers, which fill another one beside
-/// it. In a store with events a new index is only shown when a server has filled it.
-///
-/// # Errors
-/// [`StoreError::Unavailable`].
-pub async fn migrate(
-    url: &ElasticsearchUrl,
-    letters: Arc<dyn DeadLetters>,
-    log: Arc<dyn LogReader>,
-) -> Result<(), StoreError> {
-    let store = log.store();
-    ElasticsearchStore::new(url, letters, log)?.prepare(&projections(), store).await
 }
 
 /// Refuses indices that were made from another store's log; makes nothing.
@@ -98,10 +77,4 @@ pub async fn is_made(url: &ElasticsearchUrl, projection: &str) -> Result<bool, S
         Some(kind) => Ok(!Place { client: &client, url, kind }.list().await?.is_empty()),
         None => Ok(false),
     }
-}
-
-/// The projections that Elasticsearch holds.
-#[must_use]
-pub fn projections() -> [Arc<dyn Projection>; 3] {
-    [Arc::new(Search), Arc::new(SearchOrders), Arc::new(SearchEvents)]
 }

@@ -69,7 +69,9 @@ mod tests {
     // proves: SEC-10, OPS-5
     #[tokio::test]
     async fn the_document_is_written_once_for_all_requests() {
-        let routes = routes(&crate::http::openapi()).unwrap();
+        let routes =
+            routes(&crate::http::openapi(&crate::shop::application(&crate::config::Config::default())))
+                .unwrap();
         let ask = async || {
             let request = Request::get(DOCUMENT).body(Body::empty()).unwrap();
             let response = routes.clone().oneshot(request).await.unwrap();
@@ -84,7 +86,9 @@ mod tests {
     // proves: SEC-10
     #[tokio::test]
     async fn the_page_keeps_no_token_in_the_browser() {
-        let routes = routes(&crate::http::openapi()).unwrap();
+        let routes =
+            routes(&crate::http::openapi(&crate::shop::application(&crate::config::Config::default())))
+                .unwrap();
         let request = Request::get("/docs/swagger-initializer.js").body(Body::empty()).unwrap();
         let script = to_bytes(routes.oneshot(request).await.unwrap().into_body(), usize::MAX).await.unwrap();
         let script = String::from_utf8(script.to_vec()).unwrap();

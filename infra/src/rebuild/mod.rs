@@ -22,8 +22,8 @@ use projections::engine::model::Projection;
 use projections::engine::store::{RowStore, StoreError};
 
 pub use self::report::{Difference, Hex, Phase, RebuildProgress, RebuildReport, RowDifference};
+use crate::application::Projections;
 use crate::feed::find_heads;
-use crate::read_side::row_projections;
 use crate::sqlite::read_store::{OpenReadStoreError, SqliteReadStore, TableDifference, remove};
 use crate::tantivy::{FRESH, OLD, SEARCH_DIR, TantivySearch, remove_dir};
 
@@ -74,15 +74,6 @@ impl From<ApplyError> for RebuildError {
     }
 }
 
-/// The names of everything that can be rebuilt.
-#[must_use]
-pub fn names() -> Vec<&'static str> {
-    let mut names: Vec<&'static str> = row_projections().iter().map(|p| p.name()).collect();
-    names.push(Search.name());
-    names.sort_unstable();
-    names
-}
-
 /// Rebuilds the named projections, or all when none is named, from the log. The caller holds the data directory, and no
 /// projection runs in it.
 ///
@@ -90,26 +81,16 @@ pub fn names() -> Vec<&'static str> {
 /// [`RebuildError`].
 pub async fn rebuild(
     data_dir: &Path,
+    projections: Projections,
     wanted: &[String],
     log: &dyn LogReader,
     progress: &mut (dyn FnMut(RebuildProgress) + Send),
 ) -> Result<Vec<RebuildReport>, RebuildError> {
-    rebuild_with(data_dir, row_projections(), wanted, log, progress).await
-}
-
-/// The same for other row projections than Tillstream's own.
-///
-/// # Errors
-/// [`RebuildError`].
-pub async fn rebuild_with(
-    data_dir: &Path,
-    mut rows: Vec<Arc<dyn Projection>>,
-    wanted: &[String],
-    log: &dyn LogReader,
-    progress: &mut (dyn FnMut(RebuildProgress) + Send),
-) -> Result<Vec<RebuildReport>, RebuildError> {
+    let Projections { mut rows, documents } = projections;
     let mut all: Vec<&str> = rows.iter().map(|p| p.name()).collect();
-    all.push(Search.name());
+    // There is one index, and it is of products.
+    let has_search = documents.iter().any(|documents| documents.name() == Search.name());
+    all.extend(has_search.then_some(Search.name()));
     if let Some(unknown) = wanted.iter().find(|name| !all.contains(&name.as_str())) {
         return Err(RebuildError::UnknownProjection(unknown.clone(), all.join(", ")));
     }
@@ -126,7 +107,7 @@ pub async fn rebuild_with(
         if !rows.is_empty() {
             reports.extend(work.rebuild_rows(&live, &fresh, &rows, &fresh_file).await?);
         }
-        if is_wanted(Search.name()) {
+        if has_search && is_wanted(Search.name()) {
             reports.push(work.rebuild_search(data_dir, &live, &fresh, &fresh_file).await?);
         }
     }

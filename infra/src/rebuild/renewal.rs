@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::ports::log::LogReader;
 use domain::position::Seen;
-use projections::catalogue::documents::Search;
 use projections::engine::model::Projection;
 use projections::engine::store::{RowStore, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use super::fill::Fill;
 use super::{FRESH_FILE, Phase, RebuildError};
 use crate::feed::find_heads;
-use crate::read_side::row_projections;
 use crate::sqlite::read_store::{SqliteReadStore, remove};
 use crate::tantivy::{TantivySearch, remove_dir};
 
@@ -62,6 +60,8 @@ pub(crate) async fn keep_trying(renewal: Arc<dyn Renewal>, stop: CancellationTok
 
 /// The read side of the one process that may use a directory.
 pub(crate) struct EmbeddedRenewal {
+    pub(crate) projections: Vec<Arc<dyn Projection>>,
+    pub(crate) searched: Option<Arc<dyn Projection>>,
     pub(crate) dir: PathBuf,
     pub(crate) rows: Arc<SqliteReadStore>,
     pub(crate) search: Arc<TantivySearch>,
@@ -71,8 +71,11 @@ pub(crate) struct EmbeddedRenewal {
 #[async_trait]
 impl Renewal for EmbeddedRenewal {
     async fn renew(&self) -> Result<(), RebuildError> {
-        renew_rows(&self.dir, &self.rows, &row_projections(), &self.log).await?;
-        renew_search(&self.dir, &self.search, &self.rows, Arc::new(Search), &self.log).await
+        renew_rows(&self.dir, &self.rows, &self.projections, &self.log).await?;
+        match self.searched.clone() {
+            Some(searched) => renew_search(&self.dir, &self.search, &self.rows, searched, &self.log).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -17,6 +17,8 @@ use domain::ports::clock::{Clock, SystemClock};
 use domain::ports::gateway::CommandGateway;
 use domain::position::Position;
 use projections::engine::origin::expect_made_from;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::admin::AdminAddress;
@@ -25,8 +27,8 @@ use super::backlog::Braked;
 use super::command_role::{CommandRole, way_to_owners};
 use super::projection_role::ProjectionRole;
 use super::query_role;
-use super::saga_role::{SagaRole, fulfilment};
-use super::sku_survey::SkuSurvey;
+use super::saga_role::SagaRole;
+use crate::application::Application;
 use crate::backends::{self, Backends};
 use crate::config::sections::Http;
 use crate::config::{Config, Role};
@@ -57,7 +59,9 @@ pub struct App {
     progress: Progress,
     /// Ends what follows other processes' work.
     stop_following: CancellationToken,
-    survey: Option<SkuSurvey>,
+    /// Ends what is done in the background.
+    stop_chores: CancellationToken,
+    chores: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl App {
@@ -65,18 +69,22 @@ impl App {
     ///
     /// # Errors
     /// When a part can't be opened: the reason names it.
-    pub async fn open(config: &Config, address: SocketAddr) -> anyhow::Result<Self> {
+    pub async fn open(
+        application: &Application,
+        config: &Config,
+        address: SocketAddr,
+    ) -> anyhow::Result<Self> {
         config.check()?;
-        let backends = backends::open(config).await?;
+        let backends = backends::open(application, config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let registry = Arc::new(sagas::registry_with(&fulfilment(config)));
+        let registry = Arc::clone(&application.aggregates);
         let runs = |role: Role| config.runs(role);
 
         let commands = match runs(Role::CommandApi) {
             true => {
                 let advertised = config.advertised(address);
-                let (registry, clock) = (Arc::clone(&registry), Arc::clone(&clock));
-                Some(CommandRole::start(config, &*backends, advertised, registry, clock).await?)
+                let clock = Arc::clone(&clock);
+                Some(CommandRole::start(config, &*backends, advertised, application, clock).await?)
             }
             false => None,
         };
@@ -97,17 +105,21 @@ impl App {
         let runners = projections.as_ref().map(|role| role.runners.clone()).unwrap_or_default();
         let progress = Progress::new(runners, followers);
         let marks = progress.watermarks();
-        let mut survey = None;
-        let sagas = match runs(Role::Sagas) {
-            true => {
+        let (stop_chores, mut chores) = (CancellationToken::new(), Vec::new());
+        let sagas = match application.processes.as_deref().filter(|_| runs(Role::Sagas)) {
+            Some(processes) => {
                 let gateway = match &commands {
                     Some(role) => Arc::clone(&role.gateway),
                     None => way_to_others(&*backends, Arc::clone(&registry)).await?,
                 };
-                survey = Some(SkuSurvey::start(Arc::clone(&gateway), &*backends, &marks).await?);
-                Some(SagaRole::start(config, &*backends, gateway, &marks, Arc::clone(&clock)).await?)
+                for chore in &application.chores {
+                    let (gateway, stop) = (Arc::clone(&gateway), stop_chores.clone());
+                    chores.push(chore.begin(gateway, &*backends, &marks, stop).await?);
+                }
+                let clock = Arc::clone(&clock);
+                Some(SagaRole::start(processes, config, &*backends, gateway, &marks, clock).await?)
             }
-            false => None,
+            None => None,
         };
 
         let tokens = Tokens::new(backends.signing_keys().await?, Arc::clone(&clock));
@@ -133,16 +145,16 @@ impl App {
             true => Some(query_role::open(config, &*backends, Arc::clone(&registry), marks).await?),
             false => None,
         };
-        let conventions = conventions(&config.http, tokens);
+        let conventions = conventions(application, &config.http, tokens);
         let (admin, connections) = (AdminAddress::default(), Admission::new(&config.http));
         let parts = HealthParts {
             roles: config.running(),
             backends: Arc::clone(&backends),
             owners: commands.as_ref().map(|role| Arc::clone(&role.owners)),
             progress: progress.clone(),
-            sagas: match runs(Role::Sagas) {
-                true => Some(backends.saga_work().await?),
-                false => None,
+            sagas: match &sagas {
+                Some(_) => Some(backends.saga_work().await?),
+                None => None,
             },
             conservation: projections.as_ref().and_then(|role| role.conservation.clone()),
             max_lag: config.read.max_lag,
@@ -157,11 +169,10 @@ impl App {
             commands: command_state.clone(),
             queries,
             peers: peers(commands.as_ref(), registry),
-            simulator: sagas.as_ref().map(|role| role.payments.clone()),
-            simulator_is_public: config.simulator.public,
+            processes: sagas.as_ref().map(|role| role.router.clone()),
             health,
         };
-        let router = router(served).context("the OpenAPI document")?;
+        let router = router(application, served).context("the OpenAPI document")?;
         if let Some(role) = &commands {
             role.claim();
         }
@@ -177,7 +188,8 @@ impl App {
             sagas,
             progress,
             stop_following,
-            survey,
+            stop_chores,
+            chores: Mutex::new(chores),
         })
     }
 
@@ -199,8 +211,11 @@ impl App {
     /// Ends every role, in order: sagas issue no more commands, owners answer what was accepted, projections see what was
     /// decided. Nothing may call the router any more.
     pub async fn stop(&self) {
-        if let Some(survey) = &self.survey {
-            survey.stop().await;
+        self.stop_chores.cancel();
+        for chore in self.chores.lock().await.drain(..) {
+            if let Err(error) = chore.await {
+                tracing::error!(%error, "what was done in the background failed");
+            }
         }
         if let Some(sagas) = &self.sagas {
             sagas.stop().await;
@@ -232,11 +247,11 @@ impl App {
 const BESIDE_THE_TOKEN: Duration = Duration::from_secs(5);
 
 /// What every request of this process is bound to.
-fn conventions(config: &Http, tokens: Arc<Tokens>) -> Conventions {
+fn conventions(application: &Application, config: &Http, tokens: Arc<Tokens>) -> Conventions {
     Conventions {
         time_limit: config.answer_within.0.max(config.sync_wait.0 + BESIDE_THE_TOKEN),
         door: Door::new(usize::try_from(config.max_requests).unwrap_or(usize::MAX)),
-        ..Conventions::new(tokens, Arc::new(AccessTable::of(&operations())))
+        ..Conventions::new(tokens, Arc::new(AccessTable::of(&operations(application))))
     }
 }
 

@@ -10,7 +10,6 @@ use domain::Timestamp;
 use domain::command::{Accepted, CommandError, CommandId, CommandRequest};
 use domain::frame::DecidedFrame;
 use domain::merkle::Hash;
-use domain::ordering::order::OrderCommand;
 use domain::ports::clock::Clock;
 use domain::ports::feed::FanOut;
 use domain::ports::gateway::{CommandGateway, StreamView};
@@ -20,6 +19,7 @@ use projections::engine::runner::Runner;
 use tokio::sync::Semaphore;
 
 use super::read_pace::ReadPace;
+use crate::application::{Means, Pace};
 
 /// An order that waits longer for its stock is late.
 const LATE: TimeDelta = TimeDelta::seconds(2);
@@ -41,6 +41,7 @@ const FAR: Duration = Duration::from_secs(2);
 pub(super) struct Backlog {
     feed: Arc<dyn FanOut>,
     clock: Arc<dyn Clock>,
+    pace: Option<Pace>,
     waiting: Mutex<Waiting>,
     read_pace: ReadPace,
 }
@@ -75,8 +76,8 @@ impl Waiting {
 
 impl Backlog {
     /// Stands before the feed.
-    pub(super) fn before(feed: Arc<dyn FanOut>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { feed, clock, waiting: Mutex::default(), read_pace: ReadPace::default() })
+    pub(super) fn before(feed: Arc<dyn FanOut>, clock: Arc<dyn Clock>, pace: Option<Pace>) -> Arc<Self> {
+        Arc::new(Self { feed, clock, pace, waiting: Mutex::default(), read_pace: ReadPace::default() })
     }
 
     /// How far read models fall behind what is decided here; see [`ReadPace::behind`].
@@ -99,16 +100,17 @@ impl Backlog {
 impl FanOut for Backlog {
     fn publish(&self, frame: Arc<DecidedFrame>) {
         self.read_pace.decided(&frame);
-        let sagas = frame.events.iter().filter(|event| event.stream.kind() == sagas::fulfilment::KIND);
-        let mut told = sagas.peekable();
-        if told.peek().is_some() {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            for event in told {
-                match event.event_type.as_str() {
-                    "fulfilment.started" => waiting.begin(&event.stream, event.time),
-                    // The stock is asked for with the start; the first answer ends the wait.
-                    "fulfilment.step_requested" => {}
-                    _ => waiting.end(&event.stream),
+        if let Some(Pace { means, .. }) = self.pace {
+            let told = frame.events.iter().map(|event| (event, means(event)));
+            let mut told = told.filter(|(_, means)| *means != Means::Nothing).peekable();
+            if told.peek().is_some() {
+                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                for (event, means) in told {
+                    match means {
+                        Means::Begun => waiting.begin(&event.stream, event.time),
+                        Means::Answered => waiting.end(&event.stream),
+                        Means::Nothing => {}
+                    }
                 }
             }
         }
@@ -160,10 +162,8 @@ impl CommandGateway for Braked {
     }
 
     async fn submit(&self, command: CommandRequest) -> Result<Accepted, CommandError> {
-        let places = |command: &dyn domain::aggregate::AnyCommand| {
-            matches!(command.as_any().downcast_ref(), Some(OrderCommand::Place { .. }))
-        };
-        if command.steps.iter().any(|step| places(&*step.command)) {
+        let makes_more = |pace: Pace| command.steps.iter().any(|step| (pace.makes_more)(&*step.command));
+        if self.backlog.pace.is_some_and(makes_more) {
             self.keep_pace().await?;
         }
         self.gateway.submit(command).await
@@ -280,7 +280,7 @@ mod tests {
         let start = Timestamp::from_timestamp(1_735_689_600, 0).unwrap();
         let clock = Arc::new(At(Mutex::new(start)));
         let (feed, owners) = (Arc::new(Through::default()), Arc::new(Through::default()));
-        let backlog = Backlog::before(feed.clone(), clock.clone());
+        let backlog = Backlog::before(feed.clone(), clock.clone(), Some(crate::shop::PACE));
         let read_side = Box::new(|| Duration::ZERO);
         let braked = Braked::new(owners.clone(), Arc::clone(&backlog), read_side);
         for saga in 0..TOO_MANY {
@@ -307,7 +307,11 @@ mod tests {
     async fn orders_are_taken_slower_while_the_read_models_fall_behind_and_not_at_all_while_they_are_far_behind()
      {
         let owners = Arc::new(Through::default());
-        let backlog = Backlog::before(owners.clone(), Arc::new(At(Mutex::new(Timestamp::UNIX_EPOCH))));
+        let backlog = Backlog::before(
+            owners.clone(),
+            Arc::new(At(Mutex::new(Timestamp::UNIX_EPOCH))),
+            Some(crate::shop::PACE),
+        );
         let behind = Arc::new(Mutex::new(Duration::ZERO));
         let told = Arc::clone(&behind);
         let read_side = Box::new(move || *told.lock().unwrap());

@@ -8,7 +8,6 @@ use anyhow::Context as _;
 use command_api::web::CommandState;
 use command_api::web::peers::{self, PeerSecret};
 use command_api::web::tokens::Tokens;
-use domain::aggregate::Registry;
 use domain::ports::clock::{Clock, SystemClock};
 use domain::ports::gateway::CommandGateway;
 use domain::ports::log::EventLog;
@@ -19,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::admission::Admission;
 use super::command_role::{CommandRole, way_to_owners};
 use super::connections::{self, Limits};
-use super::saga_role::fulfilment;
+use crate::application::Application;
 use crate::backends::{self, Backends, Cluster};
 use crate::config::Config;
 
@@ -41,18 +40,18 @@ impl CommandLine {
     ///
     /// # Errors
     /// When a part can't be opened; the reason names it.
-    pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let backends = backends::open(config).await?;
+    pub async fn open(application: &Application, config: &Config) -> anyhow::Result<Self> {
+        let backends = backends::open(application, config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let registry = Arc::new(sagas::registry_with(&fulfilment(config)));
         let stop_listening = CancellationToken::new();
         let (mut role, mut gateway): (_, Option<Arc<dyn CommandGateway>>) = (None, None);
         match backends.cluster().await? {
             Some(cluster) if servers_own_all(&cluster).await? => {
+                let registry = Arc::clone(&application.aggregates);
                 gateway = Some(way_to_owners(&cluster, None, backends.log().store().shards, registry)?);
             }
             _ => {
-                let own = own(config, &*backends, registry, Arc::clone(&clock), &stop_listening);
+                let own = own(config, &*backends, application, Arc::clone(&clock), &stop_listening);
                 role = Some(own.await?);
             }
         }
@@ -106,15 +105,19 @@ async fn servers_own_all(cluster: &Cluster) -> anyhow::Result<bool> {
 async fn own(
     config: &Config,
     backends: &dyn Backends,
-    registry: Arc<Registry>,
+    application: &Application,
     clock: Arc<dyn Clock>,
     stop: &CancellationToken,
 ) -> anyhow::Result<CommandRole> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let address = listener.local_addr()?.to_string();
-    let role = CommandRole::start(config, backends, address, Arc::clone(&registry), clock).await?;
+    let role = CommandRole::start(config, backends, address, application, clock).await?;
     if let Some(secret) = role.peer_secret() {
-        let router = peers::router(Arc::clone(&role.owners), registry, PeerSecret::new(secret));
+        let router = peers::router(
+            Arc::clone(&role.owners),
+            Arc::clone(&application.aggregates),
+            PeerSecret::new(secret),
+        );
         let limits = Limits::new(&config.http, Admission::new(&config.http));
         let stop = stop.clone();
         tokio::spawn(async move { connections::serve(listener, router, limits, &stop).await });

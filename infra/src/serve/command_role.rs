@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::backlog::Backlog;
+use crate::application::Application;
 use crate::backends::{Backends, Cluster};
 use crate::config::Config;
 use crate::peers::HttpPeers;
@@ -49,10 +50,11 @@ impl CommandRole {
         config: &Config,
         backends: &dyn Backends,
         address: String,
-        registry: Arc<Registry>,
+        application: &Application,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let backlog = Backlog::before(backends.fan_out().await?, Arc::clone(&clock));
+        let registry = Arc::clone(&application.aggregates);
+        let backlog = Backlog::before(backends.fan_out().await?, Arc::clone(&clock), application.pace);
         let (log, fan_out) = (backends.log(), Arc::clone(&backlog) as Arc<dyn FanOut>);
         let Some(cluster) = backends.cluster().await? else {
             // No other process can own a shard of a locked directory, so a loss of ownership is always this process's own doing.

@@ -15,7 +15,6 @@ mod protocol;
 mod query_role;
 mod read_pace;
 mod saga_role;
-mod sku_survey;
 mod verifier;
 
 use std::net::SocketAddr;
@@ -37,6 +36,7 @@ pub use command_role::CommandRole;
 pub use projection_role::ProjectionRole;
 pub use saga_role::SagaRole;
 
+use crate::application::Application;
 use crate::config::Config;
 use crate::config::sections::Http;
 
@@ -81,16 +81,17 @@ pub struct Running {
     task: JoinHandle<()>,
 }
 
-/// Opens everything that the configuration names and serves on the listener until `shutdown` is cancelled.
+/// Opens everything of an application that the configuration names and serves on the listener until `shutdown` is cancelled.
 ///
 /// # Errors
 /// When a part can't be opened: the reason names it.
 pub async fn start(
+    application: &Application,
     config: &Config,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Running> {
-    start_when(config, listener, shutdown, async |_| Ok(())).await
+    start_when(application, config, listener, shutdown, async |_| Ok(())).await
 }
 
 /// The same, but the first request is taken when `before` has done what has to be there by then.
@@ -98,6 +99,7 @@ pub async fn start(
 /// # Errors
 /// When a part can't be opened, or `before` fails.
 pub async fn start_when(
+    application: &Application,
     config: &Config,
     listener: TcpListener,
     shutdown: CancellationToken,
@@ -105,7 +107,7 @@ pub async fn start_when(
 ) -> anyhow::Result<Running> {
     open_files::take_all();
     let address = listener.local_addr()?;
-    let app = Arc::new(Box::pin(App::open(config, address)).await?);
+    let app = Arc::new(Box::pin(App::open(application, config, address)).await?);
     if let Err(error) = before(&app).await {
         app.stop().await;
         return Err(error);

@@ -1,11 +1,12 @@
 //! Claims the article numbers of products that an older program made, which knew no claims: looked for once at every start, in the
 //! background. Of two such products with one number the older one gets it; the other keeps its number and is told of in the log.
 
-use domain::catalogue::product::ProductView;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use async_trait::async_trait;
+use domain::catalogue::product::ProductView;
 use domain::catalogue::sku_claim::{self, SkuClaim, SkuClaimCommand};
 use domain::command::{CommandError, CommandId, CommandRequest, Step};
 use domain::ports::gateway::CommandGateway;
@@ -16,10 +17,10 @@ use projections::catalogue::products::{self, ProductFilter, ProductSort, ReadPro
 use projections::engine::query::Page;
 use projections::engine::read_models::ReadModels;
 use projections::engine::watermark::Watermark;
-use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::application::Chore;
 use crate::backends::Backends;
 use crate::feed::find_heads;
 
@@ -30,38 +31,22 @@ const WAIT: Duration = Duration::from_secs(60);
 /// The pause after something couldn't be reached.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// The search in this process.
-pub(super) struct SkuSurvey {
-    stop: CancellationToken,
-    task: Mutex<Option<JoinHandle<()>>>,
-}
+/// The search for such products.
+pub(super) struct SkuSurvey;
 
-impl SkuSurvey {
-    /// Begins it.
-    ///
-    /// # Errors
-    /// When the log or the read models can't be opened.
-    pub(super) async fn start(
+#[async_trait]
+impl Chore for SkuSurvey {
+    async fn begin(
+        &self,
         gateway: Arc<dyn CommandGateway>,
         backends: &dyn Backends,
         marks: &[Watermark],
-    ) -> anyhow::Result<Self> {
+        stop: CancellationToken,
+    ) -> anyhow::Result<JoinHandle<()>> {
         // What was decided before the start: every product since then has its claim.
         let heads = find_heads(&*backends.log()).await?;
         let read = backends.read_models(marks.to_vec()).await?;
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(run(gateway, read, heads, stop.clone()));
-        Ok(Self { stop, task: Mutex::new(Some(task)) })
-    }
-
-    /// Ends it; what is left is looked at after the next start.
-    pub(super) async fn stop(&self) {
-        self.stop.cancel();
-        if let Some(task) = self.task.lock().await.take()
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "looking for skus without a claim failed");
-        }
+        Ok(tokio::spawn(run(gateway, read, heads, stop)))
     }
 }
 

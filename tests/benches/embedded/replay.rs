@@ -66,7 +66,9 @@ pub(crate) fn replay() {
     );
     let rebuild = || async {
         let start = Instant::now();
-        infra::rebuild::rebuild(dir.path(), &[], &*log, &mut |_| {}).await.unwrap();
+        infra::rebuild::rebuild(dir.path(), infra::shop::projections(), &[], &*log, &mut |_| {})
+            .await
+            .unwrap();
         start.elapsed()
     };
     // The first time, the live rows are brought to the log's end as well.

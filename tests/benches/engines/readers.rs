@@ -117,7 +117,10 @@ async fn rebuild(store: &Store) -> Vec<String> {
     let database = database(store).await;
     let log = Arc::new(store.log.clone());
     let start = Instant::now();
-    let reports = infra::postgres::rebuild::rebuild(&database, &[], log, &mut |_| {}).await.unwrap();
+    let reports =
+        infra::postgres::rebuild::rebuild(&database, infra::shop::projections().rows, &[], log, &mut |_| {})
+            .await
+            .unwrap();
     let rebuilt = start.elapsed();
     assert!(reports.iter().all(|report| report.equal()), "{reports:?}");
     let rate = |took: Duration| events as f64 / took.as_secs_f64();

@@ -51,7 +51,7 @@ pub struct Started {
 /// Every projection that queries wait for.
 #[must_use]
 pub fn projection_names() -> Vec<&'static str> {
-    let rows = infra::read_side::row_projections();
+    let rows = infra::shop::projections().rows;
     rows.iter().map(|projection| projection.name()).chain([documents::NAME]).collect()
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use domain::ports::clock::SystemClock;
 use domain::ports::feed::{FanOut as _, Feed};
+use domain::ports::log::LogReader;
 use domain::position::{Seen, SyncToken};
 use infra::elasticsearch::{self, ElasticsearchCheckpoints, ElasticsearchSearch, ElasticsearchStore};
 use infra::feed::InProcessFeed;
@@ -64,7 +65,7 @@ impl Running {
         let parts = RunnerParts {
             group: "search",
             store: store.clone(),
-            projections: elasticsearch::projections().to_vec(),
+            projections: infra::shop::projections().documents.to_vec(),
             feed: feed.clone() as Arc<dyn Feed>,
             log: fixture.log.clone(),
             clock: Arc::new(SystemClock),
@@ -251,7 +252,7 @@ async fn a_waiting_query_of_another_process_makes_documents_visible() {
     let follower = ElasticsearchCheckpoints::new(&indices.url, SHARDS).unwrap();
     assert!(follower.visible().await.is_err(), "there is no index yet");
     let limits = Limits::default();
-    let (projections, clock) = (elasticsearch::projections(), Arc::new(SystemClock));
+    let (projections, clock) = (infra::shop::projections().documents, Arc::new(SystemClock));
     let mut applier = Applier::open(store, &projections, fixture.log.store(), clock, limits).await.unwrap();
     let of = |all: Vec<Visible>, name: &str| {
         all.into_iter().find(|one| one.projection == name && one.unreadable.is_none()).unwrap().mark.seen
@@ -270,6 +271,12 @@ async fn a_waiting_query_of_another_process_makes_documents_visible() {
     assert_eq!(of(follower.visible().await.unwrap(), "search"), seen);
 }
 
+/// Makes the indices that the shop has and that aren't there.
+async fn migrate(indices: &Indices, log: Arc<dyn LogReader>) {
+    let store = ElasticsearchStore::new(&indices.url, indices.letters(), log.clone()).unwrap();
+    store.prepare(&infra::shop::projections().documents, log.store()).await.unwrap();
+}
+
 /// Twice is as good as once. Without their indices, a store with events has nothing to show before they are full again.
 // proves: QRY-2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -278,7 +285,7 @@ async fn migrating_makes_the_indices_once() {
     let empty = tempfile::tempdir().unwrap();
     let empty = Arc::new(SqliteLog::open(empty.path(), SHARDS).unwrap());
     for _ in 0..2 {
-        elasticsearch::migrate(&indices.url, indices.letters(), empty.clone()).await.unwrap();
+        migrate(&indices, empty.clone()).await;
         let all = indices.all().await;
         assert_eq!(all.len(), 3, "{all:?}");
         for alias in ["products", "orders", "events"] {
@@ -290,7 +297,7 @@ async fn migrating_makes_the_indices_once() {
         indices.ask(Method::DELETE, &format!("/{name}"), None).await;
     }
     for _ in 0..2 {
-        elasticsearch::migrate(&indices.url, indices.letters(), fixture.log.clone()).await.unwrap();
+        migrate(&indices, fixture.log.clone()).await;
         assert_eq!(indices.all().await.len(), 3);
         assert!(indices.behind("products").await.is_empty());
     }

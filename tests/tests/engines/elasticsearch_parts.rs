@@ -142,19 +142,45 @@ async fn generations_of_several_parts_are_replaced_and_come_back() {
     assert!(old.len() > 1, "{old:?}");
     let (url, log) = (running.indices.url.clone(), running.fixture.log.clone());
     let name = ["search-events".to_owned()];
-    let reports = rebuild(&url, running.indices.letters(), &name, log.clone(), &mut |_| {}).await.unwrap();
+    let reports = rebuild(
+        &url,
+        running.indices.letters(),
+        &infra::shop::projections().documents,
+        &name,
+        log.clone(),
+        &mut |_| {},
+    )
+    .await
+    .unwrap();
     assert!(reports[0].equal(), "{reports:?}");
     assert!(running.indices.behind("events").await.iter().all(|part| !old.contains(part)));
     running.product(2).await;
     running.caught_up().await;
-    rollback(&url, running.indices.letters(), "search-events", log.clone()).await.unwrap();
+    rollback(
+        &url,
+        running.indices.letters(),
+        &infra::shop::projections().documents,
+        "search-events",
+        log.clone(),
+    )
+    .await
+    .unwrap();
     running.product(3).await;
     running.caught_up().await;
     let back = running.indices.behind("events").await;
     assert!(old.iter().all(|part| back.contains(part)), "{back:?} {old:?}");
     assert_eq!(documents(&running.indices).await, events_of(&running.fixture));
     for _ in 0..2 {
-        rebuild(&url, running.indices.letters(), &name, log.clone(), &mut |_| {}).await.unwrap();
+        rebuild(
+            &url,
+            running.indices.letters(),
+            &infra::shop::projections().documents,
+            &name,
+            log.clone(),
+            &mut |_| {},
+        )
+        .await
+        .unwrap();
     }
     let all = running.indices.all().await;
     assert!(old.iter().all(|part| !all.contains(part)), "{all:?}");

@@ -17,7 +17,16 @@ use super::elasticsearch_indices::Running;
 async fn rebuilt(running: &Running, names: &[&str]) -> Vec<RebuildReport> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let (url, letters) = (&running.indices.url, running.indices.letters());
-    rebuild(url, letters, &names, running.fixture.log.clone(), &mut |_| {}).await.unwrap()
+    rebuild(
+        url,
+        letters,
+        &infra::shop::projections().documents,
+        &names,
+        running.fixture.log.clone(),
+        &mut |_| {},
+    )
+    .await
+    .unwrap()
 }
 
 /// Everything is equal, the aliases move, the runner goes on.
@@ -83,7 +92,8 @@ async fn a_rollback_shows_the_index_before_up_to_date() {
     let mut running = Running::start().await;
     let (url, log) = (running.indices.url.clone(), running.fixture.log.clone());
     let letters = running.indices.letters();
-    let none = rollback(&url, letters.clone(), "search", log.clone()).await;
+    let none =
+        rollback(&url, letters.clone(), &infra::shop::projections().documents, "search", log.clone()).await;
     assert!(matches!(none, Err(RebuildError::NoPrevious(_))), "{none:?}");
     let first = running.indices.behind("products").await;
     rebuilt(&running, &["search"]).await;
@@ -91,12 +101,14 @@ async fn a_rollback_shows_the_index_before_up_to_date() {
     running.product(5).await;
     running.caught_up().await;
     let now = running.all_products().await.unwrap();
-    rollback(&url, letters.clone(), "search", log.clone()).await.unwrap();
+    rollback(&url, letters.clone(), &infra::shop::projections().documents, "search", log.clone())
+        .await
+        .unwrap();
     assert_eq!(running.indices.behind("products").await, first);
     assert_eq!(running.all_products().await.unwrap(), now);
     running.product(6).await;
     running.caught_up().await;
-    rollback(&url, letters, "search", log).await.unwrap();
+    rollback(&url, letters, &infra::shop::projections().documents, "search", log).await.unwrap();
     assert_eq!(running.indices.behind("products").await, second);
     assert_eq!(running.all_products().await.unwrap().total, now.total + 1);
 }
@@ -123,6 +135,6 @@ async fn letters_are_those_of_the_index_that_is_live() {
     // The index before has its checkpoint below the event that its letter stood for.
     let (url, log) = (&running.indices.url, running.fixture.log.clone());
     let before = running.all_products().await.unwrap();
-    rollback(url, letters, name, log).await.unwrap();
+    rollback(url, letters, &infra::shop::projections().documents, name, log).await.unwrap();
     assert_eq!(running.all_products().await.unwrap(), before);
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use domain::position::{Seen, Shard};
-use infra::elasticsearch::{self, ElasticsearchCheckpoints, ElasticsearchStore, rebuild::rebuild};
+use infra::elasticsearch::{ElasticsearchCheckpoints, ElasticsearchStore, rebuild::rebuild};
 use projections::catalogue::documents::Search;
 use projections::engine::follower::{Checkpoints as _, Visible};
 use projections::engine::mark::Generation;
@@ -118,7 +118,7 @@ async fn a_follower_that_looks_during_a_swap_goes_on_with_the_new_index() {
     let (fixture, indices) = (fixture().await, Indices::default());
     let store = indices.store();
     // Nothing of that log has come here yet.
-    store.prepare(&elasticsearch::projections(), fixture.log.store()).await.unwrap();
+    store.prepare(&infra::shop::projections().documents, fixture.log.store()).await.unwrap();
     let follower = ElasticsearchCheckpoints::new(&indices.url, SHARDS).unwrap();
     let live = indices.behind("products").await.remove(0);
     let (writes, held) = (format!("{live}-writes"), format!("{live}-held-99999999999"));
@@ -132,9 +132,16 @@ async fn a_follower_that_looks_during_a_swap_goes_on_with_the_new_index() {
     let seen = of(&follower.visible_now().await.unwrap(), "search");
     assert_eq!(seen, Seen::none(SHARDS));
     swap(&held, &writes).await;
-    rebuild(&indices.url, indices.letters(), &["search".to_owned()], fixture.log.clone(), &mut |_| {})
-        .await
-        .unwrap();
+    rebuild(
+        &indices.url,
+        indices.letters(),
+        &infra::shop::projections().documents,
+        &["search".to_owned()],
+        fixture.log.clone(),
+        &mut |_| {},
+    )
+    .await
+    .unwrap();
     assert_ne!(indices.behind("products").await, std::slice::from_ref(&live));
     let now = store.load("search").await.unwrap().seen;
     assert_ne!(now, seen, "the rebuild has come to the log's heads");
@@ -163,7 +170,7 @@ async fn peeking_leaves_everything_as_it_is() {
     };
     assert_eq!(indices.store().peek("search").await.unwrap(), nothing);
     assert!(indices.all().await.is_empty());
-    let store = prepared(&indices, &elasticsearch::projections()).await;
+    let store = prepared(&indices, &infra::shop::projections().documents).await;
     move_one(&store, 1, 0, 3).await;
     let loaded = store.load("search").await.unwrap();
     assert_eq!(indices.store().peek("search").await.unwrap(), loaded, "nothing was prepared");

@@ -14,7 +14,7 @@ use infra::feed::InProcessFeed;
 use infra::postgres::checkpoints::PostgresCheckpoints;
 use infra::postgres::read_models::PostgresReadModels;
 use infra::postgres::{Database, PostgresReadStore};
-use infra::read_side::row_projections;
+use infra::shop::projections as shop_projections;
 use infra::sqlite::log::SqliteLog;
 use projections::catalogue::products::{self, ReadProducts as _};
 use projections::engine::follower::{Checkpoints, Follower, Pace, Visible};
@@ -80,12 +80,13 @@ impl World {
         let feed = Arc::new(InProcessFeed::open(log.clone()).await.unwrap());
         let shutdown = CancellationToken::new();
         // The follower first, as when its process is started first: there is no schema to ask yet.
-        let source = source(PostgresCheckpoints::start(reading.clone(), row_projections(), shutdown.clone()));
-        let follower = Follower::start(source, &row_projections(), SHARDS, shutdown.clone());
+        let source =
+            source(PostgresCheckpoints::start(reading.clone(), shop_projections().rows, shutdown.clone()));
+        let follower = Follower::start(source, &shop_projections().rows, SHARDS, shutdown.clone());
         let runner = Runner::start(RunnerParts {
             group: "rows",
             store: Arc::new(PostgresReadStore::new(writing)),
-            projections: row_projections(),
+            projections: shop_projections().rows,
             feed: feed.clone(),
             log,
             clock: Arc::new(SystemClock),
@@ -140,7 +141,7 @@ async fn what_was_acknowledged_is_soon_visible_in_another_process() {
     }
     let heads = world.history.heads();
     let status = world.follower.status(&heads).await;
-    assert_eq!(status.len(), row_projections().len());
+    assert_eq!(status.len(), shop_projections().rows.len());
     let products = status.iter().find(|status| status.name == "products").unwrap();
     assert_eq!((products.lag_events, &products.state), (0, &State::Running));
     world.stop().await;

@@ -14,8 +14,8 @@ use infra::postgres::checkpoints::PostgresCheckpoints;
 use infra::postgres::read_models::PostgresReadModels;
 use infra::postgres::rebuild::{renew, rollback};
 use infra::postgres::{Database, PostgresReadStore};
-use infra::read_side::row_projections;
 use infra::rebuild::RebuildError;
+use infra::shop::projections as shop_projections;
 use infra::sqlite::log::SqliteLog;
 use projections::catalogue::products::{self, ReadProducts as _};
 use projections::engine::follower::Follower;
@@ -40,7 +40,7 @@ const WAIT: Duration = Duration::from_secs(60);
 fn newer() -> Vec<Arc<dyn Projection>> {
     let next =
         |p: Arc<dyn Projection>| Poisoned::of_version(p.clone(), p.version() + 1) as Arc<dyn Projection>;
-    row_projections().into_iter().map(next).collect()
+    shop_projections().rows.into_iter().map(next).collect()
 }
 
 /// A log, a process that runs projections, and one that follows and reads.
@@ -66,9 +66,9 @@ impl World {
         let feed = Arc::new(InProcessFeed::open(log.clone()).await.unwrap());
         let (database, shutdown) =
             (Database::connect(&schema.url()).await.unwrap(), CancellationToken::new());
-        let runner = run(&schema, row_projections(), &feed, &log, &shutdown).await;
-        let source = PostgresCheckpoints::start(database.clone(), row_projections(), shutdown.clone());
-        let follower = Follower::start(Arc::new(source), &row_projections(), SHARDS, shutdown.clone());
+        let runner = run(&schema, shop_projections().rows, &feed, &log, &shutdown).await;
+        let source = PostgresCheckpoints::start(database.clone(), shop_projections().rows, shutdown.clone());
+        let follower = Follower::start(Arc::new(source), &shop_projections().rows, SHARDS, shutdown.clone());
         let models = Arc::new(PostgresReadModels::new(database.clone(), follower.watermarks()));
         Self {
             log,
@@ -214,9 +214,9 @@ async fn a_new_version_is_filled_beside_the_live_rows_under_load() {
     reader.await.unwrap();
     assert!(reads.load(Ordering::Relaxed) > 10);
     // An older program that starts now leaves the newer rows alone.
-    renew(&world.database, &row_projections(), world.log.clone()).await.unwrap();
+    renew(&world.database, &shop_projections().rows, world.log.clone()).await.unwrap();
     assert!(runs(&new) && waits(&world.runner));
-    rollback(&world.database, "products", world.log.clone()).await.unwrap();
+    rollback(&world.database, &shop_projections().rows, "products", world.log.clone()).await.unwrap();
     eventually("the old version to go on", WAIT, || async {
         let status = world.runner.status();
         status.iter().any(|s| s.name == "products" && s.state == State::Running).then_some(())
@@ -245,8 +245,9 @@ async fn rows_put_back_to_an_older_state_are_noticed() {
     world.shutdown.cancel();
     world.runner.stopped().await;
     let shutdown = CancellationToken::new();
-    let source = PostgresCheckpoints::start(world.database.clone(), row_projections(), shutdown.clone());
-    let follower = Follower::start(Arc::new(source), &row_projections(), SHARDS, shutdown.clone());
+    let source =
+        PostgresCheckpoints::start(world.database.clone(), shop_projections().rows, shutdown.clone());
+    let follower = Follower::start(Arc::new(source), &shop_projections().rows, SHARDS, shutdown.clone());
     let mark = follower.watermark("products").unwrap();
     let last = world.history.events.last().unwrap();
     let (token, id) = (SyncToken::of(last.position), last.stream.id().parse().unwrap());
@@ -266,7 +267,7 @@ async fn rows_put_back_to_an_older_state_are_noticed() {
     let products = status.iter().find(|status| status.name == "products").unwrap();
     assert!(products.lag_events >= 10, "{products:?}");
     // The events come again, and a query that waits gets its answer.
-    let runner = run(&world.schema, row_projections(), &world.feed, &world.log, &shutdown).await;
+    let runner = run(&world.schema, shop_projections().rows, &world.feed, &world.log, &shutdown).await;
     let until = tokio::time::Instant::now() + WAIT;
     assert!(models.after(&token, until).product("default", id).await.unwrap().is_some());
     shutdown.cancel();
@@ -292,8 +293,8 @@ async fn rows_that_lack_a_column_are_not_asked() {
     sql.execute(older.as_str()).await.unwrap();
     let (database, shutdown) =
         (Database::connect(&world.schema.url()).await.unwrap(), CancellationToken::new());
-    let source = PostgresCheckpoints::start(database.clone(), row_projections(), shutdown.clone());
-    let follower = Follower::start(Arc::new(source), &row_projections(), SHARDS, shutdown.clone());
+    let source = PostgresCheckpoints::start(database.clone(), shop_projections().rows, shutdown.clone());
+    let follower = Follower::start(Arc::new(source), &shop_projections().rows, SHARDS, shutdown.clone());
     let state = async || {
         let all = follower.status(&world.history.heads()).await;
         all.into_iter().find(|status| status.name == "products").unwrap().state
@@ -306,10 +307,10 @@ async fn rows_that_lack_a_column_are_not_asked() {
     let models = Arc::new(PostgresReadModels::new(database.clone(), follower.watermarks()));
     let answer = models.product("default", product).await;
     assert_eq!(answer, Err(ReadError::NotLive { model: "products" }));
-    let runner = run(&world.schema, row_projections(), &world.feed, &world.log, &shutdown).await;
+    let runner = run(&world.schema, shop_projections().rows, &world.feed, &world.log, &shutdown).await;
     let waiting: Vec<_> = runner.status().into_iter().filter(|s| s.state != State::Running).collect();
     assert_eq!(waiting.iter().map(|status| status.name).collect::<Vec<_>>(), ["products"]);
-    renew(&database, &row_projections(), world.log.clone()).await.unwrap();
+    renew(&database, &shop_projections().rows, world.log.clone()).await.unwrap();
     eventually("the follower to go on", WAIT, || async { (state().await == State::Running).then_some(()) })
         .await;
     eventually("the runner to go on", WAIT, || async { runs(&runner).then_some(()) }).await;
@@ -339,11 +340,11 @@ async fn a_forgotten_transaction_holds_up_nobody() {
         .await
         .unwrap();
     let started = Instant::now();
-    let same = world.another(row_projections()).await;
+    let same = world.another(shop_projections().rows).await;
     let new = world.another(newer()).await;
     assert!(started.elapsed() < Duration::from_secs(10), "a start waited for {:?}", started.elapsed());
     assert!(runs(&same) && waits(&new));
-    let indexing = renew(&world.database, &row_projections(), world.log.clone()).await;
+    let indexing = renew(&world.database, &shop_projections().rows, world.log.clone()).await;
     assert!(indexing.is_err(), "indexes are made when everybody who might miss them has ended");
 
     let (database, log) = (world.database.clone(), world.log.clone() as Arc<dyn LogReader>);
@@ -368,7 +369,7 @@ async fn a_forgotten_transaction_holds_up_nobody() {
     .await;
 
     analyst.execute("COMMIT").await.unwrap();
-    renew(&world.database, &row_projections(), world.log.clone()).await.unwrap();
+    renew(&world.database, &shop_projections().rows, world.log.clone()).await.unwrap();
     let made: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
         .bind(format!("{name}_orders_1.orders_by_customer"))
         .fetch_one(&mut sql)

@@ -14,7 +14,7 @@ use infra::postgres::checkpoints::PostgresCheckpoints;
 use infra::postgres::read_models::PostgresReadModels;
 use infra::postgres::saga_work::PostgresSagaWork;
 use infra::postgres::{Database, PostgresReadStore};
-use infra::read_side::row_projections;
+use infra::shop::projections as shop_projections;
 use infra::tantivy::TantivySearch;
 use projections::audit::events::within;
 use projections::catalogue::documents::Search;
@@ -77,13 +77,13 @@ impl ReadModelsFactory for Postgres {
             config: RunnerConfig::default(),
             shutdown: shutdown.clone(),
         };
-        let rows = Runner::start(parts("rows", store, row_projections())).await.unwrap();
+        let rows = Runner::start(parts("rows", store, shop_projections().rows)).await.unwrap();
         let documents = parts("search", search.clone(), vec![Arc::new(Search)]);
         let documents = Runner::start(documents).await.unwrap();
         let source =
-            Arc::new(PostgresCheckpoints::start(reading.clone(), row_projections(), shutdown.clone()));
+            Arc::new(PostgresCheckpoints::start(reading.clone(), shop_projections().rows, shutdown.clone()));
         let shards = log.store().shards;
-        let follower = Arc::new(Follower::start(source, &row_projections(), shards, shutdown));
+        let follower = Arc::new(Follower::start(source, &shop_projections().rows, shards, shutdown));
         let marks = follower.watermarks().chain(documents.watermarks().to_vec());
         let models = PostgresReadModels::new(reading.clone(), marks.collect::<Vec<_>>());
         let running = Running { runners: vec![rows, documents], follower, databases: vec![writing, reading] };
@@ -128,7 +128,7 @@ mod saga_work {
 async fn an_index_serves_every_list() {
     let postgres = Postgres::new();
     let database = postgres.database().await;
-    PostgresReadStore::new(database.clone()).prepare(&row_projections(), LOG).await.unwrap();
+    PostgresReadStore::new(database.clone()).prepare(&shop_projections().rows, LOG).await.unwrap();
     let schema = postgres.schema.name();
     // As many as make an index worth its while, rare and frequent ones.
     for (table, columns, values) in [

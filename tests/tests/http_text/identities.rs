@@ -123,7 +123,8 @@ async fn accounts_of_the_program_before_log_in_and_stay_one() {
     let config = in_process(&temp.path().join("data"));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let app = Arc::new(Box::pin(App::open(&config, address)).await.unwrap());
+    let app =
+        Arc::new(Box::pin(App::open(&infra::shop::application(&config), &config, address)).await.unwrap());
     let serving = tokio::spawn(axum::serve(listener, app.router.clone()).into_future());
     let state = app.command_state().unwrap().clone();
     let client = Client::new(&format!("http://{address}"));

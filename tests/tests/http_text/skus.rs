@@ -174,14 +174,14 @@ async fn products_of_the_program_before_claim_their_skus_at_a_start_the_older_fi
     let temp = tempfile::tempdir().unwrap();
     let config = in_process(&temp.path().join("data"));
     let address = "127.0.0.1:1".parse().unwrap();
-    let app = Box::pin(App::open(&config, address)).await.unwrap();
+    let app = Box::pin(App::open(&infra::shop::application(&config), &config, address)).await.unwrap();
     let older = of_yesterday(&app, "Old-1").await;
     of_yesterday(&app, "OLD-1 ").await;
     let other = of_yesterday(&app, "old-2").await;
     app.stop().await;
     drop(app);
 
-    let app = Box::pin(App::open(&config, address)).await.unwrap();
+    let app = Box::pin(App::open(&infra::shop::application(&config), &config, address)).await.unwrap();
     let gateway = &app.command_state().unwrap().gateway;
     for (sku, holder) in [("old-1", older), ("old-2", other)] {
         let stream = sku_claim::stream(DEFAULT_TENANT, sku);

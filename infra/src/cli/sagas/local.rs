@@ -13,6 +13,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Asked, Word};
+use crate::application::Application;
 use crate::backends;
 use crate::config::{Config, Span};
 use crate::saga_standing::ago;
@@ -25,11 +26,14 @@ const STATUSES: [&str; 5] = ["stuck", "running", "waiting", "compensating", "end
 const MAX_REASON: usize = 500;
 
 /// The configured backends.
-pub(super) struct Local<'a>(pub(super) &'a Config);
+pub(super) struct Local<'a> {
+    pub(super) application: &'a Application,
+    pub(super) config: &'a Config,
+}
 
 impl Local<'_> {
     fn overdue(&self) -> domain::Timestamp {
-        ago(self.0.fulfilment.stuck_after.0)
+        ago(self.config.fulfilment.stuck_after.0)
     }
 
     pub(super) async fn list(&self, asked: &Asked<'_>, each: &mut dyn FnMut(&Value)) -> anyhow::Result<()> {
@@ -43,7 +47,7 @@ impl Local<'_> {
             since: age.map(|age| ago(age.0)),
             overdue: self.overdue(),
         };
-        let backends = backends::open_existing(self.0).await?;
+        let backends = backends::open_existing(self.application, self.config).await?;
         let listed = async {
             let models = backends.read_models(Vec::new()).await?;
             let mut page = Page { after: None, limit: 100 };
@@ -64,7 +68,7 @@ impl Local<'_> {
     }
 
     pub(super) async fn show(&self, order: Uuid) -> anyhow::Result<Value> {
-        let backends = backends::open_existing(self.0).await?;
+        let backends = backends::open_existing(self.application, self.config).await?;
         let found = async {
             let models = backends.read_models(Vec::new()).await?;
             saga(&*models, order, self.overdue()).await
@@ -77,7 +81,7 @@ impl Local<'_> {
 
     pub(super) async fn say(&self, order: Uuid, word: &Word<'_>) -> anyhow::Result<()> {
         let trigger = trigger(word)?;
-        let side = CommandLine::open(self.0).await?;
+        let side = CommandLine::open(self.application, self.config).await?;
         let stream = StreamId::new(DEFAULT_TENANT, KIND, order);
         let steps = vec![Step::new(stream, FulfilmentCommand::Handle(trigger))];
         let said = side.state.gateway.submit(CommandRequest::new(CommandId::fresh(), ACTOR, steps)).await;

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use self::local::Local;
 use self::remote::Remote;
 use super::out;
+use crate::application::Application;
 use crate::backends::beside::expect_store;
 use crate::config::{Config, Family};
 use crate::data_dir::{DataDir, DataDirError};
@@ -139,6 +140,7 @@ impl Way<'_> {
 }
 
 pub(super) async fn run(
+    application: &Application,
     config: &Config,
     what: What,
     shutdown: CancellationToken,
@@ -146,7 +148,7 @@ pub(super) async fn run(
     let way = if is_running(config)? {
         Way::Remote(Remote::sign_in(config, what.who()).await?)
     } else {
-        Way::Local(Local(config))
+        Way::Local(Local { application, config })
     };
     tokio::select! {
         done = act(&way, &what) => done?,

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Asked, Who, Word};
-use crate::accounts::Credentials;
 use crate::config::Config;
-use crate::demo::CREDENTIALS;
 use crate::serve::ADDRESS_FILE;
+use crate::shop::accounts::Credentials;
+use crate::shop::demo::CREDENTIALS;
 
 const SAGAS: &str = "/api/v1/operations/sagas";
 /// How long an answer may take.

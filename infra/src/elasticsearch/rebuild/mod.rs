@@ -24,7 +24,6 @@ use super::client::{Answer, Client, Failure};
 use super::generations::{Generation, Place, Stamp};
 use super::kinds::Kind;
 use super::parts::every;
-use super::projections;
 use super::store::ElasticsearchStore;
 use super::url::ElasticsearchUrl;
 use crate::feed::find_heads;
@@ -38,16 +37,17 @@ use crate::rebuild::{Phase, RebuildError, RebuildProgress, RebuildReport};
 pub async fn rebuild(
     url: &ElasticsearchUrl,
     letters: Arc<dyn DeadLetters>,
+    projections: &[Arc<dyn Projection>],
     wanted: &[String],
     log: Arc<dyn LogReader>,
     progress: &mut (dyn FnMut(RebuildProgress) + Send),
 ) -> Result<Vec<RebuildReport>, RebuildError> {
-    check_names(wanted)?;
+    check_names(projections, wanted)?;
     let work = Work { client: Client::new(url)?, url: url.clone(), letters, log };
     let mut reports = Vec::new();
-    for projection in projections() {
+    for projection in projections {
         if wanted.is_empty() || wanted.iter().any(|name| name == projection.name()) {
-            reports.push(work.rebuild(&projection, progress).await?);
+            reports.push(work.rebuild(projection, progress).await?);
         }
     }
     Ok(reports)
@@ -82,19 +82,20 @@ pub async fn renew(
 pub async fn rollback(
     url: &ElasticsearchUrl,
     letters: Arc<dyn DeadLetters>,
+    projections: &[Arc<dyn Projection>],
     projection: &str,
     log: Arc<dyn LogReader>,
 ) -> Result<(), RebuildError> {
-    check_names(&[projection.to_owned()])?;
+    check_names(projections, &[projection.to_owned()])?;
     let none = || RebuildError::NoPrevious(projection.to_owned());
-    let found = projections().into_iter().find(|p| p.name() == projection).ok_or_else(none)?;
+    let found = projections.iter().find(|p| p.name() == projection).cloned().ok_or_else(none)?;
     let kind = Kind::of(projection).ok_or_else(none)?;
     let work = Work { client: Client::new(url)?, url: url.clone(), letters, log };
     work.roll_back(kind, found).await
 }
 
-fn check_names(wanted: &[String]) -> Result<(), RebuildError> {
-    let all: Vec<&str> = Kind::all().iter().map(|kind| kind.projection).collect();
+fn check_names(projections: &[Arc<dyn Projection>], wanted: &[String]) -> Result<(), RebuildError> {
+    let all: Vec<&str> = projections.iter().map(|projection| projection.name()).collect();
     match wanted.iter().find(|name| !all.contains(&name.as_str())) {
         Some(unknown) => Err(RebuildError::UnknownProjection(unknown.clone(), all.join(", "))),
         None => Ok(()),

@@ -87,7 +87,7 @@ mod tests {
     /// `UPDATE_README=1 cargo test -p infra documented` writes it.
     #[test]
     fn the_page_tells_of_every_view_what_its_declaration_says() {
-        let projections = crate::read_side::row_projections();
+        let projections = crate::shop::projections().rows;
         let tables = projections.iter().flat_map(|projection| projection.tables());
         let views: Vec<String> = tables.map(|table| described(table)).collect();
         let views = views.join("\n");
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn every_table_and_column_has_a_meaning() {
-        let projections = crate::read_side::row_projections();
+        let projections = crate::shop::projections().rows;
         for table in projections.iter().flat_map(|projection| projection.tables()) {
             assert!(
                 !table.about.is_empty() && table.meanings().all(|meaning| !meaning.is_empty()),

@@ -27,7 +27,6 @@ use super::Database;
 use super::read_store::schema::{self, Live, physical};
 use super::read_store::{PostgresReadStore, digest, unavailable, unhurried};
 use crate::feed::find_heads;
-use crate::read_side::row_projections;
 use crate::rebuild::fill::Fill;
 use crate::rebuild::{Phase, RebuildError, RebuildProgress, RebuildReport};
 
@@ -48,19 +47,6 @@ const HELD: &str = "SET LOCAL idle_in_transaction_session_timeout = '60s'";
 /// # Errors
 /// [`RebuildError`]; the live projections are as they were, but for those already swapped.
 pub async fn rebuild(
-    database: &Database,
-    wanted: &[String],
-    log: Arc<dyn LogReader>,
-    progress: &mut (dyn FnMut(RebuildProgress) + Send),
-) -> Result<Vec<RebuildReport>, RebuildError> {
-    rebuild_with(database, row_projections(), wanted, log, progress).await
-}
-
-/// The same for other row projections than Tillstream's own.
-///
-/// # Errors
-/// [`RebuildError`].
-pub async fn rebuild_with(
     database: &Database,
     mut rows: Vec<Arc<dyn Projection>>,
     wanted: &[String],
@@ -89,12 +75,12 @@ pub async fn rebuild_with(
 /// [`RebuildError::NoPrevious`] when there is none.
 pub async fn rollback(
     database: &Database,
+    rows: &[Arc<dyn Projection>],
     projection: &str,
     log: Arc<dyn LogReader>,
 ) -> Result<(), RebuildError> {
-    let rows = row_projections();
     let found = rows.iter().find(|p| p.name() == projection);
-    let wanted = found.ok_or_else(|| unknown(&rows, projection))?;
+    let wanted = found.ok_or_else(|| unknown(rows, projection))?;
     PostgresReadStore::new(database.clone()).migrate().await?;
     let only_one = OnlyOne::take(database).await?;
     let work = Work { database: database.clone(), unsynced: database.unsynced()?, log };

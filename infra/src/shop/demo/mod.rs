@@ -18,10 +18,10 @@ use uuid::Uuid;
 
 use self::api::{Api, Extras};
 use self::catalogue::ITEMS;
-use crate::accounts::{Credentials, DOMAIN, create, refuse_held_addresses};
 use crate::cli::out;
 use crate::key_files::write_private;
 use crate::serve::App;
+use crate::shop::accounts::{Credentials, DOMAIN, create, refuse_held_addresses};
 
 /// The credentials file in the data directory.
 pub const CREDENTIALS: &str = "demo-credentials.json";

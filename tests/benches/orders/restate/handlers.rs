@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::money::{Currency, Money};
 use domain::ports::clock::SystemClock;
-use infra::simulator::{Simulator, SimulatorConfig};
+use infra::shop::simulator::{Simulator, SimulatorConfig};
 use restate_sdk::prelude::*;
 use sagas::ports::{Booking, BookingRequest, Carrier as _, Charge, ChargeRequest, PaymentProvider as _};
 use serde::{Deserialize, Serialize};

@@ -19,7 +19,7 @@ struct Factory(Mutex<Vec<Indices>>);
 #[async_trait]
 impl ReadStoreFactory for Factory {
     fn projections(&self) -> Vec<Arc<dyn Projection>> {
-        infra::elasticsearch::projections().to_vec()
+        infra::shop::projections().documents.to_vec()
     }
 
     fn kind(&self) -> &'static str {

@@ -34,7 +34,7 @@ impl Postgres {
 #[async_trait]
 impl ReadStoreFactory for Postgres {
     fn projections(&self) -> Vec<Arc<dyn Projection>> {
-        let mut projections = infra::read_side::row_projections();
+        let mut projections = infra::shop::projections().rows;
         projections.sort_by_key(|p| p.name() != "orders");
         projections
     }
@@ -90,7 +90,7 @@ async fn rows_of_an_older_program_are_adopted() {
     let schema = PostgresSchema::fresh();
     let database = Database::connect(&schema.url()).await.unwrap();
     let store: Arc<dyn RowStore> = Arc::new(PostgresReadStore::new(database.clone()));
-    let projections = infra::read_side::row_projections();
+    let projections = infra::shop::projections().rows;
     let mut before = applier(&store, &projections, fixture.log.store()).await;
     before.apply(&fixture.history.events, fixture.log.as_ref()).await.unwrap();
     for change in [
@@ -116,7 +116,7 @@ async fn many_processes_prepare_at_once() {
         let url = schema.url();
         starting.spawn(async move {
             let store = PostgresReadStore::new(Database::connect(&url).await.unwrap());
-            store.prepare(&infra::read_side::row_projections(), LOG).await.unwrap();
+            store.prepare(&infra::shop::projections().rows, LOG).await.unwrap();
             store.load("orders").await.unwrap()
         });
     }
@@ -133,7 +133,7 @@ async fn an_analyst_reads_the_views_only() {
     let name = schema.name();
     let database = Database::connect(&schema.url()).await.unwrap();
     let store = PostgresReadStore::new(database.clone());
-    store.prepare(&infra::read_side::row_projections(), LOG).await.unwrap();
+    store.prepare(&infra::shop::projections().rows, LOG).await.unwrap();
     let mut conn = database.reads().acquire().await.unwrap();
     sqlx::query(&format!("SET ROLE {name}_analyst")).execute(&mut *conn).await.unwrap();
     for allowed in ["orders", "events", "stock", "progress"] {
@@ -181,7 +181,7 @@ async fn stuck_sagas_are_found_without_looking_at_every_saga() {
     let schema = PostgresSchema::fresh();
     let database = Database::connect(&schema.url()).await.unwrap();
     let store = PostgresReadStore::new(database.clone());
-    store.prepare(&infra::read_side::row_projections(), LOG).await.unwrap();
+    store.prepare(&infra::shop::projections().rows, LOG).await.unwrap();
     let mut conn = database.writes().acquire().await.unwrap();
     // Of a table with next to no rows the planner reads all.
     sqlx::query("SET enable_seqscan = off").execute(&mut *conn).await.unwrap();
@@ -206,8 +206,7 @@ async fn a_process_that_waited_while_another_made_the_schema_finds_it() {
     other.execute("BEGIN").await.unwrap();
     other.execute(turn.as_str()).await.unwrap();
     let store = PostgresReadStore::new(database.clone());
-    let preparing =
-        tokio::spawn(async move { store.prepare(&infra::read_side::row_projections(), LOG).await });
+    let preparing = tokio::spawn(async move { store.prepare(&infra::shop::projections().rows, LOG).await });
     let waiting = format!(
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
          AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('tillstream schema {name}', 0)"

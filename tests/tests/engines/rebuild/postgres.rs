@@ -13,10 +13,10 @@ use domain::ports::feed::FanOut;
 use domain::ports::log::{EventLog, LogReader as _};
 use domain::position::SyncToken;
 use infra::feed::InProcessFeed;
-use infra::postgres::rebuild::{rebuild, rebuild_with, rollback};
+use infra::postgres::rebuild::{rebuild, rollback};
 use infra::postgres::{Database, PostgresReadStore};
-use infra::read_side::row_projections;
 use infra::rebuild::{Difference, RebuildError, RebuildProgress, RebuildReport};
+use infra::shop::projections as shop_projections;
 use infra::sqlite::log::SqliteLog;
 use infra::sqlite::read_store::SqliteReadStore;
 use projections::engine::model::Projection;
@@ -60,7 +60,7 @@ impl World {
         let parts = RunnerParts {
             group: "rows",
             store: Arc::new(store.clone()),
-            projections: row_projections(),
+            projections: shop_projections().rows,
             feed: feed.clone(),
             log: log.clone(),
             clock: Arc::new(SystemClock),
@@ -92,19 +92,19 @@ impl World {
     async fn expected(&self) -> BTreeMap<&'static str, Hash> {
         let dir = tempfile::tempdir().unwrap();
         let store: Arc<dyn RowStore> = Arc::new(SqliteReadStore::open(dir.path()).unwrap());
-        let mut applier = applier(&store, &row_projections(), self.log.store()).await;
+        let mut applier = applier(&store, &shop_projections().rows, self.log.store()).await;
         applier.apply(&self.history.events, self.log.as_ref()).await.unwrap();
-        digests(&store, &row_projections()).await
+        digests(&store, &shop_projections().rows).await
     }
 
     async fn found(&self) -> BTreeMap<&'static str, Hash> {
         let store: Arc<dyn RowStore> = Arc::new(self.store.clone());
-        digests(&store, &row_projections()).await
+        digests(&store, &shop_projections().rows).await
     }
 
     async fn rebuild(&self, names: &[&str]) -> Result<Vec<RebuildReport>, RebuildError> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        rebuild(&self.database, &names, self.log.clone(), &mut |_| {}).await
+        rebuild(&self.database, shop_projections().rows, &names, self.log.clone(), &mut |_| {}).await
     }
 
     async fn execute(&self, sql: &str) -> u64 {
@@ -151,12 +151,15 @@ async fn a_rebuild_under_load_ends_equal_and_no_reader_sees_it() {
     };
     for _ in 0..3 {
         let (database, log) = (world.database.clone(), world.log.clone());
-        let rebuilding = tokio::spawn(async move { rebuild(&database, &[], log, &mut |_| {}).await });
+        let rebuilding =
+            tokio::spawn(
+                async move { rebuild(&database, shop_projections().rows, &[], log, &mut |_| {}).await },
+            );
         while !rebuilding.is_finished() {
             world.trade(&STORIES).await;
         }
         let reports = rebuilding.await.unwrap().unwrap();
-        assert_eq!(reports.len(), row_projections().len());
+        assert_eq!(reports.len(), shop_projections().rows.len());
         for report in &reports {
             assert!(report.equal() && report.differing_rows == 0 && report.parked == 0, "{report:?}");
         }
@@ -183,8 +186,9 @@ async fn a_swap_that_waits_for_orders_does_not_hold_their_lines() {
     let orders: i64 =
         sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&mut *reader).await.unwrap();
     let (database, log) = (world.database.clone(), world.log.clone());
-    let rebuilding =
-        tokio::spawn(async move { rebuild(&database, &["orders".to_owned()], log, &mut |_| {}).await });
+    let rebuilding = tokio::spawn(async move {
+        rebuild(&database, shop_projections().rows, &["orders".to_owned()], log, &mut |_| {}).await
+    });
     let locks = "SELECT c.relname::text, l.granted FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation \
         WHERE l.mode = 'AccessExclusiveLock' AND c.relkind = 'v' AND c.relnamespace = $1::regnamespace";
     let start = Instant::now();
@@ -241,16 +245,16 @@ async fn a_tampered_row_is_reported_mended_and_rolled_back() {
     assert_eq!(of("orders").digest_after, expected["orders"]);
 
     // The old rows again; what happened since is in them before anybody sees them.
-    rollback(&world.database, "users", world.log.clone()).await.unwrap();
+    rollback(&world.database, &shop_projections().rows, "users", world.log.clone()).await.unwrap();
     assert_eq!(world.found().await["users"], tampered["users"]);
     world.trade(&STORIES).await;
     world.caught_up().await;
-    rollback(&world.database, "users", world.log.clone()).await.unwrap();
+    rollback(&world.database, &shop_projections().rows, "users", world.log.clone()).await.unwrap();
     assert_eq!(world.found().await, world.expected().await);
     world.trade(&STORIES).await;
     world.caught_up().await;
     assert_eq!(world.found().await, world.expected().await);
-    let unknown = rollback(&world.database, "inventory", world.log.clone()).await;
+    let unknown = rollback(&world.database, &shop_projections().rows, "inventory", world.log.clone()).await;
     assert!(matches!(unknown, Err(RebuildError::NoPrevious(_))), "{unknown:?}");
     world.stop().await;
 }
@@ -291,12 +295,13 @@ async fn another_version_is_built_before_anybody_runs_it() {
     let mut world = World::start().await;
     world.trade(&STORIES).await;
     world.caught_up().await;
-    let newer: Vec<Arc<dyn Projection>> = row_projections()
+    let newer: Vec<Arc<dyn Projection>> = shop_projections()
+        .rows
         .into_iter()
         .map(|p| Poisoned::of_version(p.clone(), p.version() + 1) as _)
         .collect();
     let wanted = ["orders".to_owned()];
-    let reports = rebuild_with(&world.database, newer.clone(), &wanted, world.log.clone(), &mut |_| {}).await;
+    let reports = rebuild(&world.database, newer.clone(), &wanted, world.log.clone(), &mut |_| {}).await;
     let reports = reports.unwrap();
     assert_eq!(reports[0].digest_after, world.expected().await["orders"]);
     // Nothing to compare with.
@@ -368,7 +373,7 @@ async fn how_fast_a_rebuild_is() {
                 phases.push((now.phase.title(), start.elapsed()));
             }
         };
-        rebuild(&database, &[], log.clone(), &mut progress).await.unwrap();
+        rebuild(&database, shop_projections().rows, &[], log.clone(), &mut progress).await.unwrap();
         let took = start.elapsed();
         println!(
             "{events} events {round}: {:.0} events/s, {took:.1?}; {phases:.1?}",

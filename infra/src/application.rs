@@ -1,0 +1,143 @@
+//! An application: what is built on the platform, as a value. Contexts give its parts, one place joins them, and whatever runs, prints or
+//! repairs it takes it as it is: nothing here knows which contexts there are.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use command_api::web::CommandState;
+use command_api::web::access::Operation;
+use command_api::web::routes::Routes;
+use domain::aggregate::{AnyCommand, Registry};
+use domain::event::RecordedEvent;
+use domain::ports::clock::Clock;
+use domain::ports::gateway::CommandGateway;
+use projections::audit::documents::SearchEvents;
+use projections::audit::events::Events;
+use projections::engine::model::Projection;
+use projections::engine::watermark::Watermark;
+use query_api::QueryState;
+use sagas::engine::worker::Worker;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
+
+use crate::backends::Backends;
+use crate::config::Config;
+
+/// What is built on the platform.
+#[derive(Clone)]
+pub struct Application {
+    /// Its aggregates with their events and upcasters, and the processes that go on within a frame.
+    pub aggregates: Arc<Registry>,
+    /// Its projections.
+    pub projections: Projections,
+    /// The operations of its command side.
+    pub commands: fn() -> Routes<CommandState>,
+    /// The operations of its query side.
+    pub queries: fn() -> Routes<QueryState>,
+    /// Its process managers; without them nothing runs in the role `sagas`.
+    pub processes: Option<Arc<dyn ProcessManagers>>,
+    /// What its acceptance keeps pace with.
+    pub pace: Option<Pace>,
+    /// What is done once in the background after a start, where process managers run.
+    pub chores: Vec<Arc<dyn Chore>>,
+}
+
+/// The projections of an application.
+#[derive(Clone, Default)]
+pub struct Projections {
+    /// Those whose rows are in the read models' database.
+    pub rows: Vec<Arc<dyn Projection>>,
+    /// Those whose rows are documents of a search index.
+    pub documents: Vec<Arc<dyn Projection>>,
+}
+
+impl Projections {
+    /// What every application has: the events as auditors search them, and these of its own.
+    #[must_use]
+    pub fn with_audit(mut rows: Vec<Arc<dyn Projection>>, mut documents: Vec<Arc<dyn Projection>>) -> Self {
+        rows.push(Arc::new(Events));
+        documents.push(Arc::new(SearchEvents));
+        rows.sort_by_key(|projection| projection.name());
+        Self { rows, documents }
+    }
+}
+
+impl Application {
+    /// An application of these aggregates with nothing else but what auditors see.
+    #[must_use]
+    pub fn of(aggregates: Registry) -> Self {
+        Self {
+            aggregates: Arc::new(aggregates),
+            projections: Projections::with_audit(Vec::new(), Vec::new()),
+            commands: || Routes::of(command_api::web::openapi::base()),
+            queries: query_api::audit_routes,
+            processes: None,
+            pace: None,
+            chores: Vec::new(),
+        }
+    }
+}
+
+/// The process managers of an application, with what they use outside.
+#[async_trait]
+pub trait ProcessManagers: Send + Sync + 'static {
+    /// Their own operations, whether they run here or not.
+    fn operations(&self) -> (Vec<Operation>, OpenApi);
+
+    /// Makes them ready to run.
+    ///
+    /// # Errors
+    /// When what they use can't be opened; the reason names it.
+    fn open(
+        &self,
+        config: &Config,
+        gateway: Arc<dyn CommandGateway>,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Managing>;
+}
+
+/// Process managers that are ready to run.
+pub struct Managing {
+    /// What carries their work out.
+    pub worker: Worker,
+    /// Their operations.
+    pub router: Router,
+}
+
+/// Work that events begin and end, and the commands that make more of it: while too much is late, these have to wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// What an event means for the work of its stream.
+    pub means: fn(&RecordedEvent) -> Means,
+    /// Whether a command makes more work.
+    pub makes_more: fn(&dyn AnyCommand) -> bool,
+}
+
+/// What an event means for work that others wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// Nothing.
+    Nothing,
+    /// It has begun.
+    Begun,
+    /// It has come so far that nobody waits any more.
+    Answered,
+}
+
+/// Something that is done once in the background after a start.
+#[async_trait]
+pub trait Chore: Send + Sync + 'static {
+    /// Begins it; it ends by itself, or when the token is cancelled.
+    ///
+    /// # Errors
+    /// When what it needs can't be opened.
+    async fn begin(
+        &self,
+        gateway: Arc<dyn CommandGateway>,
+        backends: &dyn Backends,
+        marks: &[Watermark],
+        stop: CancellationToken,
+    ) -> anyhow::Result<JoinHandle<()>>;
+}

@@ -1,0 +1,121 @@
+//! Order fulfilment and refunds, with the payment provider and the carrier that they use.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::middleware::from_fn_with_state;
+use command_api::web::access::Operation;
+use domain::aggregate::AnyCommand;
+use domain::event::RecordedEvent;
+use domain::ordering::order::OrderCommand;
+use domain::ports::clock::Clock;
+use domain::ports::gateway::CommandGateway;
+use sagas::Shop;
+use sagas::config::{Capacity, FulfilmentConfig};
+use sagas::engine::worker::WorkerConfig;
+use utoipa::openapi::OpenApi;
+
+use super::simulator::{self, Simulator, SimulatorConfig, nearby};
+use crate::application::{Managing, Means, Pace, ProcessManagers};
+use crate::config::{Config, Directory, Family};
+
+/// The shop's process managers.
+pub(super) struct Fulfilment;
+
+impl ProcessManagers for Fulfilment {
+    fn operations(&self) -> (Vec<Operation>, OpenApi) {
+        let routes = simulator::http::routes();
+        (routes.operations().to_vec(), routes.split().1)
+    }
+
+    fn open(
+        &self,
+        config: &Config,
+        gateway: Arc<dyn CommandGateway>,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Managing> {
+        warn_of_simulators(config);
+        let (payments, carrier) = simulators(config, &clock)?;
+        let shop = Shop {
+            gateway,
+            payments: Arc::new(payments.clone()),
+            carrier: Arc::new(carrier),
+            fulfilment: terms(config),
+            capacity: Capacity::default(),
+        };
+        let (router, _) = simulator::http::routes().with_state(payments).split();
+        // Others than this machine have to be let in.
+        let only = from_fn_with_state(config.simulator.public, nearby::only);
+        Ok(Managing { worker: shop.worker(clock, WorkerConfig::default()), router: router.layer(only) })
+    }
+}
+
+fn warn_of_simulators(config: &Config) {
+    let own = |directory: &Directory| directory.named().is_none();
+    if matches!(config.family(), Ok(Family::Distributed(_)))
+        && config.payments.url.directory().is_some_and(own)
+    {
+        tracing::warn!(
+            "the simulated provider keeps its books in data.dir: before a second process with the role sagas starts, name a \
+             directory that both share in payments.url and carrier.url, or it may charge again"
+        );
+    }
+    for (key, directory) in config.simulators() {
+        if directory.is_some() {
+            tracing::warn!("{key} names the built-in simulator: no money and no parcel moves");
+        }
+    }
+}
+
+/// Acceptance keeps pace with fulfilment: an order waits for its stock.
+pub(crate) const PACE: Pace = Pace { means, makes_more };
+
+fn means(event: &RecordedEvent) -> Means {
+    match event.event_type.as_str() {
+        "fulfilment.started" => Means::Begun,
+        // The stock is asked for with the start; the first answer ends the wait.
+        "fulfilment.step_requested" => Means::Nothing,
+        _ if event.stream.kind() == sagas::fulfilment::KIND => Means::Answered,
+        _ => Means::Nothing,
+    }
+}
+
+fn makes_more(command: &dyn AnyCommand) -> bool {
+    matches!(command.as_any().downcast_ref(), Some(OrderCommand::Place { .. }))
+}
+
+/// How order fulfilment deals with time; those who decide it need it as well as the worker.
+pub(super) fn terms(config: &Config) -> FulfilmentConfig {
+    FulfilmentConfig {
+        reservation_ttl: config.fulfilment.reservation.0,
+        lookups: config.fulfilment.lookups,
+        lookup_backoff: config.fulfilment.lookup_backoff.0,
+        lookup_backoff_max: config.fulfilment.lookup_backoff_max.0,
+        provider_timeout: config.fulfilment.provider_timeout.0,
+        charge_retries: FulfilmentConfig::default().charge_retries,
+        booking: config.fulfilment.booking.0,
+        patience: config.fulfilment.patience.0,
+    }
+}
+
+/// The provider and the carrier: one set of books where both are in one directory.
+fn simulators(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Simulator, Simulator)> {
+    let simulated = SimulatorConfig {
+        lost_reply: config.payments.lost_reply.0,
+        slow_capture: config.payments.slow_capture.0,
+    };
+    let data_dir = config.data.dir.as_path();
+    let [payments_dir, carrier_dir] = config.simulators().map(|(key, directory)| {
+        directory.map(|directory| directory.or(data_dir)).with_context(|| format!("{key} isn't set"))
+    });
+    let (payments_dir, carrier_dir) = (payments_dir?, carrier_dir?);
+    let open = |dir: &Path| -> anyhow::Result<Simulator> {
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        Ok(Simulator::open(dir, Arc::clone(clock), simulated)?)
+    };
+    let payments = open(payments_dir)?;
+    let carrier = if carrier_dir == payments_dir { payments.clone() } else { open(carrier_dir)? };
+    payments.ships_with(&carrier);
+    Ok((payments, carrier))
+}
