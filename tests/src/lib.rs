@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "this crate is tests: a panic is a failed one")]
 
 pub mod bench;
+pub mod board;
 pub mod cassandra;
 pub mod client;
 pub mod cluster;

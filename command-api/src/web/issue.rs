@@ -26,7 +26,7 @@ use crate::web::state::CommandState;
 
 /// Whether an operation can do without an `Idempotency-Key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key {
+pub enum Key {
     /// 400 without one.
     Required,
     /// Every request without one is a command of its own.
@@ -34,8 +34,9 @@ pub(crate) enum Key {
 }
 
 /// A request whose body is not read yet, so that who may not is refused first.
-pub(crate) struct Incoming {
-    pub(crate) headers: HeaderMap,
+pub struct Incoming {
+    /// Its headers.
+    pub headers: HeaderMap,
     method: Method,
     target: String,
     query: Option<String>,
@@ -82,16 +83,12 @@ impl Incoming {
     ///
     /// # Errors
     /// 401.
-    pub(crate) fn caller(&self) -> Result<Caller, Problem> {
+    pub fn caller(&self) -> Result<Caller, Problem> {
         self.caller.clone().ok_or_else(|| Problem::unauthorized("log in first"))
     }
 
     /// Reads parameters, key and body, in this order.
-    pub(crate) async fn read<B: FromBody>(
-        self,
-        state: &CommandState,
-        key: Key,
-    ) -> Result<(Issue, B), Problem> {
+    pub async fn read<B: FromBody>(self, state: &CommandState, key: Key) -> Result<(Issue, B), Problem> {
         if let Some(name) =
             self.query.as_deref().and_then(|query| query.split(['&', '=']).find(|n| !n.is_empty()))
         {
@@ -134,10 +131,13 @@ fn body_hash(keys: &dyn SubjectKeys, value: &Value) -> Hash {
 }
 
 /// A command to be, without its steps.
-pub(crate) struct Issue {
-    pub(crate) tenant: String,
-    pub(crate) actor: String,
-    pub(crate) body_hash: Hash,
+pub struct Issue {
+    /// The tenant.
+    pub tenant: String,
+    /// Who acts, as events say it.
+    pub actor: String,
+    /// What a repeat under the same key must have said too.
+    pub body_hash: Hash,
     principal: String,
     method: Method,
     target: String,
@@ -148,7 +148,7 @@ pub(crate) struct Issue {
 
 impl Issue {
     /// A command of the program's own, which nobody repeats under the same id.
-    pub(crate) fn internal(tenant: &str, actor: &str) -> Self {
+    pub fn internal(tenant: &str, actor: &str) -> Self {
         Self {
             tenant: tenant.to_owned(),
             principal: actor.to_owned(),
@@ -163,24 +163,24 @@ impl Issue {
     }
 
     /// The client's key.
-    pub(crate) fn key(&self) -> Option<&str> {
+    pub fn key(&self) -> Option<&str> {
         self.key.as_ref().map(IdempotencyKey::as_str)
     }
 
     /// Scopes the key by another principal than the actor, for what anybody may do.
-    pub(crate) fn scoped_by(mut self, principal: String) -> Self {
+    pub fn scoped_by(mut self, principal: String) -> Self {
         self.principal = principal;
         self
     }
 
     /// Who acts, where the request's own credentials say it rather than an access token.
-    pub(crate) fn acting(mut self, actor: String) -> Self {
+    pub fn acting(mut self, actor: String) -> Self {
         self.actor = actor;
         self
     }
 
     /// Forgets the client's key.
-    pub(crate) fn without_key(mut self) -> Self {
+    pub fn without_key(mut self) -> Self {
         self.key = None;
         self
     }
@@ -190,12 +190,12 @@ impl Issue {
     }
 
     /// The command's id: the same for every request with this key in this scope.
-    pub(crate) fn id(&self) -> CommandId {
+    pub fn id(&self) -> CommandId {
         self.key().map_or(self.fresh, |key| CommandId::derived(&self.parts(key)))
     }
 
     /// The shard of what the command creates: a repeat meets the first in one owner.
-    pub(crate) fn shard(&self, shards: u16) -> Shard {
+    pub fn shard(&self, shards: u16) -> Shard {
         let digest = match self.key() {
             Some(key) => digest_of(&self.parts(key)),
             None => digest_of(&[&self.fresh.to_string()]),
@@ -204,12 +204,12 @@ impl Issue {
     }
 
     /// A new stream in the command's shard.
-    pub(crate) fn draw(&self, kind: &str, shards: u16) -> (Uuid, StreamId) {
+    pub fn draw(&self, kind: &str, shards: u16) -> (Uuid, StreamId) {
         self.draw_together(&[kind], shards)
     }
 
     /// A new stream of the first type in the command's shard, with an id by which streams of the other types fall there as well.
-    pub(crate) fn draw_together(&self, kinds: &[&str], shards: u16) -> (Uuid, StreamId) {
+    pub fn draw_together(&self, kinds: &[&str], shards: u16) -> (Uuid, StreamId) {
         let id = draw_id_for_all(&self.tenant, kinds, self.shard(shards), shards);
         (id, StreamId::new(&self.tenant, kinds.first().copied().unwrap_or_default(), id))
     }
@@ -218,12 +218,12 @@ impl Issue {
     ///
     /// # Errors
     /// The refusal or failure, as a problem.
-    pub(crate) async fn submit(&self, state: &CommandState, steps: Vec<Step>) -> Result<Accepted, Problem> {
+    pub async fn submit(&self, state: &CommandState, steps: Vec<Step>) -> Result<Accepted, Problem> {
         self.submit_beside(state, steps, None).await
     }
 
     /// As [`Self::submit`], with what the answer says besides the aggregate's own.
-    pub(crate) async fn submit_beside(
+    pub async fn submit_beside(
         &self,
         state: &CommandState,
         steps: Vec<Step>,
@@ -243,7 +243,7 @@ impl Issue {
     ///
     /// # Errors
     /// The refusal or failure, as a problem.
-    pub(crate) async fn aside(&self, state: &CommandState, step: Step) -> Result<Accepted, Problem> {
+    pub async fn aside(&self, state: &CommandState, step: Step) -> Result<Accepted, Problem> {
         let mut command = CommandRequest::new(CommandId::fresh(), &self.actor, vec![step]);
         command.correlation_id = self.context.correlation_id;
         command.causation_id = self.id().0;
@@ -255,7 +255,7 @@ impl Issue {
     ///
     /// # Errors
     /// 422 when it had another body, 409 while it is being decided; that of looking.
-    pub(crate) async fn answered_anywhere(&self, state: &CommandState) -> Result<Option<Accepted>, Problem> {
+    pub async fn answered_anywhere(&self, state: &CommandState) -> Result<Option<Accepted>, Problem> {
         if self.key.is_none() {
             return Ok(None);
         }
@@ -281,7 +281,7 @@ impl Issue {
     ///
     /// # Errors
     /// The problem, or that of looking.
-    pub(crate) async fn repeat_or(
+    pub async fn repeat_or(
         &self,
         state: &CommandState,
         shard: Shard,
@@ -295,7 +295,7 @@ impl Issue {
 }
 
 /// The answer of a command: its JSON with the headers that every command has.
-pub(crate) struct Reply {
+pub struct Reply {
     status: StatusCode,
     body: Option<Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -303,17 +303,17 @@ pub(crate) struct Reply {
 
 impl Reply {
     /// The stored answer, as it is.
-    pub(crate) fn of(status: StatusCode, accepted: &Accepted) -> Result<Self, Problem> {
+    pub fn of(status: StatusCode, accepted: &Accepted) -> Result<Self, Problem> {
         Ok(Self::with(status, accepted, answer_of(accepted)?))
     }
 
     /// Another body than the stored answer, for what the log must not hold.
-    pub(crate) fn with(status: StatusCode, accepted: &Accepted, body: Value) -> Self {
+    pub fn with(status: StatusCode, accepted: &Accepted, body: Value) -> Self {
         Self { body: Some(body), ..Self::empty(status, accepted) }
     }
 
     /// No body.
-    pub(crate) fn empty(status: StatusCode, accepted: &Accepted) -> Self {
+    pub fn empty(status: StatusCode, accepted: &Accepted) -> Self {
         let mut headers = vec![(SYNC_TOKEN, sync_token(&accepted.token()))];
         if accepted.repeated {
             headers.push((IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")));
@@ -322,7 +322,7 @@ impl Reply {
     }
 
     /// Adds the `ETag` of the body's version.
-    pub(crate) fn tagged(mut self) -> Self {
+    pub fn tagged(mut self) -> Self {
         if let Some(version) = self.body.as_ref().and_then(|body| body["version"].as_u64()) {
             self.headers.push((header::ETAG, etag(&version)));
         }
@@ -330,10 +330,7 @@ impl Reply {
     }
 
     /// Adds the `ETag` that is made of the body; what is there for the tag alone is taken out of it.
-    pub(crate) fn tagged_by<T: std::fmt::Display>(
-        mut self,
-        tag: impl FnOnce(&mut Value) -> Option<T>,
-    ) -> Self {
+    pub fn tagged_by<T: std::fmt::Display>(mut self, tag: impl FnOnce(&mut Value) -> Option<T>) -> Self {
         if let Some(tag) = self.body.as_mut().and_then(tag) {
             self.headers.push((header::ETAG, etag(&tag)));
         }
@@ -341,13 +338,13 @@ impl Reply {
     }
 
     /// Adds where to find what was made.
-    pub(crate) fn at(mut self, location: &str) -> Self {
+    pub fn at(mut self, location: &str) -> Self {
         self.headers.push((header::LOCATION, header_of(&location)));
         self
     }
 
     /// Adds where to find what was made: `collection` and the body's id.
-    pub(crate) fn within(self, collection: &str) -> Self {
+    pub fn within(self, collection: &str) -> Self {
         let id = self.body.as_ref().and_then(|body| body["id"].as_str()).unwrap_or_default();
         let location = format!("{collection}/{id}");
         self.at(&location)
@@ -369,7 +366,7 @@ impl IntoResponse for Reply {
 ///
 /// # Errors
 /// 500 when it is not JSON, which an operator must look into.
-pub(crate) fn answer_of(accepted: &Accepted) -> Result<Value, Problem> {
+pub fn answer_of(accepted: &Accepted) -> Result<Value, Problem> {
     serde_json::from_slice(&accepted.answer).map_err(|error| {
         tracing::error!(%error, command = %accepted.id, "a stored answer is not json");
         Problem::internal()
@@ -377,7 +374,7 @@ pub(crate) fn answer_of(accepted: &Accepted) -> Result<Value, Problem> {
 }
 
 /// The id in a path, in any spelling; whatever is no id names nothing.
-pub(crate) fn path_id(text: &str, what: &str) -> Result<Uuid, Problem> {
+pub fn path_id(text: &str, what: &str) -> Result<Uuid, Problem> {
     any_spelling(text).ok_or_else(|| Problem::not_found(what))
 }
 

@@ -9,7 +9,7 @@ pub mod context;
 pub mod conventions;
 pub mod door;
 pub mod headers;
-pub(crate) mod issue;
+pub mod issue;
 mod leftover;
 pub mod negotiation;
 pub mod openapi;

@@ -37,7 +37,7 @@ impl CommandState {
     }
 
     /// The decided state of one stream; `None` when it has no event.
-    pub(crate) async fn read<A: Clone + 'static>(
+    pub async fn read<A: Clone + 'static>(
         &self,
         stream: &StreamId,
     ) -> Result<Option<(A, StreamMeta)>, Problem> {

@@ -19,11 +19,11 @@ use crate::web::state::QueryState;
 
 /// A query's request besides its path.
 #[derive(Debug)]
-pub(crate) struct Ask {
+pub struct Ask {
     /// The parameters.
-    pub(crate) params: Params,
+    pub params: Params,
     /// What the client has already.
-    pub(crate) if_none_match: Option<IfNoneMatch>,
+    pub if_none_match: Option<IfNoneMatch>,
     token: Option<SyncToken>,
 }
 
@@ -32,7 +32,7 @@ impl Ask {
     ///
     /// # Errors
     /// 400 for whatever is malformed.
-    pub(crate) fn read(
+    pub fn read(
         state: &QueryState,
         headers: &HeaderMap,
         raw: Option<&str>,
@@ -42,7 +42,7 @@ impl Ask {
     }
 
     /// As [`Self::read`], with parameters that may occur more than once.
-    pub(crate) fn read_repeated(
+    pub fn read_repeated(
         state: &QueryState,
         headers: &HeaderMap,
         raw: Option<&str>,
@@ -59,7 +59,7 @@ impl Ask {
     ///
     /// # Errors
     /// 503 `stale` when the wait runs out; one deadline counts for all of them.
-    pub(crate) async fn settle(
+    pub async fn settle(
         &self,
         state: &QueryState,
         projections: &[&'static str],
@@ -75,7 +75,7 @@ impl Ask {
     }
 
     /// The page asked for: what `cursor` names, if there is one and it is of this scope.
-    pub(crate) fn page(&self, state: &QueryState, scope: &Scope<'_>) -> Result<Page, Problem> {
+    pub fn page(&self, state: &QueryState, scope: &Scope<'_>) -> Result<Page, Problem> {
         let limit = self.params.limit()?;
         let after =
             self.params.cursor().map(|cursor| state.config.cursors.open(scope, cursor)).transpose()?;
@@ -99,7 +99,7 @@ fn sync_token(headers: &HeaderMap, shards: u16) -> Result<Option<SyncToken>, Pro
 }
 
 /// Refuses a position in a shard that the store doesn't have.
-pub(crate) fn known_shard(position: Position, shards: u16) -> Result<Position, String> {
+pub fn known_shard(position: Position, shards: u16) -> Result<Position, String> {
     if position.shard.0 < shards {
         return Ok(position);
     }
@@ -111,7 +111,7 @@ pub(crate) fn known_shard(position: Position, shards: u16) -> Result<Position, S
 }
 
 /// Refuses a query by id on a stream that the projection has parked.
-pub(crate) async fn not_parked(
+pub async fn not_parked(
     state: &QueryState,
     projection: &'static str,
     stream: &StreamId,

@@ -28,7 +28,7 @@ impl CursorKey {
     }
 
     /// The cursor of a place in the list of this scope.
-    pub(crate) fn seal(&self, scope: &Scope<'_>, place: &str) -> String {
+    pub fn seal(&self, scope: &Scope<'_>, place: &str) -> String {
         let tag = self.mac(scope, place.as_bytes()).finalize().into_bytes();
         let mut bytes = Vec::with_capacity(1 + TAG + place.len());
         bytes.push(FORMAT);
@@ -41,7 +41,7 @@ impl CursorKey {
     ///
     /// # Errors
     /// 400 `bad-cursor`.
-    pub(crate) fn open(&self, scope: &Scope<'_>, cursor: &str) -> Result<String, Problem> {
+    pub fn open(&self, scope: &Scope<'_>, cursor: &str) -> Result<String, Problem> {
         self.try_open(scope, cursor).ok_or_else(bad_cursor)
     }
 
@@ -77,19 +77,19 @@ impl std::fmt::Debug for CursorKey {
 
 /// The list that a cursor belongs to.
 #[derive(Debug, Clone)]
-pub(crate) struct Scope<'a> {
+pub struct Scope<'a> {
     /// The operation's id, with the resource it lists within.
-    pub(crate) operation: &'a str,
+    pub operation: &'a str,
     /// The tenant.
-    pub(crate) tenant: &'a str,
+    pub tenant: &'a str,
     /// Who asks; `None` where everybody sees the same list.
-    pub(crate) caller: Option<&'a str>,
+    pub caller: Option<&'a str>,
     /// Names and values of filters and sort, as [`crate::web::params::Params::filters`] gives them.
-    pub(crate) filters: Vec<&'a str>,
+    pub filters: Vec<&'a str>,
 }
 
 /// 400 for a cursor that is not one of this list.
-pub(crate) fn bad_cursor() -> Problem {
+pub fn bad_cursor() -> Problem {
     let detail = "the cursor is not one that this list has given out; begin at the first page";
     Problem {
         errors: Problem::bad_parameter("cursor", detail).errors,

@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "documents parameters that are read from the raw request")]
-pub(crate) struct SyncParam {
+pub struct SyncParam {
     /// Positions that the answer must have seen, `shard:n[,shard:n…]`: what a command answered. The query waits for them,
     /// bounded, else answers 503 `stale`.
     #[param(
@@ -23,7 +23,7 @@ pub(crate) struct SyncParam {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "documents parameters that are read from the raw request")]
-pub(crate) struct ConditionalParam {
+pub struct ConditionalParam {
     /// Entity tags that the client has, as a list, or `*`: 304 when the resource's is among them.
     #[param(rename = "If-None-Match", value_type = String, required = false, example = "\"7\"")]
     if_none_match: Option<String>,
@@ -33,7 +33,7 @@ pub(crate) struct ConditionalParam {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "documents parameters that are read from the raw request")]
-pub(crate) struct PageParams {
+pub struct PageParams {
     /// How many items at most.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,

@@ -13,22 +13,22 @@ use crate::web::cursor::bad_cursor;
 
 /// A query's problem. Ports' errors become one with `?`.
 #[derive(Debug)]
-pub(crate) struct Failed(pub(crate) Problem);
+pub struct Failed(pub(crate) Problem);
 
 impl Failed {
     /// 503 for a stream whose read model stands still since an event of it could not be applied.
-    pub(crate) fn parked(what: &str) -> Self {
+    pub fn parked(what: &str) -> Self {
         let detail = format!("an event of this {what} could not be applied; an operator must look at it");
         Self(Unserved::StreamParked.problem(detail))
     }
 
     /// 503 for a wait that ran out.
-    pub(crate) fn stale(detail: String) -> Self {
+    pub fn stale(detail: String) -> Self {
         Self(Unserved::Stale.problem(detail))
     }
 
     /// 503 for a bounded place that is taken.
-    pub(crate) fn busy(detail: &str) -> Self {
+    pub fn busy(detail: &str) -> Self {
         Self(Problem { retry_after: Some(5), ..Unserved::Overloaded.problem(detail) })
     }
 

@@ -13,13 +13,13 @@ const MAX_LIMIT: usize = 100;
 /// The rows of a page when nobody says.
 const DEFAULT_LIMIT: usize = 20;
 /// The longest text parameter, in characters.
-pub(crate) const MAX_TEXT: usize = 500;
+pub const MAX_TEXT: usize = 500;
 /// The longest cursor, in characters: room for the pinned heads of the largest store.
 const MAX_CURSOR: usize = 32_768;
 
 /// The parameters of one request, decoded, in the order of the request.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Params(Vec<(String, String)>);
+pub struct Params(Vec<(String, String)>);
 
 impl Params {
     /// Reads the part of the URI after `?`. Only `known` names may occur, each once; `repeated` ones any number of times.
@@ -27,7 +27,7 @@ impl Params {
     /// # Errors
     /// 400 `bad-parameter` for anything else, and for text that is not percent-encoded UTF-8 or has a NUL in it, which no
     /// database takes.
-    pub(crate) fn parse(raw: Option<&str>, known: &[&str], repeated: &[&str]) -> Result<Self, Problem> {
+    pub fn parse(raw: Option<&str>, known: &[&str], repeated: &[&str]) -> Result<Self, Problem> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for part in raw.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -54,17 +54,17 @@ impl Params {
     }
 
     /// The value of a parameter.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
     /// Every value of a parameter that may be repeated.
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
     /// Whatever decides which rows a list has, and in which order: every parameter but `limit` and `cursor`, sorted by name.
-    pub(crate) fn filters(&self) -> Vec<&str> {
+    pub fn filters(&self) -> Vec<&str> {
         let mut pairs: Vec<_> =
             self.0.iter().filter(|(name, _)| name != "limit" && name != "cursor").collect();
         pairs.sort();
@@ -72,7 +72,7 @@ impl Params {
     }
 
     /// `limit`: 1 to 100, 20 by default.
-    pub(crate) fn limit(&self) -> Result<usize, Problem> {
+    pub fn limit(&self) -> Result<usize, Problem> {
         let Some(text) = self.get("limit") else { return Ok(DEFAULT_LIMIT) };
         digits::<usize>(text)
             .filter(|limit| (1..=MAX_LIMIT).contains(limit))
@@ -80,12 +80,12 @@ impl Params {
     }
 
     /// `cursor`, as it came.
-    pub(crate) fn cursor(&self) -> Option<&str> {
+    pub fn cursor(&self) -> Option<&str> {
         self.get("cursor").map(|text| if text.len() > MAX_CURSOR { "" } else { text })
     }
 
     /// A text of at most [`MAX_TEXT`] characters.
-    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
+    pub fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
         match self.get(name) {
             Some(text) if text.chars().nth(MAX_TEXT).is_some() => {
                 Err(Problem::bad_parameter(name, format!("longer than {MAX_TEXT} characters")))
@@ -95,13 +95,13 @@ impl Params {
     }
 
     /// An identifier that people type, in its normal form.
-    pub(crate) fn identifier(&self, name: &str) -> Result<Option<String>, Problem> {
+    pub fn identifier(&self, name: &str) -> Result<Option<String>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         identifier::normal(text).map(Some).map_err(|e| Problem::bad_parameter(name, e.to_string()))
     }
 
     /// An amount in minor units: a non-negative integer up to 2^53 − 1.
-    pub(crate) fn amount(&self, name: &str) -> Result<Option<i64>, Problem> {
+    pub fn amount(&self, name: &str) -> Result<Option<i64>, Problem> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let amount = digits::<i64>(text).filter(|amount| *amount <= MAX_AMOUNT);
         let refused =
@@ -110,13 +110,13 @@ impl Params {
     }
 
     /// A UUID.
-    pub(crate) fn uuid(&self, name: &str) -> Result<Option<Uuid>, Problem> {
+    pub fn uuid(&self, name: &str) -> Result<Option<Uuid>, Problem> {
         let Some(text) = self.get(name) else { return Ok(None) };
         any_spelling(text).map(Some).ok_or_else(|| Problem::bad_parameter(name, "not a UUID"))
     }
 
     /// One of the given words, and what it stands for.
-    pub(crate) fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, Problem> {
+    pub fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, Problem> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let found = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         found.map(Some).ok_or_else(|| {
@@ -127,12 +127,12 @@ impl Params {
 }
 
 /// The UUID of a path, in any spelling; a resource can't have another id, so anything else is not found.
-pub(crate) fn path_id(text: &str, what: &str) -> Result<Uuid, Problem> {
+pub fn path_id(text: &str, what: &str) -> Result<Uuid, Problem> {
     any_spelling(text).ok_or_else(|| Problem::not_found(what))
 }
 
 /// A number of decimal digits only: no sign, no spaces.
-pub(crate) fn digits<T: FromStr>(text: &str) -> Option<T> {
+pub fn digits<T: FromStr>(text: &str) -> Option<T> {
     (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 

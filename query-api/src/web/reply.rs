@@ -16,30 +16,30 @@ use crate::web::state::QueryState;
 
 /// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ListOf<T> {
+pub struct ListOf<T> {
     /// The rows, in the list's stable order.
-    pub(crate) items: Vec<T>,
+    pub items: Vec<T>,
     /// `cursor` of the next page; null at the end.
     #[schema(required = true)]
-    pub(crate) next_cursor: Option<String>,
+    pub next_cursor: Option<String>,
 }
 
 impl<T> ListOf<T> {
     /// A page whose successor starts at `next`.
-    pub(crate) fn new(state: &QueryState, scope: &Scope<'_>, items: Vec<T>, next: Option<&str>) -> Self {
+    pub fn new(state: &QueryState, scope: &Scope<'_>, items: Vec<T>, next: Option<&str>) -> Self {
         Self { items, next_cursor: next.map(|place| state.config.cursors.seal(scope, place)) }
     }
 }
 
 /// 200 with a body. Serialises here, so that a failure is a problem like any other.
-pub(crate) fn ok(body: &impl Serialize) -> Result<Response, Failed> {
+pub fn ok(body: &impl Serialize) -> Result<Response, Failed> {
     let bytes = serde_json::to_vec(body)?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], Body::from(bytes))
         .into_response())
 }
 
 /// 200 with body and `ETag`, or 304 when the client has what the tag names. The tag must change whenever the body does.
-pub(crate) fn tagged(ask: &Ask, tag: &impl Display, body: &impl Serialize) -> Result<Response, Failed> {
+pub fn tagged(ask: &Ask, tag: &impl Display, body: &impl Serialize) -> Result<Response, Failed> {
     let unchanged = ask.if_none_match.as_ref().is_some_and(|tags| tags.has(&tag.to_string()));
     let mut response = if unchanged { StatusCode::NOT_MODIFIED.into_response() } else { ok(body)? };
     response.headers_mut().insert(header::ETAG, etag(tag));

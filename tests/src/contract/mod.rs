@@ -1,5 +1,6 @@
 //! Contract suites: what every backend of a port must pass.
 
+pub mod application;
 pub mod chain;
 pub mod feed;
 pub mod history;

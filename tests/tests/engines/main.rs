@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod another_application;
 mod cassandra_leases;
 mod cassandra_log;
 mod elasticsearch_indices;
