@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
 use crate::backends::Backends;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 
 /// What is built on the platform.
 #[derive(Clone)]
@@ -80,9 +80,26 @@ impl Application {
     }
 }
 
+impl Application {
+    /// Whether it can run as it is configured.
+    ///
+    /// # Errors
+    /// [`ConfigError::Conflict`].
+    pub fn check(&self, config: &Config) -> Result<(), ConfigError> {
+        config.check()?;
+        self.processes.iter().try_for_each(|processes| processes.check(config))
+    }
+}
+
 /// The process managers of an application, with what they use outside.
 #[async_trait]
 pub trait ProcessManagers: Send + Sync + 'static {
+    /// Whether the configuration lets them run, where it has them run.
+    ///
+    /// # Errors
+    /// [`ConfigError::Conflict`].
+    fn check(&self, config: &Config) -> Result<(), ConfigError>;
+
     /// Their own operations, whether they run here or not.
     fn operations(&self) -> (Vec<Operation>, OpenApi);
 

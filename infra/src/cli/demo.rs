@@ -16,7 +16,7 @@ pub(super) async fn run(
     config: Config,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    config.check()?;
+    application.check(&config)?;
     if let Family::Distributed(_) = config.family()? {
         bail!(
             "the demo keeps everything in its data directory, and the settings name engines (log.url and others, perhaps from \

@@ -14,7 +14,7 @@ pub(super) async fn run(
     config: Config,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    config.check()?;
+    application.check(&config)?;
     let listener = bind(config.http.listen).await?;
     let running = start(application, &config, listener, shutdown).await?;
     out::line(format!("tillstream serves http://{}", running.address));

@@ -139,17 +139,6 @@ impl Config {
             }
             Family::Embedded(_) => {}
             Family::Distributed(_) => {
-                let own = self
-                    .simulators()
-                    .into_iter()
-                    .find(|(_, directory)| directory.is_some_and(|directory| directory.named().is_none()));
-                if let Some((key, _)) = own.filter(|_| split && self.runs(Role::Sagas)) {
-                    return conflict(format!(
-                        "{key} = \"simulator:\" keeps its books in data.dir, where no other process finds them: a charge whose \
-                         reply was lost would be looked up in vain and charged again; name a directory that all processes \
-                         with the role sagas share, as simulator:<directory>"
-                    ));
-                }
                 let ip = self.http.listen.ip();
                 if self.runs(Role::CommandApi) && ip.is_unspecified() && self.http.advertise.is_empty() {
                     return conflict(format!(
@@ -160,12 +149,33 @@ impl Config {
                 }
             }
         }
-        let unnamed = self.simulators().into_iter().find(|(_, directory)| directory.is_none());
-        if let Some((key, _)) = unnamed.filter(|_| self.runs(Role::Sagas)) {
-            return conflict(format!(
-                "{key} names nobody who takes the shop's orders further: `--set {key}=simulator:`, or simulator:<directory>, names the \
-                 built-in simulator, which is for trying things out (no money and no parcel moves)"
-            ));
+        Ok(())
+    }
+
+    /// Whether the providers that the process managers need can be used as they are configured; where those don't run, that doesn't matter.
+    ///
+    /// # Errors
+    /// [`ConfigError::Conflict`].
+    pub fn check_providers(&self) -> Result<(), ConfigError> {
+        if !self.runs(Role::Sagas) {
+            return Ok(());
+        }
+        for (key, directory) in self.simulators() {
+            let Some(directory) = directory else {
+                return conflict(format!(
+                    "{key} names nobody who takes the shop's orders further: `--set {key}=simulator:`, or simulator:<directory>, names \
+                     the built-in simulator, which is for trying things out (no money and no parcel moves)"
+                ));
+            };
+            let apart =
+                self.running().len() < Role::ALL.len() && matches!(self.family()?, Family::Distributed(_));
+            if apart && directory.named().is_none() {
+                return conflict(format!(
+                    "{key} = \"simulator:\" keeps its books in data.dir, where no other process finds them: a charge whose \
+                     reply was lost would be looked up in vain and charged again; name a directory that all processes \
+                     with the role sagas share, as simulator:<directory>"
+                ));
+            }
         }
         Ok(())
     }

@@ -2,6 +2,17 @@
 
 use super::*;
 
+/// Both checks, as the shop's start does them.
+trait CheckAll {
+    fn check_all(&self) -> Result<(), ConfigError>;
+}
+
+impl CheckAll for Config {
+    fn check_all(&self) -> Result<(), ConfigError> {
+        self.check().and_then(|()| self.check_providers())
+    }
+}
+
 fn layers(env: &[(&str, &str)], flags: &[(&str, &str)]) -> Layers {
     let own =
         |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -97,12 +108,12 @@ fn shared(more: &[(&str, &str)]) -> Config {
 #[test]
 fn shared_backends_let_roles_run_apart() {
     let config = shared(&[]);
-    assert_eq!(config.check(), Ok(()));
+    assert_eq!(config.check_all(), Ok(()));
     let Family::Distributed(urls) = config.family().unwrap() else { panic!("it is shared") };
     assert_eq!(urls.keys.schema(), "shop_keys", "the keys are beside the read models");
     assert!(!effective(&config).contains("secret"));
     for role in ["command-api", "projections", "query-api"] {
-        assert_eq!(shared(&[("roles.run", role)]).check(), Ok(()), "{role}");
+        assert_eq!(shared(&[("roles.run", role)]).check_all(), Ok(()), "{role}");
     }
     let keys = shared(&[("keys.url", "postgres://keys@elsewhere/keys?schema=k")]);
     let Family::Distributed(urls) = keys.family().unwrap() else { panic!("it is shared") };
@@ -113,10 +124,10 @@ fn shared_backends_let_roles_run_apart() {
 fn a_provider_of_one_process_is_refused_to_several() {
     for (key, _) in NAMED {
         let own = shared(&[("roles.run", "sagas"), (key, "simulator:")]);
-        let error = own.check().unwrap_err().to_string();
+        let error = own.check_all().unwrap_err().to_string();
         assert!(error.contains(key) && error.contains("simulator:<directory>"), "{error}");
     }
-    assert_eq!(shared(&[("roles.run", "sagas")]).check(), Ok(()));
+    assert_eq!(shared(&[("roles.run", "sagas")]).check_all(), Ok(()));
 }
 
 // proves: PAY-1, SHP-1
@@ -124,13 +135,13 @@ fn a_provider_of_one_process_is_refused_to_several() {
 fn nobody_simulates_unawares() {
     for (key, _) in NAMED {
         let others: Vec<_> = NAMED.into_iter().filter(|(named, _)| *named != key).collect();
-        let embedded = layers(&[], &others).load().unwrap().check().unwrap_err().to_string();
+        let embedded = layers(&[], &others).load().unwrap().check_all().unwrap_err().to_string();
         assert!(embedded.contains(key) && embedded.contains("simulator:"), "{embedded}");
         let apart = [&SHARED[..], &others[..], &[("roles.run", "sagas")]].concat();
-        assert!(layers(&[], &apart).load().unwrap().check().unwrap_err().to_string().contains(key));
+        assert!(layers(&[], &apart).load().unwrap().check_all().unwrap_err().to_string().contains(key));
         // Who drives no orders needs neither.
         let apart = [&SHARED[..], &[("roles.run", "query-api")]].concat();
-        assert_eq!(layers(&[], &apart).load().unwrap().check(), Ok(()));
+        assert_eq!(layers(&[], &apart).load().unwrap().check_all(), Ok(()));
     }
 }
 
@@ -158,26 +169,26 @@ fn directories_that_can_t_be_are_refused_before_anything_is_made() {
 
 #[test]
 fn an_address_that_peers_can_t_reach_is_refused() {
-    let error = shared(&[("http.listen", "0.0.0.0:8080")]).check().unwrap_err().to_string();
+    let error = shared(&[("http.listen", "0.0.0.0:8080")]).check_all().unwrap_err().to_string();
     assert!(error.contains("http.advertise"), "{error}");
     let named = shared(&[("http.listen", "0.0.0.0:8080"), ("http.advertise", "shop-1:8080")]);
-    assert_eq!(named.check(), Ok(()));
+    assert_eq!(named.check_all(), Ok(()));
     assert_eq!(named.advertised(named.http.listen), "shop-1:8080");
-    assert_eq!(shared(&[("http.listen", "0.0.0.0:8080"), ("roles.run", "projections")]).check(), Ok(()));
+    assert_eq!(shared(&[("http.listen", "0.0.0.0:8080"), ("roles.run", "projections")]).check_all(), Ok(()));
 }
 
 #[test]
 fn families_of_backends_don_t_mix() {
     for n in 0..SHARED.len() {
         let config = layers(&[], &SHARED[n..=n]).load().unwrap();
-        let error = config.check().unwrap_err().to_string();
+        let error = config.check_all().unwrap_err().to_string();
         assert!(error.contains("don't work together") && error.contains(SHARED[n].0), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }
-    assert!(shared(&[("keys.url", "sqlite:")]).check().is_err());
-    assert!(layers(&[], &[("keys.url", "postgres://k@pg/shop")]).load().unwrap().check().is_err());
+    assert!(shared(&[("keys.url", "sqlite:")]).check_all().is_err());
+    assert!(layers(&[], &[("keys.url", "postgres://k@pg/shop")]).load().unwrap().check_all().is_err());
     let own = [&NAMED[..], &[("keys.url", "sqlite:")]].concat();
-    assert_eq!(layers(&[], &own).load().unwrap().check(), Ok(()));
+    assert_eq!(layers(&[], &own).load().unwrap().check_all(), Ok(()));
 }
 
 #[test]
@@ -220,10 +231,10 @@ fn variables_of_the_repository_s_scripts_are_no_settings() {
 #[test]
 fn separate_roles_need_shared_backends() {
     let config = layers(&[], &[("roles.run", "sagas")]).load().unwrap();
-    let error = config.check().unwrap_err().to_string();
+    let error = config.check_all().unwrap_err().to_string();
     assert!(error.contains("sagas") && error.contains("embedded"), "{error}");
     let every = [&NAMED[..], &[("roles.run", "command-api, projections,query-api,sagas")]].concat();
-    assert_eq!(layers(&[], &every).load().unwrap().check(), Ok(()));
+    assert_eq!(layers(&[], &every).load().unwrap().check_all(), Ok(()));
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl App {
         config: &Config,
         address: SocketAddr,
     ) -> anyhow::Result<Self> {
-        config.check()?;
+        application.check(config)?;
         let backends = backends::open(application, config).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let registry = Arc::clone(&application.aggregates);

@@ -18,12 +18,16 @@ use utoipa::openapi::OpenApi;
 
 use super::simulator::{self, Simulator, SimulatorConfig, nearby};
 use crate::application::{Managing, Means, Pace, ProcessManagers};
-use crate::config::{Config, Directory, Family};
+use crate::config::{Config, ConfigError, Directory, Family};
 
 /// The shop's process managers.
 pub(super) struct Fulfilment;
 
 impl ProcessManagers for Fulfilment {
+    fn check(&self, config: &Config) -> Result<(), ConfigError> {
+        config.check_providers()
+    }
+
     fn operations(&self) -> (Vec<Operation>, OpenApi) {
         let routes = simulator::http::routes();
         (routes.operations().to_vec(), routes.split().1)
