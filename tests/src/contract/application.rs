@@ -62,7 +62,7 @@ pub async fn another_application_has_all_of_the_platform(dir: &Path, settings: &
     assert!(document.body["paths"]["/api/v1/notes"]["post"]["operationId"] == "pin_note");
     assert!(document.body["paths"]["/api/v1/audit/events"].is_object(), "auditors see it too");
     assert!(document.body["paths"]["/api/v1/orders"].is_null(), "it is no shop");
-    assert_eq!(ok(client.get("/api/v1/orders").await).problem(), "not-found");
+    assert_eq!(ok(client.get("/api/v1/orders").await).problem(), "unknown-route");
     assert_eq!(ok(client.get("/api/v1/audit/events").await).status, 401);
     ok(client.get("/health/ready").await).expect(200);
     shutdown.cancel();
