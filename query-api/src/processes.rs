@@ -10,12 +10,14 @@ use command_api::web::access::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
 use command_api::web::routes::Routes;
-use command_api::web::schema;
 use domain::Timestamp;
 use domain::identity::user::Role;
 use domain::stream::StreamId;
 use projections::engine::sagas::{self, SagaFilter};
+use serde::Deserialize;
+use utoipa::ToSchema;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use crate::web::ask::{Ask, not_parked};
 use crate::web::cursor::Scope;
@@ -35,6 +37,47 @@ const STATUSES: [(&str, &str); 5] = [
 ];
 const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
 
+/// Where a saga stands.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SagaStatus {
+    /// It doesn't go on by itself.
+    Stuck,
+    /// It has something to do.
+    Running,
+    /// It waits for the warehouse or the customer.
+    Waiting,
+    /// It takes back what was done.
+    Compensating,
+    /// Nothing is left to do.
+    Ended,
+}
+
+/// The saga of an order.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the fields are for the OpenAPI document; `SagaRow` writes the same ones")]
+struct Saga {
+    /// The order.
+    order_id: Uuid,
+    /// Where it stands.
+    status: SagaStatus,
+    /// The step that it is at; null when it has ended.
+    #[schema(required = true, example = "refund-payment")]
+    step: Option<String>,
+    /// What it waits for that may take as long as it takes: `dispatch`, `delivery`, `refund_settlement`; null otherwise.
+    #[schema(required = true)]
+    waiting_for: Option<String>,
+    /// Since when it has this status.
+    since: DateTime<Utc>,
+    /// Why it is stuck: `refund_refused`, `void_refused`, `carrier_refused`, `step_refused`; `payments_overdue`, `carrier_overdue`,
+    /// `commands_overdue`; `halted`. Else why its order isn't fulfilled, or null.
+    #[schema(required = true)]
+    reason: Option<String>,
+    /// How many times the step was asked for.
+    attempts: u32,
+}
+
 /// Who sees where sagas stand.
 const READERS: &[Role] = &[Role::Operator, Role::Admin, Role::Support];
 
@@ -51,7 +94,7 @@ pub(crate) fn routes() -> Routes<QueryState> {
     tag = "operations",
     summary = "Get the saga of an order",
     params(("order_id" = Uuid, Path, description = "the order's id"), SyncParam),
-    responses((status = 200, description = "Where it stands", body = schema::Saga), Usual, ById)
+    responses((status = 200, description = "Where it stands", body = Saga), Usual, ById)
 )]
 pub(crate) async fn get_saga(
     State(state): State<QueryState>,
@@ -76,14 +119,14 @@ pub(crate) async fn get_saga(
     tag = "operations",
     summary = "List sagas",
     params(
-        ("status" = Option<schema::SagaStatus>, Query, description = "only sagas with this status"),
+        ("status" = Option<SagaStatus>, Query, description = "only sagas with this status"),
         ("older_than" = Option<String>, Query, description = "only those that have had it for so long (`90s`, `15m`, `2h`, `1d`, or a \
           number of seconds), or since before this instant (RFC 3339)"),
         ("reason" = Option<String>, Query, description = "only those with this reason"),
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of sagas", body = ListOf<schema::Saga>), Usual)
+    responses((status = 200, description = "A page of sagas", body = ListOf<Saga>), Usual)
 )]
 pub(crate) async fn list_sagas(
     State(state): State<QueryState>,

@@ -1,6 +1,9 @@
-use command_api::web::schema;
+use command_api::ordering::shown::Order;
+use command_api::shipping::shown::Shipment;
 use domain::Timestamp;
 use domain::money::{Currency, Money};
+use domain::ordering::order::OrderStatus;
+use domain::shipping::shipment::ShipmentStatus;
 use projections::ordering::orders::{OrderLineRow, OrderRow, PartRow};
 use projections::shipping::ShipmentRow;
 use serde::Serialize;
@@ -32,7 +35,7 @@ fn rows_have_the_documented_shapes() {
         unit_price: usd(1),
         line_total: usd(2),
     };
-    let order: schema::Order = read(&OrderRow {
+    let order: Order = read(&OrderRow {
         id,
         status: "paid".into(),
         reason: None,
@@ -48,8 +51,8 @@ fn rows_have_the_documented_shapes() {
         created_at: AT,
         updated_at: AT,
     });
-    assert_eq!(order.status, schema::OrderStatus::Paid);
-    let shipment: schema::Shipment = read(&ShipmentRow {
+    assert_eq!(order.status, OrderStatus::Paid);
+    let shipment: Shipment = read(&ShipmentRow {
         id,
         order_id: id,
         customer_id: id,
@@ -59,5 +62,5 @@ fn rows_have_the_documented_shapes() {
         created_at: AT,
         updated_at: AT,
     });
-    assert_eq!(shipment.status, schema::ShipmentStatus::Created);
+    assert_eq!(shipment.status, ShipmentStatus::Created);
 }

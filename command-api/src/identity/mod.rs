@@ -5,6 +5,7 @@ pub mod email;
 pub mod passwords;
 mod refresh;
 mod sessions;
+pub mod shown;
 mod users;
 
 use std::sync::Arc;

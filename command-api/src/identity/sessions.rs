@@ -19,13 +19,13 @@ use utoipa_axum::routes;
 use crate::identity::accounts;
 use crate::identity::passwords::Passwords;
 use crate::identity::refresh::RefreshToken;
+use crate::identity::shown;
 use crate::web::access::Caller;
 use crate::web::body::{Fields, FromBody, NoBody, Text};
 use crate::web::issue::{Incoming, Key, Reply};
 use crate::web::openapi::{Conflicting, LoggedIn, OptionalKey, Usual, WithBody};
 use crate::web::problem::Problem;
 use crate::web::routes::Routes;
-use crate::web::schema;
 use crate::web::state::CommandState;
 use crate::web::tokens::ACCESS_TOKEN_LIFETIME;
 
@@ -79,7 +79,7 @@ pub(crate) fn routes(passwords: &Arc<Passwords>) -> Routes<CommandState> {
     post, path = "/api/v1/auth/login", operation_id = "login", tag = "auth",
     params(OptionalKey), request_body = Login,
     responses(
-        (status = 200, description = "The session's tokens.", body = schema::SessionTokens, headers(
+        (status = 200, description = "The session's tokens.", body = shown::SessionTokens, headers(
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
         Usual, WithBody, LoggedIn,
@@ -129,7 +129,7 @@ async fn login(
     post, path = "/api/v1/auth/refresh", operation_id = "refresh", tag = "auth",
     params(OptionalKey), request_body = Refresh,
     responses(
-        (status = 200, description = "The session's new tokens.", body = schema::SessionTokens, headers(
+        (status = 200, description = "The session's new tokens.", body = shown::SessionTokens, headers(
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
         Usual, WithBody, LoggedIn, Conflicting,

@@ -17,13 +17,13 @@ use utoipa_axum::routes;
 use crate::identity::accounts::{self, Account};
 use crate::identity::email::{self, MAX_EMAIL};
 use crate::identity::passwords::Passwords;
+use crate::identity::shown;
 use crate::web::body::{Fields, FromBody, Text};
 use crate::web::issue::{Incoming, Key, Reply, answer_of};
 use crate::web::openapi::{ById, Conflicting, OptionalKey, RequiredMatch, Usual, Versioned, WithBody};
 use crate::web::preconditions::IfMatch;
 use crate::web::problem::Problem;
 use crate::web::routes::Routes;
-use crate::web::schema;
 use crate::web::state::CommandState;
 
 /// The longest name, in characters.
@@ -119,7 +119,7 @@ pub(crate) fn routes(passwords: &Arc<Passwords>) -> Routes<CommandState> {
     post, path = "/api/v1/users", operation_id = "sign_up", tag = "users",
     params(OptionalKey), request_body = SignUp,
     responses(
-        (status = 201, description = "The account stands.", body = schema::User, headers(
+        (status = 201, description = "The account stands.", body = shown::User, headers(
             ("Location" = String, description = "Where the profile is."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -145,7 +145,7 @@ async fn sign_up(
     post, path = "/api/v1/auth/signup", operation_id = "sign_up_at_signup", tag = "users",
     params(OptionalKey), request_body = SignUp,
     responses(
-        (status = 201, description = "The account stands.", body = schema::User, headers(
+        (status = 201, description = "The account stands.", body = shown::User, headers(
             ("Location" = String, description = "Where the profile is."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -165,7 +165,7 @@ async fn sign_up_at_signup(
     post, path = "/api/v1/auth/register", operation_id = "sign_up_at_register", tag = "users",
     params(OptionalKey), request_body = SignUp,
     responses(
-        (status = 201, description = "The account stands.", body = schema::User, headers(
+        (status = 201, description = "The account stands.", body = shown::User, headers(
             ("Location" = String, description = "Where the profile is."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -185,7 +185,7 @@ async fn sign_up_at_register(
     put, path = "/api/v1/users/me", operation_id = "update_profile", tag = "users",
     params(OptionalKey, RequiredMatch), request_body = ProfileUpdate,
     responses(
-        (status = 200, description = "The profile as it is now.", body = schema::Profile, headers(
+        (status = 200, description = "The profile as it is now.", body = shown::Profile, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),

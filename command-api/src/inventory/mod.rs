@@ -1,5 +1,6 @@
 //! Inventory: the stock of products.
 
+pub mod shown;
 mod stock;
 
 use crate::web::CommandState;

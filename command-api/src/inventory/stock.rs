@@ -12,12 +12,12 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::catalogue::products;
+use crate::inventory::shown;
 use crate::web::body::{Fields, FromBody, Text};
 use crate::web::issue::{Incoming, Key, Reply};
 use crate::web::openapi::{ById, Conflicting, OptionalKey, Usual, WithBody};
 use crate::web::problem::Problem;
 use crate::web::routes::Routes;
-use crate::web::schema;
 use crate::web::state::CommandState;
 
 /// The longest name of a warehouse, in characters.
@@ -60,7 +60,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
     params(("id" = uuid::Uuid, Path, description = "The product."), OptionalKey),
     request_body = StockInput,
     responses(
-        (status = 200, description = "The warehouse's level as it is now.", body = schema::Stock, headers(
+        (status = 200, description = "The warehouse's level as it is now.", body = shown::Stock, headers(
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
         Usual, WithBody, ById, Conflicting,

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::catalogue::products::PRODUCT;
 use crate::ordering::order_input::{Address, Item, OrderInput, PlaceOrder};
 use crate::ordering::order_parts::{self, Parts};
+use crate::ordering::shown;
 use crate::web::access::Caller;
 use crate::web::body::NoBody;
 use crate::web::issue::{Incoming, Key, Reply, path_id};
@@ -27,7 +28,6 @@ use crate::web::openapi::{
 use crate::web::preconditions::{IfMatch, stale};
 use crate::web::problem::{FieldError, Problem};
 use crate::web::routes::Routes;
-use crate::web::schema;
 use crate::web::state::CommandState;
 
 const ORDER: &str = "order";
@@ -47,7 +47,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
     post, path = "/api/v1/orders", operation_id = "place_order", tag = "orders",
     params(RequiredKey), request_body = OrderInput,
     responses(
-        (status = 201, description = "The order, `pending`.", body = schema::Order, headers(
+        (status = 201, description = "The order, `pending`.", body = shown::Order, headers(
             ("Location" = String, description = "Where it is."),
             ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
@@ -138,7 +138,7 @@ async fn seal(state: &CommandState, caller: &Caller, address: Address) -> Result
     post, path = "/api/v1/orders/{id}/cancel", operation_id = "cancel_order", tag = "orders",
     params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch),
     responses(
-        (status = 202, description = "The order; the cancellation is under way.", body = schema::Order, headers(
+        (status = 202, description = "The order; the cancellation is under way.", body = shown::Order, headers(
             ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -203,7 +203,7 @@ async fn find(
     delete, path = "/api/v1/orders/{id}", operation_id = "cancel_order_by_delete", tag = "orders",
     params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch),
     responses(
-        (status = 202, description = "The order; the cancellation is under way.", body = schema::Order, headers(
+        (status = 202, description = "The order; the cancellation is under way.", body = shown::Order, headers(
             ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),

@@ -12,13 +12,13 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::payments::refund_reasons;
+use crate::payments::shown;
 use crate::web::body::{Fields, FromBody, Text};
 use crate::web::issue::{Incoming, Key, Reply, answer_of, path_id};
 use crate::web::openapi::{ById, Conflicting, Matching, OptionalMatch, RequiredKey, Usual, WithBody};
 use crate::web::preconditions::IfMatch;
 use crate::web::problem::Problem;
 use crate::web::routes::Routes;
-use crate::web::schema;
 use crate::web::state::CommandState;
 
 const PAYMENT: &str = "payment";
@@ -63,7 +63,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
     params(("id" = uuid::Uuid, Path, description = "The payment."), RequiredKey, OptionalMatch),
     request_body = RefundInput,
     responses(
-        (status = 201, description = "The payment as it is now.", body = schema::Payment, headers(
+        (status = 201, description = "The payment as it is now.", body = shown::Payment, headers(
             ("Location" = String, description = "Where the payment is."),
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),

@@ -11,13 +11,13 @@ use domain::shipping::shipment::{Shipment, ShipmentCommand, ShipmentError, Shipm
 use domain::stream::StreamId;
 use utoipa_axum::routes;
 
+use crate::shipping::shown;
 use crate::web::body::NoBody;
 use crate::web::issue::{Incoming, Key, Reply, path_id};
 use crate::web::openapi::{ById, Conflicting, Matching, OptionalKey, OptionalMatch, Usual, WithBody};
 use crate::web::preconditions::IfMatch;
 use crate::web::problem::Problem;
 use crate::web::routes::Routes;
-use crate::web::schema;
 use crate::web::state::CommandState;
 
 const SHIPMENT: &str = "shipment";
@@ -32,7 +32,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
     post, path = "/api/v1/shipments/{id}/dispatch", operation_id = "dispatch_shipment", tag = "shipments",
     params(("id" = uuid::Uuid, Path, description = "The shipment."), OptionalKey, OptionalMatch),
     responses(
-        (status = 200, description = "The shipment as it is now.", body = schema::Shipment, headers(
+        (status = 200, description = "The shipment as it is now.", body = shown::Shipment, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -85,7 +85,7 @@ async fn is_refunded(state: &CommandState, stream: &StreamId, shipment: &Shipmen
     post, path = "/api/v1/shipments/{id}/deliver", operation_id = "deliver_shipment", tag = "shipments",
     params(("id" = uuid::Uuid, Path, description = "The shipment."), OptionalKey, OptionalMatch),
     responses(
-        (status = 200, description = "The shipment as it is now.", body = schema::Shipment, headers(
+        (status = 200, description = "The shipment as it is now.", body = shown::Shipment, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),

@@ -17,7 +17,6 @@ pub mod peers;
 pub mod preconditions;
 pub mod problem;
 pub mod routes;
-pub mod schema;
 pub mod state;
 pub mod tokens;
 pub mod unserved;

@@ -1,7 +1,7 @@
 //! Reviews, and the ratings of products.
 
 pub mod ratings;
-pub mod reviews;
+pub mod review;
 
 use std::sync::Arc;
 
@@ -10,5 +10,5 @@ use crate::engine::model::Projection;
 /// Its row projections.
 #[must_use]
 pub fn projections() -> Vec<Arc<dyn Projection>> {
-    vec![Arc::new(ratings::Ratings), Arc::new(reviews::Reviews)]
+    vec![Arc::new(ratings::Ratings), Arc::new(review::Reviews)]
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use command_api::identity::shown;
 use command_api::web::access::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::preconditions::personal_tag;
 use command_api::web::problem::Problem;
-use command_api::web::schema;
 use domain::Timestamp;
 use domain::event::serialize_wire_time;
 use domain::identity::user::Role;
@@ -36,7 +36,7 @@ use crate::web::state::QueryState;
     summary = "Get one's own profile",
     params(SyncParam, ConditionalParam),
     responses(
-        (status = 200, description = "The profile", body = schema::Profile, headers(("ETag" = String, description = "the stream's version, quoted"))),
+        (status = 200, description = "The profile", body = shown::Profile, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),
         Usual, ById,
     )
@@ -68,7 +68,7 @@ pub(crate) async fn get_profile(
     tagged(&ask, &tag, &profile)
 }
 
-/// A user's row with its personal fields opened; [`schema::Profile`] describes it.
+/// A user's row with its personal fields opened; [`shown::Profile`] describes it.
 #[derive(Serialize)]
 struct Opened {
     id: Uuid,
@@ -111,7 +111,7 @@ mod tests {
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
         };
-        let profile: schema::Profile = serde_json::from_value(serde_json::to_value(opened).unwrap()).unwrap();
+        let profile: shown::Profile = serde_json::from_value(serde_json::to_value(opened).unwrap()).unwrap();
         assert_eq!((profile.version, profile.roles.len()), (2, 8));
     }
 }

@@ -4,10 +4,10 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::ordering::order_tag::OrderTag;
+use command_api::ordering::shown;
 use command_api::web::access::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
-use command_api::web::schema;
 use domain::identity::user::Role;
 use domain::ordering::order::OrderStatus;
 use domain::stream::StreamId;
@@ -30,7 +30,7 @@ use crate::web::state::QueryState;
     summary = "Get an order",
     params(("id" = Uuid, Path, description = "the order's id"), SyncParam, ConditionalParam),
     responses(
-        (status = 200, description = "The order", body = schema::Order, headers(("ETag" = String, description = "opaque; covers the order, its payment and its shipment"))),
+        (status = 200, description = "The order", body = shown::Order, headers(("ETag" = String, description = "opaque; covers the order, its payment and its shipment"))),
         (status = 304, description = "The client has the order as it is"),
         Usual, ById,
     )
@@ -74,11 +74,11 @@ pub(crate) async fn get_order(
     tag = "orders",
     summary = "List orders",
     params(
-        ("status" = Option<schema::OrderStatus>, Query, description = "only orders with this status"),
+        ("status" = Option<OrderStatus>, Query, description = "only orders with this status"),
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of orders", body = ListOf<schema::Order>), Usual)
+    responses((status = 200, description = "A page of orders", body = ListOf<shown::Order>), Usual)
 )]
 pub(crate) async fn list_orders(
     State(state): State<QueryState>,

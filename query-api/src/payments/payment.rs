@@ -4,11 +4,11 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::payments::refund_reasons;
+use command_api::payments::shown;
 use command_api::web::access::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::preconditions::personal_tag;
 use command_api::web::problem::Problem;
-use command_api::web::schema;
 use domain::identity::user::Role;
 use domain::payments::payment::RefundReason;
 use domain::stream::StreamId;
@@ -31,7 +31,7 @@ use crate::web::state::QueryState;
     summary = "Get a payment",
     params(("id" = Uuid, Path, description = "the payment's id"), SyncParam, ConditionalParam),
     responses(
-        (status = 200, description = "The payment", body = schema::Payment, headers(("ETag" = String, description = "the stream's version, quoted"))),
+        (status = 200, description = "The payment", body = shown::Payment, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),
         Usual, ById,
     )
@@ -60,7 +60,7 @@ pub(crate) async fn get_payment(
     tagged(&ask, &tag, &shown(payment, opened)?)
 }
 
-/// A payment with the reasons of its refunds in the clear; [`schema::Payment`] describes it.
+/// A payment with the reasons of its refunds in the clear; [`shown::Payment`] describes it.
 fn shown(payment: PaymentRow, reasons: Vec<String>) -> Result<Value, Failed> {
     let mut body = serde_json::to_value(payment)?;
     let refunds = body["refunds"].as_array_mut().into_iter().flatten();
@@ -101,7 +101,7 @@ mod tests {
         };
         let body = shown(row, vec![ERASED.to_owned()]).unwrap();
         assert!(!body.to_string().contains("c2VjcmV0"), "ciphertext is nobody's business");
-        let payment: schema::Payment = serde_json::from_value(body).unwrap();
+        let payment: shown::Payment = serde_json::from_value(body).unwrap();
         assert_eq!(payment.refunds[0].reason, ERASED);
     }
 }

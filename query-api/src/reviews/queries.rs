@@ -12,7 +12,7 @@ use domain::identity::user::Role;
 use domain::reviews::review::{KIND, ReviewStatus};
 use domain::stream::StreamId;
 use projections::catalogue::products::{self, ReadProducts as _};
-use projections::reviews::reviews::{self, ReadReviews as _, ReviewFilter, ReviewRow, ReviewSort};
+use projections::reviews::review::{self as reviews, ReadReviews as _, ReviewFilter, ReviewRow, ReviewSort};
 
 use crate::web::ask::{Ask, not_parked};
 use crate::web::cursor::Scope;

@@ -27,7 +27,7 @@ use projections::identity::users::ReadUsers as _;
 use projections::inventory::ReadStock as _;
 use projections::ordering::orders::{OrderFilter, ReadOrders as _};
 use projections::payments::ReadPayments as _;
-use projections::reviews::reviews::{ReviewFilter, ReviewSort};
+use projections::reviews::review::{ReviewFilter, ReviewSort};
 use projections::shipping::ReadShipments as _;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;

@@ -7,6 +7,7 @@ mod status;
 mod tests;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use self::decide::OrderError;
@@ -20,7 +21,7 @@ pub const MAX_LINES: usize = 100;
 pub const MAX_QUANTITY: u32 = 1_000_000;
 
 /// How far an order has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
     /// Placed; the saga runs.
@@ -45,7 +46,7 @@ pub enum OrderStatus {
 }
 
 /// Why an order ended without fulfilment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
     /// A line couldn't be reserved.

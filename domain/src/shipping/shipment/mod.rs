@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
@@ -11,7 +12,7 @@ use crate::ordering::order::ShippingAddress;
 use crate::refusal::{DomainError, RefusalKind};
 
 /// How far a shipment has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShipmentStatus {
     /// The carrier's key is persisted; the carrier may have been called.
