@@ -306,6 +306,15 @@ fn fold_hash<A: Aggregate>(state: &str) -> [u8; 32] {
         .into()
 }
 
+/// An event as the log keeps it.
+fn stored(event: &impl EventSet) -> NewEvent {
+    NewEvent {
+        event_type: event.dotted_type().into(),
+        schema_version: event.schema_version(),
+        data: event.encode(),
+    }
+}
+
 struct Typed<A: Aggregate> {
     state: A,
 }
@@ -325,14 +334,7 @@ impl<A: Aggregate> StreamState for Typed<A> {
             });
         };
         let typed = self.state.decide_beside(command, context, neighbours)?;
-        let events = typed
-            .iter()
-            .map(|event| NewEvent {
-                event_type: event.dotted_type().into(),
-                schema_version: event.schema_version(),
-                data: event.encode(),
-            })
-            .collect();
+        let events = typed.iter().map(stored).collect();
         Ok(Decided::new(events, typed))
     }
 
@@ -382,7 +384,7 @@ struct Kind {
     initial: fn() -> Box<dyn StreamState>,
     restore: fn(&SnapshotState) -> Option<Box<dyn StreamState>>,
     events: &'static [EventType],
-    rewritten: fn(&str, u16, &str) -> Result<String, DecodeError>,
+    rewritten: fn(&str, u16, &str) -> Result<NewEvent, DecodeError>,
     command: fn(Value) -> serde_json::Result<Box<dyn AnyCommand>>,
 }
 
@@ -407,7 +409,7 @@ impl Registry {
             },
             events: A::Event::TYPES,
             rewritten: |event_type, version, data| {
-                A::Event::read(event_type, version, data).map(|event| event.encode())
+                A::Event::read(event_type, version, data).map(|event| stored(&event))
             },
             command: |json| Ok(Box::new(serde_json::from_value::<A::Command>(json)?)),
         };
@@ -465,11 +467,11 @@ impl Registry {
         self.kinds.values().flat_map(|kind| kind.events.iter().copied())
     }
 
-    /// A stored payload of any version up to the current one, as the current program would store it.
+    /// A stored event of any version up to the current one, as this program would store it.
     ///
     /// # Errors
     /// A type that no aggregate has, or a payload that can't be read.
-    pub fn rewritten(&self, event_type: &str, version: u16, data: &str) -> Result<String, DecodeError> {
+    pub fn rewritten(&self, event_type: &str, version: u16, data: &str) -> Result<NewEvent, DecodeError> {
         let has = |kind: &&Kind| kind.events.iter().any(|known| known.name == event_type);
         let kind = self.kinds.values().find(has).ok_or_else(|| DecodeError::unknown_type(event_type))?;
         (kind.rewritten)(event_type, version, data)

@@ -32,8 +32,10 @@ fn every_event_ever_stored_has_a_golden_file_that_still_reads() {
     let mut checked = BTreeSet::new();
     for EventType { name: event_type, version: current, .. } in registry.event_types() {
         let today = |version, data: &str| {
-            let read = registry.rewritten(event_type, version, data);
-            read.unwrap_or_else(|error| panic!("{event_type} {version}: {error}"))
+            let written = registry.rewritten(event_type, version, data);
+            let written = written.unwrap_or_else(|error| panic!("{event_type} {version}: {error}"));
+            assert_eq!((&*written.event_type, written.schema_version), (event_type, current));
+            written.data
         };
         for version in 1..=current {
             let name = format!("{event_type}.v{version}.json");

@@ -24,6 +24,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::backends::Backends;
 use crate::config::{Config, ConfigError};
+use crate::elasticsearch::has_index;
 
 /// What is built on the platform.
 #[derive(Clone)]
@@ -49,7 +50,8 @@ pub struct Application {
 pub struct Projections {
     /// Those whose rows are in the read models' database.
     pub rows: Vec<Arc<dyn Projection>>,
-    /// Those whose rows are documents of a search index.
+    /// Those whose rows are documents of a search index. The indices are the platform's so far, so only their projections can stand here:
+    /// on the embedded backends that of products, on the engines those of products, orders and events.
     pub documents: Vec<Arc<dyn Projection>>,
 }
 
@@ -87,7 +89,21 @@ impl Application {
     /// [`ConfigError::Conflict`].
     pub fn check(&self, config: &Config) -> Result<(), ConfigError> {
         config.check()?;
-        self.processes.iter().try_for_each(|processes| processes.check(config))
+        let unknown = self.projections.documents.iter().find(|documents| !has_index(documents.name()));
+        if let Some(unknown) = unknown {
+            return Err(ConfigError::Conflict(format!(
+                "there is no index for the projection {}",
+                unknown.name()
+            )));
+        }
+        match &self.processes {
+            Some(processes) => processes.check(config),
+            None if self.chores.is_empty() => Ok(()),
+            None => {
+                let reason = "chores are done where process managers run, and the application has none";
+                Err(ConfigError::Conflict(reason.to_owned()))
+            }
+        }
     }
 }
 
@@ -146,6 +162,9 @@ pub enum Means {
 /// Something that is done once in the background after a start.
 #[async_trait]
 pub trait Chore: Send + Sync + 'static {
+    /// What it is called in the program's own logs.
+    fn name(&self) -> &'static str;
+
     /// Begins it; it ends by itself, or when the token is cancelled.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use command_api::web::CommandState;
+use command_api::web::access::Caller;
 use command_api::web::body::{Fields, FromBody, NoBody, Text};
 use command_api::web::issue::{Incoming, Key, Reply};
 use command_api::web::openapi::{ById, Conflicting, OptionalKey, Usual, WithBody};
@@ -18,7 +19,7 @@ use domain::aggregate::{Aggregate, DecisionContext, Registry, StreamMeta};
 use domain::command::Step;
 use domain::event::{RecordedEvent, serialize_wire_time};
 use domain::refusal::{DomainError, RefusalKind};
-use domain::stream::{DEFAULT_TENANT, StreamId};
+use domain::stream::StreamId;
 use domain::upcast::DecodeError;
 use infra::application::{Application, Projections};
 use infra::config::Config;
@@ -30,7 +31,7 @@ use projections::engine::rows::{ColumnKind, Group, Index, RowChange, Table, Valu
 use query_api::QueryState;
 use query_api::web::ask::{Ask, not_parked};
 use query_api::web::cursor::Scope;
-use query_api::web::docs::{PageParams, SyncParam};
+use query_api::web::docs::{ConditionalParam, PageParams, SyncParam};
 use query_api::web::failed::Failed;
 use query_api::web::params::path_id;
 use query_api::web::reply::{ListOf, ok, tagged};
@@ -241,8 +242,8 @@ impl View for NoteView {
     }
 }
 
-fn hanging() -> Select {
-    Select::of::<NoteView>(DEFAULT_TENANT).and(Condition::Is("taken_down", Value::Bool(false)))
+fn hanging(tenant: &str) -> Select {
+    Select::of::<NoteView>(tenant).and(Condition::Is("taken_down", Value::Bool(false)))
 }
 
 /// A note to pin.
@@ -284,8 +285,9 @@ async fn take_down(
     Path(id): Path<String>,
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
-    let stream = StreamId::new(DEFAULT_TENANT, NOTE, command_api::web::issue::path_id(&id, NOTE)?);
+    let id = command_api::web::issue::path_id(&id, NOTE)?;
     let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
+    let stream = StreamId::new(&issue.tenant, NOTE, id);
     let accepted = issue.submit(&state, vec![Step::new(stream, NoteCommand::TakeDown)]).await?;
     Ok(Reply::of(StatusCode::OK, &accepted)?.tagged())
 }
@@ -293,21 +295,26 @@ async fn take_down(
 /// A note that hangs there.
 #[utoipa::path(
     get, path = "/api/v1/notes/{id}", operation_id = "get_note", tag = "notes",
-    params(("id" = Uuid, Path, description = "The note."), SyncParam),
-    responses((status = 200, description = "The note.", body = NoteView), Usual, ById),
+    params(("id" = Uuid, Path, description = "The note."), SyncParam, ConditionalParam),
+    responses(
+        (status = 200, description = "The note.", body = NoteView),
+        (status = 304, description = "The client has this version."),
+        Usual, ById,
+    ),
 )]
 async fn get_note(
     State(state): State<QueryState>,
+    caller: Option<Caller>,
     Path(id): Path<String>,
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
-    let id = path_id(&id, NOTE)?;
+    let (id, tenant) = (path_id(&id, NOTE)?, Caller::tenant_of(caller.as_ref()));
     let ask = Ask::read(&state, &headers, raw.as_deref(), &[])?;
     let read = ask.settle(&state, &[NoteView::PROJECTION]).await?;
-    not_parked(&state, NoteView::PROJECTION, &StreamId::new(DEFAULT_TENANT, NOTE, id)).await?;
+    not_parked(&state, NoteView::PROJECTION, &StreamId::new(tenant, NOTE, id)).await?;
     let note: Option<NoteView> =
-        first(&*read, hanging().and(Condition::Is("note_id", Value::Uuid(id)))).await?;
+        first(&*read, hanging(tenant).and(Condition::Is("note_id", Value::Uuid(id)))).await?;
     let note = note.ok_or_else(|| Problem::not_found(NOTE))?;
     tagged(&ask, &note.version, &note)
 }
@@ -320,19 +327,16 @@ async fn get_note(
 )]
 async fn list_notes(
     State(state): State<QueryState>,
+    caller: Option<Caller>,
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
+    let tenant = Caller::tenant_of(caller.as_ref());
     let ask = Ask::read(&state, &headers, raw.as_deref(), &["limit", "cursor"])?;
-    let scope = Scope {
-        operation: "list_notes",
-        tenant: DEFAULT_TENANT,
-        caller: None,
-        filters: ask.params.filters(),
-    };
+    let scope = Scope { operation: "list_notes", tenant, caller: None, filters: ask.params.filters() };
     let page = ask.page(&state, &scope)?;
     let read = ask.settle(&state, &[NoteView::PROJECTION]).await?;
-    let select = hanging().by("created_at", Ascending).by("note_id", Ascending);
+    let select = hanging(tenant).by("created_at", Ascending).by("note_id", Ascending);
     let listed = list::<NoteView>(&*read, "notes", select, &page).await?;
     ok(&ListOf::new(&state, &scope, listed.items, listed.next.as_deref()))
 }

@@ -9,11 +9,18 @@ fn review(order: &str, rating: u8, text: &str) -> Value {
     json!({ "order_id": order, "rating": rating, "text": text })
 }
 
-/// Has a customer buy a product; returns the order's id.
+/// Has a customer buy a product, which is sent; returns the order's id.
 async fn bought(shop: &Shop, by: &Client, product: &str) -> String {
     let order = shop.order(by, product, 1, "tok_visa").await.id();
-    let _ = shop.settled(&order, &["paid"]).await;
+    dispatched(shop, &order).await;
     order
+}
+
+async fn dispatched(shop: &Shop, order: &str) {
+    let paid = shop.settled(order, &["paid"]).await;
+    let path = format!("/api/v1/shipments/{}/dispatch", paid.text_at("/shipment/id"));
+    shop.post(&shop.warehouse, &path).await.expect(200);
+    let _ = shop.settled(order, &["shipped"]).await;
 }
 
 async fn write(by: &Client, product: &str, body: &Value) -> Reply {
@@ -31,7 +38,7 @@ async fn rating(shop: &Shop, product: &str, after: &Reply) -> (i64, Value) {
     (shown.number_at("/rating/count"), shown.body["rating"]["average"].clone())
 }
 
-// proves: CAT-3, SEC-4
+// proves: CAT-3
 #[tokio::test]
 async fn who_bought_a_product_reviews_it_once_and_the_product_shows_it() {
     let shop = Shop::open().await;
@@ -75,7 +82,16 @@ async fn who_bought_a_product_reviews_it_once_and_the_product_shows_it() {
     }
     let declined = shop.order(&stranger, &other, 1, "tok_declined").await.id();
     let _ = shop.settled(&declined, &["cancelled"]).await;
-    let refused = write(&stranger, &other, &review(&declined, 1, "Never had it")).await;
+    // Nor is what is paid bought: it can be called off, and costs nothing then.
+    let paid = shop.order(&stranger, &other, 1, "tok_visa").await.id();
+    let _ = shop.settled(&paid, &["paid"]).await;
+    for order in [&declined, &paid] {
+        let refused = write(&stranger, &other, &review(order, 1, "Never had it")).await;
+        assert_eq!((refused.status, refused.problem()), (409, "product-not-bought"));
+    }
+    shop.post(&stranger, &format!("/api/v1/orders/{paid}/cancel")).await.expect(202);
+    let _ = shop.settled(&paid, &["cancelled"]).await;
+    let refused = write(&stranger, &other, &review(&paid, 1, "Never had it")).await;
     assert_eq!((refused.status, refused.problem()), (409, "product-not-bought"));
     assert_eq!(write(&shop.stranger, &product, &review(&order, 1, "Who?")).await.status, 401);
     assert_eq!(write(&shop.admin, &product, &review(&order, 1, "Me")).await.status, 403);
@@ -168,7 +184,7 @@ async fn lists_ratings_and_the_search_agree_after_a_kill() {
         customers.push((customer, ok(placed.send().await).expect(201).id()));
     }
     for (_, order) in &customers {
-        let _ = shop.settled(order, &["paid"]).await;
+        dispatched(&shop, order).await;
     }
     let reviews = customers.iter().enumerate().flat_map(|(n, (customer, order))| {
         let body = review(order, (n % 5) as u8 + 1, &format!("Sharp {n}"));

@@ -11,16 +11,18 @@ use domain::catalogue::product::{
 };
 use domain::identity::user::Role;
 use domain::money::Money;
+use domain::reviews::rating::ProductRating;
 use domain::stream::StreamId;
+use domain::uuids::any_spelling;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::catalogue::skus;
-use crate::reviews::shown::{RatedProduct, rated};
+use crate::reviews::shown::{RatedProduct, rated, rating_of};
 use crate::web::access::Caller;
 use crate::web::body::{Fields, FromBody, Text};
-use crate::web::issue::{Incoming, Key, Reply, path_id};
+use crate::web::issue::{Incoming, Key, Reply, answer_of, path_id};
 use crate::web::openapi::{ById, Conflicting, OptionalKey, RequiredMatch, Usual, Versioned, WithBody};
 use crate::web::preconditions::IfMatch;
 use crate::web::problem::Problem;
@@ -110,7 +112,12 @@ pub(crate) async fn existing(state: &CommandState, caller: &Caller, id: &str) ->
 async fn create(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
     let (issue, Content { details, price }) = incoming.read(&state, Key::Optional).await?;
     let accepted = skus::create(&state, &issue, details, price).await?;
-    Ok(rated(&state, &issue.tenant, StatusCode::CREATED, &accepted).await?.within("/api/v1/products"))
+    // A product that has just been made has no reviews.
+    let rating = match (accepted.repeated, answer_of(&accepted)?["id"].as_str().and_then(any_spelling)) {
+        (true, Some(id)) => rating_of(&state, &issue.tenant, id).await?,
+        _ => ProductRating::default(),
+    };
+    Ok(rated(StatusCode::CREATED, &accepted, rating)?.within("/api/v1/products"))
 }
 
 /// Replaces a product's description and price.
@@ -134,7 +141,8 @@ async fn update(
     let product = existing(&state, &incoming.caller()?, &id).await?;
     let expected = IfMatch::required(&incoming.headers)?.by_version();
     let (issue, Content { details, price }) = incoming.read(&state, Key::Optional).await?;
+    let rating = rating_of(&state, &issue.tenant, path_id(&id, PRODUCT)?).await?;
     let command = ProductCommand::Update { details, price };
     let accepted = skus::update(&state, &issue, &product.stream, &expected, command).await?;
-    rated(&state, &issue.tenant, StatusCode::OK, &accepted).await
+    rated(StatusCode::OK, &accepted, rating)
 }

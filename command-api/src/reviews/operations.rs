@@ -22,7 +22,7 @@ use crate::web::access::Caller;
 use crate::web::body::{Fields, FromBody, NoBody, Text};
 use crate::web::issue::{Incoming, Issue, Key, Reply, answer_of, path_id};
 use crate::web::openapi::{ById, Conflicting, Matching, OptionalKey, OptionalMatch, Usual, WithBody};
-use crate::web::preconditions::IfMatch;
+use crate::web::preconditions::{IfMatch, personal_tag};
 use crate::web::problem::{FieldError, Problem};
 use crate::web::routes::Routes;
 use crate::web::state::CommandState;
@@ -44,7 +44,7 @@ pub(super) fn routes() -> Routes<CommandState> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ReviewInput {
-    /// A paid order of one's own that has the product.
+    /// A shipped order of one's own that has the product.
     order_id: Uuid,
     /// 5 is best.
     #[schema(minimum = 1, maximum = 5)]
@@ -130,18 +130,31 @@ async fn write(
     let product_id = path_id(product.id(), products::PRODUCT)?;
     let (issue, ReviewInput { order_id, rating, text }) = incoming.read(&state, Key::Optional).await?;
     let shards = state.gateway.shards();
-    let review = review_of(&caller.tenant, product_id, caller.user_id, shards);
-    let accepted = match not_bought(&state, &caller, product_id, order_id).await? {
-        // The order may have been called off since the first time.
-        Some(refused) => issue.repeat_or(&state, review.shard(shards), refused).await?,
-        None => {
-            let text = seal(&state, &caller.tenant, caller.user_id, &text).await?;
-            let customer_id = caller.user_id;
-            let write = ReviewCommand::Write { product_id, customer_id, order_id, rating, text };
-            issue.submit(&state, vec![Step::new(review, write)]).await?
-        }
+    let customer = state.keys.blind(&format!("review:{product_id}:{}", caller.user_id));
+    let review = review_of(&caller.tenant, product_id, &customer, shards);
+    let write = write_command(&state, &caller, product_id, order_id, rating, &text).await;
+    let accepted = match write {
+        Ok(write) => issue.submit(&state, vec![Step::new(review, write)]).await?,
+        // The order, or the customer, may have gone since the first time.
+        Err(refused) => issue.repeat_or(&state, review.shard(shards), refused).await?,
     };
-    Ok(reply(&state, &issue, StatusCode::CREATED, &accepted).await?.within("/api/v1/reviews"))
+    Ok(reply(&state, &issue, StatusCode::CREATED, &accepted, text).await?.within("/api/v1/reviews"))
+}
+
+async fn write_command(
+    state: &CommandState,
+    caller: &Caller,
+    product_id: Uuid,
+    order_id: Uuid,
+    rating: u8,
+    text: &str,
+) -> Result<ReviewCommand, Problem> {
+    if let Some(refused) = not_bought(state, caller, product_id, order_id).await? {
+        return Err(refused);
+    }
+    let customer_id = caller.user_id;
+    let text = seal(state, &caller.tenant, customer_id, text).await?;
+    Ok(ReviewCommand::Write { product_id, customer_id, order_id, rating, text })
 }
 
 /// Why the caller hasn't bought a product by an order, if that is so. Somebody else's order is like none at all.
@@ -161,7 +174,8 @@ async fn not_bought(
             let detail = "is no order of yours that has the product".to_owned();
             Some(Problem::invalid(vec![FieldError { pointer: "/order_id".into(), detail }]))
         }
-        Some(status) if status.has_reached(OrderStatus::Paid) => None,
+        Some(status) if status.has_reached(OrderStatus::Shipped) => None,
+        // Until then it may be called off.
         Some(_) => Some(Refusal::from(ReviewError::NotBought).into()),
     })
 }
@@ -171,28 +185,38 @@ async fn seal(state: &CommandState, tenant: &str, customer_id: Uuid, text: &str)
     sealed.into_iter().next().ok_or_else(Problem::internal)
 }
 
-/// The review in the clear, as who wrote it and who moderates see it.
+/// The review in the clear, as who wrote it and who moderates see it. The text is the one that the command was given, or that was opened
+/// before it was decided: what fails after it would be told as if nothing had been done. A repeat has the text of its first answer.
 async fn reply(
     state: &CommandState,
     issue: &Issue,
     status: StatusCode,
     accepted: &Accepted,
+    text: String,
 ) -> Result<Reply, Problem> {
     let unreadable = |error: serde_json::Error| {
         tracing::error!(%error, command = %accepted.id, "a stored answer is no review");
         Problem::internal()
     };
     let mut review: shown::Review = serde_json::from_value(answer_of(accepted)?).map_err(unreadable)?;
-    let author = review.customer_id.ok_or_else(Problem::internal)?;
-    let text = Sealed::from_text(review.text);
-    review.text = shown::open(&*state.keys, &issue.tenant, author, &text).await?;
-    Ok(Reply::with(status, accepted, serde_json::to_value(review).map_err(unreadable)?).tagged())
+    review.text = match (accepted.repeated, review.customer_id) {
+        (true, Some(author)) => {
+            let sealed = Sealed::from_text(review.text);
+            shown::open(&*state.keys, &issue.tenant, author, &sealed).await?
+        }
+        _ => text,
+    };
+    let tag = personal_tag(review.version, [review.text.as_str()]);
+    let body = serde_json::to_value(review).map_err(unreadable)?;
+    Ok(Reply::with(status, accepted, body).tagged_by(|_| Some(tag)))
 }
 
 /// A review that the caller may command. Somebody else's is like none at all, so that ids can't be probed.
 struct Found {
     stream: StreamId,
     said: Said,
+    /// What it says, in the clear.
+    text: String,
     meta: StreamMeta,
 }
 
@@ -203,7 +227,8 @@ impl Found {
         let found = found.and_then(|(review, meta)| Some((review.said?, meta)));
         let found = found.filter(|(said, _)| of_others || said.customer_id == caller.user_id);
         let (said, meta) = found.ok_or_else(|| Problem::not_found(KIND))?;
-        Ok(Self { stream, said, meta })
+        let text = shown::open(&*state.keys, &caller.tenant, said.customer_id, &said.text).await?;
+        Ok(Self { stream, said, text, meta })
     }
 
     /// What is to happen, to the version that the client names.
@@ -237,17 +262,17 @@ async fn change(
     let product_id = found.said.product_id;
     let expected = IfMatch::read(&incoming.headers)?;
     let (issue, ReviewUpdate { rating, text }) = incoming.read(&state, Key::Optional).await?;
-    let author = found.said.customer_id;
     // The same words in new ciphertext would be a change; in the old one they are none.
-    let same = shown::open(&*state.keys, &issue.tenant, author, &found.said.text).await? == text;
-    let text =
-        if same { found.said.text.clone() } else { seal(&state, &issue.tenant, author, &text).await? };
-    let command = ReviewCommand::Change { product_id, rating, text };
+    let sealed = match text == found.text {
+        true => found.said.text.clone(),
+        false => seal(&state, &issue.tenant, found.said.customer_id, &text).await?,
+    };
+    let command = ReviewCommand::Change { product_id, rating, text: sealed };
     let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), command)]).await?;
-    reply(&state, &issue, StatusCode::OK, &accepted).await
+    reply(&state, &issue, StatusCode::OK, &accepted, text).await
 }
 
-/// Withdraws one's own review: nobody else sees it any more, and it doesn't count. It can be written anew.
+/// Withdraws one's own review: only its author, support and admins see it any more, and it doesn't count. It can be written anew.
 #[utoipa::path(
     delete, path = "/api/v1/reviews/{id}", operation_id = "withdraw_review", tag = "reviews",
     params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
@@ -270,7 +295,7 @@ async fn withdraw(
     let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
     let command = ReviewCommand::Withdraw { product_id };
     let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), command)]).await?;
-    reply(&state, &issue, StatusCode::OK, &accepted).await
+    reply(&state, &issue, StatusCode::OK, &accepted, found.text).await
 }
 
 /// Hides a review: only its author, support and admins see it, and it doesn't count.
@@ -297,7 +322,7 @@ async fn hide(
     let (issue, HideInput { reason }) = incoming.read(&state, Key::Optional).await?;
     let command = ReviewCommand::Hide { product_id, reason };
     let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), command)]).await?;
-    reply(&state, &issue, StatusCode::OK, &accepted).await
+    reply(&state, &issue, StatusCode::OK, &accepted, found.text).await
 }
 
 /// Shows a review again that was hidden.
@@ -323,5 +348,5 @@ async fn show(
     let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
     let command = ReviewCommand::Show { product_id };
     let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), command)]).await?;
-    reply(&state, &issue, StatusCode::OK, &accepted).await
+    reply(&state, &issue, StatusCode::OK, &accepted, found.text).await
 }

@@ -43,7 +43,7 @@ pub struct Review {
     /// Why support has hidden it, if it has.
     #[schema(required = true)]
     pub hidden_because: Option<HideReason>,
-    /// The stream's version, as in `ETag`.
+    /// The stream's version, which `ETag` begins with.
     pub version: u64,
     /// When it was written first.
     #[serde(serialize_with = "serialize_wire_time")]
@@ -127,19 +127,26 @@ pub fn product_tag(version: u64, rating: ProductRating) -> String {
     }
 }
 
-/// Adds a product's rating to the answer of a command for it.
-pub(crate) async fn rated(
+/// The rating of a product, as its owner knows it.
+pub(crate) async fn rating_of(
     state: &CommandState,
     tenant: &str,
+    product_id: Uuid,
+) -> Result<ProductRating, Problem> {
+    let found = state.read::<ProductRating>(&rating::stream(tenant, product_id)).await?;
+    Ok(found.map(|(rating, _)| rating).unwrap_or_default())
+}
+
+/// The answer of a command for a product, with the rating. That was read before the command was decided: what fails after it would be told
+/// as if nothing had been done.
+pub(crate) fn rated(
     status: StatusCode,
     accepted: &Accepted,
+    rating: ProductRating,
 ) -> Result<Reply, Problem> {
     let mut product = answer_of(accepted)?;
-    let product_id = product["id"].as_str().and_then(|id| id.parse().ok()).ok_or_else(Problem::internal)?;
-    let found = state.read::<ProductRating>(&rating::stream(tenant, product_id)).await?;
-    let found = found.map(|(rating, _)| rating).unwrap_or_default();
-    product["rating"] = serde_json::to_value(Rating::from(found)).map_err(|_| Problem::internal())?;
-    let tag = |product: &mut Value| Some(product_tag(product["version"].as_u64()?, found));
+    product["rating"] = serde_json::to_value(Rating::from(rating)).map_err(|_| Problem::internal())?;
+    let tag = |product: &mut Value| Some(product_tag(product["version"].as_u64()?, rating));
     Ok(Reply::with(status, accepted, product).tagged_by(tag))
 }
 

@@ -18,16 +18,18 @@ pub fn aggregates(registry: Registry) -> Registry {
     registry.with::<review::Review>().with::<rating::ProductRating>().with_process(rating::Counting)
 }
 
-/// The review of a product by a customer: always the same one, in the shard of the product's rating.
+/// The review of a product by a customer: always the same one, in the shard of the product's rating. The customer is given as a keyed digest
+/// (see [`SubjectKeys::blind`](crate::ports::keys::SubjectKeys::blind)): everybody sees the id, and must not find out from it whose the
+/// review is.
 #[must_use]
-pub fn review_of(tenant: &str, product_id: Uuid, customer_id: Uuid, shards: u16) -> StreamId {
+pub fn review_of(tenant: &str, product_id: Uuid, customer: &str, shards: u16) -> StreamId {
     let shard = rating::stream(tenant, product_id).shard(shards);
-    let (product, customer) = (product_id.to_string(), customer_id.to_string());
+    let product = product_id.to_string();
     let mut buffer = Uuid::encode_buffer();
     // Whether one of them falls there is a matter of chance, so this ends.
     let mut n = 1_u32;
     loop {
-        let digest = digest_of(&["review", tenant, &product, &customer, &n.to_string()]);
+        let digest = digest_of(&["review", tenant, &product, customer, &n.to_string()]);
         let mut bytes = *product_id.as_bytes();
         bytes[6..].copy_from_slice(&digest[..10]);
         bytes[6] = (bytes[6] & 0x0f) | 0x70;

@@ -142,6 +142,11 @@ enum Command {
 }
 
 impl Command {
+    /// Whether it is about the shop, and nothing for another application.
+    fn is_of_the_shop(&self) -> bool {
+        matches!(self, Self::Demo { .. } | Self::Bootstrap { .. } | Self::Sagas { .. })
+    }
+
     /// Defaults that differ from the general ones.
     fn defaults(&self) -> Vec<(&'static str, String)> {
         match self {
@@ -162,7 +167,8 @@ impl Command {
     }
 }
 
-/// Runs the command line of this process over an application.
+/// Runs the command line of this process over an application. The commands `demo`, `bootstrap` and `sagas` are the shop's; one without
+/// process managers is told so.
 #[must_use]
 pub fn run(application: fn(&Config) -> Application) -> ExitCode {
     make_files_private();
@@ -239,6 +245,10 @@ async fn dispatch(
     config: Config,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        !command.is_of_the_shop() || application.processes.is_some(),
+        "this is a command of the shop, and there is no shop here"
+    );
     match command {
         Command::Demo { .. } => Box::pin(demo::run(application, config, shutdown)).await,
         Command::Serve { .. } => Box::pin(serve::run(application, config, shutdown)).await,

@@ -120,7 +120,7 @@ impl Config {
         [("payments.url", self.payments.url.directory()), ("carrier.url", self.carrier.url.directory())]
     }
 
-    /// Whether this process can run its roles on the backends configured.
+    /// Whether this process can run its roles on the backends configured; what an application needs beside them is its own to check.
     ///
     /// # Errors
     /// [`ConfigError::Conflict`].
@@ -147,34 +147,6 @@ impl Config {
                         self.http.listen
                     ));
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the providers that the process managers need can be used as they are configured; where those don't run, that doesn't matter.
-    ///
-    /// # Errors
-    /// [`ConfigError::Conflict`].
-    pub fn check_providers(&self) -> Result<(), ConfigError> {
-        if !self.runs(Role::Sagas) {
-            return Ok(());
-        }
-        for (key, directory) in self.simulators() {
-            let Some(directory) = directory else {
-                return conflict(format!(
-                    "{key} names nobody who takes the shop's orders further: `--set {key}=simulator:`, or simulator:<directory>, names \
-                     the built-in simulator, which is for trying things out (no money and no parcel moves)"
-                ));
-            };
-            let apart =
-                self.running().len() < Role::ALL.len() && matches!(self.family()?, Family::Distributed(_));
-            if apart && directory.named().is_none() {
-                return conflict(format!(
-                    "{key} = \"simulator:\" keeps its books in data.dir, where no other process finds them: a charge whose \
-                     reply was lost would be looked up in vain and charged again; name a directory that all processes \
-                     with the role sagas share, as simulator:<directory>"
-                ));
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ trait CheckAll {
 
 impl CheckAll for Config {
     fn check_all(&self) -> Result<(), ConfigError> {
-        self.check().and_then(|()| self.check_providers())
+        crate::shop::application(self).check(self)
     }
 }
 

@@ -67,6 +67,12 @@ pub async fn made_from_a_log(url: &ElasticsearchUrl) -> Result<Option<String>, S
     Ok(None)
 }
 
+/// Whether the program knows an index for a projection.
+#[must_use]
+pub fn has_index(projection: &str) -> bool {
+    Kind::of(projection).is_some()
+}
+
 /// Whether there is an index of a projection, live or to be.
 ///
 /// # Errors

@@ -61,7 +61,7 @@ pub struct App {
     stop_following: CancellationToken,
     /// Ends what is done in the background.
     stop_chores: CancellationToken,
-    chores: Mutex<Vec<JoinHandle<()>>>,
+    chores: Mutex<Vec<(&'static str, JoinHandle<()>)>>,
 }
 
 impl App {
@@ -114,7 +114,7 @@ impl App {
                 };
                 for chore in &application.chores {
                     let (gateway, stop) = (Arc::clone(&gateway), stop_chores.clone());
-                    chores.push(chore.begin(gateway, &*backends, &marks, stop).await?);
+                    chores.push((chore.name(), chore.begin(gateway, &*backends, &marks, stop).await?));
                 }
                 let clock = Arc::clone(&clock);
                 Some(SagaRole::start(processes, config, &*backends, gateway, &marks, clock).await?)
@@ -212,9 +212,9 @@ impl App {
     /// decided. Nothing may call the router any more.
     pub async fn stop(&self) {
         self.stop_chores.cancel();
-        for chore in self.chores.lock().await.drain(..) {
+        for (name, chore) in self.chores.lock().await.drain(..) {
             if let Err(error) = chore.await {
-                tracing::error!(%error, "what was done in the background failed");
+                tracing::error!(%error, chore = name, "what was done in the background failed");
             }
         }
         if let Some(sagas) = &self.sagas {

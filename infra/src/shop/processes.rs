@@ -18,14 +18,14 @@ use utoipa::openapi::OpenApi;
 
 use super::simulator::{self, Simulator, SimulatorConfig, nearby};
 use crate::application::{Managing, Means, Pace, ProcessManagers};
-use crate::config::{Config, ConfigError, Directory, Family};
+use crate::config::{Config, ConfigError, Directory, Family, Role};
 
 /// The shop's process managers.
 pub(super) struct Fulfilment;
 
 impl ProcessManagers for Fulfilment {
     fn check(&self, config: &Config) -> Result<(), ConfigError> {
-        config.check_providers()
+        check_providers(config)
     }
 
     fn operations(&self) -> (Vec<Operation>, OpenApi) {
@@ -53,6 +53,31 @@ impl ProcessManagers for Fulfilment {
         let only = from_fn_with_state(config.simulator.public, nearby::only);
         Ok(Managing { worker: shop.worker(clock, WorkerConfig::default()), router: router.layer(only) })
     }
+}
+
+/// Whether the providers can be used as they are configured; where fulfilment doesn't run, that doesn't matter.
+fn check_providers(config: &Config) -> Result<(), ConfigError> {
+    if !config.runs(Role::Sagas) {
+        return Ok(());
+    }
+    for (key, directory) in config.simulators() {
+        let Some(directory) = directory else {
+            return Err(ConfigError::Conflict(format!(
+                "{key} names nobody who takes the shop's orders further: `--set {key}=simulator:`, or simulator:<directory>, names \
+                 the built-in simulator, which is for trying things out (no money and no parcel moves)"
+            )));
+        };
+        let apart =
+            config.running().len() < Role::ALL.len() && matches!(config.family()?, Family::Distributed(_));
+        if apart && directory.named().is_none() {
+            return Err(ConfigError::Conflict(format!(
+                "{key} = \"simulator:\" keeps its books in data.dir, where no other process finds them: a charge whose \
+                 reply was lost would be looked up in vain and charged again; name a directory that all processes \
+                 with the role sagas share, as simulator:<directory>"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn warn_of_simulators(config: &Config) {

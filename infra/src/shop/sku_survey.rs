@@ -36,6 +36,10 @@ pub(super) struct SkuSurvey;
 
 #[async_trait]
 impl Chore for SkuSurvey {
+    fn name(&self) -> &'static str {
+        "sku-survey"
+    }
+
     async fn begin(
         &self,
         gateway: Arc<dyn CommandGateway>,

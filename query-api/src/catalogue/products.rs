@@ -12,6 +12,7 @@ use command_api::web::access::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
 use domain::money::Currency;
+use domain::reviews::rating;
 use domain::stream::StreamId;
 use domain::text::identifier;
 use projections::catalogue::documents::{self, ProductSearch};
@@ -72,6 +73,7 @@ pub(crate) async fn get_product(
     let read = ask.settle(&state, &[products::NAME, ratings::READ]).await?;
     let tenant = Caller::tenant_of(caller.as_ref());
     not_parked(&state, products::NAME, &StreamId::new(tenant, "product", id)).await?;
+    not_parked(&state, ratings::READ, &rating::stream(tenant, id)).await?;
     let product = read.product(tenant, id).await?;
     let product = product.ok_or_else(|| Problem::not_found("product"))?;
     let (product, tag) = ratings::rated(&*read, tenant, product).await?;

@@ -9,8 +9,11 @@ use command_api::web::openapi::{ById, Usual};
 use command_api::web::preconditions::personal_tag;
 use command_api::web::problem::Problem;
 use domain::identity::user::Role;
+use domain::personal::ERASED;
+use domain::ports::keys::KeyError;
 use domain::reviews::review::{KIND, ReviewStatus};
 use domain::stream::StreamId;
+use futures::future::try_join_all;
 use projections::catalogue::products::{self, ReadProducts as _};
 use projections::reviews::review::{self as reviews, ReadReviews as _, ReviewFilter, ReviewRow, ReviewSort};
 
@@ -39,9 +42,15 @@ async fn opened(
     caller: Option<&Caller>,
     rows: Vec<ReviewRow>,
 ) -> Result<Vec<Review>, Failed> {
-    let mut reviews = Vec::with_capacity(rows.len());
-    for row in rows {
-        let text = shown::open(&*state.ports.keys, tenant, row.customer_id, &row.text).await?;
+    let open = async |row: ReviewRow| {
+        let text = match shown::open(&*state.ports.keys, tenant, row.customer_id, &row.text).await {
+            // One that can't be read hides none of the others.
+            Err(KeyError::Broken) => {
+                tracing::error!(review = %row.id, "the text of a review can't be decrypted");
+                ERASED.to_owned()
+            }
+            opened => opened?,
+        };
         let all = sees_all(caller, &row);
         let review = Review {
             id: row.id,
@@ -56,9 +65,9 @@ async fn opened(
             created_at: row.created_at,
             updated_at: row.updated_at,
         };
-        reviews.push(if all { review } else { review.for_everybody() });
-    }
-    Ok(reviews)
+        Ok(if all { review } else { review.for_everybody() })
+    };
+    try_join_all(rows.into_iter().map(open)).await
 }
 
 /// The reviews of a product that are shown.
@@ -92,6 +101,7 @@ pub(super) async fn product_reviews(
     let scope = Scope { operation: &operation, tenant, caller: None, filters: ask.params.filters() };
     let page = ask.page(&state, &scope)?;
     let read = ask.settle(&state, &[products::NAME, reviews::NAME]).await?;
+    not_parked(&state, products::NAME, &StreamId::new(tenant, "product", id)).await?;
     if read.product(tenant, id).await?.is_none() {
         return Err(Problem::not_found("product").into());
     }
@@ -109,7 +119,7 @@ pub(super) async fn product_reviews(
     summary = "Get a review",
     params(("id" = Uuid, Path, description = "the review's id"), SyncParam, ConditionalParam),
     responses(
-        (status = 200, description = "The review", body = Review, headers(("ETag" = String, description = "the stream's version, quoted"))),
+        (status = 200, description = "The review", body = Review, headers(("ETag" = String, description = "opaque; begins with the stream's version"))),
         (status = 304, description = "The client has this version"),
         Usual, ById,
     ),

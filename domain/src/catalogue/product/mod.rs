@@ -321,7 +321,7 @@ pub struct ProductView {
     pub price: Money,
     /// It can't be ordered any more.
     pub discontinued: bool,
-    /// The stream's version, as in `ETag`.
+    /// The stream's version, which `ETag` begins with.
     pub version: u64,
     /// When it was created.
     #[serde(serialize_with = "serialize_wire_time")]

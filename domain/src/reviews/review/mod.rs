@@ -263,8 +263,8 @@ pub enum ReviewError {
     /// The rating is none.
     #[error("a rating is a whole number from 1 to 5")]
     Rating,
-    /// The order isn't paid, or was called off: nothing is bought yet, or any more.
-    #[error("who hasn't bought a product can't review it: the order isn't paid")]
+    /// The order hasn't left the warehouse: it may still be called off, and then nothing was bought.
+    #[error("who hasn't bought a product can't review it: the order isn't shipped")]
     NotBought,
 }
 

@@ -295,8 +295,9 @@ pub(in crate::postgres) async fn make_live(
 }
 
 /// Lets the views show the tables of a schema; with descriptions where the shape is another one than before. All of it goes to the server
-/// at once, in the order in which the tables were declared, which is the one in which queries name them: what holds orders belongs to them
-/// comes after them. A query that has one view and waits for another that the swap has already is in the way of each attempt.
+/// at once, in the order in which the tables were declared: rows before what belongs to them, as queries come by them (PostgreSQL takes what
+/// stands after FROM first). A query that has one view and waits for another, which the swap has already, would be in the way of each
+/// attempt.
 async fn define_views(
     conn: &mut PgConnection,
     schema: &str,
