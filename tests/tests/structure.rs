@@ -163,6 +163,7 @@ fn firsts_of(group: &str) -> Vec<&str> {
     firsts
 }
 
+// proves: CAT-3
 #[test]
 fn whatever_way_a_context_is_imported_it_is_seen() {
     let contexts: BTreeSet<String> = ["ordering".to_owned(), "payments".to_owned()].into();
