@@ -22,9 +22,9 @@ use cqrs_es::persist::{
 use domain::command::{CommandError, CommandId, CommandRequest, Step};
 use domain::event::RecordedEvent;
 use domain::foreign::{Append, ForeignBody, ForeignEvent, ForeignStream};
-use domain::frame::DecidedFrame;
 use domain::ports::gateway::CommandGateway;
 use domain::ports::log::{LogError, LogReader};
+use domain::ports::walk::Walk;
 use domain::position::Shard;
 use domain::refusal::RefusalKind;
 use domain::stream::{DEFAULT_TENANT, StreamId};
@@ -32,9 +32,6 @@ use serde_json::Value;
 
 /// Events read from derived rows at once.
 const PAGE: usize = 1_000;
-/// Frames, and about how many bytes of them, read from the log at once.
-const PAGE_FRAMES: usize = 256;
-const PAGE_BYTES: usize = 4 << 20;
 /// Events that a replay reads ahead.
 const REPLAY_QUEUE: usize = 1_000;
 /// How long a read waits for derived rows that are behind the owner's memory.
@@ -120,16 +117,13 @@ impl LogEventRepository {
     /// Every event of an aggregate type, shard by shard; an error ends the replay and is its last item.
     async fn replay_all(&self, kind: &'static str, feed: &mut ReplayFeed) -> Result<(), PersistenceError> {
         for shard in (0..self.log.store().shards).map(Shard) {
-            let mut from = 1;
+            let mut walk = Walk::from_frame(&*self.log, shard, 1);
             loop {
-                let page =
-                    self.log.read_frames(shard, from, PAGE_FRAMES, PAGE_BYTES).await.map_err(log_error)?;
+                let page = walk.page().await.map_err(log_error)?;
                 if page.is_empty() {
                     break;
                 }
-                from += page.len() as u64;
-                for bytes in page {
-                    let frame = DecidedFrame::decode(&bytes).map_err(unreadable)?;
+                for frame in page {
                     let ours = |event: &RecordedEvent| {
                         event.stream.kind() == kind && event.stream.tenant() == &*self.tenant
                     };

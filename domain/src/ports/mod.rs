@@ -6,3 +6,4 @@ pub mod gateway;
 pub mod keys;
 pub mod leases;
 pub mod log;
+pub mod walk;

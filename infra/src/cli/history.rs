@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use domain::event::RecordedEvent;
-use domain::frame::DecidedFrame;
+use domain::ports::walk::Walk;
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -14,7 +14,6 @@ use super::store::{Opened, Store, for_reading};
 use crate::config::Config;
 
 const PAGE: usize = 500;
-const PAGE_BYTES: usize = 4 << 20;
 
 pub(super) async fn run(
     config: &Config,
@@ -62,15 +61,13 @@ async fn rest(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<u64> {
     let shard = stream.shard(store.log.store().shards);
-    let mut next = derived + 1;
+    let mut walk = Walk::from_frame(&*store.log, shard, derived + 1);
     while !shutdown.is_cancelled() && out::is_open() {
-        let page = store.log.read_frames(shard, next, PAGE, PAGE_BYTES).await?;
+        let page = walk.page().await?;
         if page.is_empty() {
             break;
         }
-        for bytes in &page {
-            let frame = DecidedFrame::decode(bytes).context("a frame of the log can't be read")?;
-            next = frame.header.slot.frame + 1;
+        for frame in &page {
             for event in frame.events.iter().filter(|event| event.stream == *stream) {
                 if event.version > version {
                     version = event.version;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::frame::DecidedFrame;
 use domain::ports::log::{LogError, LogReader};
+use domain::ports::walk::Walk;
 use domain::position::{Position, Seen, Shard};
 use domain::stream::StreamId;
 use futures::stream::{BoxStream, StreamExt as _};
@@ -28,8 +28,6 @@ use crate::feed::find_heads;
 
 /// Above every position; databases count in 64 bits with a sign.
 const MAX_POSITION: u64 = i64::MAX as u64;
-const PAGE_FRAMES: usize = 256;
-const PAGE_BYTES: usize = 4 << 20;
 /// How often copies that are behind are looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -297,16 +295,13 @@ impl Conservation {
         let shard = head.shard;
         let mut held = copy.events(shard, after, head.n);
         let mut next: Option<(u64, Uuid)> = None;
-        let mut frame = self.log.frame_of_position(Position { shard, n: after + 1 }).await?;
+        let mut walk = Walk::from_position(&*self.log, Position { shard, n: after + 1 }).await?;
         loop {
-            let page = self.log.read_frames(shard, frame, PAGE_FRAMES, PAGE_BYTES).await?;
+            let page = walk.page().await?;
             if page.is_empty() {
                 return Ok(None);
             }
-            frame += page.len() as u64;
-            for bytes in &page {
-                let decided = DecidedFrame::decode(bytes)
-                    .map_err(|e| LogError::Corrupt(format!("a frame of shard {shard}"), e.to_string()))?;
+            for decided in &page {
                 for event in decided.events.iter().filter(|event| event.position.n > after) {
                     if event.position.n > head.n {
                         return Ok(None);

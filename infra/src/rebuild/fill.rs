@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::frame::DecidedFrame;
 use domain::ports::clock::SystemClock;
 use domain::ports::feed::FeedEvent;
 use domain::ports::log::{LogError, LogReader};
+use domain::ports::walk::Walk;
 use domain::position::{Position, Seen, Shard};
 use projections::engine::applier::{Applier, ApplyError, Limits};
 use projections::engine::model::Projection;
@@ -21,8 +21,6 @@ use super::{Phase, RebuildError, RebuildProgress};
 const WORKERS: usize = 4;
 /// Events in one transaction: the more, the more changes of a row become one.
 const BATCH: usize = 8_000;
-const PAGE_FRAMES: usize = 4_096;
-const PAGE_BYTES: usize = 4 << 20;
 /// How often storage may fail in a row.
 const ATTEMPTS: u32 = 8;
 
@@ -115,20 +113,17 @@ impl Worker {
     async fn shard(&mut self, shard: Shard) -> Result<(), RebuildError> {
         let end = self.target.last(shard);
         let mut last = self.applier.low().last(shard);
-        let mut frame = self.log.frame_of_position(Position { shard, n: last + 1 }).await?;
+        let log = Arc::clone(&self.log);
+        let mut walk = Walk::from_position(&*log, Position { shard, n: last + 1 }).await?;
         let mut batch: Vec<FeedEvent> = Vec::with_capacity(BATCH);
         while last < end {
-            let page = self.log.read_frames(shard, frame, PAGE_FRAMES, PAGE_BYTES).await?;
+            let page = walk.page().await?;
             if page.is_empty() {
                 let missing = format!("the log has no {} yet", Position { shard, n: last + 1 });
                 return Err(LogError::Unavailable(missing).into());
             }
-            frame += page.len() as u64;
-            for bytes in &page {
-                let frame = DecidedFrame::decode(bytes)
-                    .map_err(|e| LogError::Corrupt(format!("a frame of shard {shard}"), e.to_string()))?;
-                batch
-                    .extend(FeedEvent::all_of(&frame).filter(|e| e.position.n > last && e.position.n <= end));
+            for frame in &page {
+                batch.extend(FeedEvent::all_of(frame).filter(|e| e.position.n > last && e.position.n <= end));
             }
             last = batch.last().map_or(last, |event| event.position.n);
             if batch.len() >= BATCH || last >= end {

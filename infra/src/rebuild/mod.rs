@@ -11,11 +11,11 @@ mod report;
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::frame::DecidedFrame;
 use domain::ports::clock::SystemClock;
 use domain::ports::feed::FeedEvent;
 use domain::ports::log::{LogError, LogReader};
-use domain::position::{Position, Shard};
+use domain::ports::walk::Walk;
+use domain::position::Position;
 use projections::catalogue::documents::Search;
 use projections::engine::applier::{Applier, ApplyError, Limits};
 use projections::engine::model::Projection;
@@ -28,8 +28,6 @@ use crate::sqlite::read_store::{OpenReadStoreError, SqliteReadStore, TableDiffer
 use crate::tantivy::{FRESH, OLD, SEARCH_DIR, TantivySearch, remove_dir};
 
 const FRESH_FILE: &str = "read.rebuild.db";
-const PAGE_FRAMES: usize = 512;
-const PAGE_BYTES: usize = 4 << 20;
 
 /// Why a rebuild didn't finish. The live projections are as they were unless said otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -220,14 +218,13 @@ impl Work<'_> {
         (self.progress)(RebuildProgress { phase, done, total });
         for position in start.positions() {
             let next = Position { shard: position.shard, n: position.n + 1 };
-            let mut frame = self.log.frame_of_position(next).await?;
+            let mut walk = Walk::from_position(self.log, next).await?;
             loop {
-                let page = self.log.read_frames(position.shard, frame, PAGE_FRAMES, PAGE_BYTES).await?;
+                let page = walk.page().await?;
                 if page.is_empty() {
                     break;
                 }
-                frame += page.len() as u64;
-                let events = decode(position.shard, &page)?;
+                let events: Vec<FeedEvent> = page.iter().flat_map(FeedEvent::all_of).collect();
                 applier.apply(&events, self.log).await?;
                 done += events.iter().filter(|e| e.position.n > position.n).count() as u64;
                 (self.progress)(RebuildProgress { phase, done, total });
@@ -245,14 +242,4 @@ impl Work<'_> {
     fn events(&self) -> u64 {
         self.heads.iter().map(|head| head.n).sum()
     }
-}
-
-fn decode(shard: Shard, page: &[Vec<u8>]) -> Result<Vec<FeedEvent>, LogError> {
-    let mut events = Vec::new();
-    for bytes in page {
-        let frame = DecidedFrame::decode(bytes)
-            .map_err(|e| LogError::Corrupt(format!("a frame of shard {shard}"), e.to_string()))?;
-        events.extend(FeedEvent::all_of(&frame));
-    }
-    Ok(events)
 }

@@ -7,6 +7,7 @@ use domain::event::RecordedEvent;
 use domain::frame::DecidedFrame;
 use domain::merkle::Hash;
 use domain::ports::log::{DerivedRows, EventLog, LogError};
+use domain::ports::walk::Walk;
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 use domain::verify::Fault;
@@ -14,7 +15,7 @@ use futures::{StreamExt, TryStreamExt};
 use uuid::Uuid;
 
 use super::as_fault;
-use super::walk::{PAGE_BYTES, PAGE_FRAMES, last_frame};
+use super::walk::last_frame;
 use crate::derived_digest::DerivedDigest;
 
 /// Look-ups under way at the same time.
@@ -121,24 +122,16 @@ pub(super) async fn first_difference(
     shard: Shard,
     bound: u64,
 ) -> Result<Option<Fault>, LogError> {
-    let mut number = 1;
-    while number <= bound {
-        let page = log.read_frames(shard, number, PAGE_FRAMES, PAGE_BYTES).await?;
-        if page.is_empty() {
-            break;
-        }
-        let mut frames = Vec::with_capacity(page.len());
-        for bytes in page {
-            let frame = DecidedFrame::decode(&bytes)
-                .map_err(|e| LogError::Corrupt(format!("frame {number} of shard {shard}"), e.to_string()))?;
-            frames.push(frame);
-            number += 1;
+    let mut walk = Walk::from_frame(log, shard, 1);
+    loop {
+        let frames = walk.page().await?;
+        if frames.first().is_none_or(|frame| frame.header.slot.frame > bound) {
+            return Ok(None);
         }
         if let Some(fault) = first_missing(log, shard, &frames, bound).await? {
             return Ok(Some(fault));
         }
     }
-    Ok(None)
 }
 
 /// The first of what these frames lead to that isn't in the derived rows, of frames up to `bound`.

@@ -17,8 +17,8 @@ use super::{Through, as_fault};
 use crate::derived_digest::{DerivedDigest, stream_key};
 
 /// A page of frames: at most so many, and about so many bytes.
-pub(super) const PAGE_FRAMES: usize = 1024;
-pub(super) const PAGE_BYTES: usize = 4 << 20;
+const PAGE_FRAMES: usize = 1024;
+const PAGE_BYTES: usize = 4 << 20;
 
 /// The last frame of a shard; `u64::MAX` where it can't be told, since something is wrong with the log: reading will say what.
 pub(super) async fn last_frame(log: &dyn EventLog, shard: Shard) -> Result<u64, LogError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::frame::DecidedFrame;
 use domain::ports::log::LogError;
+use domain::ports::walk::Walk;
 use domain::position::Position;
 use futures::FutureExt as _;
 
@@ -189,22 +190,21 @@ impl Lane {
     async fn send_from_log(&self, course: &mut Course, until: u64) -> Result<(), Broken> {
         let shard = self.queue.shard;
         let log = &self.shared.log;
-        let mut frame = log.frame_of_position(Position { shard, n: course.next }).await?;
+        let walk = Walk::from_position(&**log, Position { shard, n: course.next }).await?;
+        let mut walk = walk.by(PAGE_FRAMES, PAGE_BYTES);
         while course.next <= until {
-            let rows = log.read_frames(shard, frame, PAGE_FRAMES, PAGE_BYTES).await?;
-            if rows.is_empty() {
+            let page = walk.page().await?;
+            if page.is_empty() {
                 let missing = Position { shard, n: course.next };
                 return Err(LogError::Unavailable(format!("the log doesn't show {missing} yet")).into());
             }
-            frame += rows.len() as u64;
-            for row in &rows {
-                let decoded = self.decode(row)?;
+            for decoded in &page {
                 let gap = decoded.header.first_position > course.next;
                 if gap && decoded.header.events > 0 {
                     let at = Position { shard, n: course.next };
                     return Err(LogError::Corrupt(at.to_string(), "it is in no frame".to_owned()).into());
                 }
-                self.send(course, &decoded).await?;
+                self.send(course, decoded).await?;
             }
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! Whether a shop has an administrator. No address tells, since anybody may sign up with any: the log does.
 
-use anyhow::Context as _;
 use domain::frame::DecidedFrame;
 use domain::identity::user::{Role, UserEvent};
 use domain::ports::log::LogReader;
+use domain::ports::walk::Walk;
 use domain::position::Shard;
 
 /// Frames read of a shard at once.
@@ -12,27 +12,28 @@ const BYTES: usize = 1 << 20;
 
 /// Looks through the log, all shards at the same pace: whoever set the shop up stands near the start of one.
 pub(super) async fn exists(log: &dyn LogReader, tenant: &str) -> anyhow::Result<bool> {
-    let mut next: Vec<(Shard, u64)> = (0..log.store().shards).map(|shard| (Shard(shard), 1)).collect();
-    while !next.is_empty() {
+    let shards = (0..log.store().shards).map(Shard);
+    let mut walks: Vec<_> = shards.map(|shard| Walk::from_frame(log, shard, 1).by(FRAMES, BYTES)).collect();
+    while !walks.is_empty() {
         let mut going_on = Vec::new();
-        for (shard, from) in next {
-            let frames = log.read_frames(shard, from, FRAMES, BYTES).await?;
-            for bytes in &frames {
-                if makes_an_admin(bytes, tenant).with_context(|| format!("shard {shard}"))? {
+        for mut walk in walks {
+            let frames = walk.page().await?;
+            for frame in &frames {
+                if makes_an_admin(frame, tenant)? {
                     return Ok(true);
                 }
             }
             if !frames.is_empty() {
-                going_on.push((shard, from + frames.len() as u64));
+                going_on.push(walk);
             }
         }
-        next = going_on;
+        walks = going_on;
     }
     Ok(false)
 }
 
-fn makes_an_admin(frame: &[u8], tenant: &str) -> anyhow::Result<bool> {
-    for event in &DecidedFrame::decode(frame)?.events {
+fn makes_an_admin(frame: &DecidedFrame, tenant: &str) -> anyhow::Result<bool> {
+    for event in &frame.events {
         if event.stream.kind() != "user" || event.stream.tenant() != tenant {
             continue;
         }

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::Timestamp;
-use domain::frame::DecidedFrame;
 use domain::ports::clock::Clock;
 use domain::ports::feed::FeedEvent;
 use domain::ports::log::{LogError, LogReader, StoreInfo};
+use domain::ports::walk::Walk;
 use domain::position::{Arrival, Position, Seen, Shard};
 use domain::stream::StreamId;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -304,9 +304,10 @@ impl Applier {
     ) -> Result<Visibility, ApplyError> {
         let mut visibility = Visibility::Stored;
         let mut last = gap.last;
-        let mut frame = log.frame_of_position(Position { shard: gap.shard, n: last + 1 }).await?;
+        let walk = Walk::from_position(log, Position { shard: gap.shard, n: last + 1 }).await?;
+        let mut walk = walk.by(GAP_FRAMES, GAP_BYTES);
         while last + 1 < gap.end {
-            let page = log.read_frames(gap.shard, frame, GAP_FRAMES, GAP_BYTES).await?;
+            let page = walk.page().await?;
             if page.is_empty() {
                 let at = Position { shard: gap.shard, n: last + 1 };
                 return Err(LogError::Unavailable(format!(
@@ -314,12 +315,8 @@ impl Applier {
                 ))
                 .into());
             }
-            frame += page.len() as u64;
-            for bytes in &page {
-                let decided = DecidedFrame::decode(bytes).map_err(|e| {
-                    LogError::Corrupt(format!("a frame of shard {}", gap.shard), e.to_string())
-                })?;
-                for event in FeedEvent::all_of(&decided) {
+            for decided in &page {
+                for event in FeedEvent::all_of(decided) {
                     if event.position.n == last + 1 && event.position.n < gap.end {
                         last = event.position.n;
                         chunk.push(event);
