@@ -21,6 +21,9 @@ use super::{Phase, RebuildError, RebuildProgress};
 const WORKERS: usize = 4;
 /// Events in one transaction: the more, the more changes of a row become one.
 const BATCH: usize = 8_000;
+/// Frames may be small, and a transaction is to be full.
+const PAGE_FRAMES: usize = 4_096;
+const PAGE_BYTES: usize = 4 << 20;
 /// How often storage may fail in a row.
 const ATTEMPTS: u32 = 8;
 
@@ -114,7 +117,8 @@ impl Worker {
         let end = self.target.last(shard);
         let mut last = self.applier.low().last(shard);
         let log = Arc::clone(&self.log);
-        let mut walk = Walk::from_position(&*log, Position { shard, n: last + 1 }).await?;
+        let walk = Walk::from_position(&*log, Position { shard, n: last + 1 }).await?;
+        let mut walk = walk.by(PAGE_FRAMES, PAGE_BYTES);
         let mut batch: Vec<FeedEvent> = Vec::with_capacity(BATCH);
         while last < end {
             let page = walk.page().await?;
