@@ -4,9 +4,18 @@
 //! under it; the ciphertext and every hash over it stay as they are.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::stream::StreamId;
 
 /// What a sealed value reads as once its key is destroyed. Fixed, so that rebuilds stay deterministic.
 pub const ERASED: &str = "[erased]";
+
+/// The subject of a user's personal data: the stream of the user.
+#[must_use]
+pub fn subject(tenant: &str, user_id: Uuid) -> StreamId {
+    StreamId::new(tenant, "user", user_id)
+}
 
 /// A personal value as ciphertext: `v1.` and unpadded base64url of nonce and AES-256-GCM ciphertext. The domain never
 /// looks inside.

@@ -101,6 +101,36 @@ pub fn draw_id_for_all(tenant: &str, kinds: &[&str], shard: Shard, shards: u16) 
     }
 }
 
+/// A UUIDv7 with the time of another and random bits from a digest.
+pub(crate) fn derived_id(like: Uuid, digest: &[u8; 32]) -> Uuid {
+    let mut bytes = *like.as_bytes();
+    bytes[6..].copy_from_slice(&digest[..10]);
+    bytes[6] = (bytes[6] & 0x0f) | 0x70;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    Uuid::from_bytes(bytes)
+}
+
+/// The first of derived ids, numbered from 1, with which a stream of this type falls in `shard`: always the same one.
+pub(crate) fn derive_id_in_shard(
+    tenant: &str,
+    kind: &str,
+    shard: Shard,
+    shards: u16,
+    derived: impl Fn(u32) -> Uuid,
+) -> Uuid {
+    let mut buffer = Uuid::encode_buffer();
+    // Whether any of them falls there is a matter of chance, so this ends.
+    let mut n = 1;
+    loop {
+        let id = derived(n);
+        let text: &str = id.hyphenated().encode_lower(&mut buffer);
+        if shard_of_parts([tenant, kind, text], shards) == shard {
+            return id;
+        }
+        n += 1;
+    }
+}
+
 impl fmt::Debug for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -46,7 +46,7 @@ pub struct Application {
 }
 
 /// The projections of an application.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Projections {
     /// Those whose rows are in the read models' database.
     pub rows: Vec<Arc<dyn Projection>>,
@@ -80,9 +80,7 @@ impl Application {
             chores: Vec::new(),
         }
     }
-}
 
-impl Application {
     /// Whether it can run as it is configured.
     ///
     /// # Errors
@@ -108,7 +106,6 @@ impl Application {
 }
 
 /// The process managers of an application, with what they use outside.
-#[async_trait]
 pub trait ProcessManagers: Send + Sync + 'static {
     /// Whether the configuration lets them run, where it has them run.
     ///

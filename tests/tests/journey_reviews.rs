@@ -28,7 +28,7 @@ async fn write(by: &Client, product: &str, body: &Value) -> Reply {
 }
 
 async fn support(shop: &Shop) -> Client {
-    ok(shop.stranger.login_as(&shop.credentials, "support").await.map_err(|error| panic!("{error}")))
+    shop.stranger.login_as(&shop.credentials, "support").await.expect("support logs in")
 }
 
 /// What a product shows, at least as new as a command.

@@ -113,9 +113,11 @@ async fn create(State(state): State<CommandState>, incoming: Incoming) -> Result
     let (issue, Content { details, price }) = incoming.read(&state, Key::Optional).await?;
     let accepted = skus::create(&state, &issue, details, price).await?;
     // A product that has just been made has no reviews.
-    let rating = match (accepted.repeated, answer_of(&accepted)?["id"].as_str().and_then(any_spelling)) {
-        (true, Some(id)) => rating_of(&state, &issue.tenant, id).await?,
-        _ => ProductRating::default(),
+    let repeated =
+        if accepted.repeated { answer_of(&accepted)?["id"].as_str().and_then(any_spelling) } else { None };
+    let rating = match repeated {
+        Some(id) => rating_of(&state, &issue.tenant, id).await?,
+        None => ProductRating::default(),
     };
     Ok(rated(StatusCode::CREATED, &accepted, rating)?.within("/api/v1/products"))
 }

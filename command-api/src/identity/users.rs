@@ -202,12 +202,8 @@ async fn rename(State(state): State<CommandState>, incoming: Incoming) -> Result
     let opened = state.keys.open(&stream, &[&profile.email, &profile.name]).await?;
     let [email, name] = opened.as_slice() else { return Err(Problem::internal()) };
     // The same name in new ciphertext would be a change; in the old one it is none.
-    let sealed = if *name == update.name {
-        profile.name
-    } else {
-        let sealed = state.keys.seal(&stream, &[&update.name]).await?;
-        sealed.into_iter().next().ok_or_else(Problem::internal)?
-    };
+    let sealed =
+        if *name == update.name { profile.name } else { state.keys.seal_one(&stream, &update.name).await? };
     let step = Step {
         expected_version: expected.version(version),
         ..Step::new(stream, UserCommand::Rename { name: sealed })

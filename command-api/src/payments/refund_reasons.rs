@@ -5,23 +5,16 @@ use domain::personal::{ERASED, Sealed};
 use domain::ports::keys::{KeyError, SubjectKeys};
 use domain::stream::StreamId;
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::web::problem::Problem;
-
-/// The subject of a payment's personal data: its customer.
-#[must_use]
-pub fn subject(tenant: &str, customer_id: Uuid) -> StreamId {
-    StreamId::new(tenant, "user", customer_id)
-}
 
 /// Seals a person's words. Of a customer who was erased nothing more is kept, and money is given back all the same.
 ///
 /// # Errors
 /// [`KeyError::Unavailable`].
 pub async fn seal(keys: &dyn SubjectKeys, subject: &StreamId, words: &str) -> Result<RefundReason, KeyError> {
-    match keys.seal(subject, &[words]).await {
-        Ok(sealed) => sealed.into_iter().next().map(RefundReason::Sealed).ok_or(KeyError::Broken),
+    match keys.seal_one(subject, words).await {
+        Ok(sealed) => Ok(RefundReason::Sealed(sealed)),
         Err(KeyError::Erased) => Ok(RefundReason::Plain(ERASED.to_owned())),
         Err(error) => Err(error),
     }
@@ -106,7 +99,7 @@ mod tests {
     // proves: SEC-6, PAY-2
     #[tokio::test]
     async fn of_an_erased_customer_no_reason_is_kept_or_shown() {
-        let customer = subject("default", Uuid::nil());
+        let customer = domain::personal::subject("default", uuid::Uuid::nil());
         let kept = seal(&Erased, &customer, "a scratch").await.unwrap();
         assert!(kept == RefundReason::Plain(ERASED.to_owned()));
         let sealed = || serde_json::json!({"sealed": "v1.c2NyYXRjaA"});

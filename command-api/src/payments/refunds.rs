@@ -6,6 +6,7 @@ use domain::command::Step;
 use domain::identity::user::Role;
 use domain::money::Money;
 use domain::payments::payment::{Payment, PaymentCommand};
+use domain::personal;
 use domain::stream::StreamId;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -83,7 +84,7 @@ async fn refund(
     let (customer_id, version) = found.ok_or_else(|| Problem::not_found(PAYMENT))?;
     let expected = IfMatch::read(&incoming.headers)?;
     let (issue, Refund { amount, reason }) = incoming.read(&state, Key::Required).await?;
-    let subject = refund_reasons::subject(stream.tenant(), customer_id);
+    let subject = personal::subject(stream.tenant(), customer_id);
     let reason = refund_reasons::seal(&*state.keys, &subject, &reason).await?;
     // The refund's id is the command's, so that even a repeat whose answer was forgotten gives back nothing twice.
     let refund = PaymentCommand::Refund { refund_id: issue.id().0, amount, reason };

@@ -6,7 +6,7 @@ use domain::aggregate::StreamMeta;
 use domain::command::{Accepted, Step};
 use domain::identity::user::Role;
 use domain::ordering::order::{Order, OrderStatus};
-use domain::personal::Sealed;
+use domain::personal::{Sealed, subject};
 use domain::refusal::Refusal;
 use domain::reviews::review::{BEST, HideReason, KIND, MAX_TEXT, Review, ReviewCommand, ReviewError, Said};
 use domain::reviews::review_of;
@@ -153,7 +153,7 @@ async fn write_command(
         return Err(refused);
     }
     let customer_id = caller.user_id;
-    let text = seal(state, &caller.tenant, customer_id, text).await?;
+    let text = state.keys.seal_one(&caller.stream(), text).await?;
     Ok(ReviewCommand::Write { product_id, customer_id, order_id, rating, text })
 }
 
@@ -180,11 +180,6 @@ async fn not_bought(
     })
 }
 
-async fn seal(state: &CommandState, tenant: &str, customer_id: Uuid, text: &str) -> Result<Sealed, Problem> {
-    let sealed = state.keys.seal(&shown::subject(tenant, customer_id), &[text]).await?;
-    sealed.into_iter().next().ok_or_else(Problem::internal)
-}
-
 /// The review in the clear, as who wrote it and who moderates see it. The text is the one that the command was given, or that was opened
 /// before it was decided: what fails after it would be told as if nothing had been done. A repeat has the text of its first answer.
 async fn reply(
@@ -202,7 +197,7 @@ async fn reply(
     review.text = match (accepted.repeated, review.customer_id) {
         (true, Some(author)) => {
             let sealed = Sealed::from_text(review.text);
-            shown::open(&*state.keys, &issue.tenant, author, &sealed).await?
+            state.keys.open_one(&subject(&issue.tenant, author), &sealed).await?
         }
         _ => text,
     };
@@ -227,7 +222,7 @@ impl Found {
         let found = found.and_then(|(review, meta)| Some((review.said?, meta)));
         let found = found.filter(|(said, _)| of_others || said.customer_id == caller.user_id);
         let (said, meta) = found.ok_or_else(|| Problem::not_found(KIND))?;
-        let text = shown::open(&*state.keys, &caller.tenant, said.customer_id, &said.text).await?;
+        let text = state.keys.open_one(&subject(&caller.tenant, said.customer_id), &said.text).await?;
         Ok(Self { stream, said, text, meta })
     }
 
@@ -238,6 +233,22 @@ impl Found {
             ..Step::new(self.stream.clone(), command)
         }
     }
+}
+
+/// Has something happen to a review that leaves its words as they are.
+async fn act<B: FromBody>(
+    state: &CommandState,
+    id: &str,
+    incoming: Incoming,
+    of_others: bool,
+    command: impl FnOnce(Uuid, B) -> ReviewCommand,
+) -> Result<Reply, Problem> {
+    let found = Found::read(state, &incoming.caller()?, id, of_others).await?;
+    let expected = IfMatch::read(&incoming.headers)?;
+    let (issue, body) = incoming.read(state, Key::Optional).await?;
+    let step = found.step(expected.as_ref(), command(found.said.product_id, body));
+    let accepted = issue.submit(state, vec![step]).await?;
+    reply(state, &issue, StatusCode::OK, &accepted, found.text).await
 }
 
 /// Changes one's own review. What support has hidden stays hidden.
@@ -265,7 +276,7 @@ async fn change(
     // The same words in new ciphertext would be a change; in the old one they are none.
     let sealed = match text == found.text {
         true => found.said.text.clone(),
-        false => seal(&state, &issue.tenant, found.said.customer_id, &text).await?,
+        false => state.keys.seal_one(&subject(&issue.tenant, found.said.customer_id), &text).await?,
     };
     let command = ReviewCommand::Change { product_id, rating, text: sealed };
     let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), command)]).await?;
@@ -289,13 +300,7 @@ async fn withdraw(
     Path(id): Path<String>,
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
-    let found = Found::read(&state, &incoming.caller()?, &id, false).await?;
-    let product_id = found.said.product_id;
-    let expected = IfMatch::read(&incoming.headers)?;
-    let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
-    let command = ReviewCommand::Withdraw { product_id };
-    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), command)]).await?;
-    reply(&state, &issue, StatusCode::OK, &accepted, found.text).await
+    act(&state, &id, incoming, false, |product_id, NoBody| ReviewCommand::Withdraw { product_id }).await
 }
 
 /// Hides a review: only its author, support and admins see it, and it doesn't count.
@@ -316,13 +321,11 @@ async fn hide(
     Path(id): Path<String>,
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
-    let found = Found::read(&state, &incoming.caller()?, &id, true).await?;
-    let product_id = found.said.product_id;
-    let expected = IfMatch::read(&incoming.headers)?;
-    let (issue, HideInput { reason }) = incoming.read(&state, Key::Optional).await?;
-    let command = ReviewCommand::Hide { product_id, reason };
-    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), command)]).await?;
-    reply(&state, &issue, StatusCode::OK, &accepted, found.text).await
+    act(&state, &id, incoming, true, |product_id, HideInput { reason }| ReviewCommand::Hide {
+        product_id,
+        reason,
+    })
+    .await
 }
 
 /// Shows a review again that was hidden.
@@ -342,11 +345,5 @@ async fn show(
     Path(id): Path<String>,
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
-    let found = Found::read(&state, &incoming.caller()?, &id, true).await?;
-    let product_id = found.said.product_id;
-    let expected = IfMatch::read(&incoming.headers)?;
-    let (issue, NoBody) = incoming.read(&state, Key::Optional).await?;
-    let command = ReviewCommand::Show { product_id };
-    let accepted = issue.submit(&state, vec![found.step(expected.as_ref(), command)]).await?;
-    reply(&state, &issue, StatusCode::OK, &accepted, found.text).await
+    act(&state, &id, incoming, true, |product_id, NoBody| ReviewCommand::Show { product_id }).await
 }

@@ -5,11 +5,8 @@ use chrono::{DateTime, Utc};
 use domain::catalogue::product::ProductView;
 use domain::command::Accepted;
 use domain::event::serialize_wire_time;
-use domain::personal::Sealed;
-use domain::ports::keys::{KeyError, SubjectKeys};
 use domain::reviews::rating::{self, ProductRating};
 use domain::reviews::review::{HideReason, ReviewStatus};
-use domain::stream::StreamId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -59,26 +56,6 @@ impl Review {
     pub fn for_everybody(self) -> Self {
         Self { customer_id: None, order_id: None, ..self }
     }
-}
-
-/// The subject of a review's text: who wrote it.
-#[must_use]
-pub fn subject(tenant: &str, customer_id: Uuid) -> StreamId {
-    StreamId::new(tenant, "user", customer_id)
-}
-
-/// A review's text in the clear; [`ERASED`](domain::personal::ERASED) when its author was erased.
-///
-/// # Errors
-/// [`KeyError::Unavailable`], [`KeyError::Broken`].
-pub async fn open(
-    keys: &dyn SubjectKeys,
-    tenant: &str,
-    customer_id: Uuid,
-    text: &Sealed,
-) -> Result<String, KeyError> {
-    let opened = keys.open(&subject(tenant, customer_id), &[text]).await?;
-    opened.into_iter().next().ok_or(KeyError::Broken)
 }
 
 /// What the reviews of a product come to.

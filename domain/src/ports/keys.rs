@@ -34,6 +34,22 @@ pub trait SubjectKeys: Send + Sync + 'static {
     /// [`KeyError::Unavailable`], [`KeyError::Broken`].
     async fn open(&self, subject: &StreamId, values: &[&Sealed]) -> Result<Vec<String>, KeyError>;
 
+    /// Encrypts one value; see [`seal`](Self::seal).
+    ///
+    /// # Errors
+    /// Those of [`seal`](Self::seal).
+    async fn seal_one(&self, subject: &StreamId, value: &str) -> Result<Sealed, KeyError> {
+        self.seal(subject, &[value]).await?.pop().ok_or(KeyError::Broken)
+    }
+
+    /// Decrypts one value; see [`open`](Self::open).
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    async fn open_one(&self, subject: &StreamId, value: &Sealed) -> Result<String, KeyError> {
+        self.open(subject, &[value]).await?.pop().ok_or(KeyError::Broken)
+    }
+
     /// Destroys the subject's key for ever.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::aggregate::Registry;
 use crate::command::digest_of;
-use crate::stream::{StreamId, shard_of_parts};
+use crate::stream::{StreamId, derive_id_in_shard, derived_id};
 
 /// Adds its aggregates, and what counts the one in the other.
 #[must_use]
@@ -25,22 +25,10 @@ pub fn aggregates(registry: Registry) -> Registry {
 pub fn review_of(tenant: &str, product_id: Uuid, customer: &str, shards: u16) -> StreamId {
     let shard = rating::stream(tenant, product_id).shard(shards);
     let product = product_id.to_string();
-    let mut buffer = Uuid::encode_buffer();
-    // Whether one of them falls there is a matter of chance, so this ends.
-    let mut n = 1_u32;
-    loop {
-        let digest = digest_of(&["review", tenant, &product, customer, &n.to_string()]);
-        let mut bytes = *product_id.as_bytes();
-        bytes[6..].copy_from_slice(&digest[..10]);
-        bytes[6] = (bytes[6] & 0x0f) | 0x70;
-        bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        let id = Uuid::from_bytes(bytes);
-        if shard_of_parts([tenant, review::KIND, id.hyphenated().encode_lower(&mut buffer)], shards) == shard
-        {
-            return StreamId::new(tenant, review::KIND, id);
-        }
-        n += 1;
-    }
+    let derived =
+        |n: u32| derived_id(product_id, &digest_of(&["review", tenant, &product, customer, &n.to_string()]));
+    let id = derive_id_in_shard(tenant, review::KIND, shard, shards, derived);
+    StreamId::new(tenant, review::KIND, id)
 }
 
 #[cfg(test)]

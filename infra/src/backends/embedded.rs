@@ -11,9 +11,7 @@ use domain::ports::keys::SubjectKeys;
 use domain::ports::log::{EventLog, LogReader};
 use domain::position::Position;
 use projections::catalogue::documents::ProductSearch;
-use projections::catalogue::documents::Search;
 use projections::engine::follower::Follower;
-use projections::engine::model::Projection;
 use projections::engine::read_models::ReadModels;
 use projections::engine::watermark::Watermark;
 use query_api::CursorKey;
@@ -37,7 +35,7 @@ use crate::sqlite::log::SqliteLog;
 use crate::sqlite::read_models::EmbeddedReadModels;
 use crate::sqlite::read_store::SqliteReadStore;
 use crate::sqlite::saga_work::SqliteSagaWork;
-use crate::tantivy::TantivySearch;
+use crate::tantivy::{TantivySearch, searched};
 
 /// The rest between small transactions of rows: an order's events come in some frames within a few milliseconds, and a transaction for each would
 /// write the same pages again.
@@ -118,11 +116,6 @@ impl EmbeddedBackends {
         })
     }
 
-    /// The projection that the index holds, if the application has it: there is one index, and it is of products.
-    fn searched(&self) -> Option<Arc<dyn Projection>> {
-        self.projections.documents.iter().find(|documents| documents.name() == Search.name()).cloned()
-    }
-
     async fn read(&self) -> anyhow::Result<&ReadFiles> {
         let open = || async {
             let rows = Arc::new(SqliteReadStore::open(&self.read_dir)?);
@@ -179,7 +172,7 @@ impl Backends for EmbeddedBackends {
             projections: self.projections.rows.clone(),
             apply_every: ROWS_EVERY,
         };
-        let search = self.searched().map(|projection| Group {
+        let search = searched(&self.projections.documents).map(|projection| Group {
             name: "search",
             store: read.search.clone(),
             projections: vec![projection],
@@ -192,7 +185,7 @@ impl Backends for EmbeddedBackends {
         let read = self.read().await?;
         Ok(Arc::new(EmbeddedRenewal {
             projections: self.projections.rows.clone(),
-            searched: self.searched(),
+            searched: searched(&self.projections.documents),
             dir: self.read_dir.clone(),
             rows: read.rows.clone(),
             search: read.search.clone(),

@@ -25,7 +25,7 @@ pub use self::report::{Difference, Hex, Phase, RebuildProgress, RebuildReport, R
 use crate::application::Projections;
 use crate::feed::find_heads;
 use crate::sqlite::read_store::{OpenReadStoreError, SqliteReadStore, TableDifference, remove};
-use crate::tantivy::{FRESH, OLD, SEARCH_DIR, TantivySearch, remove_dir};
+use crate::tantivy::{FRESH, OLD, SEARCH_DIR, TantivySearch, remove_dir, searched};
 
 const FRESH_FILE: &str = "read.rebuild.db";
 
@@ -84,10 +84,9 @@ pub async fn rebuild(
     log: &dyn LogReader,
     progress: &mut (dyn FnMut(RebuildProgress) + Send),
 ) -> Result<Vec<RebuildReport>, RebuildError> {
-    let Projections { mut rows, documents } = projections;
+    let has_search = searched(&projections.documents).is_some();
+    let mut rows = projections.rows;
     let mut all: Vec<&str> = rows.iter().map(|p| p.name()).collect();
-    // There is one index, and it is of products.
-    let has_search = documents.iter().any(|documents| documents.name() == Search.name());
     all.extend(has_search.then_some(Search.name()));
     if let Some(unknown) = wanted.iter().find(|name| !all.contains(&name.as_str())) {
         return Err(RebuildError::UnknownProjection(unknown.clone(), all.join(", ")));

@@ -88,6 +88,23 @@ impl Backlog {
         readers.iter().map(behind).max().unwrap_or_default()
     }
 
+    /// Notes which work a frame begins, and which nobody waits for any more.
+    fn note(&self, pace: Pace, frame: &DecidedFrame) {
+        let told = frame.events.iter().map(|event| (event, (pace.means)(event)));
+        let mut told = told.filter(|(_, means)| *means != Means::Nothing).peekable();
+        if told.peek().is_none() {
+            return;
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for (event, means) in told {
+            match means {
+                Means::Begun => waiting.begin(&event.stream, event.time),
+                Means::Answered => waiting.end(&event.stream),
+                Means::Nothing => {}
+            }
+        }
+    }
+
     /// Whether too many orders are late.
     fn is_behind(&self) -> bool {
         let now = self.clock.now();
@@ -100,19 +117,8 @@ impl Backlog {
 impl FanOut for Backlog {
     fn publish(&self, frame: Arc<DecidedFrame>) {
         self.read_pace.decided(&frame);
-        if let Some(Pace { means, .. }) = self.pace {
-            let told = frame.events.iter().map(|event| (event, means(event)));
-            let mut told = told.filter(|(_, means)| *means != Means::Nothing).peekable();
-            if told.peek().is_some() {
-                let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                for (event, means) in told {
-                    match means {
-                        Means::Begun => waiting.begin(&event.stream, event.time),
-                        Means::Answered => waiting.end(&event.stream),
-                        Means::Nothing => {}
-                    }
-                }
-            }
+        if let Some(pace) = self.pace {
+            self.note(pace, &frame);
         }
         self.feed.publish(frame);
     }

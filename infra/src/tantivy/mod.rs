@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use domain::merkle::Hash;
 use domain::ports::log::StoreInfo;
 use domain::stream::StreamId;
-use projections::catalogue::documents::{ProductSearch, SearchHits};
+use projections::catalogue::documents::{NAME, ProductSearch, SearchHits};
 use projections::catalogue::products::{ProductFilter, ProductSort};
 use projections::engine::mark::Mark;
 use projections::engine::model::Projection;
@@ -34,6 +34,11 @@ use self::index::{Open, Stamp};
 use self::page::Failure;
 use self::views::Views;
 use crate::gate::{self, SearchGate};
+
+/// The projection among these that the index holds: there is one index, and it is of products.
+pub(crate) fn searched(documents: &[Arc<dyn Projection>]) -> Option<Arc<dyn Projection>> {
+    documents.iter().find(|documents| documents.name() == NAME).cloned()
+}
 
 /// The directory's name in the data directory.
 pub const SEARCH_DIR: &str = "search";

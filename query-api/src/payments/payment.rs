@@ -11,6 +11,7 @@ use command_api::web::preconditions::personal_tag;
 use command_api::web::problem::Problem;
 use domain::identity::user::Role;
 use domain::payments::payment::RefundReason;
+use domain::personal;
 use domain::stream::StreamId;
 use projections::payments::{self, PaymentRow, ReadPayments as _};
 use serde_json::Value;
@@ -54,7 +55,7 @@ pub(crate) async fn get_payment(
     not_parked(&state, payments::NAME, &StreamId::new(&caller.tenant, "payment", id)).await?;
     let payment = payment.ok_or_else(|| Problem::not_found("payment"))?;
     let reasons: Vec<RefundReason> = payment.refunds.iter().map(|refund| refund.reason.clone()).collect();
-    let subject = refund_reasons::subject(&caller.tenant, payment.customer_id);
+    let subject = personal::subject(&caller.tenant, payment.customer_id);
     let opened = refund_reasons::open(&*state.ports.keys, &subject, &reasons).await?;
     let tag = personal_tag(payment.version, opened.iter().map(String::as_str));
     tagged(&ask, &tag, &shown(payment, opened)?)

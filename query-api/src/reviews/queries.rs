@@ -3,13 +3,13 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use command_api::reviews::shown::{self, Review};
+use command_api::reviews::shown::Review;
 use command_api::web::access::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::preconditions::personal_tag;
 use command_api::web::problem::Problem;
 use domain::identity::user::Role;
-use domain::personal::ERASED;
+use domain::personal::{ERASED, subject};
 use domain::ports::keys::KeyError;
 use domain::reviews::review::{KIND, ReviewStatus};
 use domain::stream::StreamId;
@@ -43,7 +43,7 @@ async fn opened(
     rows: Vec<ReviewRow>,
 ) -> Result<Vec<Review>, Failed> {
     let open = async |row: ReviewRow| {
-        let text = match shown::open(&*state.ports.keys, tenant, row.customer_id, &row.text).await {
+        let text = match state.ports.keys.open_one(&subject(tenant, row.customer_id), &row.text).await {
             // One that can't be read hides none of the others.
             Err(KeyError::Broken) => {
                 tracing::error!(review = %row.id, "the text of a review can't be decrypted");

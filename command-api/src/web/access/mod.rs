@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::identity::user::Role;
+use domain::personal::subject;
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use uuid::Uuid;
 
@@ -142,7 +143,7 @@ impl Caller {
     /// The user's own stream, the subject of their personal data.
     #[must_use]
     pub fn stream(&self) -> StreamId {
-        StreamId::new(&self.tenant, "user", self.user_id)
+        subject(&self.tenant, self.user_id)
     }
 
     /// The tenant that a request is about, also one of nobody known.

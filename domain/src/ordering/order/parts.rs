@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::OrderParts;
 use crate::command::digest_of;
-use crate::stream::shard_of_parts;
+use crate::stream::{derive_id_in_shard, derived_id, shard_of_parts};
 
 /// The stream types that bear the order's own id, and share its shard.
 pub const TOGETHER: [&str; 2] = ["order", "fulfilment"];
@@ -17,17 +17,7 @@ impl OrderParts {
         let order = order_id.to_string();
         let shard = shard_of_parts([tenant, TOGETHER[0], &order], shards);
         let first = |kind: &str, what: &str| {
-            let mut buffer = Uuid::encode_buffer();
-            // Whether any of them does is a matter of chance, so this ends.
-            let mut n = 1;
-            loop {
-                let id = derived_from(order_id, &order, what, n);
-                let text: &str = id.hyphenated().encode_lower(&mut buffer);
-                if shard_of_parts([tenant, kind, text], shards) == shard {
-                    return id;
-                }
-                n += 1;
-            }
+            derive_id_in_shard(tenant, kind, shard, shards, |n| derived_from(order_id, &order, what, n))
         };
         Self {
             payment_id: first("payment", "payment beside"),
@@ -43,12 +33,7 @@ pub fn derived(order_id: Uuid, what: &str, attempt: u32) -> Uuid {
 }
 
 fn derived_from(order_id: Uuid, order: &str, what: &str, attempt: u32) -> Uuid {
-    let digest = digest_of(&[order, what, &attempt.to_string()]);
-    let mut bytes = *order_id.as_bytes();
-    bytes[6..].copy_from_slice(&digest[..10]);
-    bytes[6] = (bytes[6] & 0x0f) | 0x70;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    Uuid::from_bytes(bytes)
+    derived_id(order_id, &digest_of(&[order, what, &attempt.to_string()]))
 }
 
 /// The payment of the order's n-th attempt to pay, from 1.
