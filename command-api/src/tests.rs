@@ -63,7 +63,7 @@ fn every_operation_is_described_in_full() {
             let schema = &responses[status]["content"]["application/problem+json"]["schema"]["$ref"];
             assert_eq!(schema, "#/components/schemas/Problem", "{at}: {status}");
         }
-        let access = access_of.iter().find(|o| o.method == method && o.path == path).unwrap().access;
+        let access = access_of.iter().find(|o| o.method == method && o.path == path).unwrap().access.clone();
         assert_eq!(operation.get("security").is_some(), access != Access::Public, "{at}: security");
         assert_eq!(responses.contains_key("403"), matches!(access, Access::Roles(_)), "{at}: 403");
         if access != Access::Public {

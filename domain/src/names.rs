@@ -10,7 +10,7 @@ pub struct UnknownName {
     pub name: String,
 }
 
-/// Gives an enum `ALL`, `as_str`, `Display` and `FromStr`. Written out rather than taken from serde, so that the names are
+/// Gives an enum `ALL`, `as_str`, `Display`, `FromStr` and its way into a text. Written out rather than taken from serde, so that the names are
 /// constants; a test holds both together.
 macro_rules! wire_names {
     ($type:ident, $what:literal, { $($variant:ident => $name:literal),+ $(,)? }) => {
@@ -22,6 +22,12 @@ macro_rules! wire_names {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
+            }
+        }
+
+        impl From<$type> for &'static str {
+            fn from(value: $type) -> Self {
+                value.as_str()
             }
         }
 

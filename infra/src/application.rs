@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::Router;
 use command_api::web::CommandState;
-use command_api::web::access::Operation;
+use command_api::web::access::{OPERATOR, Operation};
 use command_api::web::routes::Routes;
 use domain::aggregate::{AnyCommand, Registry};
 use domain::event::RecordedEvent;
@@ -74,7 +74,7 @@ impl Application {
             aggregates: Arc::new(aggregates),
             projections: Projections::with_audit(Vec::new(), Vec::new()),
             commands: || Routes::of(command_api::web::openapi::base()),
-            queries: query_api::audit_routes,
+            queries: || query_api::audit_routes(&[OPERATOR]),
             processes: None,
             pace: None,
             chores: Vec::new(),

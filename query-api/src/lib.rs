@@ -5,15 +5,18 @@ mod processes;
 pub mod web;
 
 use command_api::web::routes::Routes;
+use domain::identity::user::Role;
 
 pub use audit::verifier::{ShardReport, Verifier, VerifyError, VerifyReport};
 pub use web::cursor::CursorKey;
 pub use web::state::{QueryConfig, QueryPorts, QueryState};
 
-/// The operations that every application has: what auditors see, and where process managers stand.
+/// The operations that every application has: what auditors see, and, for `saga_readers`, where process managers stand.
 #[must_use]
-pub fn audit_routes() -> Routes<QueryState> {
-    Routes::of(command_api::web::openapi::base()).merge(processes::routes()).merge(audit::routes())
+pub fn audit_routes(saga_readers: &[impl Copy + Into<&'static str>]) -> Routes<QueryState> {
+    Routes::of(command_api::web::openapi::base())
+        .merge(processes::routes(saga_readers))
+        .merge(audit::routes())
 }
 
 macro_rules! join {
@@ -25,7 +28,7 @@ macro_rules! join {
         /// [`ProductSearch`](projections::catalogue::documents::ProductSearch).
         #[must_use]
         pub fn routes() -> Routes<QueryState> {
-            audit_routes()$(.merge($context::routes()))*
+            audit_routes(&[Role::Operator, Role::Admin, Role::Support])$(.merge($context::routes()))*
         }
     };
 }

@@ -11,7 +11,6 @@ use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
 use command_api::web::routes::Routes;
 use domain::Timestamp;
-use domain::identity::user::Role;
 use domain::stream::StreamId;
 use projections::engine::sagas::{self, SagaFilter};
 use serde::Deserialize;
@@ -78,12 +77,9 @@ struct Saga {
     attempts: u32,
 }
 
-/// Who sees where sagas stand.
-const READERS: &[Role] = &[Role::Operator, Role::Admin, Role::Support];
-
-/// Their operations.
-pub(crate) fn routes() -> Routes<QueryState> {
-    Routes::default().roles(READERS, routes!(list_sagas)).roles(READERS, routes!(get_saga))
+/// Their operations, for those who see where sagas stand.
+pub(crate) fn routes(readers: &[impl Copy + Into<&'static str>]) -> Routes<QueryState> {
+    Routes::default().roles(readers, routes!(list_sagas)).roles(readers, routes!(get_saga))
 }
 
 /// The saga of an order.

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use command_api::web::CommandState;
-use command_api::web::access::Caller;
+use command_api::web::access::{Caller, OPERATOR};
 use command_api::web::body::{Fields, FromBody, NoBody, Text};
 use command_api::web::issue::{Incoming, Key, Reply};
 use command_api::web::openapi::{ById, Conflicting, OptionalKey, Usual, WithBody};
@@ -47,7 +47,8 @@ const NOTE: &str = "note";
 pub fn application(_config: &Config) -> Application {
     let commands =
         || Routes::of(command_api::web::openapi::base()).public(routes!(pin)).public(routes!(take_down));
-    let queries = || query_api::audit_routes().public(routes!(get_note)).public(routes!(list_notes));
+    let queries =
+        || query_api::audit_routes(&[OPERATOR]).public(routes!(get_note)).public(routes!(list_notes));
     Application {
         projections: Projections::with_audit(vec![Arc::new(Notes)], Vec::new()),
         commands,

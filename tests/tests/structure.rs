@@ -23,11 +23,9 @@ const NO_CONTEXTS: [(&str, &[&str]); 4] = [
     ("query-api", &["audit", "web"]),
 ];
 
-/// What platform still knows of contexts, by file or folder: who may call an operation is said in roles, and those are the accounts' own;
-/// there is one search, which is of products, and the indices on the engines are products, orders and events; and some of the command line
+/// What platform still knows of contexts, by file or folder: there is one search, which is of products, and the indices on the engines are products, orders and events; and some of the command line
 /// is the shop's.
-const KNOWN: [(&str, &str); 11] = [
-    ("command-api/src/web/", "identity"),
+const KNOWN: [(&str, &str); 9] = [
     ("infra/src/backends/", "catalogue"),
     ("infra/src/cli/sagas/", "fulfilment"),
     ("infra/src/elasticsearch/", "catalogue"),
@@ -37,7 +35,6 @@ const KNOWN: [(&str, &str); 11] = [
     ("infra/src/rebuild/", "catalogue"),
     ("infra/src/serve/query_role.rs", "catalogue"),
     ("infra/src/tantivy/", "catalogue"),
-    ("query-api/src/", "identity"),
 ];
 
 fn root() -> PathBuf {

@@ -8,13 +8,14 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 use domain::command::{Accepted, Step};
 use domain::identity::session::{Session, SessionCommand};
-use domain::identity::user::User;
+use domain::identity::user::{User, UserRegistered};
 use domain::stream::StreamId;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::UtoipaMethodRouterExt as _;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use crate::identity::accounts;
 use crate::identity::passwords::Passwords;
@@ -22,7 +23,7 @@ use crate::identity::refresh::RefreshToken;
 use crate::identity::shown;
 use crate::web::access::Caller;
 use crate::web::body::{Fields, FromBody, NoBody, Text};
-use crate::web::issue::{Incoming, Key, Reply};
+use crate::web::issue::{Incoming, Issue, Key, Reply};
 use crate::web::openapi::{Conflicting, LoggedIn, OptionalKey, Usual, WithBody};
 use crate::web::problem::Problem;
 use crate::web::routes::Routes;
@@ -114,7 +115,7 @@ async fn login(
     let (user_id, _, profile) = user.ok_or_else(refused)?;
     let (session_id, session) = issue.draw(SESSION, state.gateway.shards());
     let token = RefreshToken::draw(&*state.keys, session_id);
-    let caller = Caller { user_id, tenant: issue.tenant.clone(), roles: profile.roles, session_id };
+    let caller = caller(&issue, user_id, &profile, session_id);
     let start = SessionCommand::Start {
         user_id,
         token_digest: token.digest(),
@@ -122,6 +123,12 @@ async fn login(
     };
     let accepted = issue.acting(caller.actor()).submit(&state, vec![Step::create(session, start)]).await?;
     tokens(&state, &caller, &token, &accepted)
+}
+
+/// Whom the tokens of a session speak for.
+fn caller(issue: &Issue, user_id: Uuid, profile: &UserRegistered, session_id: Uuid) -> Caller {
+    let roles = profile.roles.iter().map(ToString::to_string).collect();
+    Caller { user_id, tenant: issue.tenant.clone(), roles, session_id }
 }
 
 /// Exchanges a refresh token for new tokens. It can be used once: using an old one again ends the session.
@@ -152,12 +159,7 @@ async fn refresh(State(state): State<CommandState>, incoming: Incoming) -> Resul
         Some(key) => presented.next(&*state.keys, key),
         None => RefreshToken::draw(&*state.keys, presented.session_id),
     };
-    let caller = Caller {
-        user_id,
-        tenant: issue.tenant.clone(),
-        roles: profile.roles,
-        session_id: presented.session_id,
-    };
+    let caller = caller(&issue, user_id, &profile, presented.session_id);
     let issue = issue.scoped_by(format!("session:{}", presented.session_id)).acting(caller.actor());
     let exchange = SessionCommand::Refresh { presented: presented.digest(), next: next.digest() };
     let accepted =

@@ -1,6 +1,5 @@
 //! Operations, each with who may call it. That is said once, where the route is: the guard goes by it, and so does the document.
 
-use domain::identity::user::Role;
 use utoipa::IntoResponses;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::{Operation as Described, PathItem};
@@ -43,15 +42,15 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// Adds what needs at least one of these roles.
     #[must_use]
-    pub fn roles(self, roles: &'static [Role], routes: UtoipaMethodRouter<S>) -> Self {
-        self.with(Access::Roles(roles), routes)
+    pub fn roles(self, roles: &[impl Copy + Into<&'static str>], routes: UtoipaMethodRouter<S>) -> Self {
+        self.with(Access::Roles(roles.iter().map(|role| (*role).into()).collect()), routes)
     }
 
     fn with(mut self, access: Access, (schemas, mut paths, router): UtoipaMethodRouter<S>) -> Self {
         for (path, item) in &mut paths.paths {
             for (method, operation) in described(item) {
-                secure(operation, access);
-                self.operations.push(Operation { method, path: path.clone(), access });
+                secure(operation, &access);
+                self.operations.push(Operation { method, path: path.clone(), access: access.clone() });
             }
         }
         Self { router: self.router.routes((schemas, paths, router)), ..self }
@@ -96,7 +95,7 @@ fn described(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut De
 }
 
 /// Says in the document what an operation asks of its caller, and what happens to others.
-fn secure(operation: &mut Described, access: Access) {
+fn secure(operation: &mut Described, access: &Access) {
     let refusals = match access {
         Access::Public => return,
         Access::Authenticated => LoggedIn::responses(),

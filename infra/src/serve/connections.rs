@@ -1,5 +1,7 @@
 //! The listener's connections: accepted as far as there is room for them, bounded in what a request's head may be, how long it may take
-//! and how long an answer may stay unread, and closed in order at the end. HTTP/1.1 only, as a proxy in front speaks it.
+//! and how long an answer may stay unread, and closed in order at the end. HTTP/1.1 only, as a proxy in front speaks it. A head that
+//! is no HTTP or too large is refused by the library itself, with a bare 400 or 431: it has no say of ours there, and who sends such bytes is
+//! no client that reads problems.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -24,7 +26,6 @@ use tower::ServiceExt as _;
 
 use super::admission::{Admission, Admitted};
 use super::no_room;
-use super::protocol::Explained;
 use crate::config::sections::Http;
 
 /// The largest head of a request, in bytes: room for the longest cursor.
@@ -144,7 +145,7 @@ async fn connection(
         .max_buf_size(MAX_BUFFER);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.write_wait));
-    let serving = builder.serve_connection(TokioIo::new(Explained::new(Box::pin(stream))), service);
+    let serving = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,

@@ -11,7 +11,6 @@ mod connections;
 mod no_room;
 mod open_files;
 mod projection_role;
-mod protocol;
 mod query_role;
 mod read_pace;
 mod saga_role;

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::identity::user::Role;
 use domain::ports::clock::Clock;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
@@ -122,7 +121,7 @@ struct Claims {
     aud: String,
     sub: Uuid,
     tenant: String,
-    roles: Vec<Role>,
+    roles: Vec<String>,
     sid: Uuid,
     jti: Uuid,
     iat: i64,

@@ -19,7 +19,7 @@ fn caller() -> Caller {
     Caller {
         user_id: Uuid::now_v7(),
         tenant: "default".into(),
-        roles: vec![Role::Customer],
+        roles: vec!["customer".into()],
         session_id: Uuid::now_v7(),
     }
 }
@@ -107,7 +107,7 @@ fn forged_tokens_are_refused() {
     refused("audience", &signed(&keys, &header, &with(&claims, "aud", json!("other"))));
     refused("not yet", &signed(&keys, &header, &with(&claims, "nbf", json!(NOW + 3600))));
     refused("from the future", &signed(&keys, &header, &with(&claims, "iat", json!(NOW + 3600))));
-    refused("role", &signed(&keys, &header, &with(&claims, "roles", json!(["root"]))));
+    refused("roles", &signed(&keys, &header, &with(&claims, "roles", json!("admin"))));
 
     let mut parts: Vec<&str> = token.split('.').collect();
     let raised = part(&with(&claims, "roles", json!(["admin"])));
