@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use infra::cli::NoCommands;
+
 fn main() -> ExitCode {
-    infra::cli::run(tests::board::application)
+    infra::cli::run::<NoCommands>(tests::board::application)
 }

@@ -23,11 +23,9 @@ const NO_CONTEXTS: [(&str, &[&str]); 4] = [
     ("query-api", &["audit", "web"]),
 ];
 
-/// What platform still knows of contexts, by file or folder: there is one search, which is of products, and the indices on the engines are products, orders and events; and some of the command line
-/// is the shop's.
-const KNOWN: [(&str, &str); 9] = [
+/// What platform still knows of contexts, by file or folder: there is one search, which is of products, and the indices on the engines are products, orders and events.
+const KNOWN: [(&str, &str); 8] = [
     ("infra/src/backends/", "catalogue"),
-    ("infra/src/cli/sagas/", "fulfilment"),
     ("infra/src/elasticsearch/", "catalogue"),
     ("infra/src/elasticsearch/", "ordering"),
     ("infra/src/http/mod.rs", "catalogue"),

@@ -1,9 +1,7 @@
-//! The command line: one file per command.
+//! The command line: one file per command of the platform; an application adds its own.
 
-mod bootstrap;
 mod config;
 mod conservation;
-mod demo;
 mod frame;
 mod history;
 mod migrate;
@@ -11,12 +9,12 @@ mod openapi;
 pub(crate) mod out;
 mod rebuild;
 mod redrive;
-mod sagas;
 mod serve;
 mod signals;
 mod store;
 mod verify;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,11 +30,11 @@ use crate::telemetry;
 /// An event-sourced shop: commands, an append-only log, projections, sagas and queries in one program.
 #[derive(Debug, Parser)]
 #[command(name = "tillstream", version, propagate_version = true)]
-struct Cli {
+struct Cli<Own: OwnCommands> {
     #[command(flatten)]
     common: Common,
     #[command(subcommand)]
-    command: Command,
+    command: Command<Own>,
 }
 
 /// What every command takes.
@@ -65,13 +63,9 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Runs a small shop: sets up a catalogue and accounts, plays three orders, and goes on serving
-    Demo {
-        /// Address to serve on [default: 127.0.0.1:8080]
-        #[arg(long, value_name = "ADDR")]
-        listen: Option<SocketAddr>,
-    },
+enum Command<Own: OwnCommands> {
+    #[command(flatten)]
+    Own(Own),
     /// Serves what the configuration names, with no demo data
     Serve {
         /// Address to serve on [default: 127.0.0.1:8080]
@@ -83,15 +77,6 @@ enum Command {
     },
     /// Prepares the configured backends
     Migrate,
-    /// Creates the accounts admin, warehouse, analyst, auditor, support, customer, operator and service with made-up passwords
-    Bootstrap {
-        /// File that the e-mails and passwords are written to, readable by its owner only
-        #[arg(long, value_name = "FILE")]
-        credentials: PathBuf,
-        /// What the accounts' e-mail addresses end in
-        #[arg(long, value_name = "DOMAIN", default_value = crate::shop::accounts::DOMAIN)]
-        domain: String,
-    },
     /// Checks the hash chain of the whole log, then the derived rows against it; exit status 1 at a fault
     Verify,
     /// Compares every copy of the events with the log; exit status 1 at the first difference
@@ -108,11 +93,6 @@ enum Command {
     Redrive {
         /// The projection
         projection: String,
-    },
-    /// Sagas of orders that don't go on by themselves: lists and shows them, has them tried again, or ends a step by hand
-    Sagas {
-        #[command(subcommand)]
-        what: sagas::What,
     },
     /// Prints a stream event by event
     History {
@@ -141,38 +121,65 @@ enum Command {
     Openapi,
 }
 
-impl Command {
-    /// Whether it is about the shop, and nothing for another application.
-    fn is_of_the_shop(&self) -> bool {
-        matches!(self, Self::Demo { .. } | Self::Bootstrap { .. } | Self::Sagas { .. })
+/// Commands of the command line that an application has beside the platform's.
+pub trait OwnCommands: Subcommand + fmt::Debug + Send + 'static {
+    /// Defaults that differ from the general ones, as keys of the configuration and values.
+    fn defaults(&self) -> Vec<(&'static str, String)>;
+
+    /// What its flags say, likewise.
+    fn settings(&self) -> Vec<(&'static str, String)>;
+
+    /// Runs it, until it is done or told to stop.
+    ///
+    /// # Errors
+    /// What the user is told before the process ends with status 2.
+    fn run(
+        self,
+        application: &Application,
+        config: Config,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = anyhow::Result<ExitCode>>;
+}
+
+/// An application that has no commands of its own.
+#[derive(Debug, Subcommand)]
+pub enum NoCommands {}
+
+impl OwnCommands for NoCommands {
+    fn defaults(&self) -> Vec<(&'static str, String)> {
+        match *self {}
     }
 
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        match *self {}
+    }
+
+    async fn run(self, _: &Application, _: Config, _: CancellationToken) -> anyhow::Result<ExitCode> {
+        match self {}
+    }
+}
+
+/// The defaults of commands that speak through their results.
+pub(crate) fn quiet() -> Vec<(&'static str, String)> {
+    vec![("logging.level", "warn".to_owned())]
+}
+
+impl<Own: OwnCommands> Command<Own> {
     /// Defaults that differ from the general ones.
     fn defaults(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Demo { .. } => {
-                let simulator = || "simulator:".to_owned();
-                vec![
-                    ("data.dir", "demo-data".to_owned()),
-                    ("logging.level", "warn".to_owned()),
-                    ("payments.url", simulator()),
-                    ("carrier.url", simulator()),
-                    ("http.admin_listen", "off".to_owned()),
-                ]
-            }
+            Self::Own(own) => own.defaults(),
             Self::Serve { .. } => Vec::new(),
-            // These speak through their results.
-            _ => vec![("logging.level", "warn".to_owned())],
+            _ => quiet(),
         }
     }
 }
 
-/// Runs the command line of this process over an application. The commands `demo`, `bootstrap` and `sagas` are the shop's; one without
-/// process managers is told so.
+/// Runs the command line of this process over an application and its own commands.
 #[must_use]
-pub fn run(application: fn(&Config) -> Application) -> ExitCode {
+pub fn run<Own: OwnCommands>(application: fn(&Config) -> Application) -> ExitCode {
     make_files_private();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::<Own>::try_parse() {
         Ok(cli) => cli,
         // Help and the version are results, which must come out whole too.
         Err(said) => return out::said(&said),
@@ -198,7 +205,10 @@ fn make_files_private() {
 const BLOCKING_THREADS: usize = 64;
 const BLOCKING_IDLE: Duration = Duration::from_secs(1);
 
-fn start(cli: Cli, application: fn(&Config) -> Application) -> anyhow::Result<ExitCode> {
+fn start<Own: OwnCommands>(
+    cli: Cli<Own>,
+    application: fn(&Config) -> Application,
+) -> anyhow::Result<ExitCode> {
     let mut layers = Layers::of_process(cli.common.config.clone(), flags(&cli)?)?;
     layers.defaults = cli.command.defaults();
     let config = layers.load()?;
@@ -217,7 +227,7 @@ fn start(cli: Cli, application: fn(&Config) -> Application) -> anyhow::Result<Ex
     code
 }
 
-fn flags(cli: &Cli) -> Result<Vec<(String, String)>, ConfigError> {
+fn flags<Own: OwnCommands>(cli: &Cli<Own>) -> Result<Vec<(String, String)>, ConfigError> {
     let mut flags = cli.common.set.clone();
     let mut set = |key: &str, value: Option<String>| flags.extend(value.map(|value| (key.to_owned(), value)));
     if let Some(dir) = &cli.common.data_dir {
@@ -230,32 +240,27 @@ fn flags(cli: &Cli) -> Result<Vec<(String, String)>, ConfigError> {
     }
     set("logging.format", cli.common.log_format.clone());
     set("logging.level", cli.common.log_level.clone());
-    if let Command::Demo { listen } | Command::Serve { listen, .. } = &cli.command {
-        set("http.listen", listen.map(|address| address.to_string()));
-    }
-    if let Command::Serve { role, .. } = &cli.command {
-        set("roles.run", (!role.is_empty()).then(|| role.join(",")));
+    match &cli.command {
+        Command::Serve { listen, role } => {
+            set("http.listen", listen.map(|address| address.to_string()));
+            set("roles.run", (!role.is_empty()).then(|| role.join(",")));
+        }
+        Command::Own(own) => own.settings().into_iter().for_each(|(key, value)| set(key, Some(value))),
+        _ => {}
     }
     Ok(flags)
 }
 
-async fn dispatch(
-    command: Command,
+async fn dispatch<Own: OwnCommands>(
+    command: Command<Own>,
     application: &Application,
     config: Config,
     shutdown: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
-        !command.is_of_the_shop() || application.processes.is_some(),
-        "this is a command of the shop, and there is no shop here"
-    );
     match command {
-        Command::Demo { .. } => Box::pin(demo::run(application, config, shutdown)).await,
+        Command::Own(own) => Box::pin(own.run(application, config, shutdown)).await,
         Command::Serve { .. } => Box::pin(serve::run(application, config, shutdown)).await,
         Command::Migrate => Box::pin(migrate::run(application, &config)).await,
-        Command::Bootstrap { credentials, domain } => {
-            Box::pin(bootstrap::run(application, config, &credentials, &domain, shutdown)).await
-        }
         Command::Verify => Box::pin(verify::run(&config, shutdown)).await,
         Command::Conservation => Box::pin(conservation::run(application, &config, shutdown)).await,
         Command::Rebuild { names, rollback: false } => {
@@ -267,7 +272,6 @@ async fn dispatch(
         Command::Redrive { projection } => {
             Box::pin(redrive::run(application, &config, &projection, shutdown)).await
         }
-        Command::Sagas { what } => Box::pin(sagas::run(application, &config, what, shutdown)).await,
         Command::History { kind, id, json } => {
             Box::pin(history::run(&config, &kind, &id, json, shutdown)).await
         }

@@ -1,6 +1,7 @@
 //! The shop: the one place where its contexts are joined to an application, and what they need beside the platform.
 
 pub mod accounts;
+pub mod commands;
 pub mod demo;
 mod fulfilments;
 mod processes;

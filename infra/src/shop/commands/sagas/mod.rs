@@ -15,15 +15,15 @@ use uuid::Uuid;
 
 use self::local::Local;
 use self::remote::Remote;
-use super::out;
 use crate::application::Application;
 use crate::backends::beside::expect_store;
+use crate::cli::out;
 use crate::config::{Config, Family};
 use crate::data_dir::{DataDir, DataDirError};
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub(super) enum What {
+pub enum What {
     /// Lists sagas in the order in which they began
     List {
         /// Only with this status: stuck, running, waiting, compensating or ended
@@ -75,7 +75,7 @@ pub(super) enum What {
 
 /// Who asks a running server.
 #[derive(Debug, Args)]
-pub(super) struct Who {
+pub struct Who {
     /// Credentials file, to ask a server that runs [default: the demo's, where there is one]
     #[arg(long, value_name = "FILE")]
     credentials: Option<PathBuf>,

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use super::out;
 use crate::application::Application;
+use crate::cli::out;
 use crate::config::Config;
 use crate::serve::CommandLine;
 use crate::shop::accounts::{Credentials, create, refuse_held_addresses, refuse_when_there_is_an_admin};

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::bail;
 use tokio_util::sync::CancellationToken;
 
-use super::out;
 use crate::application::Application;
+use crate::cli::out;
 use crate::config::{Config, Family};
 use crate::serve::{bind, start_when};
 use crate::shop::demo;
