@@ -1,13 +1,8 @@
 #![doc = include_str!("../README.md")]
 
-pub mod config;
 pub mod engine;
 pub mod fulfilment;
-pub mod ids;
-pub mod lanes;
-pub mod ports;
 pub mod projection;
-pub mod refunds;
 pub mod standing;
 
 use std::sync::Arc;
@@ -16,11 +11,12 @@ use domain::aggregate::Registry;
 use domain::ports::clock::Clock;
 use domain::ports::gateway::CommandGateway;
 
-use config::{Capacity, FulfilmentConfig};
 use engine::commands::Commands;
 use engine::process::{Processes, React};
 use engine::worker::{Bulkhead, Worker, WorkerConfig};
-use ports::{Carrier, PaymentProvider};
+use fulfilment::config::{Capacity, FulfilmentConfig};
+use fulfilment::ports::{Carrier, PaymentProvider};
+use fulfilment::{lanes, refunds};
 
 /// The registry of the shop's aggregates and the sagas, which deal with time as is usual.
 #[must_use]

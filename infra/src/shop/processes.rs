@@ -12,8 +12,8 @@ use domain::ordering::order::OrderCommand;
 use domain::ports::clock::Clock;
 use domain::ports::gateway::CommandGateway;
 use sagas::Shop;
-use sagas::config::{Capacity, FulfilmentConfig};
 use sagas::engine::worker::WorkerConfig;
+use sagas::fulfilment::config::{Capacity, FulfilmentConfig};
 use utoipa::openapi::OpenApi;
 
 use super::simulator::{self, Simulator, SimulatorConfig, nearby};

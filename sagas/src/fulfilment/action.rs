@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::engine::work::Lane;
-use crate::lanes;
-use crate::ports::{Charge, VoidOutcome};
+use crate::fulfilment::lanes;
+use crate::fulfilment::ports::{Charge, VoidOutcome};
 
 /// What a step does. All but the calls of provider and carrier are commands on aggregates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,11 +38,11 @@ pub enum Action {
         method: String,
         provider_key: String,
     },
-    /// [`crate::ports::PaymentProvider::charge`].
+    /// [`crate::fulfilment::ports::PaymentProvider::charge`].
     Charge { payment_id: Uuid, amount: Money, method: String, provider_key: String },
-    /// [`crate::ports::PaymentProvider::lookup`].
+    /// [`crate::fulfilment::ports::PaymentProvider::lookup`].
     Lookup { provider_key: String },
-    /// [`crate::ports::PaymentProvider::void`].
+    /// [`crate::fulfilment::ports::PaymentProvider::void`].
     Void { provider_key: String },
     /// [`PaymentCommand::RecordAuthorized`].
     RecordAuthorized { payment_id: Uuid, provider_reference: String },
@@ -64,7 +64,7 @@ pub enum Action {
     FailRefund { payment_id: Uuid, refund_id: Uuid },
     /// [`ShipmentCommand::Request`].
     RequestShipment { shipment_id: Uuid, customer_id: Uuid, address: ShippingAddress, carrier_key: String },
-    /// [`crate::ports::Carrier::book`].
+    /// [`crate::fulfilment::ports::Carrier::book`].
     BookCarrier { shipment_id: Uuid, country: String, carrier_key: String },
     /// [`ShipmentCommand::RecordCreated`].
     RecordShipmentCreated { shipment_id: Uuid, carrier_reference: String },
@@ -74,7 +74,7 @@ pub enum Action {
     ConfirmPayment { payment_id: Uuid, shipment_id: Uuid },
     /// [`ShipmentCommand::Cancel`].
     CancelShipment { shipment_id: Uuid },
-    /// [`crate::ports::Carrier::cancel`].
+    /// [`crate::fulfilment::ports::Carrier::cancel`].
     CancelCarrier { carrier_key: String },
     /// [`OrderCommand::MarkShipped`].
     MarkShipped { shipment_id: Uuid },

@@ -13,7 +13,7 @@ use super::KIND;
 use super::events::{DeadlineCleared, DeadlineSet, Followed, FulfilmentEvent, Signal};
 use super::work::{Work, id};
 use crate::engine::work::{Opening, WorkChange};
-use crate::ids;
+use crate::fulfilment::ids;
 
 /// What an event does to the work queue. Pure.
 ///

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::action::{Action, Outcome};
 use super::steps::StepName;
-use crate::config::Terms;
+use crate::fulfilment::config::Terms;
 
 /// Something that others did and the saga has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

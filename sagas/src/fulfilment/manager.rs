@@ -14,12 +14,12 @@ use uuid::Uuid;
 use super::action::{Action, ChargeResult, Outcome};
 use super::work::Work;
 use super::{FulfilmentCommand, KIND, Trigger};
-use crate::config::FulfilmentConfig;
 use crate::engine::commands::Commands;
 use crate::engine::process::{ProcessManager, Retry};
 use crate::engine::work::WorkItem;
-use crate::ids;
-use crate::ports::{
+use crate::fulfilment::config::FulfilmentConfig;
+use crate::fulfilment::ids;
+use crate::fulfilment::ports::{
     Booking, BookingRequest, Carrier, ChargeRequest, PaymentProvider, ProviderError, in_time, words,
 };
 

@@ -7,14 +7,19 @@
 pub mod action;
 mod cancellation;
 pub mod changes;
+pub mod config;
 mod delivery;
 pub mod events;
+pub mod ids;
+pub mod lanes;
 pub mod manager;
 mod operation;
 mod payment;
 mod plan;
+pub mod ports;
 pub mod process;
 mod react;
+pub mod refunds;
 mod shipment;
 pub mod state;
 pub mod steps;
@@ -30,8 +35,8 @@ use domain::refusal::{DomainError, RefusalKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::config::Terms;
 use crate::engine;
+use crate::fulfilment::config::Terms;
 use action::Outcome;
 use events::{FulfilmentEvent, Resolution, Signal};
 pub use state::Fulfilment;
@@ -107,7 +112,7 @@ pub enum FulfilmentError {
     #[error("the saga has nothing to retry: it goes on by itself, or has ended")]
     NothingToRetry,
     /// A refund was tried as often as can be.
-    #[error("the refund was tried {max} times; resolve it instead", max = crate::ids::MAX_REFUNDS)]
+    #[error("the refund was tried {max} times; resolve it instead", max = crate::fulfilment::ids::MAX_REFUNDS)]
     TooManyRetries,
     /// The step isn't one that a person can end now.
     #[error("the step {0} neither needs somebody nor waits for a provider or carrier that is away")]

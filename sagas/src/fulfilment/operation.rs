@@ -8,7 +8,7 @@ use super::state::{Fulfilment, Standing};
 use super::steps::StepName;
 use super::{FulfilmentError, Trigger, payment};
 use crate::engine::react;
-use crate::ids::MAX_REFUNDS;
+use crate::fulfilment::ids::MAX_REFUNDS;
 
 /// The events of a person's word. A saga that an older program left standing says first what it needs.
 pub(super) fn decide(

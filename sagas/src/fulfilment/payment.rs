@@ -12,7 +12,7 @@ use super::events::Need;
 use super::plan::{Advance, Pause, Plan, fail};
 use super::state::{Attempt, Fulfilment, Standing};
 use super::steps::StepName;
-use crate::ids;
+use crate::fulfilment::ids;
 
 impl Plan<'_> {
     fn provider_key(&self) -> String {

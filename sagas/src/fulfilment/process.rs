@@ -8,7 +8,7 @@ use domain::stream::StreamId;
 use uuid::Uuid;
 
 use super::{FulfilmentCommand, KIND, Trigger};
-use crate::config::Terms;
+use crate::fulfilment::config::Terms;
 
 /// The process of fulfilment, for orders whose streams share their shard. Others are started by the worker.
 #[derive(Debug, Clone)]

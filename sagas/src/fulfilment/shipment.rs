@@ -7,7 +7,7 @@ use super::events::Need;
 use super::plan::{Advance, Pause, Plan, fail};
 use super::state::{BOOKING, Standing};
 use super::steps::StepName;
-use crate::ids;
+use crate::fulfilment::ids;
 
 /// Books the shipment and tells the order.
 pub(super) fn book(plan: &Plan<'_>) -> Advance {

@@ -7,7 +7,7 @@ use super::action::Action;
 use super::events::Signal;
 use super::steps::StepName;
 use crate::engine::work::Lane;
-use crate::lanes;
+use crate::fulfilment::lanes;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

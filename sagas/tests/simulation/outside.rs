@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::money::Money;
 use domain::payments::payment::DeclineReason;
-use sagas::ports::{
+use sagas::fulfilment::ports::{
     Booking, BookingRequest, Carrier, Charge, ChargeRequest, PaymentProvider, ProviderError, VoidOutcome,
 };
 use uuid::Uuid;

@@ -16,8 +16,8 @@ use sagas::fulfilment::events::{
     Compensating, DeadlineSet, Ended, Ending, FulfilmentEvent, Need, NeedsSomebody, Resolution, Resolved,
     Retried, StepRequested, Waiting, WaitingFor,
 };
+use sagas::fulfilment::lanes;
 use sagas::fulfilment::steps::StepName;
-use sagas::lanes;
 use uuid::Uuid;
 
 use super::saga_work::{Bench, PAYMENT, SagaWorkFactory, at, finished, started};

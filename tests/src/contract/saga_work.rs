@@ -25,8 +25,8 @@ use sagas::fulfilment::events::{
     Compensating, DeadlineCleared, DeadlineSet, FulfilmentEvent, StepFinished, StepRequested, Waiting,
     WaitingFor,
 };
+use sagas::fulfilment::lanes;
 use sagas::fulfilment::steps::StepName;
-use sagas::lanes;
 use sagas::projection::SagaProjection;
 use sagas::standing::{SagaWork, StuckSaga};
 use uuid::Uuid;

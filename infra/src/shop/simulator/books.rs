@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::ports::clock::Clock;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use sagas::ports::ProviderError;
+use sagas::fulfilment::ports::ProviderError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Failure, SIMULATOR_FILE};

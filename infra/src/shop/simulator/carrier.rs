@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
-use sagas::ports::{Booking, BookingRequest, Carrier, ProviderError};
+use sagas::fulfilment::ports::{Booking, BookingRequest, Carrier, ProviderError};
 use uuid::Uuid;
 
 use super::switches::{self, Who};

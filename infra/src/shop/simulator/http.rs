@@ -13,7 +13,7 @@ use command_api::web::problem::Problem;
 use command_api::web::routes::Routes;
 use command_api::web::unserved::Unserved;
 use domain::money::Money;
-use sagas::ports::ProviderError;
+use sagas::fulfilment::ports::ProviderError;
 use serde::{Deserialize, Serialize};
 use utoipa_axum::routes;
 

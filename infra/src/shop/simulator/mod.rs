@@ -23,7 +23,7 @@ use std::time::Duration;
 use domain::money::Money;
 use domain::ports::clock::Clock;
 use rusqlite::{Connection, TransactionBehavior};
-use sagas::ports::ProviderError;
+use sagas::fulfilment::ports::ProviderError;
 
 use self::books::Books;
 use crate::sqlite::{as_path, names_are_names};

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::money::{Currency, Money};
 use domain::payments::payment::DeclineReason;
 use rusqlite::{Connection, OptionalExtension, params};
-use sagas::ports::{Charge, ChargeRequest, PaymentProvider, ProviderError, VoidOutcome};
+use sagas::fulfilment::ports::{Charge, ChargeRequest, PaymentProvider, ProviderError, VoidOutcome};
 use uuid::Uuid;
 
 use super::switches::{self, Who};

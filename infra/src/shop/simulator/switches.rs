@@ -1,7 +1,7 @@
 //! How the provider and the carrier are: up, away, or refusing whatever is new. Kept in the books, so a restart changes nothing.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use sagas::ports::ProviderError;
+use sagas::fulfilment::ports::ProviderError;
 
 use super::{Failure, Simulator};
 

@@ -3,7 +3,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use domain::Timestamp;
 use domain::money::Currency;
 use domain::payments::payment::DeclineReason;
-use sagas::ports::{Booking, BookingRequest, Carrier, Charge, ChargeRequest, PaymentProvider, VoidOutcome};
+use sagas::fulfilment::ports::{
+    Booking, BookingRequest, Carrier, Charge, ChargeRequest, PaymentProvider, VoidOutcome,
+};
 use tempfile::TempDir;
 use uuid::Uuid;
 

@@ -10,7 +10,7 @@ use super::events::Signal;
 use super::state::Fulfilment;
 use super::steps::StepName::*;
 use super::{FulfilmentError, Trigger};
-use crate::config::FulfilmentConfig;
+use crate::fulfilment::config::FulfilmentConfig;
 use story::{CANCEL, Story, authorized, booked, captured, id, order};
 
 // proves: SAG-1

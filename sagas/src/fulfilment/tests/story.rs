@@ -9,8 +9,8 @@ use domain::personal::Sealed;
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use uuid::Uuid;
 
-use crate::config::FulfilmentConfig;
 use crate::fulfilment::action::{ChargeResult, Outcome};
+use crate::fulfilment::config::FulfilmentConfig;
 use crate::fulfilment::events::{Ending, FulfilmentEvent, Resolution, Signal};
 use crate::fulfilment::state::Fulfilment;
 use crate::fulfilment::steps::StepName::{self, *};

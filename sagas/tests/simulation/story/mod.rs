@@ -17,12 +17,12 @@ use domain::ports::clock::Clock;
 use domain::shipping::shipment::{Shipment, ShipmentCommand, ShipmentStatus};
 use domain::stream::{DEFAULT_TENANT, StreamId};
 use sagas::Shop;
-use sagas::config::{Capacity, FulfilmentConfig};
 use sagas::engine::work::WorkItem;
 use sagas::engine::worker::{Worker, WorkerConfig};
+use sagas::fulfilment::config::{Capacity, FulfilmentConfig};
 use sagas::fulfilment::events::{Ending, Need, NeedsSomebody, Resolution};
+use sagas::fulfilment::ids;
 use sagas::fulfilment::{Fulfilment, FulfilmentCommand, Trigger};
-use sagas::ids;
 use sagas::standing::{SagaWork, StuckSaga};
 use uuid::Uuid;
 

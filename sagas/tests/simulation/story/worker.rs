@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::shipping::shipment::ShipmentCommand;
 use sagas::engine::work::WorkQueue;
 use sagas::engine::worker::{self, Bulkhead, Worker, WorkerConfig};
-use sagas::lanes;
+use sagas::fulfilment::lanes;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 

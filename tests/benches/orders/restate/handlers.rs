@@ -7,7 +7,9 @@ use domain::money::{Currency, Money};
 use domain::ports::clock::SystemClock;
 use infra::shop::simulator::{Simulator, SimulatorConfig};
 use restate_sdk::prelude::*;
-use sagas::ports::{Booking, BookingRequest, Carrier as _, Charge, ChargeRequest, PaymentProvider as _};
+use sagas::fulfilment::ports::{
+    Booking, BookingRequest, Carrier as _, Charge, ChargeRequest, PaymentProvider as _,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -20,8 +20,8 @@ use uuid::Uuid;
 use crate::engine::commands::Commands;
 use crate::engine::process::{ProcessManager, Retry};
 use crate::engine::work::{Opening, WorkChange, WorkItem};
-use crate::ports::{PaymentProvider, ProviderError, in_time, words};
-use crate::{ids, lanes};
+use crate::fulfilment::ports::{PaymentProvider, ProviderError, in_time, words};
+use crate::fulfilment::{ids, lanes};
 
 /// Its name in the work queue.
 pub const NAME: &str = "refunds";
