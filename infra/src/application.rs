@@ -41,6 +41,8 @@ pub struct Application {
     pub processes: Option<Arc<dyn ProcessManagers>>,
     /// What its acceptance keeps pace with.
     pub pace: Option<Pace>,
+    /// Files that it keeps in the data directory: where one of them is, there was a log.
+    pub files: &'static [&'static str],
     /// What is done once in the background after a start, where process managers run.
     pub chores: Vec<Arc<dyn Chore>>,
 }
@@ -77,6 +79,7 @@ impl Application {
             queries: || query_api::audit_routes(&[OPERATOR]),
             processes: None,
             pace: None,
+            files: &[],
             chores: Vec::new(),
         }
     }

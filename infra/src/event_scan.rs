@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use domain::event::RecordedEvent;
 use domain::position::{Position, Seen, Shard};
-use projections::audit::events::EventPage;
+use projections::engine::events::EventPage;
 
 /// How much one page may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

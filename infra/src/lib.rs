@@ -9,6 +9,7 @@ pub mod conservation;
 pub mod data_dir;
 mod derived_digest;
 pub mod elasticsearch;
+pub mod event_copy;
 pub mod event_scan;
 pub mod feed;
 mod gate;

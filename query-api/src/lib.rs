@@ -2,12 +2,13 @@
 
 pub mod audit;
 mod processes;
+pub mod verifier;
 pub mod web;
 
 use command_api::web::routes::Routes;
 use domain::identity::user::Role;
 
-pub use audit::verifier::{ShardReport, Verifier, VerifyError, VerifyReport};
+pub use verifier::{ShardReport, Verifier, VerifyError, VerifyReport};
 pub use web::cursor::CursorKey;
 pub use web::state::{QueryConfig, QueryPorts, QueryState};
 

@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use command_api::web::access::{Access, Caller, Operation};
+use command_api::web::access::{Access, Operation};
+use command_api::web::caller::Caller;
 use domain::identity::user::Role;
 use serde_json::Value;
 use uuid::Uuid;

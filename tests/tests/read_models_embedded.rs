@@ -71,7 +71,8 @@ mod plans {
     use infra::event_scan::ScanLimits;
     use infra::feed::InProcessFeed;
     use infra::sqlite::log::SqliteLog;
-    use projections::audit::events::{EventFilter, within};
+    use projections::audit::events::within;
+    use projections::engine::events::EventFilter;
     use tests::contract::read_models::{event_filters, list_questions};
 
     use super::*;

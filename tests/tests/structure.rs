@@ -46,9 +46,9 @@ fn shop() -> Vec<String> {
     list.split_whitespace().map(str::to_owned).collect()
 }
 
-/// With the shop's processes.
+/// With the shop's processes, and the folder that joins all of it.
 fn contexts() -> BTreeSet<String> {
-    shop().into_iter().chain(["fulfilment".to_owned()]).collect()
+    shop().into_iter().chain(["fulfilment", "shop"].map(str::to_owned)).collect()
 }
 
 /// Whoever knows a context's name finds what there is of it.
@@ -182,8 +182,7 @@ fn whatever_way_a_context_is_imported_it_is_seen() {
 #[test]
 fn platform_knows_no_context() {
     let contexts = contexts();
-    let leave_out: BTreeSet<String> =
-        contexts.iter().cloned().chain(["shop".to_owned(), "tests".to_owned()]).collect();
+    let leave_out: BTreeSet<String> = contexts.iter().cloned().chain(["tests".to_owned()]).collect();
     let (mut wrong, mut needed, mut looked_at) = (BTreeSet::new(), BTreeSet::new(), 0);
     for (krate, parts) in PLATFORM {
         for part in parts {

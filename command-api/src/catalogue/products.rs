@@ -20,8 +20,8 @@ use utoipa_axum::routes;
 
 use crate::catalogue::skus;
 use crate::reviews::shown::{RatedProduct, rated, rating_of};
-use crate::web::access::Caller;
 use crate::web::body::{Fields, FromBody, Text};
+use crate::web::caller::Caller;
 use crate::web::issue::{Incoming, Key, Reply, answer_of, path_id};
 use crate::web::openapi::{ById, Conflicting, OptionalKey, RequiredMatch, Usual, Versioned, WithBody};
 use crate::web::preconditions::IfMatch;

@@ -19,8 +19,8 @@ use crate::catalogue::products::PRODUCT;
 use crate::ordering::order_input::{Address, Item, OrderInput, PlaceOrder};
 use crate::ordering::order_parts::{self, Parts};
 use crate::ordering::shown;
-use crate::web::access::Caller;
 use crate::web::body::NoBody;
+use crate::web::caller::Caller;
 use crate::web::issue::{Incoming, Key, Reply, path_id};
 use crate::web::openapi::{
     ById, Conflicting, Matching, OptionalKey, OptionalMatch, RequiredKey, Usual, WithBody,

@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use super::shown;
 use crate::catalogue::products;
-use crate::web::access::Caller;
 use crate::web::body::{Fields, FromBody, NoBody, Text};
+use crate::web::caller::Caller;
 use crate::web::issue::{Incoming, Issue, Key, Reply, answer_of, path_id};
 use crate::web::openapi::{ById, Conflicting, Matching, OptionalKey, OptionalMatch, Usual, WithBody};
 use crate::web::preconditions::{IfMatch, personal_tag};

@@ -17,8 +17,8 @@ use futures::future::join_all;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::web::access::Caller;
 use crate::web::body::{self, FromBody};
+use crate::web::caller::Caller;
 use crate::web::context::RequestContext;
 use crate::web::headers::{IDEMPOTENCY_REPLAYED, IdempotencyKey, SYNC_TOKEN, etag, header_of, sync_token};
 use crate::web::problem::Problem;

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod body;
+pub mod caller;
 pub mod context;
 pub mod conventions;
 pub mod door;

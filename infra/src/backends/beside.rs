@@ -7,34 +7,33 @@ use projections::engine::store::StoreError;
 use uuid::Uuid;
 
 use crate::config::Embedded;
-use crate::shop::simulator::SIMULATOR_FILE;
 use crate::sqlite::keys::KEYS_FILE;
 use crate::sqlite::log::{DERIVED_FILE, LOG_FILE, OpenError, holds_no_log};
 use crate::sqlite::read_store::{self, READ_FILE};
 use crate::tantivy::{self, SEARCH_DIR};
 
 /// Refuses a log that is missing or empty while something that was made beside it is there: a new one would fit nothing of it.
-/// Nothing is touched.
-pub(super) fn refuse_lost_log(places: Embedded<'_>) -> Result<(), OpenError> {
+/// Nothing is touched. `own` are files that the application has in the data directory.
+pub(super) fn refuse_lost_log(places: Embedded<'_>, own: &[&str]) -> Result<(), OpenError> {
     let file = places.log.join(LOG_FILE);
     if !holds_no_log(&file) {
         return Ok(());
     }
-    match witnesses(places).into_iter().find(|witness| witness.exists()) {
+    match witnesses(places, own).into_iter().find(|witness| witness.exists()) {
         Some(beside) => Err(OpenError::LogLost { file, beside }),
         None => Ok(()),
     }
 }
 
 /// What only a store with a log makes.
-fn witnesses(places: Embedded<'_>) -> Vec<PathBuf> {
-    vec![
+fn witnesses(places: Embedded<'_>, own: &[&str]) -> Vec<PathBuf> {
+    let platforms = [
         places.log.join(DERIVED_FILE),
         places.read.join(READ_FILE),
         places.read.join(SEARCH_DIR),
         places.data.join(KEYS_FILE),
-        places.data.join(SIMULATOR_FILE),
-    ]
+    ];
+    platforms.into_iter().chain(own.iter().map(|file| places.data.join(file))).collect()
 }
 
 /// Refuses a log without any event beside read models of events: it was emptied.

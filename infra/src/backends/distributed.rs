@@ -27,11 +27,11 @@ use super::{Backends, Cluster, Group, Prepared, Promises};
 use crate::application::Projections;
 use crate::cassandra::CassandraLog;
 use crate::config::Distributed;
-use crate::conservation::EventCopy;
 use crate::elasticsearch::{
     self, ElasticsearchCheckpoints, ElasticsearchEvents, ElasticsearchSearch, ElasticsearchStore,
     ElasticsearchUrl,
 };
+use crate::event_copy::EventCopy;
 use crate::feed::find_heads;
 use crate::feed::ring::Rings;
 use crate::kafka::{self, BothWays, KafkaEvents, KafkaFeed, KafkaPublisher, KafkaUrl};

@@ -22,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 use super::beside;
 use super::disk_probe::DiskProbe;
 use super::{Backends, Group};
-use crate::application::Projections;
+use crate::application::{Application, Projections};
 use crate::config::{Config, Embedded};
-use crate::conservation::EventCopy;
 use crate::data_dir::DataDir;
+use crate::event_copy::EventCopy;
 use crate::feed::InProcessFeed;
 use crate::key_files;
 use crate::rebuild::renewal::{EmbeddedRenewal, Renewal};
@@ -66,15 +66,15 @@ impl EmbeddedBackends {
     /// # Errors
     /// When a part can't be opened; the reason names it.
     pub async fn open(
-        projections: Projections,
+        application: &Application,
         config: &Config,
         places: Embedded<'_>,
     ) -> anyhow::Result<Self> {
         // Before anything is made or touched.
-        beside::refuse_lost_log(places)?;
+        beside::refuse_lost_log(places, application.files)?;
         let directories = DataDir::open_all(&places.directories())?;
         let log = SqliteLog::open(places.log, config.log.shards)?;
-        Self::over(projections, log, places, directories).await
+        Self::over(application.projections.clone(), log, places, directories).await
     }
 
     /// Opens a store that is there, and makes nothing.

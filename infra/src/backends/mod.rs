@@ -37,7 +37,7 @@ pub use embedded::EmbeddedBackends;
 
 use crate::application::Application;
 use crate::config::{Config, Family};
-use crate::conservation::EventCopy;
+use crate::event_copy::EventCopy;
 use crate::rebuild::renewal::Renewal;
 
 /// Projections that share a store, and so a runner.
@@ -148,7 +148,7 @@ pub trait Backends: Send + Sync + 'static {
 pub async fn open(application: &Application, config: &Config) -> anyhow::Result<Arc<dyn Backends>> {
     let projections = application.projections.clone();
     match config.family()? {
-        Family::Embedded(places) => Ok(Arc::new(EmbeddedBackends::open(projections, config, places).await?)),
+        Family::Embedded(places) => Ok(Arc::new(EmbeddedBackends::open(application, config, places).await?)),
         Family::Distributed(urls) => Ok(Arc::new(DistributedBackends::open(projections, &urls).await?)),
     }
 }
@@ -190,7 +190,7 @@ pub async fn migrate(application: &Application, config: &Config) -> anyhow::Resu
             return distributed::migrate(&projections, &urls, config.log.shards).await;
         }
     };
-    let backends = EmbeddedBackends::open(projections, config, places).await?;
+    let backends = EmbeddedBackends::open(application, config, places).await?;
     let shards = backends.log().store().shards;
     for group in backends.groups().await? {
         group.store.prepare(&group.projections, backends.log().store()).await?;

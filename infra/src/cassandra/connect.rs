@@ -15,7 +15,7 @@ use scylla::policies::retry::FallthroughRetryPolicy;
 use scylla::response::query_result::QueryRowsResult;
 use scylla::statement::{Consistency, SerialConsistency};
 
-use super::migrate::OpenError;
+use super::open_error::{OpenError, one_line};
 use super::url::CassandraUrl;
 
 /// How often the nodes are asked whether they agree on a new table.
@@ -93,11 +93,6 @@ pub(super) fn deciding(url: &CassandraUrl, datacenter: &str) -> ExecutionProfile
         .speculative_execution_policy(None)
         .build()
         .into_handle()
-}
-
-/// An error and what it came from, on one line.
-pub(super) fn one_line(error: &dyn std::error::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A read or derived write that failed. It may be repeated, whatever was the matter.

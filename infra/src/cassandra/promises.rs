@@ -4,8 +4,8 @@ use scylla::client::session::Session;
 use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
 use scylla::statement::unprepared::Statement;
 
-use super::connect::one_line;
-use super::migrate::{OpenError, failed};
+use super::open_error::one_line;
+use super::open_error::{OpenError, failed};
 use super::url::CassandraUrl;
 
 /// What the settings of the cluster say, as far as it tells them.

@@ -10,12 +10,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use domain::ports::log::{LogError, LogReader};
 use domain::ports::walk::Walk;
 use domain::position::{Position, Seen, Shard};
 use domain::stream::StreamId;
-use futures::stream::{BoxStream, StreamExt as _};
+use futures::stream::StreamExt as _;
 use projections::engine::store::StoreError;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -24,45 +23,13 @@ use uuid::Uuid;
 pub use watch::{Watch, Watched};
 
 use crate::backends::{Backends, Group};
+use crate::event_copy::EventCopy;
 use crate::feed::find_heads;
 
 /// Above every position; databases count in 64 bits with a sign.
 const MAX_POSITION: u64 = i64::MAX as u64;
 /// How often copies that are behind are looked at again.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// What a copy yields: positions within the shard with the ids of their events, in order.
-pub type Events = BoxStream<'static, Result<(u64, Uuid), StoreError>>;
-
-/// A copy of the log's events, one entry for each.
-#[async_trait]
-pub trait EventCopy: Send + Sync + 'static {
-    /// For people: `kafka`, `postgresql`, …
-    fn name(&self) -> &'static str;
-
-    /// The projection that fills it: its dead letters stand for events that the copy lacks. `None` for a transport.
-    fn projection(&self) -> Option<&'static str>;
-
-    /// For a transport: of every shard the first and the last position that it has; none for a shard of which it has none.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn spans(&self) -> Result<HashMap<Shard, (u64, u64)>, StoreError> {
-        Ok(HashMap::new())
-    }
-
-    /// For a transport: whether it has come to this position although its last event is an earlier one. Two publishers at once may repeat
-    /// old events after newer ones.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn reaches(&self, _position: Position) -> Result<bool, StoreError> {
-        Ok(false)
-    }
-
-    /// What it holds of a shard's positions `after + 1` to `through`. A transport may repeat events.
-    fn events(&self, shard: Shard, after: u64, through: u64) -> Events;
-}
 
 /// Why nothing can be said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -331,21 +298,4 @@ impl Conservation {
 fn failed(name: &str) -> impl FnOnce(StoreError) -> ConservationError {
     let name = name.to_owned();
     move |error| ConservationError::Copy(name, error)
-}
-
-/// Events page by page: `page` answers those after a position, in order, at most as many as it likes; none at the end.
-pub(crate) fn paged<F>(after: u64, page: impl Fn(u64) -> F + Send + 'static) -> Events
-where
-    F: Future<Output = Result<Vec<(u64, Uuid)>, StoreError>> + Send + 'static,
-{
-    let pages = futures::stream::try_unfold((after, page), |(after, page)| async move {
-        let events = page(after).await?;
-        Ok(events.last().copied().map(|(last, _)| (events, (last, page))))
-    });
-    pages
-        .flat_map(|page: Result<Vec<(u64, Uuid)>, StoreError>| match page {
-            Ok(events) => futures::stream::iter(events.into_iter().map(Ok).collect::<Vec<_>>()),
-            Err(error) => futures::stream::iter(vec![Err(error)]),
-        })
-        .boxed()
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::client::{Client, Failure};
 use super::url::ElasticsearchUrl;
-use crate::conservation::{EventCopy, Events, paged};
+use crate::event_copy::{EventCopy, Events, paged};
 
 /// Documents of one answer.
 const PAGE: usize = 2_000;

@@ -1,15 +1,36 @@
 //! Who may see how the server is in full: whoever comes by the operators' own listener, and where there is none, this machine.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use command_api::web::problem::Problem;
 
 use super::health::Health;
-use crate::serve::admin::{AdminAddress, is_local};
+
+/// Where the operators' listener is by now. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AdminAddress(Arc<Mutex<Option<SocketAddr>>>);
+
+impl AdminAddress {
+    pub(crate) fn get(&self) -> Option<SocketAddr> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set(&self, address: Option<SocketAddr>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+}
+
+/// Whether whoever sent a request is on this machine, and no proxy that speaks for somebody else.
+fn is_local(peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
+    let passed_on = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    peer.is_some_and(|peer| peer.to_canonical().is_loopback())
+        && !passed_on.iter().any(|name| headers.contains_key(*name))
+}
 
 /// By which listener a router is reached.
 #[derive(Debug, Clone)]
@@ -51,8 +72,6 @@ impl FromRequestParts<Health> for Operator {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderMap;
-
     use super::*;
 
     // proves: OPS-3, SEC-10

@@ -23,14 +23,13 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::exposure::{Exposure, Operator};
+use super::admission::Admission;
+use super::exposure::{AdminAddress, Exposure, Operator};
 use crate::backends::{Backends, Promises};
 use crate::config::Role;
 use crate::conservation::{Watch, Watched};
 use crate::progress::Progress;
 use crate::saga_standing;
-use crate::serve::admin::AdminAddress;
-use crate::serve::admission::Admission;
 
 /// How many stuck sagas are named.
 const MAX_STUCK: usize = 100;

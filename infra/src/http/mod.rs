@@ -1,9 +1,11 @@
 //! HTTP of a process: the routers of the roles that it runs, with health, the OpenAPI document and its page.
 
+pub(crate) mod admission;
 pub mod docs;
 pub(crate) mod exposure;
 pub mod health;
 mod metrics;
+pub(crate) mod open_files;
 mod other_roles;
 
 use std::sync::Arc;

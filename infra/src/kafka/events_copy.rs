@@ -10,7 +10,7 @@ use projections::engine::store::StoreError;
 
 use super::scan::reaches;
 use super::{Error, KafkaUrl, heads, scan};
-use crate::conservation::{EventCopy, Events};
+use crate::event_copy::{EventCopy, Events};
 
 /// What the topic retains.
 pub struct KafkaEvents {

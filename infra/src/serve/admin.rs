@@ -1,18 +1,17 @@
 //! The operators' own listener: metrics and health in full, where no crowd of callers is in the way.
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::Admission;
 use super::connections::{self, Limits};
 use crate::config::Listen;
 use crate::config::sections::Http;
+use crate::http::admission::Admission;
+use crate::http::exposure::AdminAddress;
 
 /// The file in the data directory that says where the operators' listener is; it is there only while there is one.
 pub const ADMIN_ADDRESS_FILE: &str = "admin-address";
@@ -21,27 +20,6 @@ pub const ADMIN_ADDRESS_FILE: &str = "admin-address";
 const MOST: usize = 64;
 /// Between attempts to have an address that another process has.
 const AGAIN: Duration = Duration::from_secs(5);
-
-/// Where the operators' listener is by now. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct AdminAddress(Arc<Mutex<Option<SocketAddr>>>);
-
-impl AdminAddress {
-    pub(crate) fn get(&self) -> Option<SocketAddr> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, address: Option<SocketAddr>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = address;
-    }
-}
-
-/// Whether whoever sent a request is on this machine, and no proxy that speaks for somebody else.
-pub(crate) fn is_local(peer: Option<IpAddr>, headers: &axum::http::HeaderMap) -> bool {
-    let passed_on = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-    peer.is_some_and(|peer| peer.to_canonical().is_loopback())
-        && !passed_on.iter().any(|name| headers.contains_key(*name))
-}
 
 /// The operators' listener of one server.
 pub(super) struct Admin {

@@ -21,8 +21,6 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::admin::AdminAddress;
-use super::admission::Admission;
 use super::backlog::Braked;
 use super::command_role::{CommandRole, way_to_owners};
 use super::projection_role::ProjectionRole;
@@ -33,6 +31,8 @@ use crate::backends::{self, Backends};
 use crate::config::sections::Http;
 use crate::config::{Config, Role};
 use crate::feed::find_heads;
+use crate::http::admission::Admission;
+use crate::http::exposure::AdminAddress;
 use crate::http::health::{Health, HealthParts};
 use crate::http::{Served, admin_router, operations, router};
 use crate::progress::Progress;

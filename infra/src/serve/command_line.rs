@@ -15,12 +15,12 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::Admission;
 use super::command_role::{CommandRole, way_to_owners};
 use super::connections::{self, Limits};
 use crate::application::Application;
 use crate::backends::{self, Backends, Cluster};
 use crate::config::Config;
+use crate::http::admission::Admission;
 
 /// How long to wait until running servers own every shard, or until the last one that was killed counts as gone.
 const SETTLE: Duration = Duration::from_secs(30);

@@ -24,9 +24,9 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::admission::{Admission, Admitted};
 use super::no_room;
 use crate::config::sections::Http;
+use crate::http::admission::{Admission, Admitted};
 
 /// The largest head of a request, in bytes: room for the longest cursor.
 const MAX_HEAD: usize = 64 * 1024;

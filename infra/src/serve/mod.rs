@@ -1,15 +1,13 @@
 //! Serving: the parts of one process put together, started and stopped in order. The caller owns the socket, the clock is the
 //! machine's, and the shutdown signal is passed in.
 
-pub(crate) mod admin;
-pub(crate) mod admission;
+mod admin;
 mod app;
 mod backlog;
 mod command_line;
 mod command_role;
 mod connections;
 mod no_room;
-mod open_files;
 mod projection_role;
 mod query_role;
 mod read_pace;
@@ -38,6 +36,7 @@ pub use saga_role::SagaRole;
 use crate::application::Application;
 use crate::config::Config;
 use crate::config::sections::Http;
+use crate::http::open_files;
 
 /// The file in the data directory that says where the server listens.
 pub const ADDRESS_FILE: &str = "address";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use query_api::audit::verifier::{Status, ThroughReport, Verification};
+use query_api::verifier::{Status, ThroughReport, Verification};
 use query_api::{ShardReport, Verifier, VerifyError, VerifyReport};
 use uuid::Uuid;
 

@@ -32,6 +32,7 @@ pub fn application(config: &Config) -> Application {
         queries: query_api::routes,
         processes: Some(Arc::new(Fulfilment)),
         pace: Some(PACE),
+        files: &[simulator::SIMULATOR_FILE],
         chores: vec![Arc::new(SkuSurvey)],
         ..Application::of(sagas::registry_with(&terms(config)))
     }

@@ -7,8 +7,8 @@ use domain::event::RecordedEvent;
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 use domain::upcast::DecodeError;
-use uuid::Uuid;
 
+use crate::engine::events::EventFilter;
 use crate::engine::mapping::{int, text};
 use crate::engine::model::Projection;
 use crate::engine::query::{Condition, Direction, Row, Select, Unreadable, View, all};
@@ -98,26 +98,6 @@ impl Projection for Events {
             ],
         }])
     }
-}
-
-/// Which events; all given conditions hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EventFilter {
-    /// Exactly this dotted type.
-    pub event_type: Option<String>,
-    /// Exactly this actor.
-    pub actor: Option<String>,
-    /// Exactly this correlation id.
-    pub correlation_id: Option<Uuid>,
-}
-
-/// A page of events.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EventPage {
-    /// The events; fewer than asked for, even none, when looking for more took too long.
-    pub events: Vec<Arc<RecordedEvent>>,
-    /// Where the list goes on; `None` at its end.
-    pub next: Option<Position>,
 }
 
 impl View for Arc<RecordedEvent> {

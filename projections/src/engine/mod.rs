@@ -3,6 +3,7 @@
 pub mod applier;
 mod backoff;
 pub mod digest;
+pub mod events;
 pub mod fold;
 pub mod follower;
 mod lag;

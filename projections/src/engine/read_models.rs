@@ -10,9 +10,9 @@ use domain::stream::StreamId;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::events::{EventFilter, EventPage};
 use super::query::{Listed, Page, Row, Select};
 use super::sagas::{SagaFilter, SagaRow};
-use crate::audit::events::{EventFilter, EventPage};
 
 /// Why a query has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

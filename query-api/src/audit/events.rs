@@ -6,11 +6,12 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use command_api::web::access::Caller;
+use command_api::web::caller::Caller;
 use command_api::web::openapi::Usual;
 use command_api::web::problem::Problem;
 use domain::position::{Position, Seen, Shard};
-use projections::audit::events::{self, EventFilter};
+use projections::audit::events;
+use projections::engine::events::EventFilter;
 
 use crate::audit::event::EventDoc;
 use crate::web::ask::{Ask, known_shard};

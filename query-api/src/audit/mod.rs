@@ -4,7 +4,6 @@ pub(crate) mod event;
 pub(crate) mod events;
 pub(crate) mod fold;
 pub(crate) mod streams;
-pub mod verifier;
 pub(crate) mod verify;
 
 use command_api::web::access::AUDITOR;

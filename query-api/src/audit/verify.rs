@@ -7,13 +7,13 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use command_api::web::access::Caller;
 use command_api::web::body::{self, NoBody};
+use command_api::web::caller::Caller;
 use command_api::web::openapi::{ById, Usual, WithBody};
 use command_api::web::problem::Problem;
 use tokio::time::Instant;
 
-use crate::audit::verifier::{Verification, VerifyReport};
+use crate::verifier::{Verification, VerifyReport};
 use crate::web::ask::Ask;
 use crate::web::docs::SyncParam;
 use crate::web::failed::Failed;

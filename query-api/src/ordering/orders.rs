@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::ordering::order_tag::OrderTag;
 use command_api::ordering::shown;
-use command_api::web::access::Caller;
+use command_api::web::caller::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
 use domain::identity::user::Role;

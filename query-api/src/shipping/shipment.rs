@@ -4,7 +4,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::shipping::shown;
-use command_api::web::access::Caller;
+use command_api::web::caller::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
 use domain::identity::user::Role;

@@ -8,7 +8,7 @@ use domain::ports::log::LogError;
 use domain::upcast::DecodeError;
 use projections::engine::read_models::ReadError;
 
-use crate::audit::verifier::VerifyError;
+use crate::verifier::VerifyError;
 use crate::web::cursor::bad_cursor;
 
 /// A query's problem. Ports' errors become one with `?`.

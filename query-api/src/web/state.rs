@@ -8,7 +8,7 @@ use domain::ports::keys::SubjectKeys;
 use domain::ports::log::LogReader;
 use projections::engine::read_models::ReadModels;
 
-use crate::audit::verifier::Verifier;
+use crate::verifier::Verifier;
 use crate::web::cursor::CursorKey;
 
 /// The ports that queries are answered from.

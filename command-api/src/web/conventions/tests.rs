@@ -11,8 +11,9 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::*;
-use crate::web::access::{Access, Caller, Operation};
+use crate::web::access::{Access, Operation};
 use crate::web::body;
+use crate::web::caller::Caller;
 use crate::web::tokens::SigningKeys;
 
 /// A table with an operation of every kind.

@@ -11,7 +11,8 @@ use scylla::value::{CqlValue, Row};
 
 use super::statements::{MAX_NUMBER, serial};
 use super::{BUCKET, Inner, OPEN_PROPOSALS};
-use crate::cassandra::connect::{applied, corrupt, one_line, unavailable, wrote_nothing};
+use crate::cassandra::connect::{applied, corrupt, unavailable, wrote_nothing};
+use crate::cassandra::open_error::one_line;
 
 /// Larger frames are refused here: servers of default settings don't take them (half a commit log segment, 16 MiB).
 const MAX_FRAME_BYTES: usize = 8 << 20;

@@ -36,7 +36,8 @@ use self::derived::LAST_VERSIONS;
 use self::statements::Statements;
 pub(super) use self::statements::{serial, stamp};
 use super::connect::{Connected, connect, corrupt};
-use super::migrate::{self, OpenError};
+use super::migrate;
+use super::open_error::{OpenError, failed, tail_lost};
 use super::promises::{self, Promises};
 use super::url::CassandraUrl;
 
@@ -112,7 +113,7 @@ async fn open(url: &CassandraUrl) -> Result<CassandraLog, OpenError> {
     if !migrate::has_keyspace(&session, url).await? {
         return Err(OpenError::Missing { keyspace: url.keyspace().to_owned() });
     }
-    session.use_keyspace(url.keyspace(), true).await.map_err(migrate::failed("the keyspace"))?;
+    session.use_keyspace(url.keyspace(), true).await.map_err(failed("the keyspace"))?;
     let store = migrate::recognise(&session, url).await?;
     let promises = promises::look(&session, url, &datacenter).await?;
     promises.log();
@@ -135,7 +136,7 @@ async fn open(url: &CassandraUrl) -> Result<CassandraLog, OpenError> {
     Ok(CassandraLog { inner: Arc::new(inner) })
 }
 
-/// See [`migrate::tail_lost`].
+/// See [`tail_lost`].
 async fn check_tails(inner: &Inner) -> Result<(), OpenError> {
     let storage = |e: LogError| OpenError::Storage { what: "the tails of the shards", reason: e.to_string() };
     let checks = (0..inner.store.shards).map(|n| async move {
@@ -147,11 +148,7 @@ async fn check_tails(inner: &Inner) -> Result<(), OpenError> {
             return Ok(());
         }
         let tail = inner.find_tail(shard, 0).await.map_err(storage)?;
-        if known > tail.frame {
-            Err(migrate::tail_lost(shard, tail.frame, tail.last_position, known))
-        } else {
-            Ok(())
-        }
+        if known > tail.frame { Err(tail_lost(shard, tail.frame, tail.last_position, known)) } else { Ok(()) }
     });
     futures::stream::iter(checks).buffer_unordered(AT_ONCE).try_collect::<()>().await
 }

@@ -5,7 +5,7 @@ use scylla::statement::Consistency;
 use scylla::statement::prepared::PreparedStatement;
 
 use crate::cassandra::connect::deciding;
-use crate::cassandra::migrate::{OpenError, failed};
+use crate::cassandra::open_error::{OpenError, failed};
 use crate::cassandra::url::CassandraUrl;
 
 /// Frame numbers and versions stay below this, so that [`stamp`] can hold one beside a generation.

@@ -5,7 +5,7 @@ use projections::engine::store::StoreError;
 use uuid::Uuid;
 
 use super::Database;
-use crate::conservation::{EventCopy, Events, paged};
+use crate::event_copy::{EventCopy, Events, paged};
 
 /// The copy in the view `events`.
 pub struct PostgresEvents(Database);

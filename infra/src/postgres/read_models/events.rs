@@ -1,6 +1,7 @@
 //! Events, for auditors.
 
-use projections::audit::events::{EventFilter, EventPage, within};
+use projections::audit::events::within;
+use projections::engine::events::{EventFilter, EventPage};
 use projections::engine::query::View;
 use sqlx::postgres::PgConnection;
 

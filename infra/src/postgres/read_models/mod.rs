@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use domain::Timestamp;
 use domain::position::{Position, Seen, SyncToken};
 use domain::stream::StreamId;
-use projections::audit::events::{EventFilter, EventPage};
+use projections::engine::events::{EventFilter, EventPage};
 use projections::engine::query::{Listed, Page, Row as SelectedRow, Select};
 use projections::engine::read_models::{ReadError, ReadModels};
 use projections::engine::sagas::{self as processes, SagaFilter, SagaRow};

@@ -6,7 +6,7 @@ use domain::position::Shard;
 use uuid::Uuid;
 
 use super::read_store::SqliteReadStore;
-use crate::conservation::{EventCopy, Events, paged};
+use crate::event_copy::{EventCopy, Events, paged};
 
 /// The copy in `read.db`.
 pub struct SqliteEvents(Arc<SqliteReadStore>);

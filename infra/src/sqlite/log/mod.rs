@@ -30,7 +30,7 @@ use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 
 use self::lookups::Lookups;
-pub use self::open::{MAX_SHARDS, OpenError, holds_no_log};
+pub use self::open::{OpenError, holds_no_log};
 use self::reads::ReadPool;
 use self::scan::Place;
 use self::writer::WriterHandle;

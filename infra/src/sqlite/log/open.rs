@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use domain::frame::Slot;
 use domain::ports::log::StoreInfo;
-use domain::position::{Position, Shard};
+use domain::position::{MAX_SHARDS, Position, Shard};
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
@@ -19,8 +19,6 @@ use crate::sqlite::checkpointer::Checkpointer;
 use crate::sqlite::connection::{Durability, is_broken, open_writer, schema_version};
 use crate::sqlite::thread::DbThread;
 
-/// The largest N.
-pub const MAX_SHARDS: u16 = 1024;
 /// The layout of both files that this program writes and reads.
 const SCHEMA_VERSION: i64 = 1;
 

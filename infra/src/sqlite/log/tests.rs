@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use domain::ports::log::{EventLog, LogReader};
+use domain::position::MAX_SHARDS;
 use tempfile::tempdir;
 
 use super::writer::Writer;

@@ -7,7 +7,7 @@ const FEWEST: usize = 256;
 
 /// Takes as many as the system allows: by default a process gets few of them, and a listener without any left can't even tell its
 /// callers so.
-pub(super) fn take_all() {
+pub(crate) fn take_all() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })

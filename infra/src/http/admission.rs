@@ -39,7 +39,7 @@ struct Peer {
 
 /// What becomes of a connection.
 #[derive(Debug)]
-pub(super) enum Admitted {
+pub(crate) enum Admitted {
     /// Its requests are answered.
     Served(Place),
     /// It learns that there is no room.
@@ -50,7 +50,7 @@ pub(super) enum Admitted {
 
 /// A connection's place; dropping it makes room.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     admission: Admission,
     peer: IpAddr,
     served: bool,
@@ -65,14 +65,14 @@ impl Admission {
     }
 
     /// Room for so many.
-    pub(super) fn of(most: usize, per_peer: usize) -> Self {
+    pub(crate) fn of(most: usize, per_peer: usize) -> Self {
         let per_peer = per_peer.clamp(1, most);
         let open = Mutex::default();
         Self(Arc::new(Shared { most, per_peer, open, told: AtomicU64::new(0), dropped: AtomicU64::new(0) }))
     }
 
     /// A place for a connection.
-    pub(super) fn enter(&self, peer: IpAddr) -> Admitted {
+    pub(crate) fn enter(&self, peer: IpAddr) -> Admitted {
         let (shared, peer) = (&self.0, key(peer));
         let most_told = shared.most.saturating_mul(TOLD_PER_SERVED);
         let mut guard = self.open();
