@@ -11,6 +11,7 @@ mod derived_digest;
 pub mod elasticsearch;
 pub mod event_scan;
 pub mod feed;
+mod figures;
 mod gate;
 pub mod http;
 pub mod kafka;
