@@ -49,7 +49,7 @@ const FIGURES: [(&str, Kind, &str); 39] = [
     ("tillstream_owner_shards", Gauge, "Shards that this process owns."),
     ("tillstream_owner_frame_events", Histogram(EVENTS), "Events of a decided frame."),
     ("tillstream_owner_frame_bytes", Histogram(BYTES), "Bytes of a decided frame."),
-    ("tillstream_owner_decide_seconds", Histogram(WORK), "Decisions of all that share a frame, in memory."),
+    ("tillstream_owner_decide_seconds", Histogram(WORK), "Deciding all that share a frame, in memory."),
     (
         "tillstream_owner_commit_seconds",
         Histogram(WAITS),

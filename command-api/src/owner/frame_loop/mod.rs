@@ -285,8 +285,8 @@ impl FrameLoop {
         if building.is_empty() {
             return;
         }
-        self.figures.decide_seconds.record(began.elapsed());
         if building.needs_slot() {
+            self.figures.decide_seconds.record(began.elapsed());
             return self.propose(building);
         }
         let (log, slot) = (Arc::clone(&self.shared.log), self.tail.slot);
