@@ -12,6 +12,7 @@ pub mod elasticsearch;
 pub mod event_copy;
 pub mod event_scan;
 pub mod feed;
+mod figures;
 mod gate;
 pub mod http;
 pub mod kafka;

@@ -13,6 +13,7 @@ pub mod engines;
 pub mod faults;
 pub mod history;
 pub mod leases;
+pub mod metrics;
 pub mod postgres;
 pub mod proxy;
 pub mod read_side;

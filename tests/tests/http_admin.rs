@@ -9,6 +9,7 @@ use std::path::Path;
 use infra::config::Layers;
 use infra::serve::{ADMIN_ADDRESS_FILE, Running, bind, start};
 use tests::client::{Client, Reply};
+use tests::metrics::{number, value};
 use tests::server::eventually;
 use tests::shop::{SETTLES_WITHIN, ok};
 use tokio::net::TcpListener;
@@ -142,9 +143,55 @@ async fn an_address_that_another_process_has_is_taken_when_it_is_free() {
     world.stop().await;
 }
 
-fn number(metrics: &str, name: &str) -> u64 {
-    let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("tillstream_{name} ")));
-    line.unwrap_or_else(|| panic!("{name} is missing in {metrics}")).parse().unwrap()
+/// Requests by operation and frames by shard move on, under the templates of the routes and never under what callers make up.
+// proves: OPS-3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_told_by_operation_and_frames_by_shard() {
+    let world = World::start("127.0.0.1:0", &[]).await;
+    let (shop, admin) = (world.shop(), client(world.running.admin.unwrap()));
+    let metrics = async || ok(admin.get("/metrics").await).expect(200).text;
+    let of_shards = |metrics: &str, name: &str| -> f64 {
+        (0..2).map(|shard| value::<f64>(metrics, &format!("{name}{{shard=\"{shard}\"}}")).unwrap()).sum()
+    };
+    let timed = |part: &str, operation: &str, status: &str| {
+        let (method, route) = operation.split_once(' ').unwrap();
+        format!(
+            "http_request_duration_seconds_{part}{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}}"
+        )
+    };
+    let before = metrics().await;
+    assert_eq!(value::<u64>(&before, &timed("count", "POST /api/v1/users", "2xx")), None);
+
+    for n in 0..3 {
+        let email = format!("kim{n}@example.com");
+        let body = serde_json::json!({ "email": email, "password": "a long secret", "name": "Kim" });
+        ok(shop.post("/api/v1/users", &body).send().await).expect(201);
+    }
+    let nothing = uuid::Uuid::new_v4();
+    for _ in 0..2 {
+        ok(shop.get(&format!("/api/v1/products/{nothing}")).await).expect(404);
+    }
+    ok(shop.get(&format!("/{nothing}")).await).expect(404);
+
+    let after = metrics().await;
+    assert_eq!(number(&after, &timed("count", "POST /api/v1/users", "2xx")), 3);
+    assert!(value::<f64>(&after, &timed("sum", "POST /api/v1/users", "2xx")).unwrap() > 0.0);
+    assert_eq!(number(&after, &timed("count", "GET /api/v1/products/{id}", "4xx")), 2);
+    assert_eq!(number(&after, &timed("count", "other other", "4xx")), 1);
+    assert!(!after.contains(&nothing.to_string()), "{after}");
+    for name in ["owner_frame_events_count", "owner_frame_bytes_sum", "owner_decide_seconds_count"] {
+        assert!(of_shards(&after, name) > of_shards(&before, name), "{name} in {after}");
+    }
+    let events = |metrics: &str| of_shards(metrics, "owner_frame_events_sum");
+    assert!(events(&after) >= events(&before) + 3.0, "{after}");
+    // Each has its meaning, so it stands in the one list of them.
+    let lines: Vec<&str> = after.lines().collect();
+    for (n, line) in lines.iter().enumerate() {
+        if let Some((name, _)) = line.strip_prefix("# TYPE ").and_then(|of| of.split_once(' ')) {
+            assert!(lines[n - 1].starts_with(&format!("# HELP {name} ")), "{name} isn't described");
+        }
+    }
+    world.stop().await;
 }
 
 /// More callers at once than there is room for, each with a connection of its own.

@@ -6,6 +6,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::client::{Client, Reply};
+use tests::metrics::number;
 use tests::server::{eventually, tillstream};
 use tests::shop::{SETTLES_WITHIN, Shop, ok, pages};
 
@@ -217,7 +218,10 @@ async fn what_needs_somebody_is_listed_and_ended_by_a_person() {
     // A shop with a stuck order is open.
     assert_eq!(ok(shop.stranger.get("/health/ready").await).status, 200);
     let metrics = ok(shop.stranger.get("/metrics").await).text;
-    assert!(metrics.contains("tillstream_sagas_stuck{reason=\"refund_refused\"} 3"), "{metrics}");
+    assert_eq!(number(&metrics, "sagas_stuck{reason=\"refund_refused\"}"), 3);
+    for lane in ["commands", "payments"] {
+        assert!(number(&metrics, &format!("saga_work_done_total{{lane=\"{lane}\"}}")) >= 3, "{metrics}");
+    }
 
     // Tried again while the provider still refuses, it needs somebody again.
     let retry = |order: &str| format!("{SAGAS}/{order}/retry");

@@ -1,94 +1,63 @@
-//! What an owner holds and does, in numbers: its loop writes them, metrics and health read them.
+//! What an owner holds and does, in numbers: its loop writes them, metrics and health read them. `infra` says what each name means.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a shard's owner holds now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gauge {
-    /// Jobs in the loop: ready, or waiting for what they need.
-    Jobs,
-    /// Streams that these name.
-    NamedStreams,
-    /// Aggregates in memory.
-    CachedStreams,
-    /// Bytes that they take, about.
-    CachedBytes,
-    /// Loads and lookups under way.
-    Loads,
-    /// Bytes of decided frames in memory, since their derived rows are not acknowledged or a load is under way.
-    OverlayBytes,
-    /// Answers in memory, for repeats.
-    Answers,
-    /// Bytes that they take, about.
-    AnswerBytes,
-    /// Bytes of snapshots on their way to storage.
-    SnapshotBytes,
-}
+use domain::position::Shard;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-/// What it has done since its process started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counter {
-    /// Aggregates loaded from derived rows.
-    Loads,
-    /// Snapshots kept.
-    SnapshotsWritten,
-    /// Snapshots not taken: too large, or too many on their way.
-    SnapshotsSkipped,
-    /// Snapshots that storage refused.
-    SnapshotsFailed,
-}
-
-impl Gauge {
-    /// All, each with its name and what it tells.
-    pub const ALL: [(Self, &'static str, &'static str); 9] = [
-        (Self::Jobs, "owner_jobs", "Jobs in a shard's loop."),
-        (Self::NamedStreams, "owner_named_streams", "Aggregates that jobs in a shard's loop need."),
-        (Self::CachedStreams, "owner_cached_streams", "Aggregates in memory."),
-        (Self::CachedBytes, "owner_cached_bytes", "Bytes of the aggregates in memory, about."),
-        (Self::Loads, "owner_loads", "Loads and lookups under way."),
-        (Self::OverlayBytes, "owner_overlay_bytes", "Bytes of decided frames in memory."),
-        (Self::Answers, "owner_answers", "Answers of accepted commands in memory."),
-        (Self::AnswerBytes, "owner_answer_bytes", "Bytes of the answers in memory, about."),
-        (Self::SnapshotBytes, "owner_snapshot_bytes", "Bytes of snapshots on their way to storage."),
-    ];
-}
-
-impl Counter {
-    /// All, each with its name and what it tells.
-    pub const ALL: [(Self, &'static str, &'static str); 4] = [
-        (Self::Loads, "owner_loaded_total", "Aggregates loaded."),
-        (Self::SnapshotsWritten, "owner_snapshots_total", "Snapshots kept."),
-        (
-            Self::SnapshotsSkipped,
-            "owner_snapshots_skipped_total",
-            "Snapshots not taken: too large or too many.",
-        ),
-        (Self::SnapshotsFailed, "owner_snapshots_failed_total", "Snapshots that storage refused."),
-    ];
-}
-
-/// The figures of one shard's owner.
-#[derive(Debug, Default)]
+/// The figures of one shard's owner: handles, so that the loop looks nothing up.
 pub struct ShardFigures {
-    gauges: [AtomicU64; Gauge::ALL.len()],
-    counters: [AtomicU64; Counter::ALL.len()],
+    pub(super) queued_jobs: Gauge,
+    pub(super) jobs: Gauge,
+    pub(super) named_streams: Gauge,
+    pub(super) cached_streams: Gauge,
+    pub(super) cached_bytes: Gauge,
+    pub(super) loads: Gauge,
+    pub(super) overlay_bytes: Gauge,
+    pub(super) answers: Gauge,
+    pub(super) answer_bytes: Gauge,
+    pub(super) snapshot_bytes: Gauge,
+    pub(super) loaded: Counter,
+    pub(super) snapshots: Counter,
+    pub(super) snapshots_skipped: Counter,
+    pub(super) snapshots_failed: Counter,
+    pub(super) frame_events: Histogram,
+    pub(super) frame_bytes: Histogram,
+    pub(super) decide_seconds: Histogram,
+    pub(super) commit_seconds: Histogram,
     /// Since when derived rows can't be written, and why.
     failing: Mutex<Option<(Instant, String)>>,
 }
 
 impl ShardFigures {
-    /// What it holds now.
-    #[must_use]
-    pub fn gauge(&self, gauge: Gauge) -> u64 {
-        self.gauges[gauge as usize].load(Ordering::Relaxed)
-    }
-
-    /// What it has done.
-    #[must_use]
-    pub fn counter(&self, counter: Counter) -> u64 {
-        self.counters[counter as usize].load(Ordering::Relaxed)
+    /// Those of a shard, in the recorder that is in place now.
+    pub(super) fn of(shard: Shard) -> Self {
+        let shard = shard.to_string();
+        let gauge = |name: &'static str| gauge!(name, "shard" => shard.clone());
+        let counter = |name: &'static str| counter!(name, "shard" => shard.clone());
+        let histogram = |name: &'static str| histogram!(name, "shard" => shard.clone());
+        Self {
+            queued_jobs: gauge("tillstream_owner_queued_jobs"),
+            jobs: gauge("tillstream_owner_jobs"),
+            named_streams: gauge("tillstream_owner_named_streams"),
+            cached_streams: gauge("tillstream_owner_cached_streams"),
+            cached_bytes: gauge("tillstream_owner_cached_bytes"),
+            loads: gauge("tillstream_owner_loads"),
+            overlay_bytes: gauge("tillstream_owner_overlay_bytes"),
+            answers: gauge("tillstream_owner_answers"),
+            answer_bytes: gauge("tillstream_owner_answer_bytes"),
+            snapshot_bytes: gauge("tillstream_owner_snapshot_bytes"),
+            loaded: counter("tillstream_owner_loaded_total"),
+            snapshots: counter("tillstream_owner_snapshots_total"),
+            snapshots_skipped: counter("tillstream_owner_snapshots_skipped_total"),
+            snapshots_failed: counter("tillstream_owner_snapshots_failed_total"),
+            frame_events: histogram("tillstream_owner_frame_events"),
+            frame_bytes: histogram("tillstream_owner_frame_bytes"),
+            decide_seconds: histogram("tillstream_owner_decide_seconds"),
+            commit_seconds: histogram("tillstream_owner_commit_seconds"),
+            failing: Mutex::default(),
+        }
     }
 
     /// For how long derived rows couldn't be written, and why; `None` when they can.
@@ -96,14 +65,6 @@ impl ShardFigures {
     pub fn derived_failing(&self) -> Option<(Duration, String)> {
         let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         failing.as_ref().map(|(since, reason)| (since.elapsed(), reason.clone()))
-    }
-
-    pub(super) fn set(&self, gauge: Gauge, value: usize) {
-        self.gauges[gauge as usize].store(value as u64, Ordering::Relaxed);
-    }
-
-    pub(super) fn add(&self, counter: Counter) {
-        self.counters[counter as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Derived rows were written, or why they couldn't be.
@@ -117,7 +78,19 @@ impl ShardFigures {
 
     /// The shard's owner has ended: it holds nothing any more.
     pub(super) fn ended(&self) {
-        self.gauges.iter().for_each(|gauge| gauge.store(0, Ordering::Relaxed));
+        let held = [
+            &self.queued_jobs,
+            &self.jobs,
+            &self.named_streams,
+            &self.cached_streams,
+            &self.cached_bytes,
+            &self.loads,
+            &self.overlay_bytes,
+            &self.answers,
+            &self.answer_bytes,
+            &self.snapshot_bytes,
+        ];
+        held.into_iter().for_each(|gauge| gauge.set(0));
         self.derived(Ok(()));
     }
 }
@@ -126,15 +99,10 @@ impl ShardFigures {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_figure_stands_in_its_place() {
-        assert!((0..).zip(Gauge::ALL).all(|(at, (gauge, ..))| gauge as usize == at));
-        assert!((0..).zip(Counter::ALL).all(|(at, (counter, ..))| counter as usize == at));
-    }
-
+    // proves: OPS-3
     #[test]
     fn rows_fail_since_the_first_failure() {
-        let figures = ShardFigures::default();
+        let figures = ShardFigures::of(Shard(0));
         figures.derived(Err("full".into()));
         let (first, _) = figures.derived_failing().expect("failing");
         figures.derived(Err("still full".into()));

@@ -38,28 +38,30 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// Takes over every shard of the log and starts its owner.
+    /// Takes over every shard of the log and starts its owner. Its figures go to the recorder of metrics that is in place at the call; who
+    /// polls doesn't matter.
     ///
     /// # Errors
     /// When a shard can't be taken over: storage is unavailable, or what the log holds doesn't verify.
-    pub async fn start(
+    pub fn start(
         log: Arc<dyn EventLog>,
         registry: Arc<Registry>,
         fan_out: Arc<dyn FanOut>,
         clock: Arc<dyn Clock>,
         config: OwnerConfig,
-    ) -> Result<Self, CommandError> {
-        let mut owners = Self::standby(log, registry, fan_out, clock, config);
-        owners.alone = true;
-        let takeovers = owners.places.shards().map(|shard| take_over(&owners.shared, shard));
-        let takeovers = futures::future::try_join_all(takeovers).await?;
-        for (shard, takeover) in owners.places.shards().zip(takeovers) {
-            owners.serve(shard, takeover);
+    ) -> impl Future<Output = Result<Self, CommandError>> + Send {
+        let owners = Self { alone: true, ..Self::standby(log, registry, fan_out, clock, config) };
+        async move {
+            let takeovers = owners.places.shards().map(|shard| take_over(&owners.shared, shard));
+            let takeovers = futures::future::try_join_all(takeovers).await?;
+            for (shard, takeover) in owners.places.shards().zip(takeovers) {
+                owners.serve(shard, takeover);
+            }
+            Ok(owners)
         }
-        Ok(owners)
     }
 
-    /// Owns no shard until one is [acquired](Self::acquire).
+    /// Owns no shard until one is [acquired](Self::acquire). Its figures go to the recorder of metrics that is in place.
     #[must_use]
     pub fn standby(
         log: Arc<dyn EventLog>,
@@ -72,7 +74,7 @@ impl Owners {
         let places = Places::new(store.shards);
         let deriving = Arc::new(Semaphore::new(config.derive_at_once.clamp(1, Semaphore::MAX_PERMITS)));
         let proposing = Arc::new(Semaphore::new(config.frames_at_once.clamp(1, Semaphore::MAX_PERMITS)));
-        let figures = (0..store.shards).map(|_| Arc::default()).collect();
+        let figures = (0..store.shards).map(|shard| Arc::new(ShardFigures::of(Shard(shard)))).collect();
         let shared = Shared { log, registry, fan_out, clock, config, store, deriving, proposing, figures };
         let shared = Arc::new(shared);
         let tasks = TaskTracker::new();

@@ -11,7 +11,7 @@ use domain::stream::StreamId;
 use futures::future::BoxFuture;
 
 use super::Shared;
-use super::figures::{Counter, Gauge, ShardFigures};
+use super::figures::ShardFigures;
 use super::streams;
 
 /// What waits to be written takes so many times the largest snapshot at most.
@@ -120,7 +120,7 @@ impl Snapshots {
     /// The next one is due when as many events have come again.
     fn skip(&self, entry: &mut streams::Entry, stream: &StreamId, size: usize) {
         entry.snapshot = (entry.meta.version, size);
-        self.figures.add(Counter::SnapshotsSkipped);
+        self.figures.snapshots_skipped.increment(1);
         tracing::debug!(%stream, size, "skipped a snapshot");
     }
 
@@ -148,9 +148,9 @@ impl Snapshots {
             // One by one, so that one that is refused costs no other.
             for snapshot in due {
                 match shared.log.write_snapshots(shard, std::slice::from_ref(&snapshot)).await {
-                    Ok(()) => figures.add(Counter::SnapshotsWritten),
+                    Ok(()) => figures.snapshots.increment(1),
                     Err(error) => {
-                        figures.add(Counter::SnapshotsFailed);
+                        figures.snapshots_failed.increment(1);
                         let (stream, stored) = snapshot;
                         let size = stored.contents.state.len();
                         tracing::warn!(%shard, %stream, size, %error, "a snapshot was not kept");
@@ -182,7 +182,7 @@ impl Snapshots {
     }
 
     fn tell(&self) {
-        self.figures.set(Gauge::SnapshotBytes, self.waiting_bytes + self.writing_bytes);
+        self.figures.snapshot_bytes.set((self.waiting_bytes + self.writing_bytes) as f64);
     }
 }
 

@@ -17,6 +17,7 @@ pub mod openapi;
 pub mod peers;
 pub mod preconditions;
 pub mod problem;
+pub mod requests;
 pub mod routes;
 pub mod state;
 pub mod tokens;

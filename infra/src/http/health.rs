@@ -14,6 +14,7 @@ use command_api::web::routes::Routes;
 use command_api::web::unserved::Unserved;
 use domain::ports::leases::Lease;
 use domain::position::Position;
+use metrics_exporter_prometheus::PrometheusHandle;
 use projections::engine::status::{ProjectionStatus, State as Running};
 use sagas::standing::{SagaWork, StuckSaga};
 use serde::Serialize;
@@ -78,6 +79,8 @@ pub struct HealthParts {
     pub(crate) door: Door,
     /// Its connections.
     pub(crate) connections: Admission,
+    /// What its parts recorded.
+    pub(crate) figures: PrometheusHandle,
 }
 
 impl Health {

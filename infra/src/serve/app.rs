@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use command_api::web::CommandState;
-use command_api::web::access::AccessTable;
 use command_api::web::conventions::Conventions;
 use command_api::web::door::Door;
 use command_api::web::peers::PeerSecret;
@@ -16,6 +15,7 @@ use domain::aggregate::Registry;
 use domain::ports::clock::{Clock, SystemClock};
 use domain::ports::gateway::CommandGateway;
 use domain::position::Position;
+use metrics::Recorder;
 use projections::engine::origin::expect_made_from;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -31,6 +31,7 @@ use crate::backends::{self, Backends};
 use crate::config::sections::Http;
 use crate::config::{Config, Role};
 use crate::feed::find_heads;
+use crate::figures;
 use crate::http::admission::Admission;
 use crate::http::exposure::AdminAddress;
 use crate::http::health::{Health, HealthParts};
@@ -79,12 +80,17 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let registry = Arc::clone(&application.aggregates);
         let runs = |role: Role| config.runs(role);
+        let recorder = Arc::new(figures::recorder()?);
+        let figures = recorder.handle();
 
         let commands = match runs(Role::CommandApi) {
             true => {
                 let advertised = config.advertised(address);
                 let clock = Arc::clone(&clock);
-                Some(CommandRole::start(config, &*backends, advertised, application, clock).await?)
+                Some(
+                    CommandRole::start(config, &*backends, advertised, application, clock, &*recorder)
+                        .await?,
+                )
             }
             false => None,
         };
@@ -117,7 +123,10 @@ impl App {
                     chores.push((chore.name(), chore.begin(gateway, &*backends, &marks, stop).await?));
                 }
                 let clock = Arc::clone(&clock);
-                Some(SagaRole::start(processes, config, &*backends, gateway, &marks, clock).await?)
+                Some(
+                    SagaRole::start(processes, config, &*backends, gateway, &marks, clock, &*recorder)
+                        .await?,
+                )
             }
             None => None,
         };
@@ -145,7 +154,7 @@ impl App {
             true => Some(query_role::open(config, &*backends, Arc::clone(&registry), marks).await?),
             false => None,
         };
-        let conventions = conventions(application, &config.http, tokens);
+        let conventions = conventions(application, &config.http, tokens, recorder);
         let (admin, connections) = (AdminAddress::default(), Admission::new(&config.http));
         let parts = HealthParts {
             roles: config.running(),
@@ -161,6 +170,7 @@ impl App {
             stuck_after: config.fulfilment.stuck_after.0,
             door: conventions.door.clone(),
             connections: connections.clone(),
+            figures: figures.clone(),
         };
         let health = Health::new(parts, admin.clone());
         let admin_router = admin_router(&conventions, health.clone());
@@ -176,6 +186,7 @@ impl App {
         if let Some(role) = &commands {
             role.claim();
         }
+        chores.push(("figures", tokio::spawn(figures::keep_counting(figures, stop_chores.clone()))));
         Ok(Self {
             router,
             admin_router,
@@ -247,11 +258,16 @@ impl App {
 const BESIDE_THE_TOKEN: Duration = Duration::from_secs(5);
 
 /// What every request of this process is bound to.
-fn conventions(application: &Application, config: &Http, tokens: Arc<Tokens>) -> Conventions {
+fn conventions(
+    application: &Application,
+    config: &Http,
+    tokens: Arc<Tokens>,
+    recorder: Arc<dyn Recorder + Send + Sync>,
+) -> Conventions {
     Conventions {
         time_limit: config.answer_within.0.max(config.sync_wait.0 + BESIDE_THE_TOKEN),
         door: Door::new(usize::try_from(config.max_requests).unwrap_or(usize::MAX)),
-        ..Conventions::new(tokens, Arc::new(AccessTable::of(&operations(application))))
+        ..Conventions::new(tokens, &operations(application), recorder)
     }
 }
 

@@ -11,6 +11,7 @@ use command_api::web::tokens::Tokens;
 use domain::ports::clock::{Clock, SystemClock};
 use domain::ports::gateway::CommandGateway;
 use domain::ports::log::EventLog;
+use metrics::NoopRecorder;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -111,7 +112,7 @@ async fn own(
 ) -> anyhow::Result<CommandRole> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let address = listener.local_addr()?.to_string();
-    let role = CommandRole::start(config, backends, address, application, clock).await?;
+    let role = CommandRole::start(config, backends, address, application, clock, &NoopRecorder).await?;
     if let Some(secret) = role.peer_secret() {
         let router = peers::router(
             Arc::clone(&role.owners),

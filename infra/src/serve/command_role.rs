@@ -11,6 +11,7 @@ use domain::ports::clock::Clock;
 use domain::ports::feed::FanOut;
 use domain::ports::gateway::CommandGateway;
 use domain::ports::leases::{Instance, InstanceId};
+use metrics::{Recorder, with_local_recorder};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -42,7 +43,7 @@ struct Member {
 
 impl CommandRole {
     /// Takes every shard over where no other process can; else [`claim`](Self::claim) does. `address` is where peers reach this
-    /// process.
+    /// process. Metrics go to the recorder.
     ///
     /// # Errors
     /// When a part can't be opened or a shard can't be taken over; the reason names it.
@@ -52,6 +53,7 @@ impl CommandRole {
         address: String,
         application: &Application,
         clock: Arc<dyn Clock>,
+        recorder: &(dyn Recorder + Sync),
     ) -> anyhow::Result<Self> {
         let registry = Arc::clone(&application.aggregates);
         let backlog = Backlog::before(backends.fan_out().await?, Arc::clone(&clock), application.pace);
@@ -59,17 +61,14 @@ impl CommandRole {
         let Some(cluster) = backends.cluster().await? else {
             // No other process can own a shard of a locked directory, so a loss of ownership is always this process's own doing.
             let config = OwnerConfig { on_deposed: OnDeposed::TakeOverAgain, ..OwnerConfig::default() };
-            let owners = Owners::start(log, registry, fan_out, clock, config).await;
-            let owners = Arc::new(owners.context("the shards can't be taken over")?);
+            let owners =
+                with_local_recorder(recorder, || Owners::start(log, registry, fan_out, clock, config));
+            let owners = Arc::new(owners.await.context("the shards can't be taken over")?);
             return Ok(Self { gateway: owners.clone(), owners, backlog, member: None });
         };
-        let owners = Arc::new(Owners::standby(
-            log,
-            Arc::clone(&registry),
-            fan_out,
-            clock,
-            OwnerConfig::over_servers(),
-        ));
+        let owners = Arc::new(with_local_recorder(recorder, || {
+            Owners::standby(log, Arc::clone(&registry), fan_out, clock, OwnerConfig::over_servers())
+        }));
         let gateway = way_to_owners(&cluster, Some(Arc::clone(&owners)), owners.shards(), registry)?;
         let member = Member {
             cluster,

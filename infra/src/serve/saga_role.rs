@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use axum::Router;
 use domain::ports::clock::Clock;
 use domain::ports::gateway::CommandGateway;
+use metrics::{Recorder, with_local_recorder};
 use projections::engine::sagas;
 use projections::engine::watermark::Watermark;
 use tokio::sync::Mutex;
@@ -26,7 +27,7 @@ pub struct SagaRole {
 }
 
 impl SagaRole {
-    /// Opens what the process managers use, and starts the worker.
+    /// Opens what the process managers use, and starts the worker. Metrics go to the recorder.
     ///
     /// # Errors
     /// When a part can't be opened; the reason names it.
@@ -37,13 +38,15 @@ impl SagaRole {
         gateway: Arc<dyn CommandGateway>,
         marks: &[Watermark],
         clock: Arc<dyn Clock>,
+        recorder: &(dyn Recorder + Sync),
     ) -> anyhow::Result<Self> {
         let Managing { worker, router } = processes.open(config, gateway, clock)?;
         let mark = marks.iter().find(|mark| mark.projection() == sagas::NAME);
         let seen = mark.context("the saga projection doesn't run")?.subscribe();
         let source = Source { feed: backends.feed().await?, log: backends.log() };
         let (work, stop) = (backends.saga_work().await?, CancellationToken::new());
-        let task = tokio::spawn(worker::run(worker, work, source, seen, stop.clone()));
+        let working = with_local_recorder(recorder, || worker::run(worker, work, source, seen, stop.clone()));
+        let task = tokio::spawn(working);
         Ok(Self { router, stop, task: Mutex::new(Some(task)) })
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use command_api::web::unserved::Unserved;
 use rand::RngExt as _;
 use serde_json::json;
+use tests::metrics::number;
 use tests::proxy::Weather;
 use tests::server::{Start, eventually};
 use tests::shop::{SETTLES_WITHIN, ok};
@@ -123,11 +124,6 @@ async fn a_slow_log_is_answered_by_503_with_retry_after_and_bounded_memory() {
             .await;
     })
     .await;
-}
-
-fn number(metrics: &str, name: &str) -> u64 {
-    let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("tillstream_{name} ")));
-    line.unwrap_or_else(|| panic!("{name} is missing in {metrics}")).parse().expect("a number")
 }
 
 /// Resident, in MiB.

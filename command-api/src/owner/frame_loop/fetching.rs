@@ -8,7 +8,6 @@ use domain::ports::log::{CommandResult, LogError};
 use domain::stream::StreamId;
 
 use super::FrameLoop;
-use crate::owner::figures::Counter;
 use crate::owner::job::Job;
 use crate::owner::loading::{load, unavailable};
 use crate::owner::overlay::{KnownResult, LoadMark, repeated};
@@ -37,7 +36,7 @@ impl FrameLoop {
             let figures = Arc::clone(&self.figures);
             self.fetching.push(match next {
                 ToFetch::Stream(stream) => Box::pin(async move {
-                    figures.add(Counter::Loads);
+                    figures.loaded.increment(1);
                     let entry = load(&shared, &stream).await;
                     Fetched::Stream(stream, pin, entry)
                 }),

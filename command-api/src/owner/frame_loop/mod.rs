@@ -25,7 +25,7 @@ use self::fetching::{Fetched, ToFetch, left};
 use super::Shared;
 use super::building::Building;
 use super::config::{FrameSize, MAX_FRAME_JOBS};
-use super::figures::{Gauge, ShardFigures};
+use super::figures::ShardFigures;
 use super::job::Job;
 use super::loading::unavailable;
 use super::overlay::Overlay;
@@ -145,7 +145,7 @@ impl FrameLoop {
             }
             self.derive_when_due();
             self.snapshots.write_when_due(self.overlay.derived_through());
-            self.tell();
+            self.tell(queue.len());
             if !open && self.is_idle() {
                 self.finish_deriving().await;
                 return Ended::Stopped;
@@ -273,7 +273,7 @@ impl FrameLoop {
             return self.propose(building);
         }
         let bytes = self.size.bytes().min(self.partition.share(self.tail.slot));
-        let mut taken = 0;
+        let (mut taken, began) = (0, Instant::now());
         while building.bytes < bytes
             && taken < MAX_FRAME_JOBS
             && let Some(job) = self.ready.pop_front()
@@ -286,6 +286,7 @@ impl FrameLoop {
             return;
         }
         if building.needs_slot() {
+            self.figures.decide_seconds.record(began.elapsed());
             return self.propose(building);
         }
         let (log, slot) = (Arc::clone(&self.shared.log), self.tail.slot);
@@ -327,7 +328,9 @@ impl FrameLoop {
         }
         match (outcome, frame) {
             (Outcome::Proposed(Resolution::Decided), Some(frame)) => {
-                self.size.learn(since.elapsed(), full);
+                let took = since.elapsed();
+                self.size.learn(took, full);
+                self.figures.commit_seconds.record(took);
                 self.decided(building, &frame);
                 None
             }
@@ -371,6 +374,8 @@ impl FrameLoop {
             events: std::mem::take(&mut building.events),
             commands: building.records.clone(),
         });
+        self.figures.frame_events.record(decided.events.len() as f64);
+        self.figures.frame_bytes.record(frame.bytes.len() as f64);
         self.overlay.add(&decided, frame.bytes.len());
         self.partition.add(frame.header.slot, frame.bytes.len());
         self.head.send_replace(self.tail.head());
@@ -390,17 +395,17 @@ impl FrameLoop {
         }
     }
 
-    fn tell(&self) {
-        let figures = &self.figures;
-        figures.set(Gauge::Jobs, self.ready.len() + self.waiting.len());
-        figures.set(Gauge::NamedStreams, self.named.len());
-        figures.set(Gauge::CachedStreams, self.streams.len());
-        figures.set(Gauge::CachedBytes, self.streams.bytes());
-        figures.set(Gauge::Loads, self.fetching.len());
-        figures.set(Gauge::OverlayBytes, self.overlay.bytes());
-        let (answers, bytes) = self.overlay.answers();
-        figures.set(Gauge::Answers, answers);
-        figures.set(Gauge::AnswerBytes, bytes);
+    fn tell(&self, queued: usize) {
+        let (figures, (answers, answer_bytes)) = (&self.figures, self.overlay.answers());
+        figures.queued_jobs.set(queued as f64);
+        figures.jobs.set((self.ready.len() + self.waiting.len()) as f64);
+        figures.named_streams.set(self.named.len() as f64);
+        figures.cached_streams.set(self.streams.len() as f64);
+        figures.cached_bytes.set(self.streams.bytes() as f64);
+        figures.loads.set(self.fetching.len() as f64);
+        figures.overlay_bytes.set(self.overlay.bytes() as f64);
+        figures.answers.set(answers as f64);
+        figures.answer_bytes.set(answer_bytes as f64);
     }
 
     /// Another owner has the slot. Its frames may hold my commands all the same: a repeat may have reached it.

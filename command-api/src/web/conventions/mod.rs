@@ -13,13 +13,15 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use domain::command::CommandError;
 use futures::FutureExt;
+use metrics::Recorder;
 use tracing::Instrument;
 
-use crate::web::access::{self, AccessTable};
+use crate::web::access::{self, AccessTable, Operation};
 use crate::web::context::{REQUEST_ID, RequestContext};
 use crate::web::door::Door;
 use crate::web::leftover::Leftover;
 use crate::web::problem::Problem;
+use crate::web::requests::Requests;
 use crate::web::tokens::Tokens;
 use crate::web::unserved::Unserved;
 
@@ -40,37 +42,53 @@ pub struct Conventions {
     pub time_limit: Duration,
     /// How many may be in progress.
     pub door: Door,
+    /// What metrics tell of them.
+    pub requests: Arc<Requests>,
 }
 
 impl Conventions {
-    /// The conventions with [`DEFAULT_TIME_LIMIT`] and a door of the usual size.
+    /// The conventions of these operations with [`DEFAULT_TIME_LIMIT`] and a door of the usual size; metrics go to the recorder.
     #[must_use]
-    pub fn new(tokens: Arc<Tokens>, access: Arc<AccessTable>) -> Self {
-        Self { tokens, access, time_limit: DEFAULT_TIME_LIMIT, door: Door::default() }
+    pub fn new(
+        tokens: Arc<Tokens>,
+        operations: &[Operation],
+        recorder: Arc<dyn Recorder + Send + Sync>,
+    ) -> Self {
+        Self {
+            tokens,
+            access: Arc::new(AccessTable::of(operations)),
+            time_limit: DEFAULT_TIME_LIMIT,
+            door: Door::default(),
+            requests: Arc::new(Requests::of(operations, recorder)),
+        }
     }
 }
 
 /// Puts the conventions around all routes of the server, which must be merged before. Sets the router's fallback.
 pub fn apply(router: Router, conventions: &Conventions) -> Router {
+    let Conventions { time_limit, door, requests, .. } = conventions.clone();
     router
         .fallback(async || access::unknown_route())
         .layer(from_fn_with_state((conventions.tokens.clone(), conventions.access.clone()), access::guard))
-        .layer(from_fn_with_state((conventions.time_limit, conventions.door.clone()), envelope))
+        .layer(from_fn_with_state((time_limit, door, requests), envelope))
 }
 
 async fn envelope(
-    State((time_limit, door)): State<(Duration, Door)>,
+    State((time_limit, door, requests)): State<(Duration, Door, Arc<Requests>)>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
-    let is_health = request.extensions().get::<MatchedPath>().is_some_and(|p| p.as_str().starts_with(HEALTH));
+    let template = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let operation = requests.operation(request.method(), &template);
+    let is_health = template.starts_with(HEALTH);
     let inside = if is_health { None } else { door.enter(request.method()) };
     if inside.is_none() && !is_health {
-        return turned_away(request).await;
+        let response = turned_away(request).await;
+        requests.answered(operation, response.status(), started.elapsed());
+        return response;
     }
     let context = RequestContext::of(request.headers());
-    let template = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     // The template and not the path: paths may hold what doesn't belong into logs.
     let span = tracing::info_span!(
         "request",
@@ -95,7 +113,9 @@ async fn envelope(
             leftover.drain().await;
         }
         finish(&mut response, &context, &template);
-        let (status, ms) = (response.status().as_u16(), started.elapsed().as_secs_f64() * 1000.0);
+        let took = started.elapsed();
+        requests.answered(operation, response.status(), took);
+        let (status, ms) = (response.status().as_u16(), took.as_secs_f64() * 1000.0);
         if status >= 500 {
             tracing::warn!(status, ms, "answered");
         } else {
@@ -106,7 +126,7 @@ async fn envelope(
     handled.instrument(span).await
 }
 
-/// The answer to a request that is not let in. It is not logged: a crowd would fill the log, and a metric counts it.
+/// The answer to a request that is not let in. It is not logged: a crowd would fill the log, and metrics count it.
 async fn turned_away(mut request: Request) -> Response {
     let context = RequestContext::of(request.headers());
     let leftover = Leftover::watch(&mut request);

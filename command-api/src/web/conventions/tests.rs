@@ -35,7 +35,7 @@ fn operations() -> Vec<Operation> {
 }
 
 fn conventions(tokens: &Arc<Tokens>) -> Conventions {
-    Conventions::new(Arc::clone(tokens), Arc::new(AccessTable::of(&operations())))
+    Conventions::new(Arc::clone(tokens), &operations(), Arc::new(metrics::NoopRecorder))
 }
 
 /// Handlers of our own on paths of the table: the conventions know operations only by method and path.

@@ -140,6 +140,11 @@ impl Memory {
         self.most.saturating_sub(self.queues[room].len)
     }
 
+    /// How many pieces wait in a room.
+    pub(super) fn waiting(&self, room: usize) -> usize {
+        self.queues[room].len
+    }
+
     /// Whether at least half of a room's memory is free.
     pub(super) fn is_roomy(&self, room: usize) -> bool {
         self.queues[room].len <= self.most / 2

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use domain::ports::clock::Clock;
 use domain::position::{Position, Seen};
+use metrics::{Counter, Gauge, counter, gauge};
 use projections::engine::mark::Mark;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinError, JoinSet};
@@ -94,12 +95,28 @@ struct Room {
     bulkhead: Bulkhead,
     running: usize,
     reading: Reading,
+    due: Gauge,
+    done: Counter,
+    retried: Counter,
+}
+
+/// One for each lane; metrics go to the recorder that is in place.
+fn rooms(worker: &Worker) -> Vec<Room> {
+    worker.bulkheads.iter().map(Room::new).collect()
 }
 
 impl Room {
     fn new(bulkhead: &Bulkhead) -> Self {
         let bulkhead = Bulkhead { at_once: bulkhead.at_once.max(1), ..bulkhead.clone() };
-        Self { bulkhead, running: 0, reading: Reading::new(Instant::now()) }
+        let lane = bulkhead.lane.as_str().to_owned();
+        Self {
+            bulkhead,
+            running: 0,
+            reading: Reading::new(Instant::now()),
+            due: gauge!("tillstream_saga_work_due", "lane" => lane.clone()),
+            done: counter!("tillstream_saga_work_done_total", "lane" => lane.clone()),
+            retried: counter!("tillstream_saga_work_retried_total", "lane" => lane),
+        }
     }
 }
 
@@ -154,26 +171,32 @@ struct Round {
 ///   shard. Rows that have fallen back, as after a restore, count as another making.
 /// - Where workers share the shards, one may not see what another one does. So what was last seen open long ago is looked up before
 ///   anybody outside is called.
-pub async fn run(
+///
+/// Metrics go to the recorder that is in place at the call; who polls doesn't matter.
+pub fn run(
     worker: Worker,
     work: Arc<dyn WorkQueue>,
     source: Source,
     seen: watch::Receiver<Mark>,
     stop: CancellationToken,
-) {
-    let following = stop.child_token();
-    let clock = Arc::clone(&worker.clock);
-    let (fresh, grace) = (worker.config.fresh, worker.config.stop_grace);
-    let (news, follower) =
-        pushed::follow(worker.processes.clone(), source.clone(), clock, fresh, following.clone());
-    work_on(worker, work, source, news, seen, stop).await;
-    following.cancel();
-    // It holds nothing that has to survive.
-    let _ = tokio::time::timeout(grace, follower).await;
+) -> impl Future<Output = ()> + Send {
+    let rooms = rooms(&worker);
+    async move {
+        let following = stop.child_token();
+        let clock = Arc::clone(&worker.clock);
+        let (fresh, grace) = (worker.config.fresh, worker.config.stop_grace);
+        let (news, follower) =
+            pushed::follow(worker.processes.clone(), source.clone(), clock, fresh, following.clone());
+        work_on(worker, rooms, work, source, news, seen, stop).await;
+        following.cancel();
+        // It holds nothing that has to survive.
+        let _ = tokio::time::timeout(grace, follower).await;
+    }
 }
 
 async fn work_on(
     worker: Worker,
+    rooms: Vec<Room>,
     work: Arc<dyn WorkQueue>,
     source: Source,
     mut news: mpsc::Receiver<News>,
@@ -181,7 +204,7 @@ async fn work_on(
     stop: CancellationToken,
 ) {
     let grace = worker.config.stop_grace;
-    let mut round = Round::new(worker, work, source, seen.borrow_and_update().clone());
+    let mut round = Round::new(worker, rooms, work, source, seen.borrow_and_update().clone());
     loop {
         round.go_on();
         let wake = round.wake();
@@ -207,10 +230,16 @@ async fn work_on(
 }
 
 impl Round {
-    fn new(worker: Worker, work: Arc<dyn WorkQueue>, source: Source, visible: Mark) -> Self {
+    fn new(
+        worker: Worker,
+        rooms: Vec<Room>,
+        work: Arc<dyn WorkQueue>,
+        source: Source,
+        visible: Mark,
+    ) -> Self {
         Self {
             memory: Memory::new(worker.bulkheads.len(), worker.config.held),
-            rooms: worker.bulkheads.iter().map(Room::new).collect(),
+            rooms,
             worker: Arc::new(worker),
             work,
             tasks: JoinSet::new(),
@@ -232,6 +261,8 @@ impl Round {
                 let Some(held) = self.memory.start(at) else { break };
                 self.start(at, held);
             }
+            let room = &self.rooms[at];
+            room.due.set((room.running + self.memory.waiting(at)) as f64);
         }
         self.read(Instant::now());
     }
@@ -454,11 +485,13 @@ impl Round {
         self.rooms[at].running -= 1;
         match result {
             Ok(position) => {
+                self.rooms[at].done.increment(1);
                 let key = held.key();
                 self.memory.ended(&key);
                 self.memory.closed(key, position);
             }
             Err(Retry { reason, needs_somebody }) => {
+                self.rooms[at].retried.increment(1);
                 held.tries = held.tries.saturating_add(1);
                 let (work, tries) = (&held.item.id, held.tries);
                 if needs_somebody {

@@ -185,7 +185,8 @@ impl Bench {
         let (rows, seen_rows) = watch::channel(mark(10));
         let work = Arc::new(Rows(Arc::clone(&world), seen_rows.clone()));
         let stop = CancellationToken::new();
-        let running = tokio::spawn(work_on(worker, work, source, told, seen_rows, stop.clone()));
+        let rooms = rooms(&worker);
+        let running = tokio::spawn(work_on(worker, rooms, work, source, told, seen_rows, stop.clone()));
         news.send(News::Begun(seen(10))).await.unwrap();
         let bench = Self { world, news, rows, stop, running, pushed: 10 };
         bench.pass(1_000).await;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use command_api::owner::{Counter, Gauge, OwnerConfig};
+use command_api::owner::OwnerConfig;
 use domain::aggregate::SnapshotState;
 use domain::command::{CommandError, CommandId, CommandRequest, Step};
 use domain::identity::email_claim::EmailClaimCommand;
@@ -18,10 +18,11 @@ use uuid::Uuid;
 use super::FreshLog;
 use super::note::{self, write};
 use super::world::{
-    SetClock, World, command, config, level, level_of, on, out_of_stock, owners, owners_at, owners_with,
-    reserve, set_stock, stock, stock_of,
+    SetClock, World, command, config, level, level_of, on, out_of_stock, owners, owners_at, owners_told,
+    owners_with, reserve, set_stock, stock, stock_of,
 };
 use crate::faults::{Call, CallFault, FaultyLog, ProposeFault};
+use crate::metrics::number;
 use crate::shop::SETTLES_WITHIN;
 
 /// Commands that arrive while their stream is being loaded run in order of arrival.
@@ -163,7 +164,7 @@ pub async fn a_backlog_of_cold_streams_loads_each_once<B: FreshLog>() {
     first.stop().await;
     let faulty = FaultyLog::new(world.log());
     let few = OwnerConfig { cached_streams: 50, loads_at_once: 8, ..patient };
-    let second = owners_with(faulty.clone(), few).await;
+    let (second, told) = owners_told(faulty.clone(), few).await;
     // All are there before the first frame is decided, and states may leave memory.
     let gate = Arc::new(Semaphore::new(0));
     faulty.inject([ProposeFault::PausedBefore(Arc::clone(&gate))]);
@@ -180,9 +181,9 @@ pub async fn a_backlog_of_cold_streams_loads_each_once<B: FreshLog>() {
     assert!(at_once <= 8, "{at_once} loads at the same time");
     // Afterwards memory keeps what it may.
     second.submit(on(stock_of(Uuid::from_u128(0)), set_stock(9))).await.unwrap();
-    let (_, figures) = second.figures().next().expect("a shard");
-    assert!(figures.gauge(Gauge::CachedStreams) <= 51, "{}", figures.gauge(Gauge::CachedStreams));
-    assert_eq!(figures.counter(Counter::Loads), faulty.loads().0);
+    let told = told.render();
+    assert!(number(&told, "owner_cached_streams{shard=\"0\"}") <= 51, "{told}");
+    assert_eq!(number(&told, "owner_loaded_total{shard=\"0\"}"), faulty.loads().0);
 }
 
 /// Snapshots that storage refuses, that are too large or that hang cost nobody anything: rows, frames and answers go on.
@@ -194,11 +195,10 @@ pub async fn snapshots_are_in_nobodys_way<B: FreshLog>() {
     let faults = [CallFault::Fails, CallFault::PausedBefore(Arc::clone(&hangs))];
     faulty.inject_in(Call::WriteSnapshots, faults);
     let each = OwnerConfig { snapshot_every: 1, overlay_bytes: 4_096, ..config() };
-    let first = owners_with(faulty.clone(), each.clone()).await;
+    let (first, told) = owners_told(faulty.clone(), each.clone()).await;
     for n in 1..=60 {
         first.submit(command(set_stock(n))).await.unwrap();
     }
-    let (_, figures) = first.figures().next().expect("a shard");
     // The checkpoint follows the frames while a snapshot hangs.
     let derived = async {
         loop {
@@ -210,22 +210,23 @@ pub async fn snapshots_are_in_nobodys_way<B: FreshLog>() {
         }
     };
     tokio::time::timeout(SETTLES_WITHIN, derived).await.expect("rows are written");
-    assert_eq!(figures.counter(Counter::SnapshotsFailed), 1);
-    assert_eq!(figures.counter(Counter::SnapshotsWritten), 0);
+    let told = told.render();
+    assert_eq!(number(&told, "owner_snapshots_failed_total{shard=\"0\"}"), 1);
+    assert_eq!(number(&told, "owner_snapshots_total{shard=\"0\"}"), 0);
     hangs.add_permits(1);
     first.stop().await;
     assert_eq!(world.log().read_snapshots(&stock()).await.unwrap().remove(0).version, 60);
 
     // None is larger than it may be.
     let small = OwnerConfig { snapshot_bytes: 16, ..each };
-    let second = owners_with(world.log(), small).await;
+    let (second, told) = owners_told(world.log(), small).await;
     for n in 1..=5 {
         second.submit(command(set_stock(100 + n))).await.unwrap();
     }
     second.stop().await;
-    let (_, figures) = second.figures().next().expect("a shard");
-    assert_eq!(figures.counter(Counter::SnapshotsWritten), 0);
-    assert!(figures.counter(Counter::SnapshotsSkipped) > 0);
+    let told = told.render();
+    assert_eq!(number(&told, "owner_snapshots_total{shard=\"0\"}"), 0);
+    assert!(number(&told, "owner_snapshots_skipped_total{shard=\"0\"}") > 0);
     assert_eq!(world.log().read_snapshots(&stock()).await.unwrap().remove(0).version, 60);
     let third = owners(world.log()).await;
     assert_eq!(level(&third).await, (105, 0, 65));

@@ -16,6 +16,7 @@ use domain::ports::log::EventLog;
 use domain::position::Shard;
 use domain::stream::StreamId;
 use domain::verify::verify_frame;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use uuid::Uuid;
 
 use super::FreshLog;
@@ -88,6 +89,15 @@ pub async fn owners_at(log: Arc<dyn EventLog>, config: OwnerConfig, clock: Arc<d
     let registry = Arc::new(sagas::registry());
     let owners = Owners::start(log, registry, Arc::new(Published::default()), clock, config).await;
     Arc::new(owners.expect("the store can be taken over"))
+}
+
+/// The same, with what they tell of themselves.
+pub async fn owners_told(log: Arc<dyn EventLog>, config: OwnerConfig) -> (Arc<Owners>, PrometheusHandle) {
+    let (recorder, registry) = (PrometheusBuilder::new().build_recorder(), Arc::new(sagas::registry()));
+    let starting = metrics::with_local_recorder(&recorder, || {
+        Owners::start(log, registry, Arc::new(Published::default()), Arc::new(SystemClock), config)
+    });
+    (Arc::new(starting.await.expect("the store can be taken over")), recorder.handle())
 }
 
 /// Owners over a log.
