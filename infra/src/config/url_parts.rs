@@ -125,8 +125,10 @@ impl UrlParts {
     }
 
     pub(crate) fn set(&mut self, name: &'static str, value: String) {
-        self.parameters.retain(|(known, _)| *known != name);
-        self.parameters.push((name, value));
+        match self.parameters.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.parameters.push((name, value)),
+        }
     }
 
     /// The URL with its password and without its parameters, for a driver that reads URLs itself.
