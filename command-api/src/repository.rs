@@ -22,6 +22,7 @@ use cqrs_es::persist::{
 use domain::command::{CommandError, CommandId, CommandRequest, Step};
 use domain::event::RecordedEvent;
 use domain::foreign::{Append, ForeignBody, ForeignEvent, ForeignStream};
+use domain::pauses::Pauses;
 use domain::ports::gateway::CommandGateway;
 use domain::ports::log::{LogError, LogReader};
 use domain::ports::walk::Walk;
@@ -94,13 +95,12 @@ impl LogEventRepository {
         events: &mut Vec<SerializedEvent>,
     ) -> Result<(), PersistenceError> {
         let read = async {
-            let mut pause = Duration::from_millis(5);
+            let mut pauses = Pauses::new(Duration::from_millis(5), Duration::from_millis(250));
             while after + 1 < end {
                 let limit = PAGE.min(usize::try_from(end - after - 1).unwrap_or(PAGE));
                 let page = self.log.read_stream(stream, after, limit).await.map_err(log_error)?;
                 if page.is_empty() {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_millis(250));
+                    tokio::time::sleep(pauses.further()).await;
                 }
                 for event in &page {
                     after = event.version;

@@ -11,6 +11,7 @@ pub mod frame;
 pub mod merkle;
 pub mod money;
 pub mod names;
+pub mod pauses;
 pub mod personal;
 pub mod ports;
 pub mod position;

@@ -53,7 +53,7 @@ impl RefreshToken {
 
     /// SHA-256 of the text, lower-case hex: all that is stored.
     pub(crate) fn digest(&self) -> String {
-        Sha256::digest(&self.text).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(Sha256::digest(&self.text))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::command::CommandError;
+use domain::pauses;
 use domain::ports::leases::{Instance, InstanceId, Lease, Leases};
 use domain::ports::log::LogError;
 use domain::position::Shard;
@@ -153,8 +154,8 @@ impl Keeper {
             Err(error) => {
                 // Its shards stay its own: safety is in the slots.
                 tracing::warn!(%error, "the leases can't be kept, trying again");
-                self.failures = (self.failures + 1).min(4);
-                (self.config.beat / 4 * 2_u32.pow(self.failures - 1)).min(self.config.beat * 2)
+                self.failures = self.failures.saturating_add(1);
+                pauses::after(self.failures, self.config.beat / 4, self.config.beat * 2)
             }
         }
     }

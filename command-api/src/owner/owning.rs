@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::command::CommandError;
+use domain::pauses::Pauses;
 use domain::position::Shard;
 use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
@@ -18,7 +19,7 @@ use super::places::Places;
 use super::takeover::{Takeover, take_over};
 
 /// Between attempts to take a shard over again.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const PAUSES: Pauses = Pauses::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// Whatever ends the task: its place is free afterwards, and then its end is told.
 pub(super) struct Leaving {
@@ -59,7 +60,7 @@ pub(super) async fn own(
 ) {
     let shard = leaving.shard;
     let mut start = Some(takeover);
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = PAUSES;
     while let Some(takeover) = start.take() {
         let mut frames = FrameLoop::new(Arc::clone(&shared), shard, takeover, head.clone());
         let ended = AssertUnwindSafe(frames.run(&mut queue, &stop)).catch_unwind().await;
@@ -75,7 +76,7 @@ pub(super) async fn own(
         while start.is_none() && !stop.is_cancelled() {
             refuse_queued(&mut queue, shard);
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pauses.further()) => {}
                 () = stop.cancelled() => break,
             }
             let taking = AssertUnwindSafe(take_over(&shared, shard)).catch_unwind();
@@ -89,17 +90,14 @@ pub(super) async fn own(
             match taken {
                 Ok(takeover) => {
                     start = Some(takeover);
-                    pause = FIRST_PAUSE;
+                    pauses.reset();
                 }
                 // Another process may have more luck; here the lease would be renewed for a shard that nobody serves.
                 Err(error) if shared.config.on_deposed == OnDeposed::Stop => {
                     tracing::error!(%shard, %error, "the shard can't be taken over again and is given up");
                     break;
                 }
-                Err(error) => {
-                    tracing::error!(%shard, %error, "the shard can't be taken over, trying again");
-                    pause = (pause * 2).min(Duration::from_secs(5));
-                }
+                Err(error) => tracing::error!(%shard, %error, "the shard can't be taken over, trying again"),
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::frame::{DecidedFrame, EncodedFrame, FrameView, Slot};
+use domain::pauses::Pauses;
 use domain::ports::log::{Decision, EventLog, ProposeError};
 
 use super::overlay::{KnownResult, repeated, token_position};
@@ -20,12 +21,12 @@ pub(super) enum Resolution {
     NotWritten(String),
 }
 
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Before the same bytes are sent again.
+const PAUSES: Pauses = Pauses::new(Duration::from_millis(5), Duration::from_secs(1));
 
 /// Resolves a proposal. It goes on for as long as the outcome is unknown: an open slot answers nobody.
 pub(super) async fn resolve(log: Arc<dyn EventLog>, frame: Arc<EncodedFrame>) -> Resolution {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = PAUSES;
     let mut may_have_landed = false;
     loop {
         let reason = match log.propose(Arc::clone(&frame)).await {
@@ -45,8 +46,7 @@ pub(super) async fn resolve(log: Arc<dyn EventLog>, frame: Arc<EncodedFrame>) ->
             }
         };
         tracing::warn!(slot = %frame.header.slot, reason, "outcome of a proposal unknown, sending it again");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        tokio::time::sleep(pauses.further()).await;
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::command::{Accepted, CommandError, CommandId, CommandRequest};
 use domain::merkle::Hash;
+use domain::pauses::Pauses;
 use domain::ports::gateway::{CommandGateway, StreamView};
 use domain::ports::leases::Leases;
 use domain::position::Shard;
@@ -79,7 +80,7 @@ impl RoutedGateway {
         remote: impl Fn(String) -> BoxFuture<'a, Result<T, PeerError>> + Send + Sync,
     ) -> Result<T, CommandError> {
         let deadline = Instant::now() + self.config.deadline;
-        let mut pause = self.config.first_pause;
+        let mut pauses = Pauses::new(self.config.first_pause, self.config.longest_pause);
         // An attempt may have been done without an answer; a peer was asked at all.
         let (mut open, mut asked) = (false, false);
         let mut last_reason = None;
@@ -127,6 +128,7 @@ impl RoutedGateway {
             if let Some(owners) = &self.local {
                 owners.want();
             }
+            let pause = pauses.further();
             if Instant::now() + pause >= deadline {
                 return Err(match command.filter(|_| open) {
                     Some(id) => CommandError::OutcomeUnknown(id),
@@ -135,7 +137,6 @@ impl RoutedGateway {
             }
             last_reason = Some(reason);
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(self.config.longest_pause);
             match hint {
                 // Two hints in a row may send in circles.
                 Some(address) if !hinted => {

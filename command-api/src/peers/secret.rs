@@ -1,6 +1,7 @@
 //! Requests between instances are signed: HMAC-SHA-256 under a secret that all of them share.
 
 use domain::Timestamp;
+use hex::FromHex;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
@@ -35,7 +36,7 @@ impl PeerSecret {
     pub fn sign(&self, method: &str, path: &str, now: Timestamp, body: &[u8]) -> String {
         let (seconds, digest) = (now.timestamp(), Sha256::digest(body).into());
         let mac = self.mac(method, path, seconds, &digest).finalize().into_bytes();
-        format!("v1 {seconds} {} {}", hex(&digest), hex(&mac))
+        format!("v1 {seconds} {} {}", hex::encode(digest), hex::encode(mac))
     }
 
     /// The body that was signed with this secret for this request, within the window; `None` when none was. To be asked before the
@@ -77,22 +78,7 @@ fn parse(header: &str) -> Option<(i64, [u8; 32], [u8; 32])> {
     else {
         return None;
     };
-    Some((seconds.parse().ok()?, unhex(digest)?, unhex(mac)?))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (i, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
-    }
-    Some(bytes)
+    Some((seconds.parse().ok()?, FromHex::from_hex(digest).ok()?, FromHex::from_hex(mac).ok()?))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use axum::http::{StatusCode, Uri};
 use domain::text::card;
+use percent_encoding::percent_decode_str;
 
 use crate::web::problem::Problem;
 
@@ -17,24 +18,7 @@ pub(crate) fn has_no_card_number(uri: &Uri) -> Result<(), Problem> {
 
 /// The text behind the percent-encoding, as far as there is one.
 fn decoded(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, more @ ..] = rest {
-        let hex = |b: &u8| char::from(*b).to_digit(16);
-        let escaped = match more {
-            [high, low, ..] if *first == b'%' => hex(high).zip(hex(low)),
-            _ => None,
-        };
-        let (byte, taken) = match escaped {
-            // Two hexadecimal digits are a byte.
-            Some((high, low)) => ((high * 16 + low) as u8, 3),
-            None if *first == b'+' => (b' ', 1),
-            None => (*first, 1),
-        };
-        out.push(byte);
-        rest = &rest[taken..];
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -86,10 +86,9 @@ fn range(bytes: &[u8], part: &[u8]) -> std::ops::Range<usize> {
 #[test]
 fn the_stored_form_is_frozen() {
     let golden = include_str!("../../tests/golden/frame-1.hex").replace('\n', "");
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let frame = frame();
-    assert_eq!(hex(&frame.bytes), golden);
-    assert_eq!(hex(&frame.hash), "6da3364d9d2ba2a5e2199818e8ab02011189555a0b6fdbafca990a7e704bdb17");
+    assert_eq!(hex::encode(&frame.bytes), golden);
+    assert_eq!(hex::encode(frame.hash), "6da3364d9d2ba2a5e2199818e8ab02011189555a0b6fdbafca990a7e704bdb17");
 }
 
 #[test]

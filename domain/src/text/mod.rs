@@ -4,3 +4,4 @@ pub mod card;
 pub mod characters;
 pub mod identifier;
 pub mod identity;
+pub mod percent;

@@ -30,14 +30,14 @@ pub(super) async fn run(config: &Config, shard: u16, frame: u64) -> anyhow::Resu
     field("first position", format!("{}:{}", slot.shard, header.first_position));
     field("events", header.events.to_string());
     field("commands", header.commands.to_string());
-    field("previous hash", hex(&header.previous));
-    field("root", hex(&header.root));
+    field("previous hash", hex::encode(header.previous));
+    field("root", hex::encode(header.root));
     let verdict = if header.hash() == view.hash { "" } else { " (doesn't match the header)" };
-    field("hash", format!("{}{verdict}", hex(&view.hash)));
+    field("hash", format!("{}{verdict}", hex::encode(view.hash)));
     for (index, (event, leaf)) in view.decode_events()?.iter().zip(&view.leaves).enumerate() {
         out::gap();
         field("event", format!("{index} at {}, {} bytes", event.position, view.events[index].len()));
-        field("leaf", hex(leaf));
+        field("leaf", hex::encode(leaf));
         out::line(serde_json::to_string_pretty(event)?);
     }
     for (index, command) in view.decode_commands()?.iter().enumerate() {
@@ -47,13 +47,9 @@ pub(super) async fn run(config: &Config, shard: u16, frame: u64) -> anyhow::Resu
             n => format!("events {} to {}", command.first_event, command.first_event + n - 1),
         };
         field("command", format!("{index}: {}, {range}", command.id));
-        field("leaf", hex(&view.leaves[view.events.len() + index]));
-        field("body hash", hex(&command.body_hash));
+        field("leaf", hex::encode(view.leaves[view.events.len() + index]));
+        field("body hash", hex::encode(command.body_hash));
         field("answer", String::from_utf8_lossy(&command.answer).into_owned());
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

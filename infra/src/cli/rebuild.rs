@@ -16,7 +16,7 @@ use crate::config::{Config, Distributed, Family};
 use crate::elasticsearch;
 use crate::postgres::rebuild::OnlyOne;
 use crate::postgres::{self, Database, PostgresReadStore};
-use crate::rebuild::{Difference, Hex, Phase, RebuildProgress, RebuildReport, rebuild};
+use crate::rebuild::{Difference, Phase, RebuildProgress, RebuildReport, rebuild};
 
 pub(super) async fn run(
     application: &Application,
@@ -167,7 +167,7 @@ fn print(reports: &[RebuildReport]) {
             report.events,
             report.parked,
             report.rows,
-            Hex(&report.digest_after[..8]).to_string(),
+            hex::encode(&report.digest_after[..8]),
         ));
         for row in &report.examples {
             let how = match &row.difference {

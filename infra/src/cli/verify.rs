@@ -41,12 +41,11 @@ pub(super) async fn run(config: &Config, shutdown: CancellationToken) -> anyhow:
 
 fn print(report: &VerifyReport) -> ExitCode {
     for shard in &report.shards {
-        let hash: String = shard.hash.iter().map(|byte| format!("{byte:02x}")).collect();
         out::line(format!(
             "shard {:>4}  head {:<12} {}",
             shard.shard,
             shard.head.to_string(),
-            out::styled(out::QUIET, hash)
+            out::styled(out::QUIET, hex::encode(shard.hash))
         ));
     }
     match (report.first_fault, &report.fault_reason) {

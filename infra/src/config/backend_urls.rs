@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::MalformedUrl;
 use crate::cassandra::CassandraUrl;
 use crate::elasticsearch::ElasticsearchUrl;
 use crate::kafka::KafkaUrl;
@@ -19,8 +20,8 @@ pub enum UnsupportedBackend {
     #[error("`{0}` names no backend; use {1}")]
     Unknown(String, &'static str),
     /// The backend says what is wrong.
-    #[error("{0}")]
-    Malformed(String),
+    #[error(transparent)]
+    Malformed(#[from] MalformedUrl),
 }
 
 fn scheme_of(text: &str) -> &str {
@@ -29,13 +30,10 @@ fn scheme_of(text: &str) -> &str {
 
 fn unsupported(text: &str, planned: &[&str], instead: &'static str) -> UnsupportedBackend {
     // The rest of a URL may hold a password, so only its scheme is repeated.
-    let scheme = scheme_of(text);
-    if planned.contains(&scheme) {
-        UnsupportedBackend::NotYet(format!("{scheme}:"), instead)
-    } else if scheme.is_empty() {
-        UnsupportedBackend::Unknown(text.to_owned(), instead)
-    } else {
-        UnsupportedBackend::Unknown(format!("{scheme}:"), instead)
+    let shown = text.split_inclusive(':').next().unwrap_or_default().to_owned();
+    match planned.contains(&scheme_of(text)) {
+        true => UnsupportedBackend::NotYet(shown, instead),
+        false => UnsupportedBackend::Unknown(shown, instead),
     }
 }
 
@@ -144,10 +142,7 @@ macro_rules! backend_url {
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match scheme_of(text) {
                     $scheme => Ok(Self::$embedded(Directory::read(text))),
-                    $schemes => match text.parse() {
-                        Ok(url) => Ok(Self::$distributed(Box::new(url))),
-                        Err(error) => Err(UnsupportedBackend::Malformed(error.to_string())),
-                    },
+                    $schemes => Ok(Self::$distributed(Box::new(text.parse()?))),
                     _ => Err(unsupported(text, &[], $instead)),
                 }
             }
@@ -206,10 +201,7 @@ impl FromStr for KeysUrl {
         match (text, scheme_of(text)) {
             ("", _) => Ok(Self::WithTheRest),
             ("sqlite:", _) => Ok(Self::Sqlite),
-            (_, "postgres" | "postgresql") => match text.parse() {
-                Ok(url) => Ok(Self::Postgres(Box::new(url))),
-                Err(error) => Err(UnsupportedBackend::Malformed(error.to_string())),
-            },
+            (_, "postgres" | "postgresql") => Ok(Self::Postgres(Box::new(text.parse()?))),
             _ => Err(unsupported(text, &[], "`sqlite:` or `postgres://user@host/database`")),
         }
     }

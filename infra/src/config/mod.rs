@@ -9,6 +9,7 @@ mod family;
 mod load;
 mod reference;
 pub mod sections;
+mod url_parts;
 mod values;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ pub use backend_urls::{
 pub use family::{Distributed, Embedded, Family};
 pub use load::{ConfigError, Layers, Origin};
 pub use reference::{Key, effective, reference};
+pub use url_parts::MalformedUrl;
+pub(crate) use url_parts::{UrlForm, UrlParts};
 pub use values::{Listen, LogFormat, Role, Span};
 
 /// The file that is read when it exists and none is named.

@@ -2,13 +2,13 @@
 
 use domain::frame::FrameId;
 use domain::position::{Position, Seen, Shard};
+use hex::FromHex;
 use projections::engine::origin::Mark;
 use serde_json::{Value, json};
 
 use super::bulk::Write;
 use super::client::{Client, Failure};
 use super::kinds::{CHECKPOINT, Kind};
-use crate::rebuild::Hex;
 
 /// The most documents in one request; each may have some ten kilobytes.
 const READ_AT_ONCE: usize = 500;
@@ -75,7 +75,7 @@ pub(super) fn position(source: &Value) -> Option<Position> {
 /// The frame that holds the position of a checkpoint.
 fn mark(source: &Value) -> Option<Mark> {
     let number = source["frame"].as_u64()?;
-    let frame = FrameId { number, hash: Hex::parse(source["frame_hash"].as_str()?)? };
+    let frame = FrameId { number, hash: FromHex::from_hex(source["frame_hash"].as_str()?).ok()? };
     Some(Mark { position: position(source)?, frame })
 }
 
@@ -100,7 +100,7 @@ pub(super) fn moved(kind: &Kind, stored: Option<&Stored>, to: Position, frame: O
     });
     if let Some(frame) = frame {
         source["frame"] = frame.number.into();
-        source["frame_hash"] = Hex(&frame.hash).to_string().into();
+        source["frame_hash"] = hex::encode(frame.hash).into();
     }
     let source = source.to_string().into_bytes();
     match stored {

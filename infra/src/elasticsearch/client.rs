@@ -92,7 +92,7 @@ impl Client {
             .timeout(TIMEOUT)
             .disable_proxy();
         if let Some((user, password)) = url.credentials() {
-            builder = builder.auth(Credentials::Basic(user.clone(), password.clone()));
+            builder = builder.auth(Credentials::Basic(user.to_owned(), password.to_owned()));
         }
         let transport =
             builder.build().map_err(|e| StoreError::Unavailable(format!("elasticsearch: {e}")))?;

@@ -90,7 +90,7 @@ impl Kind {
     /// Names the definition: another one needs another index.
     pub(super) fn definition_digest(&self) -> String {
         let hash = Sha256::digest(self.definition.as_bytes());
-        crate::rebuild::Hex(&hash[..8]).to_string()
+        hex::encode(&hash[..8])
     }
 
     /// The columns that are not part of the key.

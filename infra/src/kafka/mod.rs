@@ -25,7 +25,7 @@ pub use self::origin::{carries_events, compare};
 pub use self::publisher::KafkaPublisher;
 pub use self::scan::{PartitionHeads, Scanned, heads, scan};
 pub use self::topic::migrate;
-pub use self::url::{KafkaUrl, MalformedKafkaUrl};
+pub use self::url::KafkaUrl;
 
 /// Why Kafka didn't do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

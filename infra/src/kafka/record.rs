@@ -11,10 +11,9 @@ use domain::merkle::Hash;
 use domain::ports::log::StoreInfo;
 use domain::position::{Position, Shard};
 use domain::stream::StreamId;
+use hex::FromHex;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use uuid::Uuid;
-
-use crate::rebuild::Hex;
 
 const SPEC_VERSION: &str = "1.0";
 const CONTENT_TYPE: &str = "application/json";
@@ -86,7 +85,7 @@ pub(super) fn encode(event: &RecordedEvent, frame: &FrameId, source: &str) -> (S
     put(event.causation_id.hyphenated().encode_lower(&mut buffer));
     put(&event.actor);
     put(&key);
-    put(&Hex(&frame.hash).to_string());
+    put(&hex::encode(frame.hash));
     (key, headers)
 }
 
@@ -159,7 +158,7 @@ fn frame_hash<M: Message>(message: &M) -> Result<Option<Hash>, Foreign> {
     let Some(headers) = message.headers() else { return Ok(None) };
     let mut stated = headers.iter().filter(|header| header.key == FRAME_HASH);
     let Some(first) = stated.next() else { return Ok(None) };
-    let hash = first.value.and_then(|value| std::str::from_utf8(value).ok()).and_then(Hex::parse);
+    let hash = first.value.and_then(|value| Hash::from_hex(value).ok());
     match (hash, stated.next()) {
         (Some(hash), None) => Ok(Some(hash)),
         _ => Err(Foreign::Header(FRAME_HASH)),

@@ -15,4 +15,4 @@ mod url;
 
 pub use self::database::Database;
 pub use self::read_store::PostgresReadStore;
-pub use self::url::{MalformedPostgresUrl, PostgresUrl};
+pub use self::url::PostgresUrl;

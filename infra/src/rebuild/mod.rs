@@ -21,7 +21,7 @@ use projections::engine::applier::{Applier, ApplyError, Limits};
 use projections::engine::model::Projection;
 use projections::engine::store::{RowStore, StoreError};
 
-pub use self::report::{Difference, Hex, Phase, RebuildProgress, RebuildReport, RowDifference};
+pub use self::report::{Difference, Phase, RebuildProgress, RebuildReport, RowDifference};
 use crate::application::Projections;
 use crate::feed::find_heads;
 use crate::sqlite::read_store::{OpenReadStoreError, SqliteReadStore, TableDifference, remove};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::pauses::Pauses;
 use domain::ports::log::LogReader;
 use domain::position::Seen;
 use projections::engine::model::Projection;
@@ -17,9 +18,8 @@ use crate::feed::find_heads;
 use crate::sqlite::read_store::{SqliteReadStore, remove};
 use crate::tantivy::{TantivySearch, remove_dir};
 
-/// The pauses between two attempts: from the first, doubled up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Between two attempts.
+const PAUSES: Pauses = Pauses::new(Duration::from_secs(1), Duration::from_secs(30));
 /// What was filled takes its place when so few events are missing, or after so many rounds: the rest comes by the feed.
 const CLOSE: u64 = 2_000;
 const ROUNDS: usize = 10;
@@ -36,7 +36,7 @@ pub trait Renewal: Send + Sync + 'static {
 
 /// Renews what is outdated, and tries again until that is done or the process stops.
 pub(crate) async fn keep_trying(renewal: Arc<dyn Renewal>, stop: CancellationToken) {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = PAUSES;
     loop {
         let renewed = tokio::select! {
             () = stop.cancelled() => return,
@@ -45,15 +45,15 @@ pub(crate) async fn keep_trying(renewal: Arc<dyn Renewal>, stop: CancellationTok
         match renewed {
             Ok(()) => return,
             // Then there is nothing left to do here.
-            Err(RebuildError::Busy) => tracing::debug!("another process fills what is outdated"),
-            Err(error) => {
-                tracing::warn!(%error, "what is outdated can't be replaced yet; trying again");
-                pause = (pause * 2).min(LONGEST_PAUSE);
+            Err(RebuildError::Busy) => {
+                tracing::debug!("another process fills what is outdated");
+                pauses.reset();
             }
+            Err(error) => tracing::warn!(%error, "what is outdated can't be replaced yet; trying again"),
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pauses.further()) => {}
         }
     }
 }

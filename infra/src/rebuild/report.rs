@@ -1,7 +1,7 @@
 //! What a rebuild tells while it runs and at its end.
 
 use domain::merkle::Hash;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// What a rebuild is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +60,10 @@ pub struct RebuildReport {
     /// Some of the differing rows.
     pub examples: Vec<RowDifference>,
     /// The digest of the live rows, SHA-256, lower-case hex in JSON; zeros when they couldn't be compared, being of another version.
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "hex::serialize")]
     pub digest_before: Hash,
     /// The digest of the built rows.
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "hex::serialize")]
     pub digest_after: Hash,
 }
 
@@ -98,37 +98,5 @@ impl RebuildReport {
     #[must_use]
     pub fn equal(&self) -> bool {
         self.digest_before == self.digest_after
-    }
-}
-
-fn hex<S: Serializer>(hash: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&Hex(hash))
-}
-
-/// Lower-case hex.
-pub struct Hex<'a>(pub &'a [u8]);
-
-impl Hex<'_> {
-    /// The hash that a text of 64 lower-case digits stands for.
-    pub(crate) fn parse(text: &str) -> Option<Hash> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        };
-        let mut hash = Hash::default();
-        if text.len() != hash.len() * 2 {
-            return None;
-        }
-        for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = digit(digits[0])? << 4 | digit(digits[1])?;
-        }
-        Some(hash)
-    }
-}
-
-impl std::fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }

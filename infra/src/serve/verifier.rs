@@ -55,12 +55,13 @@ fn verification(job: Job) -> Verification {
 /// The report of a verification that ended.
 fn report(job: Job) -> Option<VerifyReport> {
     let Outcome::Found(report) = job.outcome else { return None };
-    let hex = |hash: &[u8]| hash.iter().map(|byte| format!("{byte:02x}")).collect();
     let shards = report.shards.iter();
     Some(VerifyReport {
         ok: report.ok,
         as_of: job.started_at,
-        shards: shards.map(|s| ShardReport { shard: s.shard, head: s.head, hash: hex(&s.hash) }).collect(),
+        shards: shards
+            .map(|s| ShardReport { shard: s.shard, head: s.head, hash: hex::encode(s.hash) })
+            .collect(),
         first_fault: report.first_fault,
         fault_reason: report.fault_reason.clone(),
     })

@@ -58,6 +58,6 @@ impl BlindKey {
     pub(crate) fn digest(&self, value: &str) -> String {
         let mut mac = self.0.clone();
         mac.update(value.as_bytes());
-        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(mac.finalize().into_bytes())
     }
 }

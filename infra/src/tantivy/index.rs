@@ -10,6 +10,7 @@ use ::tantivy::{DocAddress, Index, IndexReader, IndexWriter, ReloadPolicy, Searc
 use domain::frame::FrameId;
 use domain::merkle::Hash;
 use domain::position::{Position, Seen, Shard};
+use hex::FromHex;
 use projections::catalogue::documents::SEARCH_PRODUCTS;
 use projections::engine::digest::RowDigest;
 use projections::engine::mark::{Generation, Mark};
@@ -21,7 +22,6 @@ use uuid::Uuid;
 
 use super::document::{FIELDS, document, key_term};
 use super::row::{SearchRow, key_of};
-use crate::rebuild::Hex;
 
 /// Memory of the one indexing thread.
 const HEAP_BYTES: usize = 32 << 20;
@@ -71,14 +71,14 @@ impl StoredMark {
             shard: mark.position.shard.0,
             position: mark.position.n,
             frame: mark.frame.number,
-            hash: Hex(&mark.frame.hash).to_string(),
+            hash: hex::encode(mark.frame.hash),
         }
     }
 
     fn read(&self) -> Option<origin::Mark> {
         Some(origin::Mark {
             position: Position { shard: Shard(self.shard), n: self.position },
-            frame: FrameId { number: self.frame, hash: Hex::parse(&self.hash)? },
+            frame: FrameId { number: self.frame, hash: FromHex::from_hex(&self.hash).ok()? },
         })
     }
 }

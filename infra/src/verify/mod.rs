@@ -17,7 +17,7 @@ use domain::merkle::Hash;
 use domain::ports::log::{EventLog, LogError};
 use domain::position::{Position, Shard};
 use domain::verify::Fault;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use self::derived::Derived;
 use self::walk::walk;
@@ -30,7 +30,7 @@ pub struct ShardReport {
     /// The position of its last event that could be verified; `n` is 0 when it has none.
     pub head: Position,
     /// The hash of the last frame that could be verified, lower-case hex; zeros when it has none.
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "hex::serialize")]
     pub hash: Hash,
 }
 
@@ -45,11 +45,6 @@ pub struct VerifyReport {
     pub first_fault: Option<Position>,
     /// What doesn't hold there.
     pub fault_reason: Option<String>,
-}
-
-fn hex<S: Serializer>(hash: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
-    let text: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    serializer.serialize_str(&text)
 }
 
 /// Where a verification of a shard can go on: everything up to here held together, log and derived rows.

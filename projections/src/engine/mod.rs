@@ -1,7 +1,6 @@
 //! What keeps read models: nothing here knows what they are about.
 
 pub mod applier;
-mod backoff;
 pub mod digest;
 pub mod events;
 pub mod fold;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use command_api::web::problem::Problem;
 use domain::money::MAX_AMOUNT;
-use domain::text::identifier;
+use domain::text::{identifier, percent};
 use domain::uuids::any_spelling;
 use uuid::Uuid;
 
@@ -138,20 +138,7 @@ pub fn digits<T: FromStr>(text: &str) -> Option<T> {
 
 /// Decodes `application/x-www-form-urlencoded` text; `None` for a broken escape, for what is not UTF-8, and for NUL.
 fn decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut nibble = || bytes.next().and_then(|b| char::from(b).to_digit(16));
-                let (high, low) = (nibble()?, nibble()?);
-                u8::try_from(high * 16 + low).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(out).ok().filter(|text| !text.contains('\0'))
+    percent::decoded(&text.replace('+', " ")).filter(|text| !text.contains('\0'))
 }
 
 #[cfg(test)]

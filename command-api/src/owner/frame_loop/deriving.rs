@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::pauses::Pauses;
+
 use super::FrameLoop;
 
 /// Derived rows are written in batches behind, so that they take little from the frames: at so many bytes of frames, or after
@@ -36,14 +38,13 @@ impl FrameLoop {
         let figures = Arc::clone(&self.figures);
         let (shared, shard, mut turn) = (Arc::clone(&self.shared), self.shard, self.derive_turn.hand_over());
         self.deriving = Some(Box::pin(async move {
-            let mut pause = Duration::from_millis(10);
+            let mut pauses = Pauses::new(Duration::from_millis(10), Duration::from_secs(5));
             while let Err(error) = shared.log.write_derived(shard, &frames).await {
                 // The others don't wait for one that fails.
                 drop(turn.take());
                 figures.derived(Err(error.to_string()));
                 tracing::warn!(%shard, %error, "derived rows could not be written, trying again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
+                tokio::time::sleep(pauses.further()).await;
             }
             figures.derived(Ok(()));
             last

@@ -105,7 +105,7 @@ impl SigningKeys {
     fn of(pair: SigningKey) -> Result<Self, TokenError> {
         let der = pair.to_pkcs8_der().map_err(|_| TokenError::BadKey)?;
         let public = pair.verifying_key().to_bytes();
-        let kid: String = Sha256::digest(public).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let kid = hex::encode(&Sha256::digest(public)[..8]);
         Ok(Self {
             signing: EncodingKey::from_ed_der(der.as_bytes()),
             verifying: BTreeMap::from([(kid.clone(), DecodingKey::from_ed_der(&public))]),

@@ -21,7 +21,7 @@ pub const GRACE: TimeDelta = TimeDelta::minutes(5);
 /// The stream that holds an article number, given in its normal form.
 #[must_use]
 pub fn stream(tenant: &str, sku: &str) -> StreamId {
-    let id: String = digest_of(&["sku", sku]).iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex::encode(digest_of(&["sku", sku]));
     StreamId::new(tenant, "sku_claim", id)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::frame::DecidedFrame;
+use domain::pauses::Pauses;
 use domain::ports::log::LogError;
 use domain::ports::walk::Walk;
 use domain::position::Position;
@@ -18,9 +19,8 @@ use crate::kafka::Error;
 /// A page read from the log.
 const PAGE_FRAMES: usize = 256;
 const PAGE_BYTES: usize = 1 << 20;
-/// Pauses after an error: the first, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// After errors.
+const PAUSES: Pauses = Pauses::new(Duration::from_millis(50), Duration::from_secs(2));
 
 pub(super) struct Lane {
     shared: Arc<Shared>,
@@ -61,11 +61,11 @@ impl Lane {
 
     /// Publishes until the stop. A shard that this process has never owned is left alone.
     pub(super) async fn run(self) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = PAUSES;
         while self.wait_for_the_first_frame().await {
             let done = tokio::select! {
                 // Nobody else would publish the shard for as long as this process owns it.
-                done = AssertUnwindSafe(self.publish(&mut pause)).catch_unwind() => {
+                done = AssertUnwindSafe(self.publish(&mut pauses)).catch_unwind() => {
                     done.unwrap_or(Err(Broken::Panicked))
                 }
                 () = self.shared.end.cancelled() => return,
@@ -79,7 +79,7 @@ impl Lane {
                 }
             }
             tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                () = tokio::time::sleep(pauses.further()) => {}
                 () = self.shared.end.cancelled() => return,
             }
         }
@@ -96,14 +96,14 @@ impl Lane {
         true
     }
 
-    async fn publish(&self, pause: &mut Duration) -> Result<Done, Broken> {
+    async fn publish(&self, pauses: &mut Pauses) -> Result<Done, Broken> {
         let mut course = self.begin().await?;
         tracing::debug!(shard = %self.queue.shard, next = course.next, epoch = course.epoch, "publishing");
         loop {
             match self.queue.inbox(|inbox| inbox.work(course.next, course.epoch)) {
                 Work::Frame(frame) => {
                     self.send(&mut course, &frame).await?;
-                    *pause = FIRST_PAUSE;
+                    pauses.reset();
                 }
                 Work::Log(until) => self.send_from_log(&mut course, until).await?,
                 Work::NewOwner => return Ok(Done::NewOwner),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain::event::RecordedEvent;
 use domain::frame::FrameId;
+use domain::pauses::Pauses;
 use domain::position::Shard;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -18,9 +19,8 @@ use super::acks::{Acks, MAX_UNACKED, Sent};
 use crate::kafka::client::{log, settings};
 use crate::kafka::{Error, KafkaUrl, record, topic};
 
-/// Pauses before a new producer: the first, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Before a new producer.
+const PAUSES: Pauses = Pauses::new(Duration::from_millis(50), Duration::from_secs(5));
 /// A producer that worked for so long begins with the first pause again.
 const WORKED: Duration = Duration::from_secs(30);
 /// How often a full queue of the driver is tried again.
@@ -172,7 +172,7 @@ pub(super) async fn renew(
     wakers: Vec<Arc<Notify>>,
     room: usize,
 ) {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = PAUSES;
     loop {
         let current = Arc::clone(&renewed.borrow());
         let began = Instant::now();
@@ -184,14 +184,13 @@ pub(super) async fn renew(
         }
         close(current).await;
         if began.elapsed() > WORKED {
-            pause = FIRST_PAUSE;
+            pauses.reset();
         }
         loop {
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pauses.further()) => {}
                 () = shared.end.cancelled() => return,
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
             let again = match topic::migrate(&shared.url, shared.store.shards).await {
                 Ok(()) => Generation::new(&shared.url, &wakers, room),
                 Err(error) => Err(error),

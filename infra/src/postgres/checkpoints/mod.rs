@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::pauses::Pauses;
 use domain::position::{Position, Seen, Shard};
 use projections::engine::follower::{Checkpoints, Parked, Visible};
 use projections::engine::mark::{Generation, Mark};
@@ -18,9 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::Database;
 use super::read_store::schema::lacking;
 
-/// The pauses between attempts to listen again: from the first, doubled up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Between attempts to listen again.
+const PAUSES: Pauses = Pauses::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// The live checkpoints of a database, and a task that listens for their changes on a connection of its own.
 pub struct PostgresCheckpoints {
@@ -57,31 +57,31 @@ impl PostgresCheckpoints {
 }
 
 async fn listen(database: Database, changed: Arc<Notify>, shutdown: CancellationToken) {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = PAUSES;
     loop {
         let heard = tokio::select! {
             () = shutdown.cancelled() => return,
-            heard = hear(&database, &changed, &mut pause) => heard,
+            heard = hear(&database, &changed, &mut pauses) => heard,
         };
         if let Err(error) = heard {
             tracing::warn!(%error, "not told of moved checkpoints: they are read once a second meanwhile");
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            () = tokio::time::sleep(pauses.further()) => {}
         }
     }
 }
 
 /// Rings for every notification until the connection is lost.
-async fn hear(database: &Database, changed: &Notify, pause: &mut Duration) -> sqlx::Result<()> {
+async fn hear(database: &Database, changed: &Notify, pauses: &mut Pauses) -> sqlx::Result<()> {
     // A pool of its own: this connection is never given back, and must not be taken from the queries.
     let options = database.url().options().map_err(|e| sqlx::Error::Configuration(Box::new(e)))?;
     let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let mut listener = PgListener::connect_with(&pool.connect_lazy_with(options)).await?;
     listener.eager_reconnect(false);
     listener.listen(&database.checkpoint_channel()).await?;
-    *pause = FIRST_PAUSE;
+    pauses.reset();
     // What moved before it listened.
     changed.notify_one();
     while listener.try_recv().await?.is_some() {

@@ -24,7 +24,8 @@ use lru::LruCache;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
-use super::{MalformedPostgresUrl, PostgresUrl};
+use super::PostgresUrl;
+use crate::config::MalformedUrl;
 use crate::subject_keys::{BlindKey, Subject};
 
 /// How long a process goes by what it read of a subject.
@@ -36,8 +37,8 @@ const CACHED: NonZeroUsize = NonZeroUsize::new(10_000).expect("more than none");
 /// Where the keys are unless a place of their own is configured: the schema `<schema>_keys` beside the read models.
 ///
 /// # Errors
-/// [`MalformedPostgresUrl`] when that name is too long.
-pub fn beside(read: &PostgresUrl) -> Result<PostgresUrl, MalformedPostgresUrl> {
+/// [`MalformedUrl`] when that name is too long.
+pub fn beside(read: &PostgresUrl) -> Result<PostgresUrl, MalformedUrl> {
     read.with_schema(&format!("{}_keys", read.schema()))
 }
 
@@ -47,8 +48,8 @@ pub enum OpenPostgresKeysError {
     /// A newer program made the schema.
     #[error("{url} has layout {found} of keys, which this program doesn't know: use a newer tillstream")]
     Newer {
-        /// Where.
-        url: PostgresUrl,
+        /// Where, without the password.
+        url: String,
         /// Its layout.
         found: i32,
     },
@@ -58,14 +59,14 @@ pub enum OpenPostgresKeysError {
          stays sealed; put the schema back"
     )]
     Missing {
-        /// Where.
-        url: PostgresUrl,
+        /// Where, without the password.
+        url: String,
     },
     /// The database can't be read or written.
     #[error("{url}: {source}")]
     Storage {
-        /// Where.
-        url: PostgresUrl,
+        /// Where, without the password.
+        url: String,
         /// What the driver said.
         source: sqlx::Error,
     },

@@ -26,7 +26,7 @@ pub(super) async fn open(
     url: &PostgresUrl,
     make: bool,
 ) -> Result<(PgPool, BlindKey, i64), OpenPostgresKeysError> {
-    let storage = |source| OpenPostgresKeysError::Storage { url: url.clone(), source };
+    let storage = |source| OpenPostgresKeysError::Storage { url: url.to_string(), source };
     // Nothing may be sealed under a key that could be lost, whatever the server's default is.
     let options = url.options().map_err(|e| storage(sqlx::Error::Configuration(Box::new(e))))?;
     let options = options.options([("synchronous_commit", "on")]).statement_cache_capacity(STATEMENTS);
@@ -42,19 +42,19 @@ pub(super) async fn open(
     if make {
         create(&mut conn, url.schema()).await.map_err(storage)?;
     } else if !exists {
-        return Err(OpenPostgresKeysError::Missing { url: url.clone() });
+        return Err(OpenPostgresKeysError::Missing { url: url.to_string() });
     }
     let found: i32 =
         sqlx::query_scalar(include_str!("select_layout.sql")).fetch_one(&mut *conn).await.map_err(storage)?;
     if found != LAYOUT {
-        return Err(OpenPostgresKeysError::Newer { url: url.clone(), found });
+        return Err(OpenPostgresKeysError::Newer { url: url.to_string(), found });
     }
     let blind: Option<Vec<u8>> = sqlx::query_scalar(include_str!("select_blind_key.sql"))
         .fetch_optional(&mut *conn)
         .await
         .map_err(storage)?;
     let Some(blind) = blind.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) else {
-        return Err(OpenPostgresKeysError::Missing { url: url.clone() });
+        return Err(OpenPostgresKeysError::Missing { url: url.to_string() });
     };
     let lock = lock_of(url.schema());
     drop(conn);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::Timestamp;
+use domain::pauses::Pauses;
 use domain::ports::clock::Clock;
 use domain::ports::log::{EventLog, LogError};
 use domain::position::{Position, Shard};
@@ -24,7 +25,7 @@ const REMEMBERED: usize = 64;
 const SMALL: u64 = 50_000;
 /// Storage that can't be reached is asked so many times more, after pauses that double.
 const RETRIES: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const PAUSES: Pauses = Pauses::new(Duration::from_millis(200), Duration::MAX);
 
 /// How a verification is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,9 +208,9 @@ impl Shared {
     async fn run(&self, id: Uuid, from: Option<Vec<Through>>) {
         // Whatever ends the task ends the job.
         let end = End { shared: self, id };
-        let mut pause = FIRST_PAUSE;
-        let mut outcome = Err(LogError::Unavailable(String::new()));
-        for attempt in 0..=RETRIES {
+        let mut pauses = PAUSES;
+        let mut retries = 0..RETRIES;
+        let outcome = loop {
             let told = |shard: Shard, position: Position| {
                 let mut state = self.state();
                 let job = state.jobs.iter_mut().rev().find(|job| job.id == id);
@@ -217,14 +218,16 @@ impl Shared {
                     *through = position;
                 }
             };
-            outcome = verify(&*self.log, from.as_deref(), told).await;
-            match &outcome {
-                Ok(_) => break,
-                Err(error) if attempt < RETRIES => tracing::warn!(%error, "a verification begins again"),
-                Err(error) => tracing::error!(%error, "a verification was given up"),
+            match verify(&*self.log, from.as_deref(), told).await {
+                Err(error) if retries.next().is_some() => {
+                    tracing::warn!(%error, "a verification begins again");
+                }
+                outcome => break outcome,
             }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
+            tokio::time::sleep(pauses.further()).await;
+        };
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "a verification was given up");
         }
         end.with(outcome);
     }

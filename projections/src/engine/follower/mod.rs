@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::pauses::Pauses;
 use domain::position::Position;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -15,7 +16,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::lag::{Lag, Lead};
-use crate::engine::backoff::Backoff;
 use crate::engine::mark::Mark;
 use crate::engine::model::Projection;
 use crate::engine::status::{ProjectionStatus, State};
@@ -24,8 +24,8 @@ use crate::engine::watermark::Watermark;
 
 /// A read that takes longer is given up: a lost connection may say nothing for a long time.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// The longest pause between retries of failing storage.
-const MAX_BACKOFF: Duration = Duration::from_secs(1);
+/// Before failing storage is tried again.
+const PAUSES: Pauses = Pauses::new(Duration::from_millis(10), Duration::from_secs(1));
 
 /// When a follower reads the checkpoints although nothing told it that they changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,7 +218,7 @@ struct Work {
 
 impl Work {
     async fn run(self) {
-        let mut backoff = Backoff::new(MAX_BACKOFF);
+        let mut pauses = PAUSES;
         let shutdown = self.shutdown.clone();
         loop {
             let read = tokio::select! {
@@ -230,7 +230,7 @@ impl Work {
             match read {
                 Ok(()) => {
                     self.set_failure(None);
-                    backoff.reset();
+                    pauses.reset();
                     if self.rest().await {
                         return;
                     }
@@ -238,7 +238,8 @@ impl Work {
                 Err(error) => {
                     tracing::warn!(%error, "can't read how far the projections are");
                     self.set_failure(Some(error.to_string()));
-                    if backoff.pause(&shutdown).await {
+                    let pause = tokio::time::sleep(pauses.further());
+                    if shutdown.run_until_cancelled(pause).await.is_none() {
                         return;
                     }
                 }

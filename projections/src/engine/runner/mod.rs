@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::Timestamp;
+use domain::pauses::Pauses;
 use domain::ports::clock::Clock;
 use domain::ports::feed::{Feed, FeedEvent, FeedReader};
 use domain::ports::log::{LogError, LogReader};
@@ -16,13 +17,15 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::applier::{Applier, ApplyError, Limits, Stopped};
-use crate::engine::backoff::Backoff;
 use crate::engine::lag::{ahead, behind, told};
 use crate::engine::model::Projection;
 use crate::engine::redrive::{RedriveReport, redrive};
 use crate::engine::status::{ProjectionStatus, State};
 use crate::engine::store::{RowStore, StoreError, Visibility};
 use crate::engine::watermark::Watermark;
+
+/// Before failing storage is tried again.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// How a runner paces itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +159,7 @@ impl Runner {
         let (requests, inbox) = mpsc::channel(8);
         let rest = parts.config.apply_every;
         let work = Work {
-            backoff: Backoff::new(parts.config.max_backoff),
+            pauses: Pauses::new(FIRST_PAUSE, parts.config.max_backoff),
             parts,
             applier,
             watermarks: watermarks.clone(),
@@ -279,7 +282,7 @@ struct Work {
     rest_until: Option<Instant>,
     /// When to look again whether rows of another version were replaced.
     look_again_at: Instant,
-    backoff: Backoff,
+    pauses: Pauses,
     /// The time of the oldest event received and not yet applied.
     pending_since: Option<Timestamp>,
 }
@@ -317,14 +320,16 @@ impl Work {
                         Err(error) => break self.failed(&error.into()).await,
                     },
                     Wake::Events(events) => match self.take(&events).await {
-                        Ok(()) => self.backoff.reset(),
+                        Ok(()) => self.pauses.reset(),
                         Err(error) => break self.failed(&error).await,
                     },
                     // A part of the log can't be read. The reader stays usable: it brings what else there is, and tries again.
                     Wake::FeedFailed(error @ LogError::Corrupt(..)) => {
                         tracing::error!(group = self.parts.group, %error, "the feed can't go on in a part of the log");
                         self.report(Some(error.to_string()), self.pending_since);
-                        if self.backoff.pause_first(&self.parts.shutdown).await {
+                        // It mustn't hold up the rest for long.
+                        self.pauses.reset();
+                        if self.pause().await {
                             return self.finish().await;
                         }
                     }
@@ -354,6 +359,12 @@ impl Work {
         }
     }
 
+    /// Lets storage recover; true when the shutdown came first.
+    async fn pause(&mut self) -> bool {
+        let pause = tokio::time::sleep(self.pauses.further());
+        self.parts.shutdown.run_until_cancelled(pause).await.is_none()
+    }
+
     /// Pauses, and loads where the store stands: what was applied but not published may be gone. The feed is then read from
     /// there again.
     async fn failed(&mut self, error: &ApplyError) {
@@ -366,7 +377,7 @@ impl Work {
         loop {
             self.due = None;
             self.report(Some(reason), self.pending_since);
-            if self.backoff.pause(&self.parts.shutdown).await {
+            if self.pause().await {
                 return;
             }
             match self.applier.reload().await {

@@ -7,7 +7,6 @@
 //! and doing it again is harmless, since every command has an id derived from the work and every call outside a key that was
 //! persisted before.
 
-mod backoff;
 mod memory;
 mod pushed;
 mod reading;
@@ -18,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::pauses;
 use domain::ports::clock::Clock;
 use domain::position::{Position, Seen};
 use metrics::{Counter, Gauge, counter, gauge};
@@ -502,7 +502,9 @@ impl Round {
                     tracing::debug!(work, tries, reason, "work of a saga is repeated");
                 }
                 let config = &self.worker.config;
-                let pause = backoff::pause(config.retry_pause, config.retry_pause_max, tries);
+                let pause = pauses::after(tries, config.retry_pause, config.retry_pause_max);
+                // Those that failed together don't come back together.
+                let pause = pause.mul_f64(rand::random_range(0.5..1.0));
                 // What finds no room is read again with the next pass.
                 drop(self.memory.repeat(held, Instant::now() + pause));
             }

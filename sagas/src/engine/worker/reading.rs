@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use domain::pauses;
 use domain::position::{Position, Seen};
 use tokio::time::Instant;
 
@@ -146,8 +147,8 @@ impl Reading {
             self.owed = None;
         }
         self.fruitless = if pass.fruitful { 0 } else { self.fruitless.saturating_add(1) };
-        let rest = pace.shortest.saturating_mul(2_u32.saturating_pow(self.fruitless.min(16)));
-        self.rest_until = now + rest.min(pace.longest);
+        let looks = self.fruitless.saturating_add(1);
+        self.rest_until = now + pauses::after(looks, pace.shortest, pace.longest);
         self.next = now + pace.poll;
     }
 }

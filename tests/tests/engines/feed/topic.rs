@@ -70,7 +70,7 @@ async fn records_are_cloud_events() {
         ("ce_causationid", event.causation_id.to_string()),
         ("ce_actor", "system:contract".to_owned()),
         ("ce_partitionkey", stream.clone()),
-        ("ce_framehash", frame.hash.iter().map(|byte| format!("{byte:02x}")).collect()),
+        ("ce_framehash", hex::encode(frame.hash)),
     ];
     assert_eq!(headers, golden.map(|(name, value)| (name.to_owned(), value)));
     assert_eq!(message.key(), Some(stream.as_bytes()));
