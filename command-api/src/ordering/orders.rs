@@ -7,8 +7,7 @@ use domain::catalogue::product::Product;
 use domain::command::Step;
 use domain::identity::user::Role;
 use domain::ordering::order::{
-    MAX_LINES, MAX_QUANTITY, Order, OrderCommand, OrderError, OrderParts, OrderStatus, RequestedLine,
-    ShippingAddress, parts,
+    Order, OrderCommand, OrderError, OrderParts, OrderStatus, RequestedLine, ShippingAddress, parts,
 };
 use domain::refusal::Refusal;
 use domain::stream::StreamId;
@@ -16,7 +15,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::catalogue::products::PRODUCT;
-use crate::ordering::order_input::{Address, Item, OrderInput, PlaceOrder};
+use crate::ordering::order_input::{AddressInput, OrderInput, OrderItemInput};
 use crate::ordering::order_parts::{self, Parts};
 use crate::ordering::shown;
 use crate::web::access::Caller;
@@ -33,7 +32,6 @@ use crate::web::state::CommandState;
 const ORDER: &str = "order";
 /// How often an order may move on while it is looked at beside its parts, as it does when its saga is at work.
 const MOVES: u32 = 5;
-const _: () = assert!(MAX_LINES == 100 && MAX_QUANTITY == 1_000_000, "as the OpenAPI document says");
 
 pub(crate) fn routes() -> Routes<CommandState> {
     Routes::default()
@@ -58,7 +56,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
 )]
 async fn place(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
     let caller = incoming.caller()?;
-    let (issue, order) = incoming.read::<PlaceOrder>(&state, Key::Required).await?;
+    let (issue, order) = incoming.read::<OrderInput>(&state, Key::Required).await?;
     let shards = state.gateway.shards();
     let accepted = match price(&state, &caller, &order.items).await? {
         Ok(lines) => {
@@ -82,7 +80,7 @@ async fn place(State(state): State<CommandState>, incoming: Incoming) -> Result<
 async fn price(
     state: &CommandState,
     caller: &Caller,
-    items: &[Item],
+    items: &[OrderItemInput],
 ) -> Result<Result<Vec<RequestedLine>, Problem>, Problem> {
     let mut products: Vec<Uuid> = items.iter().map(|item| item.product_id).collect();
     products.sort_unstable();
@@ -123,8 +121,12 @@ async fn price(
     Ok(if errors.is_empty() { Ok(lines) } else { Err(Problem::invalid(errors)) })
 }
 
-async fn seal(state: &CommandState, caller: &Caller, address: Address) -> Result<ShippingAddress, Problem> {
-    let Address { name, line1, city, postal_code, country } = address;
+async fn seal(
+    state: &CommandState,
+    caller: &Caller,
+    address: AddressInput,
+) -> Result<ShippingAddress, Problem> {
+    let AddressInput { name, line1, city, postal_code, country } = address;
     let sealed = state.keys.seal(&caller.stream(), &[&name, &line1, &city, &postal_code]).await?;
     let Ok([name, line1, city, postal_code]) = <[_; 4]>::try_from(sealed) else {
         tracing::error!("the key store sealed another number of values than asked");

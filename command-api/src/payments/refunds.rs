@@ -8,13 +8,11 @@ use domain::money::Money;
 use domain::payments::payment::{Payment, PaymentCommand};
 use domain::personal;
 use domain::stream::StreamId;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::payments::refund_reasons;
 use crate::payments::shown;
-use crate::web::body::{Fields, FromBody, Text};
+use crate::web::body::{line, money};
 use crate::web::issue::{Incoming, Key, Reply, answer_of, path_id};
 use crate::web::openapi::{ById, Conflicting, Matching, OptionalMatch, RequiredKey, Usual, WithBody};
 use crate::web::preconditions::IfMatch;
@@ -26,31 +24,13 @@ const PAYMENT: &str = "payment";
 /// The longest reason, in characters.
 const MAX_REASON: usize = 500;
 
-/// Money to give back.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(
-    dead_code,
-    reason = "the fields are for the OpenAPI document; the refund is read from the same names"
-)]
-struct RefundInput {
-    /// How much; at most what is left of the capture.
-    amount: Money,
-    /// Why, for people; kept encrypted, and shown to the customer, support and admins.
-    #[schema(min_length = 1, max_length = 500)]
-    reason: String,
-}
-
-struct Refund {
-    amount: Money,
-    reason: String,
-}
-
-impl FromBody for Refund {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        let amount = fields.money("amount");
-        let reason = fields.text("reason", Text::Line, 1..=MAX_REASON);
-        Some(Self { amount: amount?, reason: reason? })
+crate::body! {
+    /// Money to give back.
+    struct RefundInput {
+        /// How much; at most what is left of the capture.
+        amount: Money = money(),
+        /// Why, for people; kept encrypted, and shown to the customer, support and admins.
+        reason: String = line(1..=MAX_REASON),
     }
 }
 
@@ -83,7 +63,7 @@ async fn refund(
     let found = found.and_then(|(payment, meta)| Some((payment.initiated?.customer_id, meta.version)));
     let (customer_id, version) = found.ok_or_else(|| Problem::not_found(PAYMENT))?;
     let expected = IfMatch::read(&incoming.headers)?;
-    let (issue, Refund { amount, reason }) = incoming.read(&state, Key::Required).await?;
+    let (issue, RefundInput { amount, reason }) = incoming.read(&state, Key::Required).await?;
     let subject = personal::subject(stream.tenant(), customer_id);
     let reason = refund_reasons::seal(&*state.keys, &subject, &reason).await?;
     // The refund's id is the command's, so that even a repeat whose answer was forgotten gives back nothing twice.
