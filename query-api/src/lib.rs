@@ -30,6 +30,3 @@ macro_rules! join {
     };
 }
 domain::contexts!(join);
-
-#[cfg(test)]
-mod tests;

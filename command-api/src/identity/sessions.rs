@@ -10,7 +10,6 @@ use domain::command::{Accepted, Step};
 use domain::identity::session::{Session, SessionCommand};
 use domain::identity::user::User;
 use domain::stream::StreamId;
-use serde_json::json;
 use utoipa_axum::router::UtoipaMethodRouterExt as _;
 use utoipa_axum::routes;
 
@@ -183,11 +182,12 @@ fn tokens(
         tracing::error!(%error, "an access token can't be signed");
         Problem::internal()
     })?;
-    let body = json!({
-        "access_token": access,
-        "token_type": "Bearer",
-        "expires_in": ACCESS_TOKEN_LIFETIME.as_secs(),
-        "refresh_token": refresh.text(),
-    });
+    let tokens = shown::SessionTokens {
+        access_token: access,
+        token_type: "Bearer",
+        expires_in: ACCESS_TOKEN_LIFETIME.as_secs(),
+        refresh_token: refresh.text().to_owned(),
+    };
+    let body = serde_json::to_value(tokens).map_err(|_| Problem::internal())?;
     Ok(Reply::with(StatusCode::OK, accepted, body))
 }

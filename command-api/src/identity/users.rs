@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::command::Step;
-use domain::identity::user::{Role, User, UserCommand};
+use domain::identity::user::{ProfileView, Role, User, UserCommand};
 use domain::text::identity;
 use serde_json::{Value, json};
 use utoipa::openapi::SchemaFormat;
@@ -155,7 +155,7 @@ async fn sign_up_at_register(
     put, path = "/api/v1/users/me", operation_id = "update_profile", tag = "users",
     params(OptionalKey, RequiredMatch), request_body = ProfileUpdate,
     responses(
-        (status = 200, description = "The profile as it is now.", body = shown::Profile, headers(
+        (status = 200, description = "The profile as it is now.", body = ProfileView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),

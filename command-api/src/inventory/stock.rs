@@ -4,13 +4,12 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::command::Step;
 use domain::identity::user::Role;
-use domain::inventory::{InventoryCommand, MAIN_WAREHOUSE, MAX_ON_HAND};
+use domain::inventory::{InventoryCommand, MAIN_WAREHOUSE, MAX_ON_HAND, StockView};
 use domain::stream::StreamId;
 use domain::text::identifier;
 use utoipa_axum::routes;
 
 use crate::catalogue::products;
-use crate::inventory::shown;
 use crate::web::body::{integer, line};
 use crate::web::issue::{Incoming, Key, Reply};
 use crate::web::openapi::{ById, Conflicting, OptionalKey, Usual, WithBody};
@@ -42,7 +41,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
     params(("id" = uuid::Uuid, Path, description = "The product."), OptionalKey),
     request_body = StockInput,
     responses(
-        (status = 200, description = "The warehouse's level as it is now.", body = shown::Stock, headers(
+        (status = 200, description = "The warehouse's level as it is now.", body = StockView, headers(
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
         Usual, WithBody, ById, Conflicting,

@@ -7,7 +7,8 @@ use domain::catalogue::product::Product;
 use domain::command::Step;
 use domain::identity::user::Role;
 use domain::ordering::order::{
-    Order, OrderCommand, OrderError, OrderParts, OrderStatus, RequestedLine, ShippingAddress, parts,
+    Order, OrderCommand, OrderError, OrderParts, OrderStatus, OrderView, RequestedLine, ShippingAddress,
+    parts,
 };
 use domain::refusal::Refusal;
 use domain::stream::StreamId;
@@ -17,7 +18,6 @@ use uuid::Uuid;
 use crate::catalogue::products::PRODUCT;
 use crate::ordering::order_input::{AddressInput, OrderInput, OrderItemInput};
 use crate::ordering::order_parts::{self, Parts};
-use crate::ordering::shown;
 use crate::web::access::Caller;
 use crate::web::body::NoBody;
 use crate::web::issue::{Incoming, Key, Reply, path_id};
@@ -45,7 +45,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
     post, path = "/api/v1/orders", operation_id = "place_order", tag = "orders",
     params(RequiredKey), request_body = OrderInput,
     responses(
-        (status = 201, description = "The order, `pending`.", body = shown::Order, headers(
+        (status = 201, description = "The order, `pending`.", body = OrderView, headers(
             ("Location" = String, description = "Where it is."),
             ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
@@ -140,7 +140,7 @@ async fn seal(
     post, path = "/api/v1/orders/{id}/cancel", operation_id = "cancel_order", tag = "orders",
     params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch),
     responses(
-        (status = 202, description = "The order; the cancellation is under way.", body = shown::Order, headers(
+        (status = 202, description = "The order; the cancellation is under way.", body = OrderView, headers(
             ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -205,7 +205,7 @@ async fn find(
     delete, path = "/api/v1/orders/{id}", operation_id = "cancel_order_by_delete", tag = "orders",
     params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch),
     responses(
-        (status = 202, description = "The order; the cancellation is under way.", body = shown::Order, headers(
+        (status = 202, description = "The order; the cancellation is under way.", body = OrderView, headers(
             ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),

@@ -5,13 +5,12 @@ use axum::http::StatusCode;
 use domain::command::Step;
 use domain::identity::user::Role;
 use domain::money::Money;
-use domain::payments::payment::{Payment, PaymentCommand};
+use domain::payments::payment::{Payment, PaymentCommand, PaymentView};
 use domain::personal;
 use domain::stream::StreamId;
 use utoipa_axum::routes;
 
 use crate::payments::refund_reasons;
-use crate::payments::shown;
 use crate::web::body::{line, money};
 use crate::web::issue::{Incoming, Key, Reply, answer_of, path_id};
 use crate::web::openapi::{ById, Conflicting, Matching, OptionalMatch, RequiredKey, Usual, WithBody};
@@ -44,7 +43,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
     params(("id" = uuid::Uuid, Path, description = "The payment."), RequiredKey, OptionalMatch),
     request_body = RefundInput,
     responses(
-        (status = 201, description = "The payment as it is now.", body = shown::Payment, headers(
+        (status = 201, description = "The payment as it is now.", body = PaymentView, headers(
             ("Location" = String, description = "Where the payment is."),
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),

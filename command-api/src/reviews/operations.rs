@@ -8,13 +8,14 @@ use domain::identity::user::Role;
 use domain::ordering::order::{Order, OrderStatus};
 use domain::personal::{Sealed, subject};
 use domain::refusal::Refusal;
-use domain::reviews::review::{BEST, HideReason, KIND, MAX_TEXT, Review, ReviewCommand, ReviewError, Said};
+use domain::reviews::review::{
+    BEST, HideReason, KIND, MAX_TEXT, Review, ReviewCommand, ReviewError, ReviewView, Said,
+};
 use domain::reviews::review_of;
 use domain::stream::StreamId;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::shown;
 use crate::catalogue::products;
 use crate::web::access::Caller;
 use crate::web::body::{FromBody, NoBody, integer, one_of, prose, uuid};
@@ -72,7 +73,7 @@ crate::body! {
     post, path = "/api/v1/products/{id}/reviews", operation_id = "write_review", tag = "reviews",
     params(("id" = Uuid, Path, description = "The product."), OptionalKey), request_body = ReviewInput,
     responses(
-        (status = 201, description = "The review.", body = shown::Review, headers(
+        (status = 201, description = "The review.", body = ReviewView, headers(
             ("Location" = String, description = "Where it is."),
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
@@ -153,7 +154,7 @@ async fn reply(
         tracing::error!(%error, command = %accepted.id, "a stored answer is no review");
         Problem::internal()
     };
-    let mut review: shown::Review = serde_json::from_value(answer_of(accepted)?).map_err(unreadable)?;
+    let mut review: ReviewView = serde_json::from_value(answer_of(accepted)?).map_err(unreadable)?;
     review.text = match (accepted.repeated, review.customer_id) {
         (true, Some(author)) => {
             let sealed = Sealed::from_text(review.text);
@@ -217,7 +218,7 @@ async fn act<B: FromBody>(
     params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
     request_body = ReviewUpdate,
     responses(
-        (status = 200, description = "The review as it is now.", body = shown::Review, headers(
+        (status = 200, description = "The review as it is now.", body = ReviewView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -248,7 +249,7 @@ async fn change(
     delete, path = "/api/v1/reviews/{id}", operation_id = "withdraw_review", tag = "reviews",
     params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
     responses(
-        (status = 200, description = "The review as it is now.", body = shown::Review, headers(
+        (status = 200, description = "The review as it is now.", body = ReviewView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -269,7 +270,7 @@ async fn withdraw(
     params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
     request_body = HideInput,
     responses(
-        (status = 200, description = "The review as it is now.", body = shown::Review, headers(
+        (status = 200, description = "The review as it is now.", body = ReviewView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -293,7 +294,7 @@ async fn hide(
     post, path = "/api/v1/reviews/{id}/show", operation_id = "show_review", tag = "reviews",
     params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
     responses(
-        (status = 200, description = "The review as it is now.", body = shown::Review, headers(
+        (status = 200, description = "The review as it is now.", body = ReviewView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),

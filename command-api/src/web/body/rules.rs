@@ -132,8 +132,7 @@ pub fn secret(length: RangeInclusive<usize>) -> Rule<String> {
 }
 
 fn text(kind: Text, length: RangeInclusive<usize>) -> Rule<String> {
-    let least = Some(*length.start()).filter(|least| *least > 0);
-    let described = string().min_length(least).max_length(Some(*length.end()));
+    let (least, most) = (Some(*length.start()).filter(|least| *least > 0), Some(*length.end()));
     let read = move |value: &Value, at: &str, faults: &mut Faults| match checked_text(value, kind, &length) {
         Ok(text) if kind != Text::Secret && card::contains_number(text) => {
             faults.note_card(at);
@@ -142,7 +141,7 @@ fn text(kind: Text, length: RangeInclusive<usize>) -> Rule<String> {
         Ok(text) => Some(text.to_owned()),
         Err(detail) => faults.refuse(at, detail),
     };
-    Rule::new(read, |_| described.into())
+    Rule::new(read, move |_| string().min_length(least).max_length(most).into())
 }
 
 /// The description of a text.
