@@ -236,9 +236,9 @@ fn children_column(parent: &Table, child: &Children) -> String {
 #[cfg(test)]
 mod tests {
     use domain::catalogue::product::ProductView;
+    use domain::ordering::order::OrderView;
     use projections::engine::query::Direction::{Ascending, Descending};
     use projections::inventory::StockRow;
-    use projections::ordering::orders::OrderRow;
     use uuid::Uuid;
 
     use super::*;
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_a_row_comes_with_it_or_is_asked_for_by_its_key() {
-        let select = Select::of::<OrderRow>("default");
+        let select = Select::of::<OrderView>("default");
         let postgres = Statement::select(&select, Dialect::Postgres).sql;
         assert!(
             postgres.contains("FROM \"order_lines\" AS c WHERE c.\"tenant\" = t.\"tenant\" AND"),

@@ -34,6 +34,3 @@ macro_rules! join {
     };
 }
 domain::contexts!(join);
-
-#[cfg(test)]
-mod tests;

@@ -10,7 +10,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use command_api::web::CommandState;
 use command_api::web::access::OPERATOR;
-use command_api::web::body::{Fields, FromBody, NoBody, Text};
+use command_api::web::body::{NoBody, prose};
 use command_api::web::caller::Caller;
 use command_api::web::issue::{Incoming, Key, Reply};
 use command_api::web::openapi::{ById, Conflicting, OptionalKey, Usual, WithBody};
@@ -248,18 +248,11 @@ fn hanging(tenant: &str) -> Select {
     Select::of::<NoteView>(tenant).and(Condition::Is("taken_down", Value::Bool(false)))
 }
 
-/// A note to pin.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NoteInput {
-    /// What it says.
-    #[schema(min_length = 1, max_length = 500)]
-    text: String,
-}
-
-impl FromBody for NoteInput {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        Some(Self { text: fields.text("text", Text::Prose, 1..=500)? })
+command_api::body! {
+    /// A note to pin.
+    struct NoteInput {
+        /// What it says.
+        text: String = prose(1..=500),
     }
 }
 

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use command_api::inventory::shown;
+use domain::inventory::StockView;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::client::{Client, Reply};
@@ -45,7 +45,7 @@ impl World {
         let id = made.expect(201).id();
         let path = format!("/api/v1/products/{id}/inventory");
         let set = self.admin.put(&path, &json!({ "on_hand": on_hand })).send().await.unwrap().expect(200);
-        let stock: shown::Stock = serde_json::from_value(set.body).expect("the documented shape");
+        let stock: StockView = serde_json::from_value(set.body).expect("the documented shape");
         assert_eq!((stock.on_hand, stock.total.available), (on_hand, on_hand));
         id
     }

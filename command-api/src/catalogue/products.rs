@@ -14,13 +14,11 @@ use domain::money::Money;
 use domain::reviews::rating::ProductRating;
 use domain::stream::StreamId;
 use domain::uuids::any_spelling;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::catalogue::skus;
 use crate::reviews::shown::{RatedProduct, rated, rating_of};
-use crate::web::body::{Fields, FromBody, Text};
+use crate::web::body::{identifier, line, money, prose, texts};
 use crate::web::caller::Caller;
 use crate::web::issue::{Incoming, Key, Reply, answer_of, path_id};
 use crate::web::openapi::{ById, Conflicting, OptionalKey, RequiredMatch, Usual, Versioned, WithBody};
@@ -32,56 +30,27 @@ use crate::web::state::CommandState;
 /// The stream type.
 pub(crate) const PRODUCT: &str = "product";
 
-/// A product's whole description.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(
-    dead_code,
-    reason = "the fields are for the OpenAPI document; the content is read from the same names"
-)]
-struct ProductInput {
-    /// The merchant's own article number: an identifier, unique in the tenant among products that are not discontinued.
-    #[schema(min_length = 1, max_length = 64)]
-    sku: String,
-    /// The name shown to customers.
-    #[schema(min_length = 1, max_length = 200)]
-    name: String,
-    /// Free text.
-    #[schema(max_length = 10_000)]
-    description: String,
-    /// The category that search facets count: an identifier, so that all its spellings are one.
-    #[schema(min_length = 1, max_length = 100)]
-    category: String,
-    /// The price of one; above nothing.
-    price: Money,
-    /// Further properties, by name; at most 50. The names are identifiers.
-    #[schema(required = false)]
-    attributes: BTreeMap<String, String>,
+crate::body! {
+    /// A product's whole description.
+    struct ProductInput {
+        /// The merchant's own article number: an identifier, unique in the tenant among products that are not discontinued.
+        sku: String = identifier(MAX_SKU),
+        /// The name shown to customers.
+        name: String = line(1..=MAX_NAME),
+        /// Free text.
+        description: String = prose(0..=MAX_DESCRIPTION),
+        /// The category that search facets count: an identifier, so that all its spellings are one.
+        category: String = identifier(MAX_CATEGORY),
+        /// The price of one; above nothing.
+        price: Money = money(),
+        /// Further properties, by name; at most 50. The names are identifiers.
+        attributes: BTreeMap<String, String> = texts(MAX_ATTRIBUTES, MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTE_VALUE),
+    }
 }
 
-struct Content {
-    details: ProductDetails,
-    price: Money,
-}
-
-impl FromBody for Content {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        let sku = fields.identifier("sku", 1..=MAX_SKU);
-        let name = fields.text("name", Text::Line, 1..=MAX_NAME);
-        let description = fields.text("description", Text::Prose, 0..=MAX_DESCRIPTION);
-        let category = fields.identifier("category", 1..=MAX_CATEGORY);
-        let price = fields.money("price");
-        let attributes = fields.texts("attributes", MAX_ATTRIBUTES, MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTE_VALUE);
-        Some(Self {
-            details: ProductDetails {
-                sku: sku?,
-                name: name?,
-                description: description?,
-                category: category?,
-                attributes: attributes?,
-            },
-            price: price?,
-        })
+impl From<ProductInput> for (ProductDetails, Money) {
+    fn from(ProductInput { sku, name, description, category, price, attributes }: ProductInput) -> Self {
+        (ProductDetails { sku, name, description, category, attributes }, price)
     }
 }
 
@@ -110,7 +79,8 @@ pub(crate) async fn existing(state: &CommandState, caller: &Caller, id: &str) ->
     ),
 )]
 async fn create(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
-    let (issue, Content { details, price }) = incoming.read(&state, Key::Optional).await?;
+    let (issue, input) = incoming.read::<ProductInput>(&state, Key::Optional).await?;
+    let (details, price) = input.into();
     let accepted = skus::create(&state, &issue, details, price).await?;
     // A product that has just been made has no reviews.
     let repeated =
@@ -142,7 +112,8 @@ async fn update(
 ) -> Result<Reply, Problem> {
     let product = existing(&state, &incoming.caller()?, &id).await?;
     let expected = IfMatch::required(&incoming.headers)?.by_version();
-    let (issue, Content { details, price }) = incoming.read(&state, Key::Optional).await?;
+    let (issue, input) = incoming.read::<ProductInput>(&state, Key::Optional).await?;
+    let (details, price) = input.into();
     let rating = rating_of(&state, &issue.tenant, path_id(&id, PRODUCT)?).await?;
     let command = ProductCommand::Update { details, price };
     let accepted = skus::update(&state, &issue, &product.stream, &expected, command).await?;

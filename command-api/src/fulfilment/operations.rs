@@ -8,13 +8,13 @@ use axum::http::StatusCode;
 use domain::command::Accepted;
 use domain::identity::user::Role;
 use domain::stream::StreamId;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::UtoipaMethodRouterExt as _;
 use utoipa_axum::routes;
 
 use crate::fulfilment::{Fulfilments, Resolution};
-use crate::web::body::{Fields, FromBody, NoBody, Text};
+use crate::web::body::{NoBody, line, string};
 use crate::web::issue::{Incoming, Key, Reply, path_id};
 use crate::web::openapi::{ById, Conflicting, OptionalKey, Usual, WithBody};
 use crate::web::problem::{FieldError, Problem};
@@ -25,20 +25,16 @@ const SAGA: &str = "saga";
 /// The longest reason, in characters.
 const MAX_REASON: usize = 500;
 
-/// What became of a step.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "the fields are for the OpenAPI document; the body is read from the same names")]
-struct ResolveInput {
-    /// The step, as the saga names it.
-    #[schema(example = "refund-payment")]
-    step: String,
-    /// `done`: in whichever way; `refused`: it wasn't, and it won't be.
-    #[schema(example = "done")]
-    outcome: String,
-    /// Why you say so. It is kept for ever, so it names nobody.
-    #[schema(min_length = 1, max_length = 500)]
-    reason: String,
+crate::body! {
+    /// What became of a step.
+    struct ResolveInput {
+        /// The step, as the saga names it.
+        step: String = line(1..=60).described(string()).example("refund-payment"),
+        /// `done`: in whichever way; `refused`: it wasn't, and it won't be.
+        outcome: Resolution = line(1..=20).then(resolution).described(string()).example("done"),
+        /// Why you say so. It is kept for ever, so it names nobody.
+        reason: String = line(1..=MAX_REASON),
+    }
 }
 
 /// Whose saga was told.
@@ -48,27 +44,11 @@ struct Told {
     order_id: uuid::Uuid,
 }
 
-struct Resolve {
-    step: String,
-    outcome: Resolution,
-    reason: String,
-}
-
-impl FromBody for Resolve {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        let step = fields.text("step", Text::Line, 1..=60);
-        let outcome = fields.text("outcome", Text::Line, 1..=20);
-        let outcome = match outcome.as_deref() {
-            Some("done") => Some(Resolution::Done),
-            Some("refused") => Some(Resolution::Refused),
-            Some(_) => {
-                fields.fault("outcome", "must be done or refused");
-                None
-            }
-            None => None,
-        };
-        let reason = fields.text("reason", Text::Line, 1..=MAX_REASON);
-        Some(Self { step: step?, outcome: outcome?, reason: reason? })
+fn resolution(word: String) -> Result<Resolution, &'static str> {
+    match word.as_str() {
+        "done" => Ok(Resolution::Done),
+        "refused" => Ok(Resolution::Refused),
+        _ => Err("must be done or refused"),
     }
 }
 
@@ -128,7 +108,7 @@ async fn resolve(
 ) -> Result<Reply, Problem> {
     let (tenant, order_id) = (incoming.caller()?.tenant, path_id(&id, SAGA)?);
     exists(&state, &fulfilments.stream(&tenant, order_id)).await?;
-    let (issue, Resolve { step, outcome, reason }) = incoming.read(&state, Key::Optional).await?;
+    let (issue, ResolveInput { step, outcome, reason }) = incoming.read(&state, Key::Optional).await?;
     let Some(step) = fulfilments.resolve(&tenant, order_id, &step, outcome, reason) else {
         let detail = "order fulfilment has no such step".to_owned();
         return Err(Problem::invalid(vec![FieldError { pointer: "/step".to_owned(), detail }]));

@@ -10,9 +10,6 @@ use domain::command::{Accepted, Step};
 use domain::identity::session::{Session, SessionCommand};
 use domain::identity::user::{User, UserRegistered};
 use domain::stream::StreamId;
-use serde::Deserialize;
-use serde_json::json;
-use utoipa::ToSchema;
 use utoipa_axum::router::UtoipaMethodRouterExt as _;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -21,7 +18,7 @@ use crate::identity::accounts;
 use crate::identity::passwords::Passwords;
 use crate::identity::refresh::RefreshToken;
 use crate::identity::shown;
-use crate::web::body::{Fields, FromBody, NoBody, Text};
+use crate::web::body::{NoBody, line, secret};
 use crate::web::caller::Caller;
 use crate::web::issue::{Incoming, Issue, Key, Reply};
 use crate::web::openapi::{Conflicting, LoggedIn, OptionalKey, Usual, WithBody};
@@ -35,38 +32,21 @@ const SESSION_LIFETIME: TimeDelta = TimeDelta::days(30);
 
 const SESSION: &str = "session";
 
-/// Who logs in.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Login {
-    /// The address, in any spelling.
-    #[schema(min_length = 1, max_length = 320)]
-    email: String,
-    /// The password.
-    #[schema(min_length = 1, max_length = 128)]
-    password: String,
-}
-
-impl FromBody for Login {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        let email = fields.text("email", Text::Line, 1..=320);
-        let password = fields.text("password", Text::Secret, 1..=128);
-        Some(Self { email: email?, password: password? })
+crate::body! {
+    /// Who logs in.
+    struct Login {
+        /// The address, in any spelling.
+        email: String = line(1..=320),
+        /// The password.
+        password: String = secret(1..=128),
     }
 }
 
-/// A refresh token to exchange.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Refresh {
-    /// The last one that the session got.
-    #[schema(min_length = 1, max_length = 512)]
-    refresh_token: String,
-}
-
-impl FromBody for Refresh {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        fields.text("refresh_token", Text::Line, 1..=512).map(|refresh_token| Self { refresh_token })
+crate::body! {
+    /// A refresh token to exchange.
+    struct Refresh {
+        /// The last one that the session got.
+        refresh_token: String = line(1..=512),
     }
 }
 
@@ -204,11 +184,12 @@ fn tokens(
         tracing::error!(%error, "an access token can't be signed");
         Problem::internal()
     })?;
-    let body = json!({
-        "access_token": access,
-        "token_type": "Bearer",
-        "expires_in": ACCESS_TOKEN_LIFETIME.as_secs(),
-        "refresh_token": refresh.text(),
-    });
+    let tokens = shown::SessionTokens {
+        access_token: access,
+        token_type: "Bearer",
+        expires_in: ACCESS_TOKEN_LIFETIME.as_secs(),
+        refresh_token: refresh.text().to_owned(),
+    };
+    let body = serde_json::to_value(tokens).map_err(|_| Problem::internal())?;
     Ok(Reply::with(StatusCode::OK, accepted, body))
 }

@@ -1,13 +1,12 @@
-//! Accounts and sessions as they are shown. Reading an answer into its type proves that both agree: unknown fields are refused.
+//! Accounts and sessions as they are shown to whom they belong.
 
-use chrono::{DateTime, Utc};
 use domain::identity::user::Role;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A user who has just signed up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct User {
     /// Its id.
@@ -20,35 +19,15 @@ pub struct User {
     pub roles: Vec<Role>,
 }
 
-/// One's own profile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Profile {
-    /// The user's id.
-    pub id: Uuid,
-    /// The address as typed.
-    pub email: String,
-    /// The name.
-    pub name: String,
-    /// What they may do.
-    pub roles: Vec<Role>,
-    /// The stream's version, as in `ETag`.
-    pub version: u64,
-    /// When they signed up.
-    pub created_at: DateTime<Utc>,
-    /// When the profile last changed.
-    pub updated_at: DateTime<Utc>,
-}
-
 /// Tokens of a session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionTokens {
     /// A JWT for `Authorization: Bearer`.
     pub access_token: String,
     /// Always `Bearer`.
     #[schema(example = "Bearer")]
-    pub token_type: String,
+    pub token_type: &'static str,
     /// How long the access token is valid, seconds.
     #[schema(example = 900)]
     pub expires_in: u64,

@@ -6,11 +6,10 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::command::Step;
-use domain::identity::user::{Role, User, UserCommand};
+use domain::identity::user::{ProfileView, Role, User, UserCommand};
 use domain::text::identity;
-use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
+use utoipa::openapi::SchemaFormat;
 use utoipa_axum::router::UtoipaMethodRouterExt as _;
 use utoipa_axum::routes;
 
@@ -18,7 +17,7 @@ use crate::identity::accounts::{self, Account};
 use crate::identity::email::{self, MAX_EMAIL};
 use crate::identity::passwords::Passwords;
 use crate::identity::shown;
-use crate::web::body::{Fields, FromBody, Text};
+use crate::web::body::{Rule, line, secret, string};
 use crate::web::issue::{Incoming, Key, Reply, answer_of};
 use crate::web::openapi::{ById, Conflicting, OptionalKey, RequiredMatch, Usual, Versioned, WithBody};
 use crate::web::preconditions::IfMatch;
@@ -29,80 +28,50 @@ use crate::web::state::CommandState;
 /// The longest name, in characters.
 const MAX_NAME: usize = 200;
 
-/// Who signs up.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(
-    dead_code,
-    reason = "the fields are for the OpenAPI document; the account is read from the same names"
-)]
-struct SignUp {
-    /// Unique per tenant; upper and lower case are the same, and so are all spellings of one letter or host.
-    #[schema(format = "email", max_length = 254)]
-    email: String,
-    /// Any characters but control and invisible ones.
-    #[schema(min_length = 8, max_length = 128)]
-    password: String,
-    /// What they are called.
-    #[schema(min_length = 1, max_length = 200)]
-    name: String,
+crate::body! {
+    /// Who signs up.
+    struct SignUp {
+        /// Unique per tenant; upper and lower case are the same, and so are all spellings of one letter or host.
+        email: String = address(),
+        /// Any characters but control and invisible ones.
+        password: String = secret(8..=128).then(typable),
+        /// What they are called.
+        name: String = name(),
+    }
 }
 
-impl FromBody for Account {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        // Longer than an address may be, so that outer spaces and what is wrong with it are told apart.
-        let email = fields.text("email", Text::Line, 1..=MAX_EMAIL + 64).filter(|email| {
-            let plausible = email::normal(email).is_some();
-            if !plausible {
-                fields.fault("email", format!("must be an e-mail address of at most {MAX_EMAIL} characters"));
-            }
-            plausible
-        });
-        let password = fields.text("password", Text::Secret, 8..=128).filter(|typed| {
-            let length = identity::password(typed).map(|form| form.chars().count());
-            match length {
-                None => fields.fault(
-                    "password",
-                    "has control or invisible characters, which can't be typed everywhere",
-                ),
-                Some(..8) => fields.fault("password", "must have 8 to 128 characters"),
-                Some(_) => {}
-            }
-            length.is_some_and(|length| length >= 8)
-        });
-        let name = name_of(fields);
-        Some(Self {
-            email: email?.trim().to_owned(),
-            name: name?,
-            password: password?,
-            roles: vec![Role::Customer],
+crate::body! {
+    /// What of one's profile can be changed.
+    struct ProfileUpdate {
+        /// What the user is called from now on.
+        name: String = name(),
+    }
+}
+
+fn address() -> Rule<String> {
+    let format = SchemaFormat::Custom("email".to_owned());
+    // Longer than an address may be, so that outer spaces and what is wrong with it are told apart.
+    line(1..=MAX_EMAIL + 64)
+        .then(|typed| match email::normal(&typed) {
+            Some(_) => Ok(typed.trim().to_owned()),
+            None => Err(format!("must be an e-mail address of at most {MAX_EMAIL} characters")),
         })
+        .described(string().format(Some(format)).max_length(Some(MAX_EMAIL)))
+}
+
+fn typable(password: String) -> Result<String, &'static str> {
+    match identity::password(&password).map(|form| form.chars().count()) {
+        None => Err("has control or invisible characters, which can't be typed everywhere"),
+        Some(..8) => Err("must have 8 to 128 characters"),
+        Some(_) => Ok(password),
     }
 }
 
-fn name_of(fields: &mut Fields<'_>) -> Option<String> {
-    fields.text("name", Text::Line, 1..=MAX_NAME).filter(|name| {
-        let shows = identity::is_display_name(name);
-        if !shows {
-            fields.fault("name", "has characters that are invisible or change the direction of writing");
-        }
-        shows
+fn name() -> Rule<String> {
+    line(1..=MAX_NAME).then(|name| match identity::is_display_name(&name) {
+        true => Ok(name),
+        false => Err("has characters that are invisible or change the direction of writing"),
     })
-}
-
-/// What of one's profile can be changed.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ProfileUpdate {
-    /// What the user is called from now on.
-    #[schema(min_length = 1, max_length = 200)]
-    name: String,
-}
-
-impl FromBody for ProfileUpdate {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        name_of(fields).map(|name| Self { name })
-    }
 }
 
 pub(crate) fn routes(passwords: &Arc<Passwords>) -> Routes<CommandState> {
@@ -131,7 +100,8 @@ async fn sign_up(
     Extension(passwords): Extension<Arc<Passwords>>,
     incoming: Incoming,
 ) -> Result<Reply, Problem> {
-    let (issue, account) = incoming.read::<Account>(&state, Key::Optional).await?;
+    let (issue, SignUp { email, password, name }) = incoming.read(&state, Key::Optional).await?;
+    let account = Account { email, name, password, roles: vec![Role::Customer] };
     let accepted = accounts::register(&state, &passwords, issue, &account).await?;
     let answer = answer_of(&accepted)?;
     let body = json!({
@@ -185,7 +155,7 @@ async fn sign_up_at_register(
     put, path = "/api/v1/users/me", operation_id = "update_profile", tag = "users",
     params(OptionalKey, RequiredMatch), request_body = ProfileUpdate,
     responses(
-        (status = 200, description = "The profile as it is now.", body = shown::Profile, headers(
+        (status = 200, description = "The profile as it is now.", body = ProfileView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),

@@ -1,6 +1,5 @@
 //! Inventory: the stock of products.
 
-pub mod shown;
 mod stock;
 
 use crate::web::CommandState;

@@ -4,7 +4,6 @@ mod order_input;
 pub(crate) mod order_parts;
 pub mod order_tag;
 mod orders;
-pub mod shown;
 
 use crate::web::CommandState;
 use crate::web::routes::Routes;

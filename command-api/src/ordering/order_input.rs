@@ -1,109 +1,62 @@
 //! What a client sends to place an order.
 
 use domain::ordering::order::{MAX_LINES, MAX_QUANTITY};
-use serde::Deserialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::web::body::{Fields, FromBody, Text};
+use crate::web::body::{Rule, integer, line, list, object, string, uuid};
 
 /// The longest part of an address, in characters.
 const MAX_PART: usize = 200;
 /// The longest token of a payment method, in characters.
 const MAX_METHOD: usize = 100;
 
-/// An order to place. Prices are the catalogue's.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(
-    dead_code,
-    reason = "the fields are for the OpenAPI document; the order is read from the same names"
-)]
-pub(crate) struct OrderInput {
-    /// What is bought; all of one currency.
-    #[schema(min_items = 1, max_items = 100)]
-    items: Vec<OrderItemInput>,
-    /// The payment provider's token of the payment method; never a card number.
-    #[schema(min_length = 3, max_length = 100, pattern = "^[a-z]+(_[A-Za-z0-9]+)+$", example = "tok_visa")]
-    payment_method: String,
-    /// Where to ship to.
-    shipping_address: AddressInput,
-}
-
-/// One thing to buy.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "the fields are for the OpenAPI document; the item is read from the same names")]
-struct OrderItemInput {
-    /// The product.
-    product_id: Uuid,
-    /// Pieces.
-    #[schema(minimum = 1, maximum = 1_000_000)]
-    quantity: u32,
-}
-
-/// Where to ship to.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(
-    dead_code,
-    reason = "the fields are for the OpenAPI document; the address is read from the same names"
-)]
-struct AddressInput {
-    /// The recipient.
-    #[schema(min_length = 1, max_length = 200)]
-    name: String,
-    /// Street and number.
-    #[schema(min_length = 1, max_length = 200)]
-    line1: String,
-    /// Town.
-    #[schema(min_length = 1, max_length = 200)]
-    city: String,
-    /// Postal code.
-    #[schema(min_length = 1, max_length = 200)]
-    postal_code: String,
-    /// ISO 3166-1 alpha-2 code.
-    #[schema(pattern = "^[A-Z]{2}$", example = "DE")]
-    country: String,
-}
-
-pub(crate) struct PlaceOrder {
-    pub(crate) items: Vec<Item>,
-    pub(crate) payment_method: String,
-    pub(crate) shipping_address: Address,
-}
-
-pub(crate) struct Item {
-    pub(crate) product_id: Uuid,
-    pub(crate) quantity: u32,
-}
-
-pub(crate) struct Address {
-    pub(crate) name: String,
-    pub(crate) line1: String,
-    pub(crate) city: String,
-    pub(crate) postal_code: String,
-    pub(crate) country: String,
-}
-
-impl FromBody for PlaceOrder {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        let items = fields.list("items", 1..=MAX_LINES, |item| {
-            let product_id = item.uuid("product_id");
-            let quantity = item.integer("quantity", 1..=u64::from(MAX_QUANTITY));
-            Some(Item { product_id: product_id?, quantity: u32::try_from(quantity?).ok()? })
-        });
-        let payment_method = fields.text("payment_method", Text::Line, 1..=MAX_METHOD);
-        let payment_method = payment_method.filter(|token| {
-            let token = is_token(token);
-            if !token {
-                fields.fault("payment_method", "must be a token of the payment provider, like tok_visa");
-            }
-            token
-        });
-        let shipping_address = fields.object("shipping_address", address);
-        Some(Self { items: items?, payment_method: payment_method?, shipping_address: shipping_address? })
+crate::body! {
+    /// An order to place. Prices are the catalogue's.
+    pub(crate) struct OrderInput {
+        /// What is bought; all of one currency.
+        pub(crate) items: Vec<OrderItemInput> = list(1..=MAX_LINES),
+        /// The payment provider's token of the payment method; never a card number.
+        pub(crate) payment_method: String = token(),
+        /// Where to ship to.
+        pub(crate) shipping_address: AddressInput = object(),
     }
+}
+
+crate::body! {
+    /// One thing to buy.
+    pub(crate) struct OrderItemInput {
+        /// The product.
+        pub(crate) product_id: Uuid = uuid(),
+        /// Pieces.
+        pub(crate) quantity: u32 = integer(1..=MAX_QUANTITY),
+    }
+}
+
+crate::body! {
+    /// Where to ship to.
+    pub(crate) struct AddressInput {
+        /// The recipient.
+        pub(crate) name: String = line(1..=MAX_PART),
+        /// Street and number.
+        pub(crate) line1: String = line(1..=MAX_PART),
+        /// Town.
+        pub(crate) city: String = line(1..=MAX_PART),
+        /// Postal code.
+        pub(crate) postal_code: String = line(1..=MAX_PART),
+        /// ISO 3166-1 alpha-2 code.
+        pub(crate) country: String = country(),
+    }
+}
+
+fn token() -> Rule<String> {
+    let described = string().min_length(Some(3)).max_length(Some(MAX_METHOD));
+    line(1..=MAX_METHOD)
+        .then(|token| match is_token(&token) {
+            true => Ok(token),
+            false => Err("must be a token of the payment provider, like tok_visa"),
+        })
+        .described(described.pattern(Some("^[a-z]+(_[A-Za-z0-9]+)+$")))
+        .example("tok_visa")
 }
 
 /// What providers' tokens look like, `tok_visa` or `pm_1MqLiJ`: a prefix in lower case, then letters and digits, with `_` between
@@ -118,17 +71,14 @@ fn is_token(text: &str) -> bool {
         && rest.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-fn address(fields: &mut Fields<'_>) -> Option<Address> {
-    let mut part = |name| fields.text(name, Text::Line, 1..=MAX_PART);
-    let (name, line1, city, postal_code) = (part("name"), part("line1"), part("city"), part("postal_code"));
-    let country = fields.text("country", Text::Line, 1..=MAX_PART).filter(|code| {
-        let alpha2 = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
-        if !alpha2 {
-            fields.fault("country", "must be an iso 3166-1 alpha-2 code in upper case");
-        }
-        alpha2
-    });
-    Some(Address { name: name?, line1: line1?, city: city?, postal_code: postal_code?, country: country? })
+fn country() -> Rule<String> {
+    line(1..=MAX_PART)
+        .then(|code| match code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase()) {
+            true => Ok(code),
+            false => Err("must be an iso 3166-1 alpha-2 code in upper case"),
+        })
+        .described(string().pattern(Some("^[A-Z]{2}$")))
+        .example("DE")
 }
 
 #[cfg(test)]
@@ -147,7 +97,7 @@ mod tests {
     }
 
     fn pointers(value: &Value) -> Vec<String> {
-        check::<PlaceOrder>(value)
+        check::<OrderInput>(value)
             .err()
             .map_or_else(Vec::new, |p| p.errors.into_iter().map(|e| e.pointer).collect())
     }

@@ -1,7 +1,7 @@
 //! An order's payment and shipment, as their owners know them: what an answer about the order shows beside it.
 
-use domain::ordering::order::Order;
-use domain::payments::payment::Payment;
+use domain::ordering::order::{Order, OrderPayment, OrderShipment};
+use domain::payments::payment::{Payment, PaymentStatus};
 use domain::shipping::shipment::{Shipment, ShipmentStatus};
 use domain::stream::StreamId;
 use serde_json::{Map, Value, json};
@@ -23,7 +23,7 @@ struct Part<S> {
 
 /// Payment and shipment, each once it exists.
 pub(crate) struct Parts {
-    payment: Option<Part<domain::payments::payment::PaymentStatus>>,
+    payment: Option<Part<PaymentStatus>>,
     shipment: Option<Part<ShipmentStatus>>,
 }
 
@@ -67,8 +67,8 @@ impl Parts {
     /// What they add to the order's answer.
     pub(crate) fn beside(&self) -> Map<String, Value> {
         let tag = self.tag(0);
-        let payment = self.payment.as_ref().map(|part| json!({"id": part.id, "status": part.status}));
-        let shipment = self.shipment.as_ref().map(|part| json!({"id": part.id, "status": part.status}));
+        let payment = self.payment.as_ref().map(|part| OrderPayment { id: part.id, status: part.status });
+        let shipment = self.shipment.as_ref().map(|part| OrderShipment { id: part.id, status: part.status });
         let fields = [
             ("payment", json!(payment)),
             ("shipment", json!(shipment)),
@@ -89,8 +89,6 @@ pub(crate) fn take_tag(answer: &mut Value) -> Option<OrderTag> {
 
 #[cfg(test)]
 mod tests {
-    use domain::payments::payment::PaymentStatus;
-
     use super::*;
 
     // proves: ORD-2

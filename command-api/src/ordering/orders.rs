@@ -7,8 +7,8 @@ use domain::catalogue::product::Product;
 use domain::command::Step;
 use domain::identity::user::Role;
 use domain::ordering::order::{
-    MAX_LINES, MAX_QUANTITY, Order, OrderCommand, OrderError, OrderParts, OrderStatus, RequestedLine,
-    ShippingAddress, parts,
+    Order, OrderCommand, OrderError, OrderParts, OrderStatus, OrderView, RequestedLine, ShippingAddress,
+    parts,
 };
 use domain::refusal::Refusal;
 use domain::stream::StreamId;
@@ -16,9 +16,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::catalogue::products::PRODUCT;
-use crate::ordering::order_input::{Address, Item, OrderInput, PlaceOrder};
+use crate::ordering::order_input::{AddressInput, OrderInput, OrderItemInput};
 use crate::ordering::order_parts::{self, Parts};
-use crate::ordering::shown;
 use crate::web::body::NoBody;
 use crate::web::caller::Caller;
 use crate::web::issue::{Incoming, Key, Reply, path_id};
@@ -33,7 +32,6 @@ use crate::web::state::CommandState;
 const ORDER: &str = "order";
 /// How often an order may move on while it is looked at beside its parts, as it does when its saga is at work.
 const MOVES: u32 = 5;
-const _: () = assert!(MAX_LINES == 100 && MAX_QUANTITY == 1_000_000, "as the OpenAPI document says");
 
 pub(crate) fn routes() -> Routes<CommandState> {
     Routes::default()
@@ -47,7 +45,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
     post, path = "/api/v1/orders", operation_id = "place_order", tag = "orders",
     params(RequiredKey), request_body = OrderInput,
     responses(
-        (status = 201, description = "The order, `pending`.", body = shown::Order, headers(
+        (status = 201, description = "The order, `pending`.", body = OrderView, headers(
             ("Location" = String, description = "Where it is."),
             ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
@@ -58,7 +56,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
 )]
 async fn place(State(state): State<CommandState>, incoming: Incoming) -> Result<Reply, Problem> {
     let caller = incoming.caller()?;
-    let (issue, order) = incoming.read::<PlaceOrder>(&state, Key::Required).await?;
+    let (issue, order) = incoming.read::<OrderInput>(&state, Key::Required).await?;
     let shards = state.gateway.shards();
     let accepted = match price(&state, &caller, &order.items).await? {
         Ok(lines) => {
@@ -82,7 +80,7 @@ async fn place(State(state): State<CommandState>, incoming: Incoming) -> Result<
 async fn price(
     state: &CommandState,
     caller: &Caller,
-    items: &[Item],
+    items: &[OrderItemInput],
 ) -> Result<Result<Vec<RequestedLine>, Problem>, Problem> {
     let mut products: Vec<Uuid> = items.iter().map(|item| item.product_id).collect();
     products.sort_unstable();
@@ -123,8 +121,12 @@ async fn price(
     Ok(if errors.is_empty() { Ok(lines) } else { Err(Problem::invalid(errors)) })
 }
 
-async fn seal(state: &CommandState, caller: &Caller, address: Address) -> Result<ShippingAddress, Problem> {
-    let Address { name, line1, city, postal_code, country } = address;
+async fn seal(
+    state: &CommandState,
+    caller: &Caller,
+    address: AddressInput,
+) -> Result<ShippingAddress, Problem> {
+    let AddressInput { name, line1, city, postal_code, country } = address;
     let sealed = state.keys.seal(&caller.stream(), &[&name, &line1, &city, &postal_code]).await?;
     let Ok([name, line1, city, postal_code]) = <[_; 4]>::try_from(sealed) else {
         tracing::error!("the key store sealed another number of values than asked");
@@ -138,7 +140,7 @@ async fn seal(state: &CommandState, caller: &Caller, address: Address) -> Result
     post, path = "/api/v1/orders/{id}/cancel", operation_id = "cancel_order", tag = "orders",
     params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch),
     responses(
-        (status = 202, description = "The order; the cancellation is under way.", body = shown::Order, headers(
+        (status = 202, description = "The order; the cancellation is under way.", body = OrderView, headers(
             ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -203,7 +205,7 @@ async fn find(
     delete, path = "/api/v1/orders/{id}", operation_id = "cancel_order_by_delete", tag = "orders",
     params(("id" = Uuid, Path, description = "The order."), OptionalKey, OptionalMatch),
     responses(
-        (status = 202, description = "The order; the cancellation is under way.", body = shown::Order, headers(
+        (status = 202, description = "The order; the cancellation is under way.", body = OrderView, headers(
             ("ETag" = String, description = "Opaque; covers the order, its payment and its shipment."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),

@@ -2,7 +2,6 @@
 
 pub mod refund_reasons;
 mod refunds;
-pub mod shown;
 
 use crate::web::CommandState;
 use crate::web::routes::Routes;

@@ -5,16 +5,13 @@ use axum::http::StatusCode;
 use domain::command::Step;
 use domain::identity::user::Role;
 use domain::money::Money;
-use domain::payments::payment::{Payment, PaymentCommand};
+use domain::payments::payment::{Payment, PaymentCommand, PaymentView};
 use domain::personal;
 use domain::stream::StreamId;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::payments::refund_reasons;
-use crate::payments::shown;
-use crate::web::body::{Fields, FromBody, Text};
+use crate::web::body::{line, money};
 use crate::web::issue::{Incoming, Key, Reply, answer_of, path_id};
 use crate::web::openapi::{ById, Conflicting, Matching, OptionalMatch, RequiredKey, Usual, WithBody};
 use crate::web::preconditions::IfMatch;
@@ -26,31 +23,13 @@ const PAYMENT: &str = "payment";
 /// The longest reason, in characters.
 const MAX_REASON: usize = 500;
 
-/// Money to give back.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(
-    dead_code,
-    reason = "the fields are for the OpenAPI document; the refund is read from the same names"
-)]
-struct RefundInput {
-    /// How much; at most what is left of the capture.
-    amount: Money,
-    /// Why, for people; kept encrypted, and shown to the customer, support and admins.
-    #[schema(min_length = 1, max_length = 500)]
-    reason: String,
-}
-
-struct Refund {
-    amount: Money,
-    reason: String,
-}
-
-impl FromBody for Refund {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        let amount = fields.money("amount");
-        let reason = fields.text("reason", Text::Line, 1..=MAX_REASON);
-        Some(Self { amount: amount?, reason: reason? })
+crate::body! {
+    /// Money to give back.
+    struct RefundInput {
+        /// How much; at most what is left of the capture.
+        amount: Money = money(),
+        /// Why, for people; kept encrypted, and shown to the customer, support and admins.
+        reason: String = line(1..=MAX_REASON),
     }
 }
 
@@ -64,7 +43,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
     params(("id" = uuid::Uuid, Path, description = "The payment."), RequiredKey, OptionalMatch),
     request_body = RefundInput,
     responses(
-        (status = 201, description = "The payment as it is now.", body = shown::Payment, headers(
+        (status = 201, description = "The payment as it is now.", body = PaymentView, headers(
             ("Location" = String, description = "Where the payment is."),
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
@@ -83,7 +62,7 @@ async fn refund(
     let found = found.and_then(|(payment, meta)| Some((payment.initiated?.customer_id, meta.version)));
     let (customer_id, version) = found.ok_or_else(|| Problem::not_found(PAYMENT))?;
     let expected = IfMatch::read(&incoming.headers)?;
-    let (issue, Refund { amount, reason }) = incoming.read(&state, Key::Required).await?;
+    let (issue, RefundInput { amount, reason }) = incoming.read(&state, Key::Required).await?;
     let subject = personal::subject(stream.tenant(), customer_id);
     let reason = refund_reasons::seal(&*state.keys, &subject, &reason).await?;
     // The refund's id is the command's, so that even a repeat whose answer was forgotten gives back nothing twice.

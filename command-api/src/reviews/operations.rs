@@ -8,17 +8,16 @@ use domain::identity::user::Role;
 use domain::ordering::order::{Order, OrderStatus};
 use domain::personal::{Sealed, subject};
 use domain::refusal::Refusal;
-use domain::reviews::review::{BEST, HideReason, KIND, MAX_TEXT, Review, ReviewCommand, ReviewError, Said};
+use domain::reviews::review::{
+    BEST, HideReason, KIND, MAX_TEXT, Review, ReviewCommand, ReviewError, ReviewView, Said,
+};
 use domain::reviews::review_of;
 use domain::stream::StreamId;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::shown;
 use crate::catalogue::products;
-use crate::web::body::{Fields, FromBody, NoBody, Text};
+use crate::web::body::{FromBody, NoBody, integer, one_of, prose, uuid};
 use crate::web::caller::Caller;
 use crate::web::issue::{Incoming, Issue, Key, Reply, answer_of, path_id};
 use crate::web::openapi::{ById, Conflicting, Matching, OptionalKey, OptionalMatch, Usual, WithBody};
@@ -29,7 +28,6 @@ use crate::web::state::CommandState;
 
 /// Who hides reviews.
 const MODERATORS: &[Role] = &[Role::Admin, Role::Support];
-const _: () = assert!(BEST == 5 && MAX_TEXT == 5_000, "as the OpenAPI document says");
 
 pub(super) fn routes() -> Routes<CommandState> {
     Routes::default()
@@ -40,70 +38,33 @@ pub(super) fn routes() -> Routes<CommandState> {
         .roles(MODERATORS, routes!(show))
 }
 
-/// A review to write.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ReviewInput {
-    /// A shipped order of one's own that has the product.
-    order_id: Uuid,
-    /// 5 is best.
-    #[schema(minimum = 1, maximum = 5)]
-    rating: u8,
-    /// What one has to say of the product; kept encrypted, and shown to everybody.
-    #[schema(min_length = 1, max_length = 5_000)]
-    text: String,
-}
-
-/// What a review says from now on.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ReviewUpdate {
-    /// 5 is best.
-    #[schema(minimum = 1, maximum = 5)]
-    rating: u8,
-    /// What one has to say of the product.
-    #[schema(min_length = 1, max_length = 5_000)]
-    text: String,
-}
-
-/// Why a review is hidden.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct HideInput {
-    /// The kind of reason.
-    reason: HideReason,
-}
-
-fn rating_of(fields: &mut Fields<'_>) -> Option<u8> {
-    fields.integer("rating", 1..=u64::from(BEST)).and_then(|rating| u8::try_from(rating).ok())
-}
-
-impl FromBody for ReviewInput {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        let order_id = fields.uuid("order_id");
-        let rating = rating_of(fields);
-        let text = fields.text("text", Text::Prose, 1..=MAX_TEXT);
-        Some(Self { order_id: order_id?, rating: rating?, text: text? })
+crate::body! {
+    /// A review to write.
+    struct ReviewInput {
+        /// A shipped order of one's own that has the product.
+        order_id: Uuid = uuid(),
+        /// 5 is best.
+        rating: u8 = integer(1..=BEST),
+        /// What one has to say of the product; kept encrypted, and shown to everybody.
+        text: String = prose(1..=MAX_TEXT),
     }
 }
 
-impl FromBody for ReviewUpdate {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        let rating = rating_of(fields);
-        let text = fields.text("text", Text::Prose, 1..=MAX_TEXT);
-        Some(Self { rating: rating?, text: text? })
+crate::body! {
+    /// What a review says from now on.
+    struct ReviewUpdate {
+        /// 5 is best.
+        rating: u8 = integer(1..=BEST),
+        /// What one has to say of the product.
+        text: String = prose(1..=MAX_TEXT),
     }
 }
 
-impl FromBody for HideInput {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        let word = fields.text("reason", Text::Line, 1..=40)?;
-        let reason = word.parse().ok();
-        if reason.is_none() {
-            let known: Vec<_> = HideReason::ALL.map(HideReason::as_str).into();
-            fields.fault("reason", format!("must be one of {}", known.join(", ")));
-        }
-        Some(Self { reason: reason? })
+crate::body! {
+    /// Why a review is hidden.
+    struct HideInput {
+        /// The kind of reason.
+        reason: HideReason = one_of(&HideReason::ALL),
     }
 }
 
@@ -112,7 +73,7 @@ impl FromBody for HideInput {
     post, path = "/api/v1/products/{id}/reviews", operation_id = "write_review", tag = "reviews",
     params(("id" = Uuid, Path, description = "The product."), OptionalKey), request_body = ReviewInput,
     responses(
-        (status = 201, description = "The review.", body = shown::Review, headers(
+        (status = 201, description = "The review.", body = ReviewView, headers(
             ("Location" = String, description = "Where it is."),
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
@@ -193,7 +154,7 @@ async fn reply(
         tracing::error!(%error, command = %accepted.id, "a stored answer is no review");
         Problem::internal()
     };
-    let mut review: shown::Review = serde_json::from_value(answer_of(accepted)?).map_err(unreadable)?;
+    let mut review: ReviewView = serde_json::from_value(answer_of(accepted)?).map_err(unreadable)?;
     review.text = match (accepted.repeated, review.customer_id) {
         (true, Some(author)) => {
             let sealed = Sealed::from_text(review.text);
@@ -257,7 +218,7 @@ async fn act<B: FromBody>(
     params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
     request_body = ReviewUpdate,
     responses(
-        (status = 200, description = "The review as it is now.", body = shown::Review, headers(
+        (status = 200, description = "The review as it is now.", body = ReviewView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -288,7 +249,7 @@ async fn change(
     delete, path = "/api/v1/reviews/{id}", operation_id = "withdraw_review", tag = "reviews",
     params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
     responses(
-        (status = 200, description = "The review as it is now.", body = shown::Review, headers(
+        (status = 200, description = "The review as it is now.", body = ReviewView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -309,7 +270,7 @@ async fn withdraw(
     params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
     request_body = HideInput,
     responses(
-        (status = 200, description = "The review as it is now.", body = shown::Review, headers(
+        (status = 200, description = "The review as it is now.", body = ReviewView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -333,7 +294,7 @@ async fn hide(
     post, path = "/api/v1/reviews/{id}/show", operation_id = "show_review", tag = "reviews",
     params(("id" = Uuid, Path, description = "The review."), OptionalKey, OptionalMatch),
     responses(
-        (status = 200, description = "The review as it is now.", body = shown::Review, headers(
+        (status = 200, description = "The review as it is now.", body = ReviewView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),

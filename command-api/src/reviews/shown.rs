@@ -1,13 +1,10 @@
-//! Reviews and ratings as they are shown: one shape for what commands and queries return.
+//! Ratings as they are shown: one shape for what commands and queries return.
 
 use axum::http::StatusCode;
-use chrono::{DateTime, Utc};
 use domain::catalogue::product::ProductView;
 use domain::command::Accepted;
-use domain::event::serialize_wire_time;
 use domain::reviews::rating::{self, ProductRating};
-use domain::reviews::review::{HideReason, ReviewStatus};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -15,48 +12,6 @@ use uuid::Uuid;
 use crate::web::CommandState;
 use crate::web::issue::{Reply, answer_of};
 use crate::web::problem::Problem;
-
-/// A review of a product.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Review {
-    /// Its id.
-    pub id: Uuid,
-    /// The product.
-    pub product_id: Uuid,
-    /// Who wrote it; null for others than the author, support and admins.
-    #[schema(required = true)]
-    pub customer_id: Option<Uuid>,
-    /// The order by which they bought the product; null for the same people.
-    #[schema(required = true)]
-    pub order_id: Option<Uuid>,
-    /// 5 is best.
-    #[schema(minimum = 1, maximum = 5)]
-    pub rating: u8,
-    /// What they say.
-    pub text: String,
-    /// Whether it is shown.
-    pub status: ReviewStatus,
-    /// Why support has hidden it, if it has.
-    #[schema(required = true)]
-    pub hidden_because: Option<HideReason>,
-    /// The stream's version, which `ETag` begins with.
-    pub version: u64,
-    /// When it was written first.
-    #[serde(serialize_with = "serialize_wire_time")]
-    pub created_at: DateTime<Utc>,
-    /// When it last changed.
-    #[serde(serialize_with = "serialize_wire_time")]
-    pub updated_at: DateTime<Utc>,
-}
-
-impl Review {
-    /// As others see it than the author and those who moderate.
-    #[must_use]
-    pub fn for_everybody(self) -> Self {
-        Self { customer_id: None, order_id: None, ..self }
-    }
-}
 
 /// What the reviews of a product come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]

@@ -1,7 +1,6 @@
 //! Shipping: what carriers tell of parcels.
 
 mod shipments;
-pub mod shown;
 
 use crate::web::CommandState;
 use crate::web::routes::Routes;

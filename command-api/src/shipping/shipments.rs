@@ -7,11 +7,10 @@ use domain::identity::user::Role;
 use domain::ordering::order::Order;
 use domain::payments::payment::{Payment, PaymentStatus};
 use domain::refusal::Refusal;
-use domain::shipping::shipment::{Shipment, ShipmentCommand, ShipmentError, ShipmentStatus};
+use domain::shipping::shipment::{Shipment, ShipmentCommand, ShipmentError, ShipmentStatus, ShipmentView};
 use domain::stream::StreamId;
 use utoipa_axum::routes;
 
-use crate::shipping::shown;
 use crate::web::body::NoBody;
 use crate::web::issue::{Incoming, Key, Reply, path_id};
 use crate::web::openapi::{ById, Conflicting, Matching, OptionalKey, OptionalMatch, Usual, WithBody};
@@ -32,7 +31,7 @@ pub(crate) fn routes() -> Routes<CommandState> {
     post, path = "/api/v1/shipments/{id}/dispatch", operation_id = "dispatch_shipment", tag = "shipments",
     params(("id" = uuid::Uuid, Path, description = "The shipment."), OptionalKey, OptionalMatch),
     responses(
-        (status = 200, description = "The shipment as it is now.", body = shown::Shipment, headers(
+        (status = 200, description = "The shipment as it is now.", body = ShipmentView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),
@@ -85,7 +84,7 @@ async fn is_refunded(state: &CommandState, stream: &StreamId, shipment: &Shipmen
     post, path = "/api/v1/shipments/{id}/deliver", operation_id = "deliver_shipment", tag = "shipments",
     params(("id" = uuid::Uuid, Path, description = "The shipment."), OptionalKey, OptionalMatch),
     responses(
-        (status = 200, description = "The shipment as it is now.", body = shown::Shipment, headers(
+        (status = 200, description = "The shipment as it is now.", body = ShipmentView, headers(
             ("ETag" = String, description = "The stream's version, quoted."),
             ("Sync-Token" = String, description = "For queries that must see this command."),
         )),

@@ -1,16 +1,15 @@
 //! What the stock of a product decides.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
     Allocation, Inventory, InventoryCommand, InventoryEvent, Level, LevelAfter, MAIN_WAREHOUSE, MAX_ON_HAND,
     Reservation, ReservationKey, ReservationWithdrawn, StockCommitted, StockReleased, StockReserved,
-    StockSet,
+    StockSet, StockView,
 };
 use crate::Timestamp;
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
-use crate::event::wire_time;
 use crate::refusal::{DomainError, RefusalKind};
 use crate::text::identifier;
 
@@ -112,7 +111,7 @@ impl Inventory {
     }
 
     /// The level of one warehouse.
-    fn level_of(&self, warehouse: &str) -> Level {
+    pub(super) fn level_of(&self, warehouse: &str) -> Level {
         sum(self.spellings(warehouse).map(|(_, level)| level))
     }
 
@@ -322,20 +321,6 @@ impl Aggregate for Inventory {
 
     /// The warehouse that was stated last, and the total over all.
     fn answer(&self, meta: &StreamMeta) -> Option<Value> {
-        let warehouse = self.last_set.as_ref()?;
-        let level = self.level_of(warehouse);
-        let total = self.total();
-        let total =
-            json!({"on_hand": total.on_hand, "reserved": total.reserved, "available": total.available()});
-        Some(json!({
-            "product_id": meta.stream.id(),
-            "warehouse": warehouse,
-            "on_hand": level.on_hand,
-            "reserved": level.reserved,
-            "available": level.available(),
-            "total": total,
-            "version": meta.version,
-            "updated_at": wire_time(meta.updated_at),
-        }))
+        serde_json::to_value(StockView::of(self, meta)?).ok()
     }
 }

@@ -6,6 +6,7 @@ mod decide;
 mod state;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use crate::aggregate::Registry;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 pub use self::decide::InventoryError;
 pub use self::state::{FEWEST_TO_PRUNE, Inventory, MalformedKey, Reservation, ReservationKey, Settled};
+pub use self::view::{Availability, StockTotal, StockView};
 use crate::Timestamp;
 
 /// The warehouse that is meant when none is named.

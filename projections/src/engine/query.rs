@@ -261,6 +261,14 @@ impl Row {
         self.text(column)?.parse().map_err(|error| self.unreadable(column, error))
     }
 
+    /// A text that has a typed form, if there is one.
+    ///
+    /// # Errors
+    /// See [`value`](Self::value).
+    pub fn parsed_or_none<T: FromStr<Err: Display>>(&self, column: &str) -> Result<Option<T>, Unreadable> {
+        if self.value(column)? == &Value::Null { Ok(None) } else { self.parsed(column).map(Some) }
+    }
+
     /// A number of a type that may be narrower than the column.
     ///
     /// # Errors

@@ -1,8 +1,7 @@
 //! Users: the profile, personal fields as the ciphertext that the log holds. No password hash.
 
-use domain::Timestamp;
 use domain::event::RecordedEvent;
-use domain::identity::user::{Role, UserEvent};
+use domain::identity::user::{ProfileView, UserEvent};
 use domain::personal::Sealed;
 use domain::upcast::DecodeError;
 use uuid::Uuid;
@@ -76,26 +75,7 @@ impl Projection for Users {
     }
 }
 
-/// A user; personal fields as ciphertext.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserRow {
-    /// Its id.
-    pub id: Uuid,
-    /// The address as typed.
-    pub email: Sealed,
-    /// The name.
-    pub name: Sealed,
-    /// What they may do.
-    pub roles: Vec<Role>,
-    /// The stream's version.
-    pub version: u64,
-    /// When they signed up.
-    pub created_at: Timestamp,
-    /// When the profile last changed.
-    pub updated_at: Timestamp,
-}
-
-impl View for UserRow {
+impl View for ProfileView<Sealed> {
     const PROJECTION: &'static str = NAME;
     const TABLE: &'static Table = &USERS;
 
@@ -122,9 +102,13 @@ pub trait ReadUsers: ReadModels {
         &self,
         tenant: &str,
         id: Uuid,
-    ) -> impl Future<Output = Result<Option<UserRow>, ReadError>> + Send {
+    ) -> impl Future<Output = Result<Option<ProfileView<Sealed>>, ReadError>> + Send {
         async move {
-            first(self, Select::of::<UserRow>(tenant).and(Condition::Is("user_id", Value::Uuid(id)))).await
+            first(
+                self,
+                Select::of::<ProfileView<Sealed>>(tenant).and(Condition::Is("user_id", Value::Uuid(id))),
+            )
+            .await
         }
     }
 }

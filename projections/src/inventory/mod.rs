@@ -5,7 +5,6 @@ use std::sync::Arc;
 use domain::event::RecordedEvent;
 use domain::inventory::{InventoryEvent, LevelAfter};
 use domain::upcast::DecodeError;
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::engine::mapping::{TENANT, UPDATED_AT, int, tenant, text};
@@ -93,7 +92,7 @@ fn row(event: &RecordedEvent, product: Uuid, level: LevelAfter) -> Result<RowCha
 }
 
 /// Stock of one product in one warehouse.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StockRow {
     /// The product.
     pub product_id: Uuid,

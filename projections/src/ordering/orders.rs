@@ -1,14 +1,16 @@
 //! Orders and their lines. An order's row has three sources: the order itself, its payment and its shipment, each with its own
 //! group of columns, since their events come in any interleaving.
 
-use domain::Timestamp;
-use domain::event::{RecordedEvent, serialize_wire_time};
-use domain::money::Money;
-use domain::ordering::order::{OrderEvent, OrderPlaced, OrderStatus};
+use std::fmt::Display;
+use std::str::FromStr;
+
+use domain::event::RecordedEvent;
+use domain::ordering::order::{
+    OrderEvent, OrderItem, OrderPayment, OrderPlaced, OrderShipment, OrderStatus, OrderView,
+};
 use domain::payments::payment::{PaymentEvent, PaymentStatus};
-use domain::shipping::shipment::ShipmentEvent;
+use domain::shipping::shipment::{ShipmentEvent, ShipmentStatus};
 use domain::upcast::DecodeError;
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, tenant, text, wire_name};
@@ -279,137 +281,67 @@ fn change(
 
 /// The payment's status as an order shows it: at least what the order's own status implies, since the payment's events may
 /// be seen later than the order's.
-#[must_use]
-pub fn implied_payment<'a>(order_status: &str, payment_status: Option<&'a str>) -> &'a str {
-    let paid = matches!(order_status, "paid" | "shipped" | "delivered" | "completed");
-    match payment_status {
-        Some("initiated" | "authorized" | "unknown") if paid => "captured",
+fn implied_payment(order: OrderStatus, payment: Option<PaymentStatus>) -> PaymentStatus {
+    use PaymentStatus::{Authorized, Captured, Initiated, Unknown};
+    match payment {
+        Some(Initiated | Authorized | Unknown) if order.has_reached(OrderStatus::Paid) => Captured,
         Some(status) => status,
         // Named by the order alone, which it does once it is paid.
-        None => "captured",
+        None => Captured,
     }
 }
 
 /// The shipment's status as an order shows it: at least what the order's own status implies.
-#[must_use]
-pub fn implied_shipment<'a>(order_status: &str, shipment_status: Option<&'a str>) -> &'a str {
-    let rank = |status: &str| match status {
-        "requested" => 0,
-        "created" => 1,
-        "dispatched" => 2,
-        // Delivered, failed, cancelled: ends.
-        _ => 3,
+fn implied_shipment(order: OrderStatus, shipment: Option<ShipmentStatus>) -> ShipmentStatus {
+    use ShipmentStatus::{Cancelled, Created, Delivered, Dispatched, Failed, Requested};
+    let rank = |status| match status {
+        Requested => 0,
+        Created => 1,
+        Dispatched => 2,
+        Delivered | Failed | Cancelled => 3,
     };
-    let implied = match order_status {
-        "paid" => "created",
-        "shipped" => "dispatched",
-        "delivered" | "completed" => "delivered",
-        _ => "requested",
+    let implied = match order {
+        OrderStatus::Paid => Created,
+        OrderStatus::Shipped => Dispatched,
+        OrderStatus::Delivered | OrderStatus::Completed => Delivered,
+        _ => Requested,
     };
-    match shipment_status {
+    match shipment {
         Some(status) if rank(status) >= rank(implied) => status,
-        Some(_) => implied,
-        None if implied == "requested" => "created",
-        None => implied,
+        None if implied == Requested => Created,
+        _ => implied,
     }
 }
 
-/// A line of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OrderLineRow {
-    /// Its number, from 1.
-    pub line: u32,
-    /// The product.
-    pub product_id: Uuid,
-    /// The product's article number then.
-    pub sku: String,
-    /// The product's name then.
-    pub name: String,
-    /// Pieces.
-    pub quantity: u32,
-    /// The price of one.
-    pub unit_price: Money,
-    /// The price of the line.
-    pub line_total: Money,
+fn item(row: &Row) -> Result<OrderItem, Unreadable> {
+    Ok(OrderItem {
+        line: row.number("line")?,
+        product_id: row.uuid("product_id")?,
+        sku: row.text("sku")?.to_owned(),
+        name: row.text("name")?.to_owned(),
+        quantity: row.number("quantity")?,
+        unit_price: row.money("unit_price_amount")?,
+        line_total: row.money("line_total_amount")?,
+    })
 }
 
-/// A part of an order that is an aggregate of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PartRow {
-    /// Its id.
-    pub id: Uuid,
-    /// Its status, as on the wire.
-    pub status: String,
-}
-
-/// An order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OrderRow {
-    /// Its id.
-    pub id: Uuid,
-    /// How far it has come, as on the wire.
-    pub status: String,
-    /// Why it ended without fulfilment.
-    pub reason: Option<String>,
-    /// Its lines.
-    pub items: Vec<OrderLineRow>,
-    /// The price of all lines.
-    pub total: Money,
-    /// The payment, once there is one.
-    pub payment: Option<PartRow>,
-    /// The shipment, once there is one.
-    pub shipment: Option<PartRow>,
-    /// The customer's user id.
-    pub customer_id: Uuid,
-    /// The provider's token of the payment method.
-    pub payment_method: String,
-    /// The stream's version.
-    pub version: u64,
-    /// The version of the payment's stream that `payment` shows; 0 before there is one.
-    #[serde(skip)]
-    pub payment_version: u64,
-    /// The version of the shipment's stream that `shipment` shows; 0 before there is one.
-    #[serde(skip)]
-    pub shipment_version: u64,
-    /// When it was placed.
-    #[serde(serialize_with = "serialize_wire_time")]
-    pub created_at: Timestamp,
-    /// When it last changed.
-    #[serde(serialize_with = "serialize_wire_time")]
-    pub updated_at: Timestamp,
-}
-
-impl OrderLineRow {
-    fn of_row(row: &Row) -> Result<Self, Unreadable> {
-        Ok(Self {
-            line: row.number("line")?,
-            product_id: row.uuid("product_id")?,
-            sku: row.text("sku")?.to_owned(),
-            name: row.text("name")?.to_owned(),
-            quantity: row.number("quantity")?,
-            unit_price: row.money("unit_price_amount")?,
-            line_total: row.money("line_total_amount")?,
-        })
-    }
-}
-
-impl View for OrderRow {
+impl View for OrderView {
     const PROJECTION: &'static str = NAME;
     const TABLE: &'static Table = &ORDERS;
     const CHILDREN: &'static [Children] = &[Children { table: &ORDER_LINES, order: &["line"] }];
     const BEGUN: Option<&'static str> = Some("order");
 
     fn of_row(row: &Row) -> Result<Self, Unreadable> {
-        let status = row.text("status")?;
+        let status = row.parsed("status")?;
         let payment = part(row, "payment_id", "payment_status", "paid_payment_id")?
-            .map(|(id, own)| PartRow { id, status: implied_payment(status, own).to_owned() });
+            .map(|(id, own)| OrderPayment { id, status: implied_payment(status, own) });
         let shipment = part(row, "shipment_id", "shipment_status", "paid_shipment_id")?
-            .map(|(id, own)| PartRow { id, status: implied_shipment(status, own).to_owned() });
+            .map(|(id, own)| OrderShipment { id, status: implied_shipment(status, own) });
         Ok(Self {
             id: row.uuid("order_id")?,
-            status: status.to_owned(),
-            reason: row.text_or_none("reason")?.map(str::to_owned),
-            items: row.children(0).iter().map(OrderLineRow::of_row).collect::<Result<_, _>>()?,
+            status,
+            reason: row.parsed_or_none("reason")?,
+            items: row.children(0).iter().map(item).collect::<Result<_, _>>()?,
             total: row.money("total_amount")?,
             payment,
             shipment,
@@ -425,13 +357,13 @@ impl View for OrderRow {
 }
 
 /// A part of an order: its id, and its status where its own events have told one.
-fn part<'a>(
-    row: &'a Row,
+fn part<S: FromStr<Err: Display>>(
+    row: &Row,
     own: &str,
     own_status: &str,
     named: &str,
-) -> Result<Option<(Uuid, Option<&'a str>)>, Unreadable> {
-    let own_status = row.text_or_none(own_status)?;
+) -> Result<Option<(Uuid, Option<S>)>, Unreadable> {
+    let own_status = row.parsed_or_none(own_status)?;
     Ok(match (row.uuid_or_none(own)?, row.uuid_or_none(named)?) {
         // The order's own word counts, should its part ever be another one.
         (Some(own), Some(named)) if own != named => Some((named, None)),
@@ -446,17 +378,17 @@ fn part<'a>(
 pub struct OrderFilter {
     /// Only this customer's.
     pub customer_id: Option<Uuid>,
-    /// Only with this status, as on the wire.
-    pub status: Option<String>,
+    /// Only with this status.
+    pub status: Option<OrderStatus>,
 }
 
 impl OrderFilter {
     /// The orders of a tenant that it lets through, in order of placing.
     #[must_use]
     pub fn select(&self, tenant: &str) -> Select {
-        Select::of::<OrderRow>(tenant)
+        Select::of::<OrderView>(tenant)
             .and_some("customer_id", self.customer_id.map(Value::Uuid))
-            .and_some("status", self.status.clone().map(Value::Text))
+            .and_some("status", self.status.map(|status| text(status.as_str())))
             .by("created_at", Ascending)
             .by("order_id", Ascending)
     }
@@ -472,9 +404,9 @@ pub trait ReadOrders: ReadModels {
         &self,
         tenant: &str,
         id: Uuid,
-    ) -> impl Future<Output = Result<Option<OrderRow>, ReadError>> + Send {
+    ) -> impl Future<Output = Result<Option<OrderView>, ReadError>> + Send {
         async move {
-            first(self, Select::of::<OrderRow>(tenant).and(Condition::Is("order_id", Value::Uuid(id)))).await
+            first(self, Select::of::<OrderView>(tenant).and(Condition::Is("order_id", Value::Uuid(id)))).await
         }
     }
 
@@ -487,7 +419,7 @@ pub trait ReadOrders: ReadModels {
         tenant: &str,
         filter: &OrderFilter,
         page: &Page,
-    ) -> impl Future<Output = Result<Listed<OrderRow>, ReadError>> + Send {
+    ) -> impl Future<Output = Result<Listed<OrderView>, ReadError>> + Send {
         async move { list(self, "orders-created", filter.select(tenant), page).await }
     }
 }
@@ -588,23 +520,24 @@ mod tests {
     #[test]
     fn parts_show_at_least_what_the_order_implies() {
         // proves: ORD-1
+        use OrderStatus::{Cancelled, Completed, Delivered, Paid, Pending, Shipped, StockReserved};
         for (order, own, shown) in [
-            ("pending", Some("initiated"), "initiated"),
-            ("paid", Some("initiated"), "captured"),
-            ("paid", None, "captured"),
-            ("delivered", Some("refunded"), "refunded"),
-            ("cancelled", Some("voided"), "voided"),
+            (Pending, Some(PaymentStatus::Initiated), PaymentStatus::Initiated),
+            (Paid, Some(PaymentStatus::Initiated), PaymentStatus::Captured),
+            (Paid, None, PaymentStatus::Captured),
+            (Delivered, Some(PaymentStatus::Refunded), PaymentStatus::Refunded),
+            (Cancelled, Some(PaymentStatus::Voided), PaymentStatus::Voided),
         ] {
             assert_eq!(implied_payment(order, own), shown, "{order} {own:?}");
         }
         for (order, own, shown) in [
-            ("stock_reserved", Some("requested"), "requested"),
-            ("paid", Some("requested"), "created"),
-            ("paid", None, "created"),
-            ("paid", Some("dispatched"), "dispatched"),
-            ("shipped", Some("created"), "dispatched"),
-            ("completed", None, "delivered"),
-            ("cancelled", Some("cancelled"), "cancelled"),
+            (StockReserved, Some(ShipmentStatus::Requested), ShipmentStatus::Requested),
+            (Paid, Some(ShipmentStatus::Requested), ShipmentStatus::Created),
+            (Paid, None, ShipmentStatus::Created),
+            (Paid, Some(ShipmentStatus::Dispatched), ShipmentStatus::Dispatched),
+            (Shipped, Some(ShipmentStatus::Created), ShipmentStatus::Dispatched),
+            (Completed, None, ShipmentStatus::Delivered),
+            (Cancelled, Some(ShipmentStatus::Cancelled), ShipmentStatus::Cancelled),
         ] {
             assert_eq!(implied_shipment(order, own), shown, "{order} {own:?}");
         }

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::Timestamp;
-use domain::event::{RecordedEvent, serialize_wire_time};
-use domain::money::Money;
-use domain::payments::payment::{PaymentEvent, PaymentStatus, RefundReason};
+use domain::event::RecordedEvent;
+use domain::payments::payment::{PaymentEvent, PaymentStatus, PaymentView, RefundReason, RefundView};
 use domain::personal::Sealed;
 use domain::upcast::DecodeError;
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, int, tenant, text, wire_name};
@@ -217,71 +214,22 @@ fn refund(event: &RecordedEvent, payment: Uuid, id: Uuid, mut set: Vec<(&'static
     }
 }
 
-/// A refund of a payment; its reason as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RefundRow {
-    /// Its id.
-    pub id: Uuid,
-    /// How much.
-    pub amount: Money,
-    /// Why, for people.
-    pub reason: RefundReason,
-    /// It was paid back.
-    pub settled: bool,
-    /// What the provider said when it refused it for good: it doesn't count.
-    pub failure: Option<String>,
+fn refund_of(row: &Row) -> Result<RefundView<RefundReason>, Unreadable> {
+    let sealed = row.text_or_none("sealed_reason")?;
+    Ok(RefundView {
+        id: row.uuid("refund_id")?,
+        amount: row.money("amount")?,
+        reason: match sealed {
+            Some(sealed) => RefundReason::Sealed(Sealed::from_text(sealed.to_owned())),
+            // A refund that was settled before its acceptance was seen has none yet.
+            None => RefundReason::Plain(row.text_or_none("reason")?.unwrap_or_default().to_owned()),
+        },
+        settled: row.is("settled")?,
+        failure: row.text_or_none("failure")?.map(str::to_owned),
+    })
 }
 
-/// A payment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PaymentRow {
-    /// Its id.
-    pub id: Uuid,
-    /// The order.
-    pub order_id: Uuid,
-    /// The customer's user id.
-    #[serde(skip)]
-    pub customer_id: Uuid,
-    /// How far it has come, as on the wire.
-    pub status: String,
-    /// What is to be charged.
-    pub amount: Money,
-    /// What the provider took.
-    pub captured: Money,
-    /// The sum of refunds.
-    pub refunded: Money,
-    /// The refunds, oldest first.
-    pub refunds: Vec<RefundRow>,
-    /// Why the provider declined.
-    pub decline_reason: Option<String>,
-    /// The stream's version.
-    pub version: u64,
-    /// When it was initiated.
-    #[serde(serialize_with = "serialize_wire_time")]
-    pub created_at: Timestamp,
-    /// When it last changed.
-    #[serde(serialize_with = "serialize_wire_time")]
-    pub updated_at: Timestamp,
-}
-
-impl RefundRow {
-    fn of_row(row: &Row) -> Result<Self, Unreadable> {
-        let sealed = row.text_or_none("sealed_reason")?;
-        Ok(Self {
-            id: row.uuid("refund_id")?,
-            amount: row.money("amount")?,
-            reason: match sealed {
-                Some(sealed) => RefundReason::Sealed(Sealed::from_text(sealed.to_owned())),
-                // A refund that was settled before its acceptance was seen has none yet.
-                None => RefundReason::Plain(row.text_or_none("reason")?.unwrap_or_default().to_owned()),
-            },
-            settled: row.is("settled")?,
-            failure: row.text_or_none("failure")?.map(str::to_owned),
-        })
-    }
-}
-
-impl View for PaymentRow {
+impl View for PaymentView<RefundReason> {
     const PROJECTION: &'static str = NAME;
     const TABLE: &'static Table = &PAYMENTS;
     const CHILDREN: &'static [Children] =
@@ -292,12 +240,12 @@ impl View for PaymentRow {
             id: row.uuid("payment_id")?,
             order_id: row.uuid("order_id")?,
             customer_id: row.uuid("customer_id")?,
-            status: row.text("status")?.to_owned(),
+            status: row.parsed("status")?,
             amount: row.money("amount")?,
             captured: row.money("captured_amount")?,
             refunded: row.money("refunded_amount")?,
-            refunds: row.children(0).iter().map(RefundRow::of_row).collect::<Result<_, _>>()?,
-            decline_reason: row.text_or_none("decline_reason")?.map(str::to_owned),
+            refunds: row.children(0).iter().map(refund_of).collect::<Result<_, _>>()?,
+            decline_reason: row.parsed_or_none("decline_reason")?,
             version: row.version("payment")?,
             created_at: row.time("created_at")?,
             updated_at: row.time("updated_at")?,
@@ -315,10 +263,10 @@ pub trait ReadPayments: ReadModels {
         &self,
         tenant: &str,
         id: Uuid,
-    ) -> impl Future<Output = Result<Option<PaymentRow>, ReadError>> + Send {
+    ) -> impl Future<Output = Result<Option<PaymentView<RefundReason>>, ReadError>> + Send {
         async move {
-            first(self, Select::of::<PaymentRow>(tenant).and(Condition::Is("payment_id", Value::Uuid(id))))
-                .await
+            let select = Select::of::<PaymentView<RefundReason>>(tenant);
+            first(self, select.and(Condition::Is("payment_id", Value::Uuid(id)))).await
         }
     }
 }

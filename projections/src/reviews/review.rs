@@ -1,9 +1,8 @@
 //! Reviews, by id and as lists. Their texts are sealed here too.
 
-use domain::Timestamp;
 use domain::event::RecordedEvent;
 use domain::personal::Sealed;
-use domain::reviews::review::{HideReason, KIND, ReviewEvent, ReviewStatus};
+use domain::reviews::review::{KIND, ReviewEvent, ReviewStatus, ReviewView};
 use domain::upcast::DecodeError;
 use uuid::Uuid;
 
@@ -123,48 +122,20 @@ impl Projection for Reviews {
     }
 }
 
-/// A review.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReviewRow {
-    /// Its id.
-    pub id: Uuid,
-    /// The product.
-    pub product_id: Uuid,
-    /// The customer's user id: the subject of the text.
-    pub customer_id: Uuid,
-    /// The order by which they bought it.
-    pub order_id: Uuid,
-    /// 1 to 5.
-    pub rating: u8,
-    /// What they say.
-    pub text: Sealed,
-    /// Whether it is shown.
-    pub status: ReviewStatus,
-    /// Why it was hidden.
-    pub hidden_because: Option<HideReason>,
-    /// The stream's version.
-    pub version: u64,
-    /// When it was written first.
-    pub created_at: Timestamp,
-    /// When it last changed.
-    pub updated_at: Timestamp,
-}
-
-impl View for ReviewRow {
+impl View for ReviewView<Sealed> {
     const PROJECTION: &'static str = NAME;
     const TABLE: &'static Table = &REVIEWS;
 
     fn of_row(row: &Row) -> Result<Self, Unreadable> {
-        let hidden = row.text_or_none("hidden_because")?.is_some();
         Ok(Self {
             id: row.uuid("review_id")?,
             product_id: row.uuid("product_id")?,
-            customer_id: row.uuid("customer_id")?,
-            order_id: row.uuid("order_id")?,
+            customer_id: Some(row.uuid("customer_id")?),
+            order_id: Some(row.uuid("order_id")?),
             rating: row.number("rating")?,
             text: Sealed::from_text(row.text("text")?.to_owned()),
             status: row.parsed("status")?,
-            hidden_because: if hidden { Some(row.parsed("hidden_because")?) } else { None },
+            hidden_because: row.parsed_or_none("hidden_because")?,
             version: row.version("review")?,
             created_at: row.time("created_at")?,
             updated_at: row.time("updated_at")?,
@@ -194,7 +165,7 @@ impl ReviewSort {
     /// The reviews of a product that are shown, in this order.
     #[must_use]
     pub fn select(self, tenant: &str, product_id: Uuid) -> Select {
-        let select = Select::of::<ReviewRow>(tenant)
+        let select = Select::of::<ReviewView<Sealed>>(tenant)
             .and(Condition::Is("product_id", Value::Uuid(product_id)))
             .and(Condition::Is("status", text(ReviewStatus::Published.as_str())));
         newest_first(match self {
@@ -218,7 +189,7 @@ impl ReviewFilter {
     #[must_use]
     pub fn select(&self, tenant: &str) -> Select {
         newest_first(
-            Select::of::<ReviewRow>(tenant)
+            Select::of::<ReviewView<Sealed>>(tenant)
                 .and_some("customer_id", self.customer_id.map(Value::Uuid))
                 .and_some("status", self.status.map(|status| text(status.as_str()))),
         )
@@ -235,10 +206,13 @@ pub trait ReadReviews: ReadModels {
         &self,
         tenant: &str,
         id: Uuid,
-    ) -> impl Future<Output = Result<Option<ReviewRow>, ReadError>> + Send {
+    ) -> impl Future<Output = Result<Option<ReviewView<Sealed>>, ReadError>> + Send {
         async move {
-            first(self, Select::of::<ReviewRow>(tenant).and(Condition::Is("review_id", Value::Uuid(id))))
-                .await
+            first(
+                self,
+                Select::of::<ReviewView<Sealed>>(tenant).and(Condition::Is("review_id", Value::Uuid(id))),
+            )
+            .await
         }
     }
 
@@ -249,7 +223,7 @@ pub trait ReadReviews: ReadModels {
         product_id: Uuid,
         sort: ReviewSort,
         page: &Page,
-    ) -> impl Future<Output = Result<Listed<ReviewRow>, ReadError>> + Send {
+    ) -> impl Future<Output = Result<Listed<ReviewView<Sealed>>, ReadError>> + Send {
         async move { list(self, sort.list(), sort.select(tenant, product_id), page).await }
     }
 
@@ -259,7 +233,7 @@ pub trait ReadReviews: ReadModels {
         tenant: &str,
         filter: &ReviewFilter,
         page: &Page,
-    ) -> impl Future<Output = Result<Listed<ReviewRow>, ReadError>> + Send {
+    ) -> impl Future<Output = Result<Listed<ReviewView<Sealed>>, ReadError>> + Send {
         async move { list(self, "reviews", filter.select(tenant), page).await }
     }
 }
@@ -272,7 +246,7 @@ fn newest_first(select: Select) -> Select {
 
 #[cfg(test)]
 mod tests {
-    use domain::reviews::review::{ReviewHidden, ReviewShown, ReviewWritten, Standing};
+    use domain::reviews::review::{HideReason, ReviewHidden, ReviewShown, ReviewWritten, Standing};
 
     use super::*;
     use crate::engine::testing::{ID, event, now, set, text as t};

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use domain::Timestamp;
-use domain::event::{RecordedEvent, serialize_wire_time};
-use domain::shipping::shipment::{ShipmentEvent, ShipmentStatus};
+use domain::event::RecordedEvent;
+use domain::shipping::shipment::{ShipmentEvent, ShipmentStatus, ShipmentView};
 use domain::upcast::DecodeError;
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, tenant, text, wire_name};
@@ -105,31 +103,7 @@ pub(crate) fn status_after(event: &ShipmentEvent) -> ShipmentStatus {
     }
 }
 
-/// A shipment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ShipmentRow {
-    /// Its id.
-    pub id: Uuid,
-    /// The order.
-    pub order_id: Uuid,
-    /// The customer's user id.
-    #[serde(skip)]
-    pub customer_id: Uuid,
-    /// How far it has come, as on the wire.
-    pub status: String,
-    /// The carrier's own id.
-    pub carrier_reference: Option<String>,
-    /// The stream's version.
-    pub version: u64,
-    /// When it was requested.
-    #[serde(serialize_with = "serialize_wire_time")]
-    pub created_at: Timestamp,
-    /// When it last changed.
-    #[serde(serialize_with = "serialize_wire_time")]
-    pub updated_at: Timestamp,
-}
-
-impl View for ShipmentRow {
+impl View for ShipmentView {
     const PROJECTION: &'static str = NAME;
     const TABLE: &'static Table = &SHIPMENTS;
 
@@ -138,7 +112,7 @@ impl View for ShipmentRow {
             id: row.uuid("shipment_id")?,
             order_id: row.uuid("order_id")?,
             customer_id: row.uuid("customer_id")?,
-            status: row.text("status")?.to_owned(),
+            status: row.parsed("status")?,
             carrier_reference: row.text_or_none("carrier_reference")?.map(str::to_owned),
             version: row.version("shipment")?,
             created_at: row.time("created_at")?,
@@ -157,9 +131,9 @@ pub trait ReadShipments: ReadModels {
         &self,
         tenant: &str,
         id: Uuid,
-    ) -> impl Future<Output = Result<Option<ShipmentRow>, ReadError>> + Send {
+    ) -> impl Future<Output = Result<Option<ShipmentView>, ReadError>> + Send {
         async move {
-            first(self, Select::of::<ShipmentRow>(tenant).and(Condition::Is("shipment_id", Value::Uuid(id))))
+            first(self, Select::of::<ShipmentView>(tenant).and(Condition::Is("shipment_id", Value::Uuid(id))))
                 .await
         }
     }

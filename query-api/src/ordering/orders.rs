@@ -4,12 +4,11 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use command_api::ordering::order_tag::OrderTag;
-use command_api::ordering::shown;
 use command_api::web::caller::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
 use domain::identity::user::Role;
-use domain::ordering::order::OrderStatus;
+use domain::ordering::order::{OrderStatus, OrderView};
 use domain::stream::StreamId;
 use projections::ordering::orders::{self, OrderFilter, ReadOrders as _};
 
@@ -30,7 +29,7 @@ use crate::web::state::QueryState;
     summary = "Get an order",
     params(("id" = Uuid, Path, description = "the order's id"), SyncParam, ConditionalParam),
     responses(
-        (status = 200, description = "The order", body = shown::Order, headers(("ETag" = String, description = "opaque; covers the order, its payment and its shipment"))),
+        (status = 200, description = "The order", body = OrderView, headers(("ETag" = String, description = "opaque; covers the order, its payment and its shipment"))),
         (status = 304, description = "The client has the order as it is"),
         Usual, ById,
     )
@@ -56,10 +55,10 @@ pub(crate) async fn get_order(
     }
     not_parked(&state, orders::NAME, &stream("order", id)).await?;
     // The payment's and the shipment's status come from streams of their own.
-    for (kind, part) in [("payment", &order.payment), ("shipment", &order.shipment)] {
-        if let Some(part) = part {
-            not_parked(&state, orders::NAME, &stream(kind, part.id)).await?;
-        }
+    let payment = order.payment.as_ref().map(|payment| stream("payment", payment.id));
+    let shipment = order.shipment.as_ref().map(|shipment| stream("shipment", shipment.id));
+    for part in [payment, shipment].iter().flatten() {
+        not_parked(&state, orders::NAME, part).await?;
     }
     let tag =
         OrderTag { order: order.version, payment: order.payment_version, shipment: order.shipment_version };
@@ -78,7 +77,7 @@ pub(crate) async fn get_order(
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of orders", body = ListOf<shown::Order>), Usual)
+    responses((status = 200, description = "A page of orders", body = ListOf<OrderView>), Usual)
 )]
 pub(crate) async fn list_orders(
     State(state): State<QueryState>,
@@ -97,10 +96,7 @@ pub(crate) async fn list_orders(
         Scope { operation, tenant: &caller.tenant, caller: Some(&user), filters: ask.params.filters() };
     let page = ask.page(&state, &scope)?;
     let read = ask.settle(&state, &[orders::NAME]).await?;
-    let filter = OrderFilter {
-        customer_id: (!all).then_some(caller.user_id),
-        status: status.map(|status| status.as_str().to_owned()),
-    };
+    let filter = OrderFilter { customer_id: (!all).then_some(caller.user_id), status };
     let listed = read.orders(&caller.tenant, &filter, &page).await?;
     ok(&ListOf::new(&state, &scope, listed.items, listed.next.as_deref()))
 }

@@ -3,19 +3,18 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use command_api::reviews::shown::Review;
 use command_api::web::caller::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::preconditions::personal_tag;
 use command_api::web::problem::Problem;
 use domain::identity::user::Role;
-use domain::personal::{ERASED, subject};
+use domain::personal::{ERASED, Sealed, subject};
 use domain::ports::keys::KeyError;
-use domain::reviews::review::{KIND, ReviewStatus};
+use domain::reviews::review::{KIND, ReviewStatus, ReviewView};
 use domain::stream::StreamId;
 use futures::future::try_join_all;
 use projections::catalogue::products::{self, ReadProducts as _};
-use projections::reviews::review::{self as reviews, ReadReviews as _, ReviewFilter, ReviewRow, ReviewSort};
+use projections::reviews::review::{self as reviews, ReadReviews as _, ReviewFilter, ReviewSort};
 
 use crate::web::ask::{Ask, not_parked};
 use crate::web::cursor::Scope;
@@ -31,8 +30,8 @@ const MODERATORS: &[Role] = &[Role::Admin, Role::Support];
 const SORTS: [(&str, ReviewSort); 2] = [("-created", ReviewSort::Newest), ("-rating", ReviewSort::Best)];
 
 /// Whether somebody sees all of a review.
-fn sees_all(caller: Option<&Caller>, row: &ReviewRow) -> bool {
-    caller.is_some_and(|caller| caller.user_id == row.customer_id || caller.has_any(MODERATORS))
+fn sees_all(caller: Option<&Caller>, row: &ReviewView<Sealed>) -> bool {
+    caller.is_some_and(|caller| Some(caller.user_id) == row.customer_id || caller.has_any(MODERATORS))
 }
 
 /// The rows as the caller sees them.
@@ -40,10 +39,12 @@ async fn opened(
     state: &QueryState,
     tenant: &str,
     caller: Option<&Caller>,
-    rows: Vec<ReviewRow>,
-) -> Result<Vec<Review>, Failed> {
-    let open = async |row: ReviewRow| {
-        let text = match state.ports.keys.open_one(&subject(tenant, row.customer_id), &row.text).await {
+    rows: Vec<ReviewView<Sealed>>,
+) -> Result<Vec<ReviewView>, Failed> {
+    let open = async |row: ReviewView<Sealed>| {
+        // Only what others see of a review leaves its author out.
+        let author = row.customer_id.ok_or(KeyError::Broken)?;
+        let text = match state.ports.keys.open_one(&subject(tenant, author), &row.text).await {
             // One that can't be read hides none of the others.
             Err(KeyError::Broken) => {
                 tracing::error!(review = %row.id, "the text of a review can't be decrypted");
@@ -52,19 +53,7 @@ async fn opened(
             opened => opened?,
         };
         let all = sees_all(caller, &row);
-        let review = Review {
-            id: row.id,
-            product_id: row.product_id,
-            customer_id: Some(row.customer_id),
-            order_id: Some(row.order_id),
-            rating: row.rating,
-            text,
-            status: row.status,
-            hidden_because: row.hidden_because,
-            version: row.version,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        };
+        let review = row.opened(text);
         Ok(if all { review } else { review.for_everybody() })
     };
     try_join_all(rows.into_iter().map(open)).await
@@ -83,7 +72,7 @@ async fn opened(
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of reviews", body = ListOf<Review>), Usual, ById),
+    responses((status = 200, description = "A page of reviews", body = ListOf<ReviewView>), Usual, ById),
     security(())
 )]
 pub(super) async fn product_reviews(
@@ -119,7 +108,7 @@ pub(super) async fn product_reviews(
     summary = "Get a review",
     params(("id" = Uuid, Path, description = "the review's id"), SyncParam, ConditionalParam),
     responses(
-        (status = 200, description = "The review", body = Review, headers(("ETag" = String, description = "opaque; begins with the stream's version"))),
+        (status = 200, description = "The review", body = ReviewView, headers(("ETag" = String, description = "opaque; begins with the stream's version"))),
         (status = 304, description = "The client has this version"),
         Usual, ById,
     ),
@@ -137,7 +126,8 @@ pub(super) async fn get_review(
     let read = ask.settle(&state, &[reviews::NAME]).await?;
     let tenant = Caller::tenant_of(caller.as_ref());
     let row = read.review(tenant, id).await?;
-    let seen = |row: &ReviewRow| row.status == ReviewStatus::Published || sees_all(caller.as_ref(), row);
+    let seen =
+        |row: &ReviewView<Sealed>| row.status == ReviewStatus::Published || sees_all(caller.as_ref(), row);
     let hidden = row.as_ref().is_some_and(|row| !seen(row));
     if !hidden {
         not_parked(&state, reviews::NAME, &StreamId::new(tenant, KIND, id)).await?;
@@ -163,7 +153,7 @@ pub(super) async fn get_review(
         PageParams,
         SyncParam,
     ),
-    responses((status = 200, description = "A page of reviews", body = ListOf<Review>), Usual)
+    responses((status = 200, description = "A page of reviews", body = ListOf<ReviewView>), Usual)
 )]
 pub(super) async fn list_reviews(
     State(state): State<QueryState>,

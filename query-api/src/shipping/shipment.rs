@@ -3,11 +3,11 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use command_api::shipping::shown;
 use command_api::web::caller::Caller;
 use command_api::web::openapi::{ById, Usual};
 use command_api::web::problem::Problem;
 use domain::identity::user::Role;
+use domain::shipping::shipment::ShipmentView;
 use domain::stream::StreamId;
 use projections::shipping::{self, ReadShipments as _};
 
@@ -27,7 +27,7 @@ use crate::web::state::QueryState;
     summary = "Get a shipment",
     params(("id" = Uuid, Path, description = "the shipment's id"), SyncParam, ConditionalParam),
     responses(
-        (status = 200, description = "The shipment", body = shown::Shipment, headers(("ETag" = String, description = "the stream's version, quoted"))),
+        (status = 200, description = "The shipment", body = ShipmentView, headers(("ETag" = String, description = "the stream's version, quoted"))),
         (status = 304, description = "The client has this version"),
         Usual, ById,
     )

@@ -7,12 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::catalogue::product::{ProductCommand, ProductView};
 use domain::money::{Currency, Money};
-use domain::payments::payment::RefundReason;
+use domain::ordering::order::{EndReason, OrderStatus};
+use domain::payments::payment::{PaymentStatus, RefundReason};
 use domain::personal::Sealed;
 use domain::ports::feed::{FanOut, Feed};
 use domain::ports::log::{EventLog, LogReader};
 use domain::position::{Position, Seen, Shard, SyncToken};
 use domain::reviews::review::ReviewStatus;
+use domain::shipping::shipment::ShipmentStatus;
 use domain::stream::StreamId;
 use infra::event_scan::ScanLimits;
 use infra::feed::InProcessFeed;
@@ -181,10 +183,11 @@ pub async fn questions_are_answered_from_rows(factory: &dyn ReadModelsFactory) {
     let models = &running.models;
 
     let delivered = models.order("default", orders[0]).await.unwrap().unwrap();
-    assert_eq!((delivered.status.as_str(), delivered.total), ("completed", usd(3_000)));
+    assert_eq!((delivered.status, delivered.total), (OrderStatus::Completed, usd(3_000)));
     assert_eq!(delivered.items.iter().map(|l| (l.line, l.quantity)).collect::<Vec<_>>(), [(1, 2), (2, 1)]);
     let (paid, sent) = (delivered.payment.unwrap(), delivered.shipment.unwrap());
-    assert_eq!((paid.status.as_str(), sent.status.as_str()), ("partially_refunded", "delivered"));
+    let shown = (PaymentStatus::PartiallyRefunded, ShipmentStatus::Delivered);
+    assert_eq!((paid.status, sent.status), shown);
     let payment = models.payment("default", paid.id).await.unwrap().unwrap();
     assert_eq!((payment.captured, payment.refunded, payment.order_id), (usd(3_000), usd(500), orders[0]));
     assert!(payment.refunds.len() == 1 && payment.refunds[0].settled);
@@ -198,14 +201,12 @@ pub async fn questions_are_answered_from_rows(factory: &dyn ReadModelsFactory) {
     let shipment = models.shipment("default", sent.id).await.unwrap().unwrap();
     assert_eq!(shipment.carrier_reference.as_deref(), Some("car_1"));
     let declined = models.order("default", orders[2]).await.unwrap().unwrap();
-    assert_eq!(
-        (declined.status.as_str(), declined.reason.as_deref()),
-        ("cancelled", Some("payment_declined"))
-    );
-    assert_eq!(declined.payment.unwrap().status, "declined");
+    let ended = (OrderStatus::Cancelled, Some(EndReason::PaymentDeclined));
+    assert_eq!((declined.status, declined.reason), ended);
+    assert_eq!(declined.payment.unwrap().status, PaymentStatus::Declined);
     assert!(declined.shipment.is_none());
     let sold_out = models.order("default", orders[3]).await.unwrap().unwrap();
-    assert!(sold_out.payment.is_none() && sold_out.reason.as_deref() == Some("out_of_stock"));
+    assert!(sold_out.payment.is_none() && sold_out.reason == Some(EndReason::OutOfStock));
     assert!(models.order("other", orders[0]).await.unwrap().is_none());
     let user = models.user("default", delivered.customer_id).await.unwrap().unwrap();
     assert_eq!((user.name.as_text(), user.version), ("v1.other", 2));
@@ -365,11 +366,11 @@ pub fn list_questions() -> Vec<Select> {
         .iter()
         .flat_map(|filter| sorts.map(|sort| filter.select("default", sort)))
         .collect();
-    let (customer_id, status) = (Some(Uuid::from_u128(7)), Some("paid".to_owned()));
+    let (customer_id, status) = (Some(Uuid::from_u128(7)), Some(OrderStatus::Paid));
     let filters = [
         OrderFilter::default(),
         OrderFilter { customer_id, status: None },
-        OrderFilter { customer_id: None, status: status.clone() },
+        OrderFilter { customer_id: None, status },
         OrderFilter { customer_id, status },
     ];
     questions.extend(filters.iter().map(|filter| filter.select("default")));
@@ -469,8 +470,6 @@ pub async fn odd_values_find_nothing(factory: &dyn ReadModelsFactory) {
     let models = &running.models;
     let page = Page { after: None, limit: 10 };
     for odd in ["\0", "a\0b", "", "' OR true --", "\u{10ffff}", "%"] {
-        let filter = OrderFilter { customer_id: None, status: Some(odd.into()) };
-        assert!(models.orders("default", &filter, &page).await.unwrap().items.is_empty(), "{odd:?}");
         let filter = ProductFilter { category: Some(odd.into()), ..ProductFilter::default() };
         let found = models.products("default", &filter, ProductSort::Name, &page).await.unwrap();
         assert!(found.items.is_empty(), "{odd:?}");

@@ -1,35 +1,36 @@
 use axum::http::HeaderValue;
+use domain::money::{Currency, Money};
 use proptest::prelude::*;
 use serde_json::json;
+use utoipa::{PartialSchema, ToSchema};
+use uuid::Uuid;
 
 use super::*;
 
-#[derive(Debug, PartialEq)]
-struct Sample {
-    name: String,
-    count: u64,
-    price: Money,
-    items: Vec<Uuid>,
-    note: String,
-    attributes: BTreeMap<String, String>,
+crate::body! {
+    /// A sample.
+    struct Sample {
+        /// A line.
+        name: String = line(1..=10),
+        /// A number.
+        count: u64 = integer(1..=5),
+        /// Money.
+        price: Money = money(),
+        /// Objects.
+        items: Vec<SampleItem> = list(1..=2),
+        /// Prose
+        /// on two lines.
+        note: String = prose(0..=40).or("none"),
+        /// Texts.
+        attributes: BTreeMap<String, String> = texts(2, 5, 5),
+    }
 }
 
-impl FromBody for Sample {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        let name = fields.text("name", Text::Line, 1..=10);
-        let count = fields.integer("count", 1..=5);
-        let price = fields.money("price");
-        let items = fields.list("items", 1..=2, |item| item.uuid("id"));
-        let note = fields.text_or("note", Text::Prose, 0..=40, "none");
-        let attributes = fields.texts("attributes", 2, 5, 5);
-        Some(Self {
-            name: name?,
-            count: count?,
-            price: price?,
-            items: items?,
-            note: note?,
-            attributes: attributes?,
-        })
+crate::body! {
+    /// An object of its own.
+    struct SampleItem {
+        /// Its id.
+        id: Uuid = uuid(),
     }
 }
 
@@ -41,7 +42,7 @@ fn good() -> Value {
 }
 
 fn faults(value: &Value) -> Vec<(String, String)> {
-    let problem = check::<Sample>(value).unwrap_err();
+    let problem = check::<Sample>(value).err().unwrap();
     assert_eq!(problem.status, 422);
     problem.errors.into_iter().map(|e| (e.pointer, e.detail)).collect()
 }
@@ -49,8 +50,46 @@ fn faults(value: &Value) -> Vec<(String, String)> {
 #[test]
 fn a_good_body_is_read() {
     let sample: Sample = check(&good()).unwrap();
-    assert_eq!((sample.count, sample.note.as_str()), (5, "none"));
+    assert_eq!((sample.name.as_str(), sample.count, sample.note.as_str()), ("a", 5, "none"));
+    assert_eq!(sample.items[0].id, Uuid::from_u128(0x0190_a0a0_0000_7000_8000_0000_0000_0000));
+    assert_eq!(sample.attributes, BTreeMap::from([("a".to_owned(), "b".to_owned())]));
     assert_eq!(sample.price, Money::new(1, Currency::Eur));
+}
+
+#[test]
+fn a_body_is_described_as_it_is_read() {
+    let described = serde_json::to_value(Sample::schema()).unwrap();
+    assert_eq!(
+        described,
+        json!({
+            "type": "object",
+            "description": "A sample.",
+            "required": ["name", "count", "price", "items"],
+            "properties": {
+                "name": {"type": "string", "description": "A line.", "minLength": 1, "maxLength": 10},
+                "count": {
+                    "type": "integer", "format": "int64", "description": "A number.", "minimum": 1, "maximum": 5,
+                },
+                "price": {"$ref": "#/components/schemas/Money", "description": "Money."},
+                "items": {
+                    "type": "array", "description": "Objects.", "minItems": 1, "maxItems": 2,
+                    "items": {"$ref": "#/components/schemas/SampleItem"},
+                },
+                "note": {
+                    "type": "string", "description": "Prose\non two lines.", "maxLength": 40, "default": "none",
+                },
+                "attributes": {
+                    "type": "object", "description": "Texts.",
+                    "additionalProperties": {"type": "string"}, "propertyNames": {"type": "string"},
+                },
+            },
+            "additionalProperties": false,
+        })
+    );
+    let mut schemas = Vec::new();
+    Sample::schemas(&mut schemas);
+    let names: Vec<_> = schemas.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["Money", "Currency", "SampleItem"]);
 }
 
 // proves: SEC-10
@@ -121,7 +160,7 @@ fn each_wrong_value_is_refused() {
 fn card_numbers_have_a_problem_of_their_own_that_does_not_repeat_them() {
     let mut body = good();
     body["note"] = json!("4111 1111 1111 1111");
-    let problem = check::<Sample>(&body).unwrap_err();
+    let problem = check::<Sample>(&body).err().unwrap();
     assert!(problem.kind.ends_with("/card-number-refused"));
     assert_eq!(problem.errors[0].pointer, "/note");
     assert!(!serde_json::to_string(&problem).unwrap().contains("1111"));

@@ -1,9 +1,12 @@
 //! Users: who may do what. Stream type `user`; the subject of the personal data sealed in its events.
 
+mod view;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+pub use self::view::ProfileView;
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
 use crate::event::wire_time;
 use crate::names::wire_names;

@@ -1,16 +1,15 @@
 //! What an order decides, and how its events change it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
     MAX_LINES, MAX_QUANTITY, Order, OrderCancellationRefused, OrderCancellationRequested, OrderCancelled,
     OrderCommand, OrderCompleted, OrderDelivered, OrderEvent, OrderLine, OrderPaid, OrderParts,
     OrderPaymentUnknown, OrderPlaced, OrderRejected, OrderShipped, OrderStatus, OrderStockReserved,
-    RequestedLine, ShippingAddress,
+    OrderView, RequestedLine, ShippingAddress,
 };
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
-use crate::event::wire_time;
 use crate::money::{MAX_AMOUNT, Money, MoneyError};
 use crate::refusal::{DomainError, RefusalKind};
 
@@ -292,35 +291,6 @@ impl Aggregate for Order {
 
     /// The shape of a GET, without the address; payment and shipment are what a query adds.
     fn answer(&self, meta: &StreamMeta) -> Option<Value> {
-        let placed = self.placed.as_ref()?;
-        let items: Vec<Value> = placed
-            .lines
-            .iter()
-            .map(|line| {
-                json!({
-                    "line": line.line,
-                    "product_id": line.product_id,
-                    "sku": line.sku,
-                    "name": line.name,
-                    "quantity": line.quantity,
-                    "unit_price": line.unit_price,
-                    "line_total": line.line_total,
-                })
-            })
-            .collect();
-        Some(json!({
-            "id": meta.stream.id(),
-            "status": self.status,
-            "reason": self.reason,
-            "items": items,
-            "total": placed.total,
-            "payment": null,
-            "shipment": null,
-            "customer_id": placed.customer_id,
-            "payment_method": placed.payment_method,
-            "version": meta.version,
-            "created_at": wire_time(meta.created_at),
-            "updated_at": wire_time(meta.updated_at),
-        }))
+        serde_json::to_value(OrderView::of(self, meta)?).ok()
     }
 }

@@ -5,12 +5,14 @@ pub mod parts;
 mod status;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use self::decide::OrderError;
+pub use self::view::{OrderItem, OrderPayment, OrderShipment, OrderView};
 use crate::money::Money;
 use crate::personal::Sealed;
 use crate::upcast::unchanged;

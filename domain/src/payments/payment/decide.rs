@@ -1,15 +1,14 @@
 //! What a payment decides, and how its events change it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
     Payment, PaymentAuthorized, PaymentBecameUnknown, PaymentCaptured, PaymentCommand, PaymentDeclined,
     PaymentEvent, PaymentInitiated, PaymentRefundFailed, PaymentRefundResolved, PaymentRefundSettled,
-    PaymentRefunded, PaymentStatus, PaymentVoided, Refund, RefundReason,
+    PaymentRefunded, PaymentStatus, PaymentView, PaymentVoided, Refund, RefundReason,
 };
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
-use crate::event::wire_time;
 use crate::money::{MAX_AMOUNT, Money};
 use crate::refusal::{DomainError, RefusalKind};
 
@@ -375,29 +374,6 @@ impl Aggregate for Payment {
 
     /// Refunds' reasons as they are stored: whoever may see them puts them in the clear.
     fn answer(&self, meta: &StreamMeta) -> Option<Value> {
-        let initiated = self.initiated.as_ref()?;
-        let currency = initiated.amount.currency;
-        let refund = |(id, r): (&Uuid, &Refund)| {
-            json!({
-                "id": id,
-                "amount": r.amount,
-                "reason": r.reason,
-                "settled": r.settled,
-                "failure": r.failure,
-            })
-        };
-        Some(json!({
-            "id": meta.stream.id(),
-            "order_id": initiated.order_id,
-            "status": self.status,
-            "amount": initiated.amount,
-            "captured": Money::new(self.captured, currency),
-            "refunded": Money::new(self.refunded, currency),
-            "refunds": self.refunds.iter().map(refund).collect::<Vec<_>>(),
-            "decline_reason": self.decline_reason,
-            "version": meta.version,
-            "created_at": wire_time(meta.created_at),
-            "updated_at": wire_time(meta.updated_at),
-        }))
+        serde_json::to_value(PaymentView::of(self, meta)?).ok()
     }
 }

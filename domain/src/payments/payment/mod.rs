@@ -9,6 +9,7 @@ mod reason;
 mod status;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 pub use self::decide::PaymentError;
 pub use self::reason::RefundReason;
+pub use self::view::{PaymentView, RefundView};
 use crate::money::Money;
 use crate::upcast::unchanged;
 

@@ -2,13 +2,15 @@
 //!
 //! Whoever withdraws a review can write it anew in the same stream. Hidden is hidden: neither a change nor writing anew shows it again.
 
+mod view;
+
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use self::view::ReviewView;
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
-use crate::event::wire_time;
 use crate::names::wire_names;
 use crate::personal::Sealed;
 use crate::refusal::{DomainError, RefusalKind};
@@ -422,20 +424,7 @@ impl Aggregate for Review {
     }
 
     fn answer(&self, meta: &StreamMeta) -> Option<Value> {
-        let said = self.said.as_ref()?;
-        Some(json!({
-            "id": meta.stream.id(),
-            "product_id": said.product_id,
-            "customer_id": said.customer_id,
-            "order_id": said.order_id,
-            "rating": said.rating,
-            "text": said.text,
-            "status": self.status(),
-            "hidden_because": self.hidden,
-            "version": meta.version,
-            "created_at": wire_time(meta.created_at),
-            "updated_at": wire_time(meta.updated_at),
-        }))
+        serde_json::to_value(ReviewView::of(self, meta)?).ok()
     }
 }
 

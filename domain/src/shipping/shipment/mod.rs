@@ -1,12 +1,14 @@
 //! Shipments: how an order travels. Stream type `shipment`.
 
+mod view;
+
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use self::view::ShipmentView;
 use crate::aggregate::{Aggregate, DecisionContext, StreamMeta};
-use crate::event::wire_time;
 use crate::names::wire_names;
 use crate::ordering::order::ShippingAddress;
 use crate::refusal::{DomainError, RefusalKind};
@@ -288,16 +290,7 @@ impl Aggregate for Shipment {
     }
 
     fn answer(&self, meta: &StreamMeta) -> Option<Value> {
-        let requested = self.requested.as_ref()?;
-        Some(json!({
-            "id": meta.stream.id(),
-            "order_id": requested.order_id,
-            "status": self.status,
-            "carrier_reference": self.carrier_reference,
-            "version": meta.version,
-            "created_at": wire_time(meta.created_at),
-            "updated_at": wire_time(meta.updated_at),
-        }))
+        serde_json::to_value(ShipmentView::of(self, meta)?).ok()
     }
 }
 

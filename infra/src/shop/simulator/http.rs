@@ -7,14 +7,14 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use command_api::web::body::{self, Fields, FromBody, Text};
+use command_api::web::body::{self, Rule, line, string};
 use command_api::web::openapi::{Usual, WithBody};
 use command_api::web::problem::Problem;
 use command_api::web::routes::Routes;
 use command_api::web::unserved::Unserved;
 use domain::money::Money;
 use sagas::fulfilment::ports::ProviderError;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa_axum::routes;
 
 use super::switches::{Switch, Who};
@@ -60,8 +60,7 @@ struct SimulatedChargeList {
 }
 
 /// How the simulated provider and carrier are.
-#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct SimulatorState {
     /// `up`; `down`: away, nothing is carried out; `refusing`: says no, for good, to whatever is new.
     #[schema(example = "up")]
@@ -71,27 +70,21 @@ struct SimulatorState {
     carrier: String,
 }
 
-/// Where to turn each of them; none stays as it is.
-struct Turn {
-    payments: Option<Switch>,
-    carrier: Option<Switch>,
+command_api::body! {
+    /// Where to turn the simulated provider and carrier; who is missing stays as it is.
+    struct SimulatorTurn {
+        /// `up`; `down`: away, nothing is carried out; `refusing`: says no, for good, to whatever is new.
+        payments: Option<Switch> = switch().optional(),
+        /// The same of the carrier.
+        carrier: Option<Switch> = switch().optional(),
+    }
 }
 
-impl FromBody for Turn {
-    fn from_fields(fields: &mut Fields<'_>) -> Option<Self> {
-        let mut switch = |name| {
-            let word = fields.text_or(name, Text::Line, 1..=20, "")?;
-            match Switch::of(&word) {
-                None if !word.is_empty() => {
-                    fields.fault(name, "must be up, down or refusing");
-                    None
-                }
-                switch => Some(switch),
-            }
-        };
-        let (payments, carrier) = (switch("payments"), switch("carrier"));
-        Some(Self { payments: payments?, carrier: carrier? })
-    }
+fn switch() -> Rule<Switch> {
+    line(1..=20)
+        .then(|word| Switch::of(&word).ok_or("must be up, down or refusing"))
+        .described(string())
+        .example("up")
 }
 
 /// Its operations.
@@ -132,7 +125,7 @@ async fn get_state(State(simulator): State<Simulator>) -> Result<Json<SimulatorS
     operation_id = "put_simulator_state",
     tag = "simulator",
     summary = "Set how the simulated provider and carrier are",
-    request_body = SimulatorState,
+    request_body = SimulatorTurn,
     responses((status = 200, description = "How they are from now on", body = SimulatorState), Usual, WithBody),
     security(())
 )]
@@ -142,7 +135,7 @@ async fn put_state(
     body: Body,
 ) -> Result<Json<SimulatorState>, Problem> {
     let bytes = body::read(&headers, body).await?;
-    let turn: Turn = body::check(&body::parse::<Turn>(&headers, &bytes)?)?;
+    let turn: SimulatorTurn = body::check(&body::parse::<SimulatorTurn>(&headers, &bytes)?)?;
     if let Some(to) = turn.payments {
         simulator.turn(Who::Payments, to).await.map_err(unavailable)?;
     }
