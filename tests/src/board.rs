@@ -49,7 +49,7 @@ pub fn application(_config: &Config) -> Application {
         || Routes::of(command_api::web::openapi::base()).public(routes!(pin)).public(routes!(take_down));
     let queries = || query_api::audit_routes().public(routes!(get_note)).public(routes!(list_notes));
     Application {
-        projections: Projections::with_audit(vec![Arc::new(Notes)], Vec::new()),
+        projections: Projections::with_audit(vec![Arc::new(Notes)]),
         commands,
         queries,
         ..Application::of(Registry::default().with::<Note>())

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use domain::Timestamp;
 use domain::event::wire_time;
 use projections::engine::digest::RowDigest;
+use projections::engine::index::{Form, SearchIndex};
 use projections::engine::rows::{Column, ColumnKind, RowChange, Value};
 use projections::engine::store::StoreError;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
-
-use super::kinds::Kind;
 
 /// A row of a kind's table.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +21,7 @@ pub(super) struct Document {
 }
 
 /// Checks that a change is one of this kind's and that its values fit.
-pub(super) fn check(kind: &Kind, change: &RowChange) -> Result<(), StoreError> {
+pub(super) fn check(kind: &SearchIndex, change: &RowChange) -> Result<(), StoreError> {
     let refused = |reason: String| Err(StoreError::Refused(reason));
     if change.table != kind.table || change.group != kind.table.groups[0].name {
         return refused(format!("the index {} has no documents of {}", kind.name, change.table.name));
@@ -46,7 +45,7 @@ pub(super) fn id(key: &[Value]) -> String {
 }
 
 /// Whether a change sets every column: it needs nothing of what was there before.
-pub(super) fn is_whole(kind: &Kind, change: &RowChange) -> bool {
+pub(super) fn is_whole(kind: &SearchIndex, change: &RowChange) -> bool {
     kind.columns().all(|column| change.set.iter().any(|(name, _)| *name == column.name))
 }
 
@@ -66,9 +65,9 @@ impl Document {
     }
 
     /// The `_source`.
-    pub(super) fn to_source(&self, kind: &Kind) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn to_source(&self, kind: &SearchIndex) -> Result<Vec<u8>, StoreError> {
         let mut source = Map::new();
-        source.insert("doc_type".to_owned(), kind.doc_type.into());
+        source.insert("doc_type".to_owned(), kind.document.into());
         source.insert(kind.version_field(), self.version.into());
         let key = kind.table.key.iter().map(|column| column.name).zip(&self.key);
         for (name, value) in key.chain(self.columns.iter().map(|(name, value)| (*name, value))) {
@@ -78,7 +77,7 @@ impl Document {
     }
 
     /// Reads a `_source`.
-    pub(super) fn from_source(kind: &Kind, source: &Json) -> Result<Self, StoreError> {
+    pub(super) fn from_source(kind: &SearchIndex, source: &Json) -> Result<Self, StoreError> {
         let unfit = |name: &str| {
             StoreError::Unavailable(format!("a document of {} can't be read: {name}", kind.name))
         };
@@ -100,7 +99,7 @@ impl Document {
     }
 
     /// Adds the row to a digest, in the form that every backend has.
-    pub(super) fn add_to(&self, kind: &Kind, digest: &mut RowDigest) {
+    pub(super) fn add_to(&self, kind: &SearchIndex, digest: &mut RowDigest) {
         let version = Value::Int(i64::try_from(self.version).unwrap_or(i64::MAX));
         let columns = kind.columns().map(|column| self.get(column.name));
         digest.row(self.key.iter().chain([&version]).chain(columns));
@@ -118,24 +117,29 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
-fn to_json(kind: &Kind, name: &str, value: &Value) -> Result<Json, StoreError> {
+/// Whether JSON is an object in the document, and not its exact text.
+fn is_object(kind: &SearchIndex, column: &str) -> bool {
+    matches!(kind.form(column, ColumnKind::Json), Form::Objects(_))
+}
+
+fn to_json(kind: &SearchIndex, name: &str, value: &Value) -> Result<Json, StoreError> {
     Ok(match value {
         Value::Null => Json::Null,
         Value::Int(n) => (*n).into(),
         Value::Bool(b) => (*b).into(),
-        Value::Json(text) if kind.objects.contains(&name) => {
+        Value::Json(text) if is_object(kind, name) => {
             serde_json::from_str(text).map_err(|e| StoreError::Refused(format!("{name}: {e}")))?
         }
         other => plain(other).into(),
     })
 }
 
-fn from_json(kind: &Kind, column: &Column, json: &Json) -> Option<Value> {
+fn from_json(kind: &SearchIndex, column: &Column, json: &Json) -> Option<Value> {
     if json.is_null() {
         return Some(Value::Null);
     }
     Some(match column.kind {
-        ColumnKind::Json if kind.objects.contains(&column.name) => Value::Json(json.to_string()),
+        ColumnKind::Json if is_object(kind, column.name) => Value::Json(json.to_string()),
         ColumnKind::Json => Value::Json(json.as_str()?.to_owned()),
         ColumnKind::Text => Value::Text(json.as_str()?.to_owned()),
         ColumnKind::Int => Value::Int(json.as_i64()?),
@@ -150,7 +154,7 @@ fn from_json(kind: &Kind, column: &Column, json: &Json) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use projections::audit::documents::SEARCH_EVENTS;
+    use projections::audit::documents::{INDEX, SEARCH_EVENTS};
 
     fn change(version: u64, set: Vec<(&'static str, Value)>) -> RowChange {
         let key = vec![Value::Uuid(Uuid::from_u128(7))];
@@ -159,7 +163,7 @@ mod tests {
 
     #[test]
     fn documents_are_read_as_they_were_written() {
-        let kind = Kind::of("search-events").unwrap();
+        let kind = &INDEX;
         let at = Timestamp::from_timestamp_micros(1_700_000_000_000_123).unwrap();
         let set = vec![
             ("time", Value::Time(at)),
@@ -185,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_change_that_fits_no_document_is_refused() {
-        let kind = Kind::of("search-events").unwrap();
+        let kind = &INDEX;
         for set in [("no_such", Value::Null), ("n", Value::Text("1".into()))] {
             let refused = check(kind, &change(1, vec![set]));
             assert!(matches!(refused, Err(StoreError::Refused(_))));

@@ -1,7 +1,7 @@
 //! From a search's answer to products.
 
 use domain::catalogue::product::ProductView;
-use projections::catalogue::documents::SearchHits;
+use projections::catalogue::documents::{INDEX, SearchHits};
 use projections::catalogue::products::ProductSort;
 use projections::engine::query::{Listed, Page};
 use projections::engine::read_models::ReadError;
@@ -9,7 +9,6 @@ use projections::engine::rows::Value;
 use serde_json::Value as Json;
 
 use super::document::Document;
-use super::kinds::Kind;
 use crate::keyset::{Keyset, SortValue};
 use crate::price_order;
 use crate::product_query::{ProductQuery, score_key};
@@ -31,7 +30,7 @@ pub(super) fn hits(
     let found = answer["hits"]["hits"].as_array().ok_or_else(|| unfit("hits"))?;
     let mut items = Vec::with_capacity(found.len().min(page.limit));
     for hit in found.iter().take(page.limit) {
-        let document = Document::from_source(Kind::products(), &hit["_source"])
+        let document = Document::from_source(&INDEX, &hit["_source"])
             .map_err(|e| ReadError::Unavailable(e.to_string()))?;
         items.push(product(&document).ok_or_else(|| unfit("a live document lacks a field"))?);
     }

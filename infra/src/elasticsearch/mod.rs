@@ -32,7 +32,7 @@ mod views;
 
 pub use self::events_copy::ElasticsearchEvents;
 pub use self::follow::ElasticsearchCheckpoints;
-pub use self::health::{Health, has_index, health, is_made, made_from_a_log, refuse_other};
+pub use self::health::{Health, health, is_made, made_from_a_log, refuse_other};
 pub use self::search::ElasticsearchSearch;
 pub use self::store::ElasticsearchStore;
 pub use self::url::{ElasticsearchUrl, MalformedElasticsearchUrl};

@@ -3,7 +3,7 @@
 use ::elasticsearch::http::Method;
 use ::elasticsearch::http::request::JsonBody;
 use async_trait::async_trait;
-use projections::catalogue::documents::{ProductSearch, SearchHits};
+use projections::catalogue::documents::{INDEX, ProductSearch, SearchHits};
 use projections::catalogue::products::{ProductFilter, ProductSort};
 use projections::engine::query::Page;
 use projections::engine::read_models::ReadError;
@@ -11,7 +11,7 @@ use projections::engine::store::StoreError;
 use serde_json::Value;
 
 use super::client::{Client, Failure};
-use super::kinds::Kind;
+use super::kinds::Mapped as _;
 use super::url::ElasticsearchUrl;
 use super::views::{View, Views};
 use super::{hits, query};
@@ -34,7 +34,7 @@ impl ElasticsearchSearch {
     /// [`StoreError::Unavailable`] when no client can be made for the URL.
     pub fn new(url: &ElasticsearchUrl) -> Result<Self, StoreError> {
         let client = Client::new(url)?;
-        let kind = Kind::products();
+        let kind = &INDEX;
         let views = Views::new(client.clone(), kind.searched(url, &kind.definition_digest()));
         Ok(Self { client, views, gate: SearchGate::new() })
     }
@@ -80,7 +80,7 @@ impl ProductSearch for ElasticsearchSearch {
             wanted = wanted.without_view()?;
         }
         let view = self.views.open().await.map_err(|failure| match failure {
-            Failure::Lost(_) => ReadError::NotLive { model: Kind::products().projection },
+            Failure::Lost(_) => ReadError::NotLive { model: INDEX.projection },
             other => other.into(),
         })?;
         let answer = self.ask(query::of_view(&body, view.id())).await?;

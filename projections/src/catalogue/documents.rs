@@ -7,6 +7,7 @@ use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
 
 use crate::catalogue::products::{self, ProductFilter, ProductSort, shown};
+use crate::engine::index::{AskedBy, Form, SearchIndex};
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, tenant, text};
 use crate::engine::model::Projection;
 use crate::engine::query::{Listed, Page};
@@ -45,6 +46,28 @@ pub static SEARCH_PRODUCTS: Table = Table {
     indexes: &[],
 };
 
+/// Products as customers find them.
+pub static INDEX: SearchIndex = SearchIndex {
+    name: "products",
+    document: "product",
+    projection: NAME,
+    table: &SEARCH_PRODUCTS,
+    asked_by: AskedBy::Queries,
+    only_grows: false,
+    forms: &[
+        ("description", Form::Shown),
+        ("name_words", Form::Words(4.0)),
+        ("sku_words", Form::Words(3.0)),
+        ("category_words", Form::Words(2.0)),
+        ("attribute_words", Form::Words(1.5)),
+        ("description_words", Form::Words(1.0)),
+    ],
+    gone: Some("discontinued"),
+    filters: &["category_key", "currency", "price_amount"],
+    orders: &["currency", "price_amount", "sort_name", "created_at", "product_id"],
+    facets: &["category"],
+};
+
 /// The name of the projection.
 pub const NAME: &str = "search";
 
@@ -63,6 +86,10 @@ impl Projection for Search {
 
     fn tables(&self) -> &'static [&'static Table] {
         const { &[&SEARCH_PRODUCTS] }
+    }
+
+    fn index(&self) -> Option<&'static SearchIndex> {
+        Some(&INDEX)
     }
 
     fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {

@@ -5,6 +5,7 @@ mod backoff;
 pub mod digest;
 pub mod fold;
 pub mod follower;
+pub mod index;
 mod lag;
 pub mod mapping;
 pub mod mark;

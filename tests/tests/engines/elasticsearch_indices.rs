@@ -249,7 +249,8 @@ async fn no_write_makes_an_index() {
 async fn a_waiting_query_of_another_process_makes_documents_visible() {
     let (fixture, indices) = (fixture().await, Indices::default());
     let store: Arc<dyn RowStore> = indices.store();
-    let follower = ElasticsearchCheckpoints::new(&indices.url, SHARDS).unwrap();
+    let follower =
+        ElasticsearchCheckpoints::new(&indices.url, &infra::shop::projections().documents, SHARDS).unwrap();
     assert!(follower.visible().await.is_err(), "there is no index yet");
     let limits = Limits::default();
     let (projections, clock) = (infra::shop::projections().documents, Arc::new(SystemClock));
@@ -273,7 +274,7 @@ async fn a_waiting_query_of_another_process_makes_documents_visible() {
 
 /// Makes the indices that the shop has and that aren't there.
 async fn migrate(indices: &Indices, log: Arc<dyn LogReader>) {
-    let store = ElasticsearchStore::new(&indices.url, indices.letters(), log.clone()).unwrap();
+    let store = indices.store_over(log.clone());
     store.prepare(&infra::shop::projections().documents, log.store()).await.unwrap();
 }
 

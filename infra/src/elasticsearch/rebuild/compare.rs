@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 
 use domain::merkle::Hash;
 use projections::engine::digest::RowDigest;
+use projections::engine::index::SearchIndex;
 use projections::engine::store::StoreError;
 
 use crate::elasticsearch::client::Client;
 use crate::elasticsearch::document::{self, Document};
-use crate::elasticsearch::kinds::Kind;
 use crate::elasticsearch::scan::Scan;
 use crate::rebuild::{Difference, RowDifference};
 
@@ -34,7 +34,7 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    fn note(&mut self, kind: &Kind, live: Option<&Document>, built: Option<&Document>) {
+    fn note(&mut self, kind: &SearchIndex, live: Option<&Document>, built: Option<&Document>) {
         self.differing += 1;
         let difference = match (live, built) {
             (Some(_), None) => {
@@ -61,7 +61,7 @@ impl Comparison {
 /// events since: it counts as equal.
 pub(super) async fn compare(
     client: &Client,
-    kind: &'static Kind,
+    kind: &'static SearchIndex,
     live: Option<&str>,
     built: &str,
 ) -> Result<Comparison, StoreError> {
@@ -119,12 +119,12 @@ async fn next(scan: &mut Option<Scan<'_>>) -> Result<Option<Document>, StoreErro
 }
 
 /// The key's parts as the index sorts them.
-fn key(kind: &Kind, document: &Document) -> Vec<String> {
+fn key(kind: &SearchIndex, document: &Document) -> Vec<String> {
     debug_assert_eq!(kind.table.key.len(), document.key().len());
     document.key().iter().map(document::plain).collect()
 }
 
-fn digest(kind: &Kind, document: &Document) -> Hash {
+fn digest(kind: &SearchIndex, document: &Document) -> Hash {
     let mut digest = RowDigest::default();
     document.add_to(kind, &mut digest);
     digest.finish()
