@@ -24,19 +24,10 @@ const NO_CONTEXTS: [(&str, &[&str]); 4] = [
 ];
 
 /// What platform still knows of contexts, by file or folder: who may call an operation is said in roles, and those are the accounts' own;
-/// there is one search, which is of products, and the indices on the engines are products, orders and events; and some of the command line
-/// is the shop's.
-const KNOWN: [(&str, &str); 11] = [
+/// and some of the command line is the shop's.
+const KNOWN: [(&str, &str); 3] = [
     ("command-api/src/web/", "identity"),
-    ("infra/src/backends/", "catalogue"),
     ("infra/src/cli/sagas/", "fulfilment"),
-    ("infra/src/elasticsearch/", "catalogue"),
-    ("infra/src/elasticsearch/", "ordering"),
-    ("infra/src/http/mod.rs", "catalogue"),
-    ("infra/src/product_query.rs", "catalogue"),
-    ("infra/src/rebuild/", "catalogue"),
-    ("infra/src/serve/query_role.rs", "catalogue"),
-    ("infra/src/tantivy/", "catalogue"),
     ("query-api/src/", "identity"),
 ];
 

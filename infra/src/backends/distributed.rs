@@ -11,9 +11,9 @@ use domain::ports::keys::SubjectKeys;
 use domain::ports::leases::Leases;
 use domain::ports::log::{EventLog, LogReader};
 use domain::position::Position;
-use projections::catalogue::documents::ProductSearch;
 use projections::engine::follower::Follower;
 use projections::engine::read_models::ReadModels;
+use projections::engine::search::TextSearch;
 use projections::engine::store::StoreError;
 use projections::engine::watermark::Watermark;
 use query_api::CursorKey;
@@ -340,7 +340,7 @@ impl Backends for DistributedBackends {
         Ok(Arc::new(PostgresReadModels::new(self.database().await?, marks)))
     }
 
-    async fn product_search(&self) -> anyhow::Result<Arc<dyn ProductSearch>> {
+    async fn search(&self) -> anyhow::Result<Arc<dyn TextSearch>> {
         Ok(Arc::new(ElasticsearchSearch::new(&self.search_url)?))
     }
 

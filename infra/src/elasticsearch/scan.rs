@@ -11,8 +11,8 @@ use projections::engine::store::StoreError;
 use serde_json::{Value, json};
 
 use super::client::{Answer, Client, Failure};
-use super::document::Document;
 use super::parts::every;
+use crate::search_document::Document;
 
 /// Documents in one request; each may have some ten kilobytes.
 const PAGE: usize = 500;

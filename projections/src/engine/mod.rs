@@ -17,6 +17,7 @@ pub mod redrive;
 pub mod rows;
 pub mod runner;
 pub mod sagas;
+pub mod search;
 pub mod status;
 pub mod store;
 #[cfg(test)]
