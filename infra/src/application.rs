@@ -24,7 +24,6 @@ use utoipa::openapi::OpenApi;
 
 use crate::backends::Backends;
 use crate::config::{Config, ConfigError};
-use crate::elasticsearch::has_index;
 
 /// What is built on the platform.
 #[derive(Clone)]
@@ -52,17 +51,17 @@ pub struct Application {
 pub struct Projections {
     /// Those whose rows are in the read models' database.
     pub rows: Vec<Arc<dyn Projection>>,
-    /// Those whose rows are documents of a search index. The indices are the platform's so far, so only their projections can stand here:
-    /// on the embedded backends that of products, on the engines those of products, orders and events.
+    /// Those whose rows are documents of an [index](projections::engine::index).
     pub documents: Vec<Arc<dyn Projection>>,
 }
 
 impl Projections {
     /// What every application has: the events as auditors search them, and these of its own.
     #[must_use]
-    pub fn with_audit(mut rows: Vec<Arc<dyn Projection>>, mut documents: Vec<Arc<dyn Projection>>) -> Self {
-        rows.push(Arc::new(Events));
-        documents.push(Arc::new(SearchEvents));
+    pub fn with_audit(mut own: Vec<Arc<dyn Projection>>) -> Self {
+        own.extend([Arc::new(Events) as Arc<dyn Projection>, Arc::new(SearchEvents)]);
+        let (documents, mut rows): (Vec<_>, Vec<_>) =
+            own.into_iter().partition(|projection| projection.index().is_some());
         rows.sort_by_key(|projection| projection.name());
         Self { rows, documents }
     }
@@ -74,7 +73,7 @@ impl Application {
     pub fn of(aggregates: Registry) -> Self {
         Self {
             aggregates: Arc::new(aggregates),
-            projections: Projections::with_audit(Vec::new(), Vec::new()),
+            projections: Projections::with_audit(Vec::new()),
             commands: || Routes::of(command_api::web::openapi::base()),
             queries: || query_api::audit_routes(&[OPERATOR]),
             processes: None,
@@ -90,13 +89,6 @@ impl Application {
     /// [`ConfigError::Conflict`].
     pub fn check(&self, config: &Config) -> Result<(), ConfigError> {
         config.check()?;
-        let unknown = self.projections.documents.iter().find(|documents| !has_index(documents.name()));
-        if let Some(unknown) = unknown {
-            return Err(ConfigError::Conflict(format!(
-                "there is no index for the projection {}",
-                unknown.name()
-            )));
-        }
         match &self.processes {
             Some(processes) => processes.check(config),
             None if self.chores.is_empty() => Ok(()),

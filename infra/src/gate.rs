@@ -1,4 +1,4 @@
-//! How many searches run at once: what one search may cost is bounded (see [`crate::product_query`]), and so is what all of them take
+//! How many searches run at once: what one search may cost is bounded (see [`crate::text_query`]), and so is what all of them take
 //! from the rest of the process. Whoever comes while all places are taken waits for a while, and not with many others.
 
 use std::sync::Arc;

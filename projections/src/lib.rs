@@ -11,8 +11,8 @@ macro_rules! join {
     ($($context:ident)*) => {
         $(pub mod $context;)*
 
-        /// The row projections of the shop's contexts. They share one database and one transaction per batch. The sagas crate adds
-        /// its own; search stands apart, in an index.
+        /// The projections of the shop's contexts: of rows, which share one database and one transaction per batch, and of documents,
+        /// which stand apart in indices. The sagas crate adds its own.
         #[must_use]
         pub fn shop() -> Vec<Arc<dyn Projection>> {
             let mut all: Vec<Arc<dyn Projection>> = Vec::new();

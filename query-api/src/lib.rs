@@ -25,8 +25,8 @@ macro_rules! join {
         $(pub mod $context;)*
 
         /// Every operation of the query side. The caller merges it with the command side's and puts the conventions of
-        /// `command_api::web` around both; beside the state, the search needs an `Extension` of a
-        /// [`ProductSearch`](projections::catalogue::documents::ProductSearch).
+        /// `command_api::web` around both; beside the state, searches need an `Extension` of a
+        /// [`TextSearch`](projections::engine::search::TextSearch).
         #[must_use]
         pub fn routes() -> Routes<QueryState> {
             audit_routes(&[Role::Operator, Role::Admin, Role::Support])$(.merge($context::routes()))*

@@ -51,7 +51,7 @@ pub fn application(_config: &Config) -> Application {
     let queries =
         || query_api::audit_routes(&[OPERATOR]).public(routes!(get_note)).public(routes!(list_notes));
     Application {
-        projections: Projections::with_audit(vec![Arc::new(Notes)], Vec::new()),
+        projections: Projections::with_audit(vec![Arc::new(Notes)]),
         commands,
         queries,
         ..Application::of(Registry::default().with::<Note>())

@@ -51,14 +51,18 @@ impl Indices {
     /// A store of them that holds what this log has.
     #[must_use]
     pub fn store_over(&self, log: Arc<dyn LogReader>) -> Arc<ElasticsearchStore> {
-        Arc::new(ElasticsearchStore::new(&self.url, self.letters(), log).expect("a store"))
+        Arc::new(self.opened(log))
+    }
+
+    fn opened(&self, log: Arc<dyn LogReader>) -> ElasticsearchStore {
+        let documents = infra::shop::projections().documents;
+        ElasticsearchStore::new(&self.url, &documents, self.letters(), log).expect("a store")
     }
 
     /// A store of them whose index of events gets another part at every refresh that finds so many bytes.
     #[must_use]
     pub fn store_with_large_parts(&self, bytes: u64) -> Arc<ElasticsearchStore> {
-        let store = ElasticsearchStore::new(&self.url, self.letters(), self.log.clone()).expect("a store");
-        Arc::new(store.with_large_parts(bytes))
+        Arc::new(self.opened(self.log.clone()).with_large_parts(bytes))
     }
 
     /// The name of an index or alias of theirs.

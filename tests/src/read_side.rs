@@ -12,7 +12,7 @@ use infra::shop::projections as shop_projections;
 use infra::sqlite::read_models::EmbeddedReadModels;
 use infra::sqlite::read_store::SqliteReadStore;
 use infra::tantivy::TantivySearch;
-use projections::catalogue::documents::Search;
+use projections::catalogue::documents::{INDEX, Search};
 use projections::engine::redrive::RedriveReport;
 use projections::engine::runner::{RedriveError, Runner, RunnerConfig, RunnerParts};
 use projections::engine::status::ProjectionStatus;
@@ -49,7 +49,7 @@ impl ReadSide {
         shutdown: CancellationToken,
     ) -> anyhow::Result<Self> {
         let store = Arc::new(SqliteReadStore::open(data_dir)?);
-        let search = Arc::new(TantivySearch::new(data_dir, store.clone()));
+        let search = Arc::new(TantivySearch::new(&INDEX, data_dir, store.clone()));
         let rows = Runner::start(RunnerParts {
             group: "rows",
             store: store.clone(),

@@ -144,8 +144,12 @@ async fn damaged_files_are_built_anew() {
         running.caught_up(&world.token()).await;
         let page = Page { after: None, limit: 100 };
         let filter = ProductFilter::default();
-        let hits =
-            running.side.search.search("default", "", &filter, ProductSort::Created, &page).await.unwrap();
+        let hits = running
+            .side
+            .search
+            .search_products("default", "", &filter, ProductSort::Created, &page)
+            .await
+            .unwrap();
         assert_eq!(hits.total, 4);
         running.stop().await;
         assert!(world.rebuild(&[]).await.iter().all(RebuildReport::equal));

@@ -11,7 +11,7 @@ use domain::ports::log::{EventLog, LogReader};
 use infra::rebuild::renewal::{renew_rows, renew_search};
 use infra::sqlite::read_store::SqliteReadStore;
 use infra::tantivy::TantivySearch;
-use projections::catalogue::documents::Search;
+use projections::catalogue::documents::{INDEX, Search};
 use projections::engine::model::Projection;
 use projections::engine::store::RowStore;
 use tempfile::TempDir;
@@ -98,7 +98,7 @@ impl Tantivy {
 
     fn open(&self, dir: &Path) -> Arc<dyn RowStore> {
         let letters = Arc::new(SqliteReadStore::open(dir).unwrap());
-        let index = Arc::new(TantivySearch::new(dir, letters.clone()));
+        let index = Arc::new(TantivySearch::new(&INDEX, dir, letters.clone()));
         *self.1.lock().unwrap() = Some((index.clone(), letters));
         index
     }

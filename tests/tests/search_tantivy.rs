@@ -7,7 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use infra::sqlite::read_store::SqliteReadStore;
 use infra::tantivy::TantivySearch;
-use projections::catalogue::documents::ProductSearch;
+use projections::engine::index::SearchIndex;
+use projections::engine::search::TextSearch;
 use projections::engine::store::RowStore;
 use tempfile::TempDir;
 use tests::contract::search::{SearchBackend, SearchFactory};
@@ -23,7 +24,7 @@ impl SearchBackend for Tantivy {
         self.index.clone()
     }
 
-    fn search(&self) -> Arc<dyn ProductSearch> {
+    fn search(&self) -> Arc<dyn TextSearch> {
         self.index.clone()
     }
 
@@ -39,10 +40,10 @@ struct Factory;
 
 #[async_trait]
 impl SearchFactory for Factory {
-    async fn fresh(&self) -> Box<dyn SearchBackend> {
+    async fn fresh(&self, index: &'static SearchIndex) -> Box<dyn SearchBackend> {
         let dir = tempfile::tempdir().unwrap();
         let letters = Arc::new(SqliteReadStore::open(dir.path()).unwrap());
-        Box::new(Tantivy { index: Arc::new(TantivySearch::new(dir.path(), letters)), _dir: dir })
+        Box::new(Tantivy { index: Arc::new(TantivySearch::new(index, dir.path(), letters)), _dir: dir })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::config::Embedded;
 use crate::sqlite::keys::KEYS_FILE;
 use crate::sqlite::log::{DERIVED_FILE, LOG_FILE, OpenError, holds_no_log};
 use crate::sqlite::read_store::{self, READ_FILE};
-use crate::tantivy::{self, SEARCH_DIR};
+use crate::tantivy;
 
 /// Refuses a log that is missing or empty while something that was made beside it is there: a new one would fit nothing of it.
 /// Nothing is touched. `own` are files that the application has in the data directory.
@@ -27,13 +27,11 @@ pub(super) fn refuse_lost_log(places: Embedded<'_>, own: &[&str]) -> Result<(), 
 
 /// What only a store with a log makes.
 fn witnesses(places: Embedded<'_>, own: &[&str]) -> Vec<PathBuf> {
-    let platforms = [
-        places.log.join(DERIVED_FILE),
-        places.read.join(READ_FILE),
-        places.read.join(SEARCH_DIR),
-        places.data.join(KEYS_FILE),
-    ];
-    platforms.into_iter().chain(own.iter().map(|file| places.data.join(file))).collect()
+    let mut all = vec![places.log.join(DERIVED_FILE), places.read.join(READ_FILE)];
+    all.extend(tantivy::indices_in(places.read));
+    all.push(places.data.join(KEYS_FILE));
+    all.extend(own.iter().map(|file| places.data.join(file)));
+    all
 }
 
 /// Refuses a log without any event beside read models of events: it was emptied.
@@ -45,10 +43,10 @@ pub(super) fn refuse_emptied_log(places: Embedded<'_>) -> Result<(), OpenError> 
     Ok(())
 }
 
-/// Refuses read models and a search index that were made from the log of another store.
+/// Refuses read models and search indices that were made from the log of another store.
 pub(crate) fn refuse_others(read: &Path, ours: Uuid) -> Result<(), StoreError> {
     read_store::refuse_other(&read.join(READ_FILE), ours)?;
-    tantivy::refuse_other(&read.join(SEARCH_DIR), ours)
+    tantivy::refuse_others(read, ours)
 }
 
 /// Whether the directories hold a store, for whoever must find one and make nothing.

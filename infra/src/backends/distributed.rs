@@ -11,9 +11,9 @@ use domain::ports::keys::SubjectKeys;
 use domain::ports::leases::Leases;
 use domain::ports::log::{EventLog, LogReader};
 use domain::position::Position;
-use projections::catalogue::documents::ProductSearch;
 use projections::engine::follower::Follower;
 use projections::engine::read_models::ReadModels;
+use projections::engine::search::TextSearch;
 use projections::engine::store::StoreError;
 use projections::engine::watermark::Watermark;
 use query_api::CursorKey;
@@ -83,7 +83,7 @@ impl DistributedBackends {
     /// When one can't be opened, most of all before the migration; the reason names it.
     pub async fn open(projections: Projections, urls: &Distributed<'_>) -> anyhow::Result<Self> {
         let log = Arc::new(CassandraLog::open(urls.log).await?);
-        match elasticsearch::refuse_other(urls.search, log.store()).await {
+        match elasticsearch::refuse_other(urls.search, &projections.documents, log.store()).await {
             Err(error @ StoreError::OtherLog { .. }) => return Err(error.into()),
             // Whoever needs it will say so.
             Err(error) => tracing::warn!(%error, "the search indices can't be compared with the log now"),
@@ -170,7 +170,7 @@ pub(super) async fn migrate(
     urls: &Distributed<'_>,
     shards: u16,
 ) -> anyhow::Result<Prepared> {
-    lost_log::refuse(urls).await?;
+    lost_log::refuse(projections, urls).await?;
     let store = CassandraLog::migrate(urls.log, shards).await?;
     let shards = store.shards;
     let log = Arc::new(CassandraLog::open(urls.log).await?);
@@ -212,7 +212,7 @@ fn groups(
     log: Arc<dyn LogReader>,
 ) -> anyhow::Result<Vec<Group>> {
     let rows = Arc::new(PostgresReadStore::new(database.clone()));
-    let documents = Arc::new(ElasticsearchStore::new(search, rows.clone(), log)?);
+    let documents = Arc::new(ElasticsearchStore::new(search, &projections.documents, rows.clone(), log)?);
     Ok(vec![
         Group {
             name: "rows",
@@ -327,7 +327,7 @@ impl Backends for DistributedBackends {
     async fn follow(&self, shutdown: &CancellationToken) -> anyhow::Result<Vec<Arc<Follower>>> {
         let Projections { rows: in_rows, documents: in_index } = &self.projections;
         let rows = PostgresCheckpoints::start(self.database().await?, in_rows.clone(), shutdown.clone());
-        let documents = ElasticsearchCheckpoints::new(&self.search_url, self.shards())?
+        let documents = ElasticsearchCheckpoints::new(&self.search_url, in_index, self.shards())?
             .with_letters(Arc::new(PostgresReadStore::new(self.database().await?)));
         let (shards, shutdown) = (self.shards(), shutdown.clone());
         Ok(vec![
@@ -340,7 +340,7 @@ impl Backends for DistributedBackends {
         Ok(Arc::new(PostgresReadModels::new(self.database().await?, marks)))
     }
 
-    async fn product_search(&self) -> anyhow::Result<Arc<dyn ProductSearch>> {
+    async fn search(&self) -> anyhow::Result<Arc<dyn TextSearch>> {
         Ok(Arc::new(ElasticsearchSearch::new(&self.search_url)?))
     }
 

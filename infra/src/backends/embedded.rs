@@ -10,9 +10,10 @@ use domain::ports::feed::{FanOut, Feed};
 use domain::ports::keys::SubjectKeys;
 use domain::ports::log::{EventLog, LogReader};
 use domain::position::Position;
-use projections::catalogue::documents::ProductSearch;
 use projections::engine::follower::Follower;
+use projections::engine::model::Projection;
 use projections::engine::read_models::ReadModels;
+use projections::engine::search::TextSearch;
 use projections::engine::watermark::Watermark;
 use query_api::CursorKey;
 use sagas::standing::SagaWork;
@@ -35,7 +36,7 @@ use crate::sqlite::log::SqliteLog;
 use crate::sqlite::read_models::EmbeddedReadModels;
 use crate::sqlite::read_store::SqliteReadStore;
 use crate::sqlite::saga_work::SqliteSagaWork;
-use crate::tantivy::{TantivySearch, searched};
+use crate::tantivy::{TantivyIndices, TantivySearch, searched};
 
 /// The rest between small transactions of rows: an order's events come in some frames within a few milliseconds, and a transaction for each would
 /// write the same pages again.
@@ -57,7 +58,7 @@ pub struct EmbeddedBackends {
 
 struct ReadFiles {
     rows: Arc<SqliteReadStore>,
-    search: Arc<TantivySearch>,
+    search: Vec<(Arc<dyn Projection>, Arc<TantivySearch>)>,
 }
 
 impl EmbeddedBackends {
@@ -119,8 +120,11 @@ impl EmbeddedBackends {
     async fn read(&self) -> anyhow::Result<&ReadFiles> {
         let open = || async {
             let rows = Arc::new(SqliteReadStore::open(&self.read_dir)?);
-            let search = Arc::new(TantivySearch::new(&self.read_dir, rows.clone()));
-            Ok(ReadFiles { rows, search })
+            let search = searched(&self.projections.documents).map(|(index, projection)| {
+                let index = TantivySearch::new(index, &self.read_dir, rows.clone());
+                (Arc::clone(projection), Arc::new(index))
+            });
+            Ok(ReadFiles { search: search.collect(), rows })
         };
         self.read.get_or_try_init(open).await
     }
@@ -172,10 +176,10 @@ impl Backends for EmbeddedBackends {
             projections: self.projections.rows.clone(),
             apply_every: ROWS_EVERY,
         };
-        let search = searched(&self.projections.documents).map(|projection| Group {
-            name: "search",
-            store: read.search.clone(),
-            projections: vec![projection],
+        let search = read.search.iter().map(|(projection, index)| Group {
+            name: projection.name(),
+            store: index.clone(),
+            projections: vec![Arc::clone(projection)],
             apply_every: Duration::ZERO,
         });
         Ok([rows].into_iter().chain(search).collect())
@@ -185,7 +189,6 @@ impl Backends for EmbeddedBackends {
         let read = self.read().await?;
         Ok(Arc::new(EmbeddedRenewal {
             projections: self.projections.rows.clone(),
-            searched: searched(&self.projections.documents),
             dir: self.read_dir.clone(),
             rows: read.rows.clone(),
             search: read.search.clone(),
@@ -202,8 +205,9 @@ impl Backends for EmbeddedBackends {
         Ok(Arc::new(EmbeddedReadModels::new(read.rows.clone(), marks)))
     }
 
-    async fn product_search(&self) -> anyhow::Result<Arc<dyn ProductSearch>> {
-        Ok(self.read().await?.search.clone())
+    async fn search(&self) -> anyhow::Result<Arc<dyn TextSearch>> {
+        let indices = self.read().await?.search.iter().map(|(_, index)| Arc::clone(index));
+        Ok(Arc::new(TantivyIndices(indices.collect())))
     }
 
     async fn saga_work(&self) -> anyhow::Result<Arc<dyn SagaWork>> {

@@ -2,6 +2,7 @@
 
 use domain::ports::log::LogReader;
 
+use crate::application::Projections;
 use crate::cassandra::{CassandraLog, OpenError};
 use crate::config::Distributed;
 use crate::elasticsearch;
@@ -13,7 +14,7 @@ use crate::postgres::{Database, PostgresReadStore};
 ///
 /// # Errors
 /// When there was one, or a server can't be asked.
-pub(super) async fn refuse(urls: &Distributed<'_>) -> anyhow::Result<()> {
+pub(super) async fn refuse(projections: &Projections, urls: &Distributed<'_>) -> anyhow::Result<()> {
     match CassandraLog::open(urls.log).await {
         Err(OpenError::Missing { .. }) => {}
         // Whatever else is the matter with it, it is there.
@@ -22,7 +23,7 @@ pub(super) async fn refuse(urls: &Distributed<'_>) -> anyhow::Result<()> {
     let rows = PostgresReadStore::new(Database::connect(urls.read).await?);
     let witness = if rows.was_used().await? {
         Some(format!("the schema {} of {}", urls.read.schema(), urls.read))
-    } else if let Some(index) = elasticsearch::made_from_a_log(urls.search).await? {
+    } else if let Some(index) = elasticsearch::made_from_a_log(urls.search, &projections.documents).await? {
         Some(format!("the search index {index}"))
     } else if kafka::carries_events(urls.feed).await? {
         Some(format!("the topic {}", urls.feed.topic()))

@@ -21,10 +21,10 @@ use domain::ports::keys::SubjectKeys;
 use domain::ports::leases::Leases;
 use domain::ports::log::EventLog;
 use domain::position::Position;
-use projections::catalogue::documents::ProductSearch;
 use projections::engine::follower::Follower;
 use projections::engine::model::Projection;
 use projections::engine::read_models::ReadModels;
+use projections::engine::search::TextSearch;
 use projections::engine::store::RowStore;
 use projections::engine::watermark::Watermark;
 use query_api::CursorKey;
@@ -128,8 +128,8 @@ pub trait Backends: Send + Sync + 'static {
     /// The questions, answered as far as the watermarks tell.
     async fn read_models(&self, marks: Vec<Watermark>) -> anyhow::Result<Arc<dyn ReadModels>>;
 
-    /// The search in products.
-    async fn product_search(&self) -> anyhow::Result<Arc<dyn ProductSearch>>;
+    /// The indices.
+    async fn search(&self) -> anyhow::Result<Arc<dyn TextSearch>>;
 
     /// The sagas' open work.
     async fn saga_work(&self) -> anyhow::Result<Arc<dyn SagaWork>>;

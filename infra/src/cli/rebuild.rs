@@ -101,9 +101,10 @@ async fn existing(
     PostgresReadStore::new(database.clone()).refuse_other(log.store().id).await?;
     let all = &projections.documents;
     let everything = rows.is_empty() && documents.is_empty();
-    for name in all.iter().map(|p| p.name()).filter(|name| everything || documents.iter().any(|d| d == name))
-    {
-        if !elasticsearch::is_made(urls.search, name).await? {
+    for index in all.iter().filter_map(|documents| documents.index()) {
+        let name = index.projection;
+        let wanted = everything || documents.iter().any(|wanted| wanted == name);
+        if wanted && !elasticsearch::is_made(urls.search, index).await? {
             bail!(
                 "there is no index of {name} at {}: check search.url, or run `tillstream migrate`",
                 urls.search

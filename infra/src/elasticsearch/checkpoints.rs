@@ -3,12 +3,13 @@
 use domain::frame::FrameId;
 use domain::position::{Position, Seen, Shard};
 use hex::FromHex;
+use projections::engine::index::SearchIndex;
 use projections::engine::origin::Mark;
 use serde_json::{Value, json};
 
 use super::bulk::Write;
 use super::client::{Client, Failure};
-use super::kinds::{CHECKPOINT, Kind};
+use super::kinds::CHECKPOINT;
 
 /// The most documents in one request; each may have some ten kilobytes.
 const READ_AT_ONCE: usize = 500;
@@ -94,7 +95,12 @@ pub(super) async fn stood(client: &Client, alias: &str, shards: u16) -> Result<(
 }
 
 /// The write that moves a checkpoint from where it was read, to a position in a frame.
-pub(super) fn moved(kind: &Kind, stored: Option<&Stored>, to: Position, frame: Option<FrameId>) -> Write {
+pub(super) fn moved(
+    kind: &SearchIndex,
+    stored: Option<&Stored>,
+    to: Position,
+    frame: Option<FrameId>,
+) -> Write {
     let mut source = json!({
         "doc_type": CHECKPOINT, "projection": kind.projection, "shard": to.shard.0, "position": to.n,
     });

@@ -2,11 +2,13 @@
 
 use ::elasticsearch::http::Method;
 use domain::position::Shard;
+use projections::audit::documents::INDEX;
 use projections::engine::store::StoreError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::client::{Client, Failure};
+use super::kinds::Mapped as _;
 use super::url::ElasticsearchUrl;
 use crate::event_copy::{EventCopy, Events, paged};
 
@@ -25,7 +27,7 @@ impl ElasticsearchEvents {
     /// # Errors
     /// [`StoreError::Unavailable`] when no client can be made for the URL.
     pub fn new(url: &ElasticsearchUrl) -> Result<Self, StoreError> {
-        Ok(Self { client: Client::new(url)?, alias: format!("{}-events", url.prefix()) })
+        Ok(Self { client: Client::new(url)?, alias: INDEX.alias(url) })
     }
 }
 
@@ -35,7 +37,7 @@ impl EventCopy for ElasticsearchEvents {
     }
 
     fn projection(&self) -> Option<&'static str> {
-        Some("search-events")
+        Some(INDEX.projection)
     }
 
     fn events(&self, shard: Shard, after: u64, through: u64) -> Events {
@@ -49,7 +51,7 @@ impl EventCopy for ElasticsearchEvents {
                 let body = json!({
                     "size": PAGE, "_source": ["n", "event_id"], "sort": [{"n": "asc"}],
                     "query": {"bool": {"filter": [
-                        {"term": {"doc_type": "event"}}, {"term": {"shard": shard.0}},
+                        {"term": {"doc_type": INDEX.document}}, {"term": {"shard": shard.0}},
                         {"range": {"n": {"gt": after, "lte": through}}},
                     ]}},
                 });

@@ -8,13 +8,15 @@ use ::elasticsearch::http::Method;
 use async_trait::async_trait;
 use domain::position::Seen;
 use projections::engine::follower::{Checkpoints, Pace, Parked, Visible};
+use projections::engine::index::{AskedBy, SearchIndex};
 use projections::engine::mark::{Generation, Mark};
+use projections::engine::model::Projection;
 use projections::engine::store::{DeadLetters, StoreError};
 
 use super::checkpoints;
 use super::client::{Answer, Client, Failure};
 use super::generations::Place;
-use super::kinds::Kind;
+use super::kinds::{Mapped as _, indices};
 use super::url::ElasticsearchUrl;
 
 /// How often it looks while a query waits: what was applied is visible within this time, a read and a refresh.
@@ -27,6 +29,7 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct ElasticsearchCheckpoints {
     client: Client,
     url: ElasticsearchUrl,
+    indices: Vec<&'static SearchIndex>,
     letters: Option<Arc<dyn DeadLetters>>,
     shards: u16,
     known: Mutex<BTreeMap<&'static str, Known>>,
@@ -45,20 +48,24 @@ struct Known {
 }
 
 impl Known {
-    fn told(&self, kind: &Kind) -> Visible {
+    fn told(&self, kind: &SearchIndex) -> Visible {
         let mark = Mark { generation: self.generation.clone(), seen: self.visible.clone() };
         Visible { projection: kind.projection.to_owned(), mark, unreadable: self.unreadable.clone() }
     }
 }
 
 impl ElasticsearchCheckpoints {
-    /// The checkpoints of all projections that Elasticsearch holds, in a log of so many shards.
+    /// The checkpoints of these projections, in a log of so many shards.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when no client can be made for the URL.
-    pub fn new(url: &ElasticsearchUrl, shards: u16) -> Result<Self, StoreError> {
-        let client = Client::new(url)?;
-        Ok(Self { client, url: url.clone(), letters: None, shards, known: Mutex::default() })
+    pub fn new(
+        url: &ElasticsearchUrl,
+        documents: &[Arc<dyn Projection>],
+        shards: u16,
+    ) -> Result<Self, StoreError> {
+        let (client, indices) = (Client::new(url)?, indices(documents).collect());
+        Ok(Self { client, url: url.clone(), indices, letters: None, shards, known: Mutex::default() })
     }
 
     /// Tells what is parked, too.
@@ -70,9 +77,9 @@ impl ElasticsearchCheckpoints {
 
     async fn read(&self, now: bool) -> Result<Vec<Visible>, StoreError> {
         let (mut all, mut failed) = (Vec::new(), None);
-        for kind in Kind::all() {
-            // Only searches of products wait; the others are looked at now and then.
-            let rarely = now && kind != Kind::products();
+        for kind in self.indices.iter().copied() {
+            // Only queries wait; what analysts ask is looked at now and then.
+            let rarely = now && kind.asked_by != AskedBy::Queries;
             let told = match self.read_one(kind, rarely).await {
                 // Replaced, or gone: another look tells.
                 Err(Failure::Lost(_)) => {
@@ -97,7 +104,7 @@ impl ElasticsearchCheckpoints {
     }
 
     /// What is visible for certain in every copy of the index: a refresh tells of all, a search only of the copy that it asks.
-    async fn read_one(&self, kind: &'static Kind, rarely: bool) -> Result<Visible, Failure> {
+    async fn read_one(&self, kind: &'static SearchIndex, rarely: bool) -> Result<Visible, Failure> {
         let mut known = self.known(kind).await?;
         if rarely && known.looked.is_some_and(|at| at.elapsed() < IDLE) {
             return Ok(known.told(kind));
@@ -115,7 +122,7 @@ impl ElasticsearchCheckpoints {
         Ok(told)
     }
 
-    async fn known(&self, kind: &'static Kind) -> Result<Known, Failure> {
+    async fn known(&self, kind: &'static SearchIndex) -> Result<Known, Failure> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(kind.projection).cloned();
         if let Some(known) = known {
             return Ok(known);
@@ -159,7 +166,7 @@ impl Checkpoints for ElasticsearchCheckpoints {
     async fn parked(&self) -> Result<Vec<(String, Parked)>, StoreError> {
         let mut all = Vec::new();
         let Some(letters) = &self.letters else { return Ok(all) };
-        for kind in Kind::all() {
+        for kind in self.indices.iter().copied() {
             let (streams, events) = letters.parked(kind.projection).await?;
             all.push((kind.projection.to_owned(), Parked { streams: streams.len() as u64, events }));
         }

@@ -16,12 +16,13 @@ use ::elasticsearch::http::Method;
 use ::elasticsearch::http::request::JsonBody;
 use domain::ports::log::StoreInfo;
 use domain::position::{Position, Seen, Shard};
+use projections::engine::index::SearchIndex;
 use projections::engine::store::StoreError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::client::{Client, Failure};
-use super::kinds::{CHECKPOINT, Kind};
+use super::kinds::{CHECKPOINT, Mapped as _};
 use super::parts::{Older, every, next_alias, place_of};
 use super::url::ElasticsearchUrl;
 
@@ -36,12 +37,12 @@ pub(super) struct Stamp {
     pub(super) shards: u16,
     /// The store whose log it is made from; an older program didn't tell.
     pub(super) log: Option<Uuid>,
-    /// See [`Kind::definition_digest`].
+    /// See [`Mapped::definition_digest`](super::kinds::Mapped::definition_digest).
     pub(super) definition: String,
 }
 
 impl Stamp {
-    pub(super) fn new(kind: &Kind, version: u32, letters: Uuid, log: StoreInfo) -> Self {
+    pub(super) fn new(kind: &SearchIndex, version: u32, letters: Uuid, log: StoreInfo) -> Self {
         let StoreInfo { id, shards } = log;
         Self { version, letters, shards, log: Some(id), definition: kind.definition_digest() }
     }
@@ -188,7 +189,7 @@ impl Generation {
 pub(super) struct Place<'a> {
     pub(super) client: &'a Client,
     pub(super) url: &'a ElasticsearchUrl,
-    pub(super) kind: &'static Kind,
+    pub(super) kind: &'static SearchIndex,
 }
 
 impl Place<'_> {
@@ -277,7 +278,7 @@ impl Place<'_> {
 
     /// Settings and mappings of an index.
     pub(super) fn definition(&self) -> Result<Value, Failure> {
-        let mut body: Value = serde_json::from_str(self.kind.definition)
+        let mut body: Value = serde_json::from_str(&self.kind.definition())
             .map_err(|e| Failure::Unavailable(format!("the definition of {}: {e}", self.kind.name)))?;
         match self.url.replicas() {
             Some(replicas) => body["settings"]["number_of_replicas"] = replicas.into(),

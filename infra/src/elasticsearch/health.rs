@@ -1,11 +1,15 @@
 //! Readiness of the cluster, and whose the indices are.
 
+use std::sync::Arc;
+
 use domain::ports::log::StoreInfo;
+use projections::engine::index::SearchIndex;
+use projections::engine::model::Projection;
 use projections::engine::store::StoreError;
 
 use super::client::Client;
 use super::generations::{Generation, Place};
-use super::kinds::Kind;
+use super::kinds::indices;
 use super::url::ElasticsearchUrl;
 
 /// What the cluster says of itself.
@@ -41,9 +45,13 @@ pub async fn health(url: &ElasticsearchUrl) -> Result<Health, StoreError> {
 ///
 /// # Errors
 /// [`StoreError::OtherLog`]; [`StoreError::Unavailable`].
-pub async fn refuse_other(url: &ElasticsearchUrl, log: StoreInfo) -> Result<(), StoreError> {
+pub async fn refuse_other(
+    url: &ElasticsearchUrl,
+    documents: &[Arc<dyn Projection>],
+    log: StoreInfo,
+) -> Result<(), StoreError> {
     let client = Client::new(url)?;
-    for kind in Kind::all() {
+    for kind in indices(documents) {
         let all = Place { client: &client, url, kind }.list().await?;
         all.iter().filter(|generation| generation.live).try_for_each(|live| live.belongs_to(log.id))?;
     }
@@ -54,9 +62,12 @@ pub async fn refuse_other(url: &ElasticsearchUrl, log: StoreInfo) -> Result<(), 
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn made_from_a_log(url: &ElasticsearchUrl) -> Result<Option<String>, StoreError> {
+pub async fn made_from_a_log(
+    url: &ElasticsearchUrl,
+    documents: &[Arc<dyn Projection>],
+) -> Result<Option<String>, StoreError> {
     let client = Client::new(url)?;
-    for kind in Kind::all() {
+    for kind in indices(documents) {
         let all = Place { client: &client, url, kind }.list().await?;
         let made =
             |generation: &Generation| generation.stamp.as_ref().is_some_and(|stamp| stamp.log.is_some());
@@ -67,20 +78,11 @@ pub async fn made_from_a_log(url: &ElasticsearchUrl) -> Result<Option<String>, S
     Ok(None)
 }
 
-/// Whether the program knows an index for a projection.
-#[must_use]
-pub fn has_index(projection: &str) -> bool {
-    Kind::of(projection).is_some()
-}
-
-/// Whether there is an index of a projection, live or to be.
+/// Whether there is an index, live or to be.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn is_made(url: &ElasticsearchUrl, projection: &str) -> Result<bool, StoreError> {
+pub async fn is_made(url: &ElasticsearchUrl, kind: &'static SearchIndex) -> Result<bool, StoreError> {
     let client = Client::new(url)?;
-    match Kind::of(projection) {
-        Some(kind) => Ok(!Place { client: &client, url, kind }.list().await?.is_empty()),
-        None => Ok(false),
-    }
+    Ok(!Place { client: &client, url, kind }.list().await?.is_empty())
 }

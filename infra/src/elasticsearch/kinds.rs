@@ -1,137 +1,144 @@
-//! The three kinds of indices.
+//! What an index is called on Elasticsearch, and its settings and mappings, read from its declaration.
 
-use projections::audit::documents::SEARCH_EVENTS;
-use projections::catalogue::documents::SEARCH_PRODUCTS;
-use projections::engine::rows::{Column, Table};
-use projections::ordering::documents::SEARCH_ORDERS;
+use std::sync::Arc;
+
+use projections::engine::index::{Form, SearchIndex};
+use projections::engine::model::Projection;
+use projections::engine::store::StoreError;
 use sha2::{Digest, Sha256};
 
 use super::url::ElasticsearchUrl;
 
-/// A kind of index: what it is called and what it holds.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Kind {
-    /// The projection that fills it.
-    pub(super) projection: &'static str,
-    /// Its name after the prefix.
-    pub(super) name: &'static str,
-    /// The field `doc_type` of its documents.
-    pub(super) doc_type: &'static str,
-    /// What its documents are rows of; it has one group.
-    pub(super) table: &'static Table,
-    /// Which JSON columns are objects in the document; the others are their exact text.
-    pub(super) objects: &'static [&'static str],
-    /// Whether a document never changes: then the index gets another part when it is large.
-    pub(super) only_grows: bool,
-    /// Settings and mappings, JSON.
-    pub(super) definition: &'static str,
-}
-
 /// The field `doc_type` of a checkpoint.
 pub(super) const CHECKPOINT: &str = "checkpoint";
 
-static KINDS: [Kind; 3] = [
-    Kind {
-        projection: "search",
-        name: "products",
-        doc_type: "product",
-        table: &SEARCH_PRODUCTS,
-        objects: &[],
-        only_grows: false,
-        definition: include_str!("products.json"),
-    },
-    Kind {
-        projection: "search-orders",
-        name: "orders",
-        doc_type: "order",
-        table: &SEARCH_ORDERS,
-        objects: &["lines"],
-        only_grows: false,
-        definition: include_str!("orders.json"),
-    },
-    Kind {
-        projection: "search-events",
-        name: "events",
-        doc_type: "event",
-        table: &SEARCH_EVENTS,
-        objects: &[],
-        only_grows: true,
-        definition: include_str!("events.json"),
-    },
+/// The fields that every index has, for its documents and their checkpoints.
+const COMMON: [(&str, &str); 6] = [
+    ("doc_type", r#"{ "type": "keyword" }"#),
+    ("projection", r#"{ "type": "keyword" }"#),
+    ("shard", r#"{ "type": "integer" }"#),
+    ("position", r#"{ "type": "long" }"#),
+    ("frame", r#"{ "type": "long", "index": false }"#),
+    ("frame_hash", r#"{ "type": "keyword", "index": false }"#),
 ];
 
-impl Kind {
-    /// The kind that a projection fills.
-    pub(super) fn of(projection: &str) -> Option<&'static Self> {
-        KINDS.iter().find(|kind| kind.projection == projection)
-    }
+/// The index that a projection fills.
+pub(super) fn index_of(documents: &Arc<dyn Projection>) -> Result<&'static SearchIndex, StoreError> {
+    let none = || StoreError::Unavailable(format!("there is no search index for {}", documents.name()));
+    documents.index().ok_or_else(none)
+}
 
-    /// All kinds.
-    pub(super) fn all() -> &'static [Self] {
-        &KINDS
-    }
+/// The indices that projections fill.
+pub(super) fn indices(documents: &[Arc<dyn Projection>]) -> impl Iterator<Item = &'static SearchIndex> {
+    documents.iter().filter_map(|documents| documents.index())
+}
 
-    /// The products.
-    pub(super) fn products() -> &'static Self {
-        &KINDS[0]
-    }
-
+/// An index on Elasticsearch.
+pub(super) trait Mapped {
     /// The alias that readers use.
-    pub(super) fn alias(&self, url: &ElasticsearchUrl) -> String {
-        format!("{}-{}", url.prefix(), self.name)
-    }
+    fn alias(&self, url: &ElasticsearchUrl) -> String;
 
     /// The alias that programs with a definition search through: it names the live index if that is of this definition, so that nobody
     /// asks an index whose fields mean something else.
-    pub(super) fn searched(&self, url: &ElasticsearchUrl, definition: &str) -> String {
+    fn searched(&self, url: &ElasticsearchUrl, definition: &str) -> String;
+
+    /// Settings and mappings, JSON. An index is known by these bytes: others need another index.
+    fn definition(&self) -> String;
+
+    /// Names the definition.
+    fn definition_digest(&self) -> String {
+        let hash = Sha256::digest(self.definition().as_bytes());
+        crate::rebuild::Hex(&hash[..8]).to_string()
+    }
+}
+
+impl Mapped for SearchIndex {
+    fn alias(&self, url: &ElasticsearchUrl) -> String {
+        format!("{}-{}", url.prefix(), self.name)
+    }
+
+    fn searched(&self, url: &ElasticsearchUrl, definition: &str) -> String {
         format!("{}-as-{definition}", self.alias(url))
     }
 
-    /// Names the definition: another one needs another index.
-    pub(super) fn definition_digest(&self) -> String {
-        let hash = Sha256::digest(self.definition.as_bytes());
-        hex::encode(&hash[..8])
+    fn definition(&self) -> String {
+        let mut fields: Vec<(String, String)> =
+            COMMON.map(|(name, form)| (name.to_owned(), form.to_owned())).into();
+        for (name, kind) in self.table.columns() {
+            // A document's shard is where its event is, as a checkpoint's is.
+            if !COMMON.iter().any(|(common, _)| *common == name) {
+                fields.push((name.to_string(), mapping(self.form(&name, kind))));
+            }
+        }
+        let fields = properties(&fields, 6);
+        format!(
+            r#"{{
+  "settings": {{ "number_of_shards": 1, "refresh_interval": "1s" }},
+  "mappings": {{
+    "dynamic": "strict",
+    "properties": {{
+{fields}
+    }}
+  }}
+}}
+"#
+        )
     }
+}
 
-    /// The columns that are not part of the key.
-    pub(super) fn columns(&self) -> impl Iterator<Item = &'static Column> {
-        self.table.groups.iter().flat_map(|group| group.columns)
-    }
+/// One field in a line.
+fn properties(fields: &[(String, String)], indent: usize) -> String {
+    let lines = fields.iter().map(|(name, form)| format!("{:indent$}\"{name}\": {form}", ""));
+    lines.collect::<Vec<_>>().join(",\n")
+}
 
-    /// The field of the source stream's version.
-    pub(super) fn version_field(&self) -> String {
-        format!("{}_version", self.table.groups[0].name)
-    }
+fn mapping(form: Form) -> String {
+    let leaf = match form {
+        Form::Keyword => r#"{ "type": "keyword" }"#,
+        Form::Number => r#"{ "type": "long" }"#,
+        Form::Short => r#"{ "type": "integer" }"#,
+        Form::Flag => r#"{ "type": "boolean" }"#,
+        Form::Instant => r#"{ "type": "date_nanos", "format": "strict_date_optional_time_nanos" }"#,
+        Form::Words(_) => r#"{ "type": "text", "analyzer": "whitespace", "index_options": "positions" }"#,
+        Form::Prose => r#"{ "type": "text", "norms": false }"#,
+        Form::Shown => r#"{ "type": "keyword", "index": false, "doc_values": false }"#,
+        Form::Objects(fields) => {
+            let fields: Vec<_> =
+                fields.iter().map(|(name, form)| ((*name).to_owned(), mapping(*form))).collect();
+            let fields = properties(&fields, 10);
+            return format!("{{\n        \"properties\": {{\n{fields}\n        }}\n      }}");
+        }
+    };
+    leaf.to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
 
+    use super::*;
+    use crate::shop;
+
+    /// The files are there for operators to read. `UPDATE_MAPPINGS=1 cargo test -p infra mappings` writes them; an index of other bytes
+    /// is built anew.
+    // proves: CAT-2, QRY-2
     #[test]
-    fn every_field_of_a_document_is_mapped_and_nothing_else() {
-        for kind in &KINDS {
-            assert_eq!(kind.table.groups.len(), 1, "one source stream per document");
-            let definition: serde_json::Value = serde_json::from_str(kind.definition).unwrap();
-            assert_eq!(definition["mappings"]["dynamic"], "strict");
-            let mapped = definition["mappings"]["properties"].as_object().unwrap();
-            let mut fields: Vec<String> = kind.table.key.iter().map(|c| c.name.to_owned()).collect();
-            fields.extend(kind.columns().map(|c| c.name.to_owned()));
-            fields.push(kind.version_field());
-            fields.extend(
-                ["doc_type", "projection", "shard", "position", "frame", "frame_hash"].map(str::to_owned),
-            );
-            fields.sort();
-            fields.dedup();
-            assert_eq!(
-                mapped
-                    .keys()
-                    .cloned()
-                    .collect::<std::collections::BTreeSet<_>>()
-                    .into_iter()
-                    .collect::<Vec<_>>(),
-                fields
-            );
+    fn the_mappings_in_the_folder_are_those_of_the_declarations() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/elasticsearch");
+        let indices: Vec<_> =
+            shop::projections().documents.iter().filter_map(|documents| documents.index()).collect();
+        for index in &indices {
+            assert_eq!(index.table.groups.len(), 1, "one source stream per document");
+            let (file, definition) = (folder.join(format!("{}.json", index.name)), index.definition());
+            if std::env::var_os("UPDATE_MAPPINGS").is_some() {
+                std::fs::write(&file, &definition).unwrap();
+            }
+            let found = std::fs::read_to_string(&file).unwrap();
+            assert_eq!(found, definition, "{} is not what its declaration says: see this test", index.name);
+            serde_json::from_str::<serde_json::Value>(&definition).unwrap();
         }
+        let files = std::fs::read_dir(folder).unwrap().filter_map(Result::ok);
+        let mappings = files.filter(|file| file.path().extension().is_some_and(|ext| ext == "json"));
+        assert_eq!(mappings.count(), indices.len());
     }
 }

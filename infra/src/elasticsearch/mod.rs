@@ -1,10 +1,10 @@
-//! Search on Elasticsearch 8: products for customers, orders and events for analysts and auditors.
+//! Search on Elasticsearch 8: what queries look for, and what analysts and auditors look into with tools of their own.
 //!
-//! Every projection has an index behind an alias, `<prefix>-products`, `<prefix>-orders`, `<prefix>-events`; the alias shows
-//! documents only. Each physical index, a *generation*, also holds the checkpoints of its documents, so that both are lost
+//! Every [index](projections::engine::index) stands behind an alias, `<prefix>-products`; the alias shows documents only. The mappings
+//! are read from the declarations; the files beside this one show them. Each physical index, a *generation*, also holds the checkpoints of its documents, so that both are lost
 //! together and built anew from the log, and carries in its mapping's `_meta` what it must agree with. It is written through an
 //! alias of its own, `<generation>-writes`: no write can make an index by accident, and none reaches a generation that was
-//! replaced. The index of events, which only grows, has parts `<generation>-000002` and so on: a new one takes over when the newest
+//! replaced. An index that only grows has parts `<generation>-000002` and so on: a new one takes over when the newest
 //! is large.
 //!
 //! A document's external version is the version of its source stream, so an older event never overwrites a newer one. The
@@ -14,7 +14,6 @@
 mod bulk;
 mod checkpoints;
 mod client;
-mod document;
 mod events_copy;
 mod follow;
 mod generations;
@@ -32,7 +31,7 @@ mod views;
 
 pub use self::events_copy::ElasticsearchEvents;
 pub use self::follow::ElasticsearchCheckpoints;
-pub use self::health::{Health, has_index, health, is_made, made_from_a_log, refuse_other};
+pub use self::health::{Health, health, is_made, made_from_a_log, refuse_other};
 pub use self::search::ElasticsearchSearch;
 pub use self::store::ElasticsearchStore;
 pub use self::url::ElasticsearchUrl;

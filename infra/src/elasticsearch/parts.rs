@@ -146,7 +146,7 @@ impl Place<'_> {
     async fn through(&self, generation: &Generation, shards: u16) -> Result<Seen, Failure> {
         let body = json!({
             "size": 0,
-            "query": {"term": {"doc_type": self.kind.doc_type}},
+            "query": {"term": {"doc_type": self.kind.document}},
             "aggs": {"shards": {
                 "terms": {"field": "shard", "size": shards},
                 "aggs": {"through": {"max": {"field": "n"}}},

@@ -6,13 +6,13 @@ use ::elasticsearch::http::Method;
 use ::elasticsearch::http::request::JsonBody;
 use domain::merkle::Hash;
 use projections::engine::digest::RowDigest;
+use projections::engine::index::SearchIndex;
 use projections::engine::store::StoreError;
 use serde_json::{Value, json};
 
 use super::client::{Answer, Client, Failure};
-use super::document::Document;
-use super::kinds::Kind;
 use super::parts::every;
+use crate::search_document::Document;
 
 /// Documents in one request; each may have some ten kilobytes.
 const PAGE: usize = 500;
@@ -22,7 +22,7 @@ const KEEP: &str = "1m";
 /// Documents, one after the other, of a view that stays as it is while others write.
 pub(super) struct Scan<'a> {
     client: &'a Client,
-    kind: &'static Kind,
+    kind: &'static SearchIndex,
     view: String,
     after: Option<Value>,
     page: VecDeque<Document>,
@@ -33,7 +33,7 @@ impl<'a> Scan<'a> {
     /// A scan of everything refreshed in a generation.
     pub(super) async fn open(
         client: &'a Client,
-        kind: &'static Kind,
+        kind: &'static SearchIndex,
         generation: &str,
     ) -> Result<Self, Failure> {
         let path = format!("/{}/_pit?keep_alive={KEEP}", every(generation));
@@ -55,7 +55,7 @@ impl<'a> Scan<'a> {
         let mut body = json!({
             "size": PAGE,
             "pit": {"id": self.view, "keep_alive": KEEP},
-            "query": {"term": {"doc_type": self.kind.doc_type}},
+            "query": {"term": {"doc_type": self.kind.document}},
             "sort": sort,
             "track_total_hits": false,
         });
@@ -82,7 +82,7 @@ impl<'a> Scan<'a> {
 /// The digest over a generation's documents.
 pub(super) async fn digest(
     client: &Client,
-    kind: &'static Kind,
+    kind: &'static SearchIndex,
     generation: &str,
 ) -> Result<Hash, StoreError> {
     let mut scan = Scan::open(client, kind, generation).await?;

@@ -1,28 +1,27 @@
-//! Searches of products.
+//! Searches.
 
 use ::elasticsearch::http::Method;
 use ::elasticsearch::http::request::JsonBody;
 use async_trait::async_trait;
-use projections::catalogue::documents::{ProductSearch, SearchHits};
-use projections::catalogue::products::{ProductFilter, ProductSort};
-use projections::engine::query::Page;
 use projections::engine::read_models::ReadError;
+use projections::engine::search::{Found, Search, TextSearch};
 use projections::engine::store::StoreError;
 use serde_json::Value;
 
 use super::client::{Client, Failure};
-use super::kinds::Kind;
+use super::kinds::Mapped as _;
 use super::url::ElasticsearchUrl;
 use super::views::{View, Views};
 use super::{hits, query};
 use crate::gate::{self, SearchGate};
-use crate::product_query::ProductQuery;
+use crate::text_query::TextQuery;
 
-/// The question that the products' index answers. It asks through the alias of its own definition, so a replaced index changes nothing
-/// for it, and one of another definition isn't asked.
+/// The questions that indices answer. They are asked through the aliases of their definitions, so a replaced index changes nothing, and
+/// one of another definition isn't asked.
 #[derive(Debug, Clone)]
 pub struct ElasticsearchSearch {
     client: Client,
+    url: ElasticsearchUrl,
     views: Views,
     gate: SearchGate,
 }
@@ -34,9 +33,8 @@ impl ElasticsearchSearch {
     /// [`StoreError::Unavailable`] when no client can be made for the URL.
     pub fn new(url: &ElasticsearchUrl) -> Result<Self, StoreError> {
         let client = Client::new(url)?;
-        let kind = Kind::products();
-        let views = Views::new(client.clone(), kind.searched(url, &kind.definition_digest()));
-        Ok(Self { client, views, gate: SearchGate::new() })
+        let views = Views::new(client.clone());
+        Ok(Self { client, url: url.clone(), views, gate: SearchGate::new() })
     }
 
     /// The answer of a view; `None` when it isn't kept any more. Elasticsearch cancels the search when this is dropped, by the
@@ -55,22 +53,15 @@ impl ElasticsearchSearch {
 }
 
 #[async_trait]
-impl ProductSearch for ElasticsearchSearch {
-    async fn search(
-        &self,
-        tenant: &str,
-        text: &str,
-        filter: &ProductFilter,
-        sort: ProductSort,
-        page: &Page,
-    ) -> Result<SearchHits, ReadError> {
-        let mut wanted = ProductQuery::new(text, sort, page)?;
-        let body = query::body(tenant, &wanted, filter, page)?;
+impl TextSearch for ElasticsearchSearch {
+    async fn search(&self, search: &Search) -> Result<Found, ReadError> {
+        let (mut wanted, index) = (TextQuery::new(search)?, search.index);
+        let body = query::body(&wanted)?;
         let _turn = self.gate.enter().await?;
-        let finish = |answer: &Value, wanted: &ProductQuery, view: View<'_>| -> Result<_, ReadError> {
-            let (mut hits, end) = hits::hits(answer, wanted, page)?;
-            hits.page.next = end.map(|end| wanted.cursor(&view.keep(answer["pit_id"].as_str()), &end));
-            Ok(hits)
+        let finish = |answer: &Value, wanted: &TextQuery, view: View<'_>| -> Result<_, ReadError> {
+            let (mut found, end) = hits::hits(answer, wanted)?;
+            found.next = end.map(|end| search.cursor(&view.keep(answer["pit_id"].as_str()), &end));
+            Ok(found)
         };
         if let Some(name) = &wanted.view {
             let view = self.views.named(name);
@@ -79,8 +70,9 @@ impl ProductSearch for ElasticsearchSearch {
             }
             wanted = wanted.without_view()?;
         }
-        let view = self.views.open().await.map_err(|failure| match failure {
-            Failure::Lost(_) => ReadError::NotLive { model: Kind::products().projection },
+        let searched = index.searched(&self.url, &index.definition_digest());
+        let view = self.views.open(&searched).await.map_err(|failure| match failure {
+            Failure::Lost(_) => ReadError::NotLive { model: index.projection },
             other => other.into(),
         })?;
         let answer = self.ask(query::of_view(&body, view.id())).await?;

@@ -20,7 +20,6 @@ pub(super) const KEPT: &str = "2m";
 #[derive(Debug, Clone)]
 pub(super) struct Views {
     client: Client,
-    alias: String,
     held: Arc<Mutex<VecDeque<String>>>,
 }
 
@@ -34,13 +33,13 @@ pub(super) struct View<'a> {
 }
 
 impl Views {
-    pub(super) fn new(client: Client, alias: String) -> Self {
-        Self { client, alias, held: Arc::default() }
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, held: Arc::default() }
     }
 
-    /// A view of what the index shows now.
-    pub(super) async fn open(&self) -> Result<View<'_>, Failure> {
-        let path = format!("/{}/_pit?keep_alive={KEPT}", self.alias);
+    /// A view of what the index behind an alias shows now.
+    pub(super) async fn open(&self, alias: &str) -> Result<View<'_>, Failure> {
+        let path = format!("/{alias}/_pit?keep_alive={KEPT}");
         let answer = self.client.ask(Method::Post, &path).await?.ok()?;
         let id = answer["id"].as_str().ok_or_else(|| Failure::Unavailable("a view has no id".to_owned()))?;
         Ok(View { views: self, id: id.to_owned(), kept: false })

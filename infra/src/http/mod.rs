@@ -15,7 +15,7 @@ use command_api::web::CommandState;
 use command_api::web::access::{Access, Operation};
 use command_api::web::conventions::{self, Conventions};
 use command_api::web::door::Door;
-use projections::catalogue::documents::ProductSearch;
+use projections::engine::search::TextSearch;
 use query_api::QueryState;
 use utoipa::openapi::OpenApi;
 
@@ -27,7 +27,7 @@ use crate::config::Role;
 pub(crate) struct Served {
     pub(crate) conventions: Conventions,
     pub(crate) commands: Option<CommandState>,
-    pub(crate) queries: Option<(QueryState, Arc<dyn ProductSearch>)>,
+    pub(crate) queries: Option<(QueryState, Arc<dyn TextSearch>)>,
     /// What other instances ask, outside the API.
     pub(crate) peers: Router,
     /// The operations of process managers, where these run.

@@ -16,8 +16,8 @@ use domain::ports::feed::FeedEvent;
 use domain::ports::log::{LogError, LogReader};
 use domain::ports::walk::Walk;
 use domain::position::Position;
-use projections::catalogue::documents::Search;
 use projections::engine::applier::{Applier, ApplyError, Limits};
+use projections::engine::index::SearchIndex;
 use projections::engine::model::Projection;
 use projections::engine::store::{RowStore, StoreError};
 
@@ -25,7 +25,7 @@ pub use self::report::{Difference, Phase, RebuildProgress, RebuildReport, RowDif
 use crate::application::Projections;
 use crate::feed::find_heads;
 use crate::sqlite::read_store::{OpenReadStoreError, SqliteReadStore, TableDifference, remove};
-use crate::tantivy::{FRESH, OLD, SEARCH_DIR, TantivySearch, remove_dir, searched};
+use crate::tantivy::{FRESH, OLD, TantivySearch, remove_dir, searched};
 
 const FRESH_FILE: &str = "read.rebuild.db";
 
@@ -84,10 +84,9 @@ pub async fn rebuild(
     log: &dyn LogReader,
     progress: &mut (dyn FnMut(RebuildProgress) + Send),
 ) -> Result<Vec<RebuildReport>, RebuildError> {
-    let has_search = searched(&projections.documents).is_some();
     let mut rows = projections.rows;
     let mut all: Vec<&str> = rows.iter().map(|p| p.name()).collect();
-    all.extend(has_search.then_some(Search.name()));
+    all.extend(searched(&projections.documents).map(|(index, _)| index.projection));
     if let Some(unknown) = wanted.iter().find(|name| !all.contains(&name.as_str())) {
         return Err(RebuildError::UnknownProjection(unknown.clone(), all.join(", ")));
     }
@@ -104,8 +103,11 @@ pub async fn rebuild(
         if !rows.is_empty() {
             reports.extend(work.rebuild_rows(&live, &fresh, &rows, &fresh_file).await?);
         }
-        if has_search && is_wanted(Search.name()) {
-            reports.push(work.rebuild_search(data_dir, &live, &fresh, &fresh_file).await?);
+        for (index, projection) in searched(&projections.documents) {
+            if is_wanted(projection.name()) {
+                let rebuilt = work.rebuild_search(index, projection, data_dir, &live, &fresh, &fresh_file);
+                reports.push(rebuilt.await?);
+            }
         }
     }
     remove(&fresh_file)?;
@@ -157,19 +159,20 @@ impl Work<'_> {
 
     async fn rebuild_search(
         &mut self,
+        index: &'static SearchIndex,
+        projection: &Arc<dyn Projection>,
         data_dir: &Path,
         live_rows: &Arc<SqliteReadStore>,
         fresh_rows: &Arc<SqliteReadStore>,
         fresh_file: &Path,
     ) -> Result<RebuildReport, RebuildError> {
-        let projection: Arc<dyn Projection> = Arc::new(Search);
-        let only = std::slice::from_ref(&projection);
-        let live_dir = data_dir.join(SEARCH_DIR);
+        let only = std::slice::from_ref(projection);
+        let live_dir = data_dir.join(index.projection);
         let (fresh_dir, old_dir) = (live_dir.with_extension(FRESH), live_dir.with_extension(OLD));
         remove_dir(&fresh_dir)?;
         remove_dir(&old_dir)?;
-        let live = Arc::new(TantivySearch::in_directory(live_dir.clone(), live_rows.clone()));
-        let fresh = Arc::new(TantivySearch::in_directory(fresh_dir.clone(), fresh_rows.clone()));
+        let live = Arc::new(TantivySearch::in_directory(index, live_dir.clone(), live_rows.clone()));
+        let fresh = Arc::new(TantivySearch::in_directory(index, fresh_dir.clone(), fresh_rows.clone()));
         self.run(live.clone(), only, Phase::CatchUp).await?;
         let built = self.run(fresh.clone(), only, Phase::Search).await?;
         let comparable = !live.is_foreign();
@@ -186,8 +189,8 @@ impl Work<'_> {
             only_live: only_before as u64,
             only_built: after.keys().filter(|key| !before.contains_key(*key)).count() as u64,
             examples: Vec::new(),
-            digest_before: if comparable { live.digest(&projection).await? } else { [0; 32] },
-            digest_after: fresh.digest(&projection).await?,
+            digest_before: if comparable { live.digest(projection).await? } else { [0; 32] },
+            digest_after: fresh.digest(projection).await?,
         };
         (self.progress)(RebuildProgress { phase: Phase::Swap, done: 0, total: 0 });
         if comparable {

@@ -16,7 +16,7 @@ use super::fill::Fill;
 use super::{FRESH_FILE, Phase, RebuildError};
 use crate::feed::find_heads;
 use crate::sqlite::read_store::{SqliteReadStore, remove};
-use crate::tantivy::{TantivySearch, remove_dir};
+use crate::tantivy::TantivySearch;
 
 /// Between two attempts.
 const PAUSES: Pauses = Pauses::new(Duration::from_secs(1), Duration::from_secs(30));
@@ -61,10 +61,9 @@ pub(crate) async fn keep_trying(renewal: Arc<dyn Renewal>, stop: CancellationTok
 /// The read side of the one process that may use a directory.
 pub(crate) struct EmbeddedRenewal {
     pub(crate) projections: Vec<Arc<dyn Projection>>,
-    pub(crate) searched: Option<Arc<dyn Projection>>,
     pub(crate) dir: PathBuf,
     pub(crate) rows: Arc<SqliteReadStore>,
-    pub(crate) search: Arc<TantivySearch>,
+    pub(crate) search: Vec<(Arc<dyn Projection>, Arc<TantivySearch>)>,
     pub(crate) log: Arc<dyn LogReader>,
 }
 
@@ -72,10 +71,10 @@ pub(crate) struct EmbeddedRenewal {
 impl Renewal for EmbeddedRenewal {
     async fn renew(&self) -> Result<(), RebuildError> {
         renew_rows(&self.dir, &self.rows, &self.projections, &self.log).await?;
-        match self.searched.clone() {
-            Some(searched) => renew_search(&self.dir, &self.search, &self.rows, searched, &self.log).await,
-            None => Ok(()),
+        for (projection, index) in &self.search {
+            renew_search(&self.dir, index, &self.rows, Arc::clone(projection), &self.log).await?;
         }
+        Ok(())
     }
 }
 
@@ -107,7 +106,7 @@ pub async fn renew_rows(
     Ok(remove(&file)?)
 }
 
-/// The same for the search index and its dead letters, which are kept in `rows`.
+/// The same for a search index and its dead letters, which are kept in `rows`.
 ///
 /// # Errors
 /// [`RebuildError`]: the live index is as it was.
@@ -118,16 +117,15 @@ pub async fn renew_search(
     projection: Arc<dyn Projection>,
     log: &Arc<dyn LogReader>,
 ) -> Result<(), RebuildError> {
-    let (file, beside) = (dir.join(FRESH_FILE), live.beside());
+    let file = dir.join(FRESH_FILE);
     remove(&file)?;
     if !live.is_foreign() {
         return Ok(());
     }
     tracing::info!("filling a new version of the search index");
-    remove_dir(&beside)?;
     // Its dead letters are kept in a file of their own meanwhile.
     let letters = Arc::new(SqliteReadStore::open_file(file.clone())?);
-    let fresh = Arc::new(TantivySearch::in_directory(beside, letters));
+    let fresh = Arc::new(live.beside(letters)?);
     fill(fresh.clone(), live, std::slice::from_ref(&projection), log, Phase::Search).await?;
     fresh.close(rows).await?;
     rows.take_over(&[], &[projection.name()], &file).await?;

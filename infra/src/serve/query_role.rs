@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::aggregate::Registry;
 use domain::ports::clock::SystemClock;
-use projections::catalogue::documents::ProductSearch;
+use projections::engine::search::TextSearch;
 use projections::engine::watermark::Watermark;
 use query_api::{QueryConfig, QueryPorts, QueryState};
 
@@ -22,7 +22,7 @@ pub(super) async fn open(
     backends: &dyn Backends,
     registry: Arc<Registry>,
     marks: Vec<Watermark>,
-) -> anyhow::Result<(QueryState, Arc<dyn ProductSearch>)> {
+) -> anyhow::Result<(QueryState, Arc<dyn TextSearch>)> {
     let log = backends.log();
     let mut settings = QueryConfig::new(log.store().shards, backends.cursor_key().await?);
     settings.wait = config.http.sync_wait.0;
@@ -34,5 +34,5 @@ pub(super) async fn open(
         registry,
         verifier: Arc::new(LogVerifier(Verifications::new(log, Arc::new(SystemClock)))),
     };
-    Ok((QueryState::new(ports, settings), backends.product_search().await?))
+    Ok((QueryState::new(ports, settings), backends.search().await?))
 }

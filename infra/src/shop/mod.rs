@@ -12,8 +12,6 @@ use std::sync::Arc;
 
 use command_api::web::CommandState;
 use command_api::web::routes::Routes;
-use projections::catalogue::documents::Search;
-use projections::ordering::documents::SearchOrders;
 use sagas::projection::SagaProjection;
 
 use self::fulfilments::OrderFulfilment;
@@ -41,9 +39,9 @@ pub fn application(config: &Config) -> Application {
 /// The shop's projections.
 #[must_use]
 pub fn projections() -> Projections {
-    let mut rows = projections::shop();
-    rows.push(Arc::new(SagaProjection));
-    Projections::with_audit(rows, vec![Arc::new(Search), Arc::new(SearchOrders)])
+    let mut all = projections::shop();
+    all.push(Arc::new(SagaProjection));
+    Projections::with_audit(all)
 }
 
 fn commands() -> Routes<CommandState> {

@@ -2,26 +2,26 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use ::tantivy::collector::{DocSetCollector, TopDocs};
 use ::tantivy::query::{AllQuery, TermQuery};
-use ::tantivy::schema::{IndexRecordOption, Value as _};
+use ::tantivy::schema::IndexRecordOption;
 use ::tantivy::{DocAddress, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument};
 use domain::frame::FrameId;
 use domain::merkle::Hash;
 use domain::position::{Position, Seen, Shard};
 use hex::FromHex;
-use projections::catalogue::documents::SEARCH_PRODUCTS;
 use projections::engine::digest::RowDigest;
 use projections::engine::mark::{Generation, Mark};
 use projections::engine::origin;
-use projections::engine::rows::RowChange;
+use projections::engine::rows::{RowChange, Value};
 use projections::engine::store::{Batch, StoreError, Visibility};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::document::{FIELDS, document, key_term};
-use super::row::{SearchRow, key_of};
+use super::fields::Fields;
+use crate::search_document::{self, Document};
 
 /// Memory of the one indexing thread.
 const HEAP_BYTES: usize = 32 << 20;
@@ -104,6 +104,7 @@ fn other_log(dir: &Path, theirs: Uuid, ours: Uuid) -> StoreError {
 }
 
 pub(super) struct Open {
+    fields: Arc<Fields>,
     index: Index,
     writer: IndexWriter,
     reader: IndexReader,
@@ -112,8 +113,8 @@ pub(super) struct Open {
     log: Option<Uuid>,
     applied: Seen,
     marks: BTreeMap<Shard, origin::Mark>,
-    /// Rows changed since the last commit.
-    pending: HashMap<(String, Uuid), SearchRow>,
+    /// Rows changed since the last commit, by id.
+    pending: HashMap<String, Document>,
     /// The checkpoint moved since the last commit.
     moved: bool,
 }
@@ -137,6 +138,7 @@ impl Open {
     /// Makes an empty index in place of whatever is there.
     pub(super) fn create(
         dir: &Path,
+        fields: &Arc<Fields>,
         stamp: Stamp,
         shards: u16,
         log: Option<Uuid>,
@@ -145,8 +147,9 @@ impl Open {
             std::fs::remove_dir_all(dir).map_err(unavailable)?;
         }
         std::fs::create_dir_all(dir).map_err(unavailable)?;
-        let index = Index::create_in_dir(dir, FIELDS.schema.clone()).map_err(unavailable)?;
-        let mut open = Self::with(index, stamp, Uuid::now_v7(), Seen::none(shards)).map_err(unavailable)?;
+        let index = Index::create_in_dir(dir, fields.schema.clone()).map_err(unavailable)?;
+        let mut open =
+            Self::with(index, fields, stamp, Uuid::now_v7(), Seen::none(shards)).map_err(unavailable)?;
         open.log = log;
         open.moved = true;
         open.commit()?;
@@ -161,10 +164,10 @@ impl Open {
     }
 
     /// Opens an index that is there and whole.
-    pub(super) fn existing(dir: &Path) -> ::tantivy::Result<Self> {
+    pub(super) fn existing(dir: &Path, fields: &Arc<Fields>) -> ::tantivy::Result<Self> {
         let unfit = |reason: String| ::tantivy::TantivyError::InvalidArgument(reason);
         let index = Index::open_in_dir(dir)?;
-        if index.schema() != FIELDS.schema {
+        if index.schema() != fields.schema {
             return Err(unfit("the index has other fields".to_owned()));
         }
         let damaged = index.validate_checksum()?;
@@ -179,17 +182,24 @@ impl Open {
         for (shard, n) in (0..shards).zip(&checkpoint.seen) {
             seen.advance(Position { shard: Shard(shard), n: *n });
         }
-        let mut open = Self::with(index, checkpoint.stamp, checkpoint.generation, seen)?;
+        let mut open = Self::with(index, fields, checkpoint.stamp, checkpoint.generation, seen)?;
         open.log = checkpoint.log;
         let marks = checkpoint.frames.iter().filter_map(StoredMark::read);
         open.marks = marks.map(|mark| (mark.position.shard, mark)).collect();
         Ok(open)
     }
 
-    fn with(index: Index, stamp: Stamp, generation: Uuid, applied: Seen) -> ::tantivy::Result<Self> {
+    fn with(
+        index: Index,
+        fields: &Arc<Fields>,
+        stamp: Stamp,
+        generation: Uuid,
+        applied: Seen,
+    ) -> ::tantivy::Result<Self> {
         let writer = index.writer_with_num_threads(1, HEAP_BYTES)?;
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         Ok(Self {
+            fields: Arc::clone(fields),
             index,
             writer,
             reader,
@@ -253,32 +263,34 @@ impl Open {
 
     /// Merges changes into their rows and hands the new documents to the writer. A refusal leaves everything as it was.
     pub(super) fn change(&mut self, changes: &[RowChange]) -> Result<(), StoreError> {
-        let mut changed: HashMap<(String, Uuid), SearchRow> = HashMap::new();
+        let mut changed: HashMap<String, Document> = HashMap::new();
         for change in changes {
-            let (tenant, id) = key_of(change)?;
-            let key = (tenant.to_owned(), id);
-            let mut row = match changed.get(&key).or_else(|| self.pending.get(&key)) {
+            search_document::check(self.fields.index, change)?;
+            let id = search_document::id(&change.key);
+            let mut row = match changed.get(&id).or_else(|| self.pending.get(&id)) {
                 Some(row) => row.clone(),
-                None => self.stored(tenant, id)?.unwrap_or_else(|| SearchRow::new(tenant, id)),
+                None => self.stored(&change.key)?.unwrap_or_else(|| Document::new(change.key.clone())),
             };
-            if row.merge(change)? {
-                changed.insert(key, row);
+            if row.merge(change) {
+                changed.insert(id, row);
             }
         }
-        for ((tenant, id), row) in &changed {
-            let document = document(row).map_err(unavailable)?;
-            self.writer.delete_term(key_term(tenant, *id));
+        let keyed = |row: &Document| Ok((self.fields.key(row.key()), self.fields.document(row)?));
+        let documents: Result<Vec<_>, StoreError> = changed.values().map(keyed).collect();
+        for (key, document) in documents? {
+            self.writer.delete_term(key);
             self.writer.add_document(document).map_err(unavailable)?;
         }
         self.pending.extend(changed);
         Ok(())
     }
 
-    fn stored(&self, tenant: &str, id: Uuid) -> Result<Option<SearchRow>, StoreError> {
+    fn stored(&self, key: &[Value]) -> Result<Option<Document>, StoreError> {
         let searcher = self.reader.searcher();
-        let query = TermQuery::new(key_term(tenant, id), IndexRecordOption::Basic);
+        let query = TermQuery::new(self.fields.key(key), IndexRecordOption::Basic);
         let found = searcher.search(&query, &TopDocs::with_limit(1).order_by_score()).map_err(unavailable)?;
-        found.first().map(|(_, address)| row(&searcher, *address)).transpose().map_err(unavailable)
+        let found = found.first().map(|(_, address)| document(&searcher, &self.fields, *address));
+        found.transpose().map_err(unavailable)
     }
 
     /// Makes visible, and stores, everything applied, with its checkpoint.
@@ -300,40 +312,42 @@ impl Open {
         Ok(())
     }
 
-    fn rows(&self) -> Result<BTreeMap<(String, Uuid), SearchRow>, StoreError> {
-        debug_assert!(self.index.schema() == FIELDS.schema);
+    fn rows(&self) -> Result<BTreeMap<Vec<Value>, Document>, StoreError> {
+        debug_assert!(self.index.schema() == self.fields.schema);
         let searcher = self.reader.searcher();
         let all = searcher.search(&AllQuery, &DocSetCollector).map_err(unavailable)?;
         let mut rows = BTreeMap::new();
         for address in all {
-            let row = row(&searcher, address).map_err(unavailable)?;
-            rows.insert((row.tenant.clone(), row.id), row);
+            let row = document(&searcher, &self.fields, address).map_err(unavailable)?;
+            rows.insert(row.key().to_vec(), row);
         }
         Ok(rows)
     }
 
     pub(super) fn digest(&self) -> Result<Hash, StoreError> {
         let mut digest = RowDigest::default();
-        digest.table(SEARCH_PRODUCTS.name);
-        self.rows()?.values().for_each(|row| row.add_to(&mut digest));
+        digest.table(self.fields.index.table.name);
+        self.rows()?.values().for_each(|row| row.add_to(self.fields.index, &mut digest));
         Ok(digest.finish())
     }
 
     pub(super) fn document_digests(&self) -> Result<BTreeMap<String, Hash>, StoreError> {
         let rows = self.rows()?;
-        Ok(rows.values().map(|row| (super::document::key_text(&row.tenant, row.id), row.digest())).collect())
+        let digest = |row: &Document| (search_document::id(row.key()), row.digest(self.fields.index));
+        Ok(rows.values().map(digest).collect())
     }
 }
 
 /// Whether an index is there that is whole but for its fields, which are other ones.
-pub(super) fn has_other_fields(dir: &Path) -> bool {
-    Index::open_in_dir(dir).is_ok_and(|index| index.schema() != FIELDS.schema)
+pub(super) fn has_other_fields(dir: &Path, fields: &Fields) -> bool {
+    Index::open_in_dir(dir).is_ok_and(|index| index.schema() != fields.schema)
 }
 
 /// The row that a document holds.
-pub(super) fn row(searcher: &Searcher, address: DocAddress) -> ::tantivy::Result<SearchRow> {
-    let document: TantivyDocument = searcher.doc(address)?;
-    let text = document.get_first(FIELDS.row).and_then(|value| value.as_str()).unwrap_or_default();
-    serde_json::from_str(text)
-        .map_err(|e| ::tantivy::TantivyError::InternalError(format!("a document can't be read: {e}")))
+pub(super) fn document(
+    searcher: &Searcher,
+    fields: &Fields,
+    address: DocAddress,
+) -> ::tantivy::Result<Document> {
+    fields.row(&searcher.doc::<TantivyDocument>(address)?)
 }

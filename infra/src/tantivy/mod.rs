@@ -1,14 +1,13 @@
-//! Full-text search on tantivy, an index in the data directory's `search`.
+//! Full-text search on tantivy: each index that queries ask is a directory beside the read models, called as its projection.
 //!
 //! What is applied is not yet visible: a commit makes it so, and its payload is the checkpoint, so documents and checkpoint are
 //! stored together. An index that is missing, broken or of another shape is made anew and filled from the log. Documents that
 //! can't be applied are parked in the read models' database.
 
-mod document;
+mod fields;
 mod index;
 mod page;
 mod query;
-mod row;
 mod views;
 
 use std::path::{Path, PathBuf};
@@ -19,42 +18,67 @@ use async_trait::async_trait;
 use domain::merkle::Hash;
 use domain::ports::log::StoreInfo;
 use domain::stream::StreamId;
-use projections::catalogue::documents::{NAME, ProductSearch, SearchHits};
-use projections::catalogue::products::{ProductFilter, ProductSort};
+use projections::engine::index::{AskedBy, SearchIndex};
 use projections::engine::mark::Mark;
 use projections::engine::model::Projection;
-use projections::engine::query::Page;
 use projections::engine::read_models::ReadError;
+use projections::engine::search::{Found, Search, TextSearch};
 use projections::engine::store::{
     Batch, DeadLetter, DeadLetters, Loaded, Redrive, RowStore, StoreError, Visibility,
 };
 use tokio_util::sync::CancellationToken;
 
+use self::fields::Fields;
 use self::index::{Open, Stamp};
 use self::page::Failure;
 use self::views::Views;
 use crate::gate::{self, SearchGate};
 
-/// The projection among these that the index holds: there is one index, and it is of products.
-pub(crate) fn searched(documents: &[Arc<dyn Projection>]) -> Option<Arc<dyn Projection>> {
-    documents.iter().find(|documents| documents.name() == NAME).cloned()
+/// The projections among these whose indices queries ask, with their indices: only these are made here.
+pub(crate) fn searched(
+    documents: &[Arc<dyn Projection>],
+) -> impl Iterator<Item = (&'static SearchIndex, &Arc<dyn Projection>)> {
+    let all = documents.iter().filter_map(|documents| Some((documents.index()?, documents)));
+    all.filter(|(index, _)| index.asked_by == AskedBy::Queries)
 }
 
-/// The directory's name in the data directory.
-pub const SEARCH_DIR: &str = "search";
 /// The extensions of the directories of an index that is filled beside it, and of the one that it took the place of.
 pub(crate) const FRESH: &str = "rebuild";
 pub(crate) const OLD: &str = "old";
 
-/// Refuses an index that was made from another store's log, without touching it. One that can't be read is no concern of this.
+/// The directories of the indices that are there beside read models, without those that are being built.
+pub(crate) fn indices_in(read: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(read).into_iter().flatten().filter_map(Result::ok);
+    let dirs = entries.map(|entry| entry.path());
+    dirs.filter(|dir| dir.extension().is_none() && dir.join("meta.json").is_file()).collect()
+}
+
+/// Refuses indices that were made from another store's log, without touching them. One that can't be read is no concern of this.
 ///
 /// # Errors
 /// [`StoreError::OtherLog`].
-pub fn refuse_other(dir: &Path, ours: uuid::Uuid) -> Result<(), StoreError> {
-    index::refuse_other(dir, ours)
+pub(crate) fn refuse_others(read: &Path, ours: uuid::Uuid) -> Result<(), StoreError> {
+    indices_in(read).iter().try_for_each(|dir| index::refuse_other(dir, ours))
 }
 
-/// The search index of products.
+/// The indices of a process that queries ask.
+pub(crate) struct TantivyIndices(pub(crate) Vec<Arc<TantivySearch>>);
+
+#[async_trait]
+impl TextSearch for TantivyIndices {
+    async fn search(&self, search: &Search) -> Result<Found, ReadError> {
+        match self.0.iter().find(|one| one.shared.fields.index == search.index) {
+            Some(one) => one.search(search).await,
+            None => Err(no_index(search)),
+        }
+    }
+}
+
+fn no_index(search: &Search) -> ReadError {
+    ReadError::Unavailable(format!("there is no search index {}", search.index.name))
+}
+
+/// A search index.
 pub struct TantivySearch {
     shared: Arc<Shared>,
     letters: Arc<dyn DeadLetters>,
@@ -62,6 +86,7 @@ pub struct TantivySearch {
 
 struct Shared {
     dir: PathBuf,
+    fields: Arc<Fields>,
     /// `None` until prepared, and after a failure, until it is loaded again. Locked on blocking threads only.
     open: Mutex<Option<Open>>,
     /// What queries read; outlives failures of the writer.
@@ -82,17 +107,18 @@ struct Foreign {
 }
 
 impl TantivySearch {
-    /// A search index in `dir/search`; nothing is opened before [`RowStore::prepare`]. Its dead letters go to `letters`.
+    /// An index in a directory of its own in `dir`; nothing is opened before [`RowStore::prepare`]. Its dead letters go to `letters`.
     #[must_use]
-    pub fn new(dir: &Path, letters: Arc<dyn DeadLetters>) -> Self {
-        Self::in_directory(dir.join(SEARCH_DIR), letters)
+    pub fn new(index: &'static SearchIndex, dir: &Path, letters: Arc<dyn DeadLetters>) -> Self {
+        Self::in_directory(index, dir.join(index.projection), letters)
     }
 
     /// The same in a directory of any name.
     #[must_use]
-    pub fn in_directory(dir: PathBuf, letters: Arc<dyn DeadLetters>) -> Self {
+    pub fn in_directory(index: &'static SearchIndex, dir: PathBuf, letters: Arc<dyn DeadLetters>) -> Self {
         let shared = Shared {
             dir,
+            fields: Arc::new(Fields::of(index)),
             open: Mutex::new(None),
             reader: Mutex::new(None),
             foreign: Mutex::new(None),
@@ -133,10 +159,10 @@ impl TantivySearch {
             // The old writer's lock on the directory goes first.
             *guard = None;
             settle_swap(&shared.dir)?;
-            let (open, foreign) = match Open::existing(&shared.dir) {
+            let (open, foreign) = match Open::existing(&shared.dir, &shared.fields) {
                 Ok(open) if open.log().is_some_and(|theirs| theirs != log.id) => {
                     drop(open);
-                    return refuse_other(&shared.dir, log.id).map(|()| false);
+                    return index::refuse_other(&shared.dir, log.id).map(|()| false);
                 }
                 Ok(mut open) if open.fits(stamp, log.shards) => {
                     open.bind(log.id)?;
@@ -153,7 +179,7 @@ impl TantivySearch {
                         tracing::warn!(dir = %shared.dir.display(), %error, "the search index can't be used");
                     }
                     // Of other fields: nobody here can read it, and nobody shall read the new one before it has caught up.
-                    let other = index::has_other_fields(&shared.dir).then(|| Foreign {
+                    let other = index::has_other_fields(&shared.dir, &shared.fields).then(|| Foreign {
                         reason: "the search index has other fields; another one is being filled".to_owned(),
                         mark: Mark::none(log.shards),
                     });
@@ -180,9 +206,11 @@ impl TantivySearch {
         self.foreign().is_some()
     }
 
-    /// The directory of an index that is filled beside this one.
-    pub(crate) fn beside(&self) -> PathBuf {
-        self.shared.dir.with_extension(FRESH)
+    /// An index of the same that is filled beside this one; its directory is emptied.
+    pub(crate) fn beside(&self, letters: Arc<dyn DeadLetters>) -> std::io::Result<Self> {
+        let dir = self.shared.dir.with_extension(FRESH);
+        remove_dir(&dir)?;
+        Ok(Self::in_directory(self.shared.fields.index, dir, letters))
     }
 
     /// Puts the index that was filled, and closed, in the place of this one. Searches that run read the old one to their end.
@@ -195,7 +223,7 @@ impl TantivySearch {
             remove_dir(&old).map_err(index::unavailable)?;
             std::fs::rename(&shared.dir, &old).map_err(index::unavailable)?;
             settle_swap(&shared.dir)?;
-            let open = Open::existing(&shared.dir).map_err(index::unavailable)?;
+            let open = Open::existing(&shared.dir, &shared.fields).map_err(index::unavailable)?;
             *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.reader());
             *guard = Some(open);
             *shared.foreign.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -209,7 +237,7 @@ impl TantivySearch {
         let task = tokio::task::spawn_blocking(move || {
             let mut guard = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
             *guard = None;
-            let open = Open::create(&shared.dir, stamp, log.shards, Some(log.id))?;
+            let open = Open::create(&shared.dir, &shared.fields, stamp, log.shards, Some(log.id))?;
             *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.reader());
             *guard = Some(open);
             Ok(())
@@ -223,7 +251,7 @@ impl TantivySearch {
         let task = tokio::task::spawn_blocking(move || {
             let mut guard = shared.open.lock().unwrap_or_else(PoisonError::into_inner);
             if guard.is_none() {
-                let open = Open::existing(&shared.dir).map_err(index::unavailable)?;
+                let open = Open::existing(&shared.dir, &shared.fields).map_err(index::unavailable)?;
                 *shared.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.reader());
                 *guard = Some(open);
             }
@@ -251,16 +279,13 @@ pub(crate) fn remove_dir(dir: &Path) -> std::io::Result<()> {
 }
 
 #[async_trait]
-impl ProductSearch for TantivySearch {
-    async fn search(
-        &self,
-        tenant: &str,
-        text: &str,
-        filter: &ProductFilter,
-        sort: ProductSort,
-        page: &Page,
-    ) -> Result<SearchHits, ReadError> {
-        let mut plan = query::plan(tenant, text, filter, sort, page)?;
+impl TextSearch for TantivySearch {
+    async fn search(&self, search: &Search) -> Result<Found, ReadError> {
+        let fields = Arc::clone(&self.shared.fields);
+        if fields.index != search.index {
+            return Err(no_index(search));
+        }
+        let mut plan = query::plan(&fields, search)?;
         let turn = self.shared.gate.enter().await?;
         let kept = plan.wanted.view.as_deref().map(|name| self.shared.views.get(name));
         let searcher = match kept {
@@ -271,7 +296,7 @@ impl ProductSearch for TantivySearch {
                 }
                 let reader = self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let closed = || match self.is_foreign() {
-                    true => ReadError::NotLive { model: "search" },
+                    true => ReadError::NotLive { model: search.index.projection },
                     false => ReadError::Unavailable("the search index is not open".to_owned()),
                 };
                 reader.ok_or_else(closed)?.searcher()
@@ -283,16 +308,17 @@ impl ProductSearch for TantivySearch {
         let until = Instant::now() + gate::TIME;
         let task = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            let found = page::run(&searcher, &plan, &|| wanted.is_cancelled() || Instant::now() > until);
-            found.map(|(hits, end)| (hits, end, searcher, plan))
+            let found =
+                page::run(&searcher, &fields, &plan, &|| wanted.is_cancelled() || Instant::now() > until);
+            found.map(|(found, end)| (found, end, searcher))
         });
         let answer = task.await.map_err(|e| ReadError::Unavailable(e.to_string()))?;
-        let (mut hits, end, searcher, plan) = answer.map_err(|failure| match failure {
+        let (mut found, end, searcher) = answer.map_err(|failure| match failure {
             Failure::Stopped => ReadError::Overloaded,
             Failure::Index(error) => ReadError::Unavailable(format!("search: {error}")),
         })?;
-        hits.page.next = end.map(|end| plan.wanted.cursor(&self.shared.views.keep(&searcher), &end));
-        Ok(hits)
+        found.next = end.map(|end| search.cursor(&self.shared.views.keep(&searcher), &end));
+        Ok(found)
     }
 }
 
@@ -392,7 +418,7 @@ impl RowStore for TantivySearch {
 }
 
 impl TantivySearch {
-    /// Every document by (tenant, product id), with its digest: for comparing two indexes.
+    /// Every document by id, with its digest: for comparing two indexes.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

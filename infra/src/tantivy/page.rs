@@ -1,47 +1,48 @@
 //! Collecting a page of matches with its totals: one pass over all matches, keeping only the page's rows.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use ::tantivy::collector::{Collector, SegmentCollector};
 use ::tantivy::columnar::{Column, StrColumn, TermOrdHit};
 use ::tantivy::query::{EnableScoring, Scorer as _};
 use ::tantivy::{DocAddress, DocId, DocSet as _, Score, Searcher, SegmentOrdinal, SegmentReader, TERMINATED};
-use projections::catalogue::documents::SearchHits;
-use projections::catalogue::products::ProductSort;
-use projections::engine::query::Listed;
+use domain::Timestamp;
+use projections::engine::query::Direction;
+use projections::engine::rows::{ColumnKind, Value};
+use projections::engine::search::Found;
 use uuid::Uuid;
 
-use super::document::fast;
-use super::index::row;
+use super::fields::{Fields, high, low};
+use super::index::document;
 use super::query::Plan;
-use crate::keyset::{Keyset, SortValue};
-use crate::price_order;
-use crate::product_query::score_key;
+use crate::text_query::{by_count, score_key};
 
-/// Runs a search until `stop` says that nobody waits for it any more. Its rows, and the end of the page if there is another one.
+/// Runs a search until `stop` says that nobody waits for it any more. Its rows, and the place of the page's end if there is another one.
 pub(super) fn run(
     searcher: &Searcher,
+    fields: &Fields,
     plan: &Plan,
     stop: &dyn Fn() -> bool,
-) -> Result<(SearchHits, Option<Keyset>), Failure> {
-    let found = collect(searcher, plan, stop)?;
-    let mut hits = found.hits;
-    hits.sort();
-    let more = hits.len() > plan.limit;
-    hits.truncate(plan.limit);
-    let end = hits.last().filter(|_| more).map(|hit| Keyset {
-        value: hit.value.clone(),
-        created: hit.created,
-        id: Uuid::from_u128(hit.id),
+) -> Result<(Found, Option<Vec<Value>>), Failure> {
+    let mut found = collect(searcher, fields, plan, stop)?;
+    let (directions, limit) = (plan.wanted.directions(), plan.wanted.search.page.limit);
+    found.hits.sort_by(|a, b| {
+        let pairs = a.place.iter().zip(&b.place).zip(&directions);
+        let mut compared = pairs.map(|((a, b), direction)| match direction {
+            Direction::Ascending => a.cmp(b),
+            Direction::Descending => b.cmp(a),
+        });
+        compared.find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
     });
-    let mut items = Vec::with_capacity(hits.len());
-    for hit in &hits {
-        let unfit = || ::tantivy::TantivyError::InternalError("a live document lacks a field".to_owned());
-        items.push(row(searcher, hit.address)?.product().ok_or_else(unfit)?);
+    let more = found.hits.len() > limit;
+    found.hits.truncate(limit);
+    let mut rows = Vec::with_capacity(found.hits.len());
+    for hit in &found.hits {
+        rows.push(document(searcher, fields, hit.address)?.into_row(fields.index));
     }
-    let mut categories: Vec<(String, u64)> = found.categories.into_iter().collect();
-    categories.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    Ok((SearchHits { page: Listed { items, next: None }, total: found.total, categories }, end))
+    let end = found.hits.pop().filter(|_| more).map(|hit| hit.place);
+    let facets = found.facets.into_iter().map(|counts| by_count(counts.into_iter().collect())).collect();
+    Ok((Found { rows, next: None, total: found.total, facets }, end))
 }
 
 /// Why a search has no rows.
@@ -57,26 +58,31 @@ pub(super) enum Failure {
 const LOOK_EVERY: u32 = 1_024;
 
 /// All matches, segment by segment.
-fn collect(searcher: &Searcher, plan: &Plan, stop: &dyn Fn() -> bool) -> Result<Found, Failure> {
-    let scored = plan.wanted.sort == ProductSort::Relevance;
+fn collect(
+    searcher: &Searcher,
+    fields: &Fields,
+    plan: &Plan,
+    stop: &dyn Fn() -> bool,
+) -> Result<Collected, Failure> {
+    let scored = plan.wanted.search.best_first;
     let scoring = match scored {
         true => EnableScoring::enabled_from_searcher(searcher),
         false => EnableScoring::disabled_from_searcher(searcher),
     };
     let weight = plan.query.weight(scoring)?;
-    let pages = Pages { plan };
-    let mut found = Vec::new();
+    let facets = plan.wanted.search.facets.iter().map(|_| BTreeMap::new()).collect();
+    let mut all = Collected { total: 0, facets, hits: Vec::new() };
     for (ord, reader) in (0..).zip(searcher.segment_readers()) {
         if stop() {
             return Err(Failure::Stopped);
         }
-        let mut page = pages.for_segment(ord, reader)?;
+        let mut page = SegmentPage::of(plan, fields, ord, reader)?;
         let mut matches = weight.scorer(reader, 1.0)?;
         let alive = reader.alive_bitset();
         let (mut doc, mut seen) = (matches.doc(), 0_u32);
         while doc != TERMINATED {
             if alive.is_none_or(|alive| alive.is_alive(doc)) {
-                page.collect(doc, if scored { matches.score() } else { 0.0 });
+                page.take(doc, if scored { matches.score() } else { 0.0 });
             }
             doc = matches.advance();
             seen += 1;
@@ -84,202 +90,219 @@ fn collect(searcher: &Searcher, plan: &Plan, stop: &dyn Fn() -> bool) -> Result<
                 return Err(Failure::Stopped);
             }
         }
-        found.push(page.harvest());
+        page.add_to(&mut all).map_err(::tantivy::TantivyError::from)?;
     }
-    Ok(pages.merge_fruits(found)?)
+    Ok(all)
 }
 
-/// A match, ordered as the page is.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A match, with the values that it is sorted by.
 struct Hit {
-    value: SortValue,
-    created: i64,
-    id: u128,
+    place: Vec<Value>,
     address: DocAddress,
 }
 
-#[derive(Default)]
-struct Found {
+struct Collected {
     total: u64,
-    categories: BTreeMap<String, u64>,
+    facets: Vec<BTreeMap<String, u64>>,
     /// The first ones of each segment that come after the cursor, one more than the page holds.
     hits: Vec<Hit>,
 }
 
-struct Pages<'a> {
-    plan: &'a Plan,
+/// A column that matches are sorted by, within a segment.
+enum Sorted {
+    Number(Column<i64>, ColumnKind),
+    /// `None` in a segment whose documents have no such text.
+    Text(Option<StrColumn>),
+    Id(Column<u64>, Column<u64>),
 }
 
-impl Collector for Pages<'_> {
-    type Fruit = Found;
-    type Child = SegmentPage;
+/// The place of a number among all numbers.
+fn rank_of(n: i64) -> u128 {
+    u128::from(n.cast_unsigned() ^ (1 << 63))
+}
 
-    fn for_segment(&self, segment: SegmentOrdinal, reader: &SegmentReader) -> ::tantivy::Result<SegmentPage> {
+/// The place of a text: that of its ordinal in the segment's dictionary, with room between two for those that aren't in it.
+fn rank_at(ordinal: u64) -> u128 {
+    2 * u128::from(ordinal) + 1
+}
+
+fn turned(rank: u128, direction: Direction) -> u128 {
+    match direction {
+        Direction::Ascending => rank,
+        Direction::Descending => !rank,
+    }
+}
+
+impl Sorted {
+    fn of(reader: &SegmentReader, name: &str, kind: ColumnKind) -> ::tantivy::Result<Self> {
         let columns = reader.fast_fields();
-        let docs = reader.max_doc();
-        let names = columns.str(fast::SORT_NAME)?;
         // A segment of nothing but tombstones has no columns, and no matches.
-        let ints = |name| {
-            Ok::<_, ::tantivy::TantivyError>(
-                columns.column_opt(name)?.unwrap_or_else(|| Column::build_empty_column(docs)),
-            )
-        };
-        let longs = |name| {
-            Ok::<_, ::tantivy::TantivyError>(
-                columns.column_opt(name)?.unwrap_or_else(|| Column::build_empty_column(docs)),
-            )
-        };
-        Ok(SegmentPage {
-            segment,
-            sort: self.plan.wanted.sort,
-            after: self
-                .plan
-                .wanted
-                .after
-                .as_ref()
-                .map(|after| start(after, self.plan.wanted.sort, names.as_ref()))
-                .transpose()?,
-            keep: self.plan.limit + 1,
-            categories: columns.str(fast::CATEGORY)?,
-            names,
-            price_order: ints(fast::PRICE_ORDER)?,
-            created: ints(fast::CREATED)?,
-            id_high: longs(fast::ID_HIGH)?,
-            id_low: longs(fast::ID_LOW)?,
-            total: 0,
-            counts: BTreeMap::new(),
-            best: BinaryHeap::new(),
+        Ok(match kind {
+            ColumnKind::Text | ColumnKind::Json => Self::Text(columns.str(name)?),
+            ColumnKind::Uuid => {
+                let half = |name: &str| -> ::tantivy::Result<Column<u64>> {
+                    let found = columns.column_opt(name)?;
+                    Ok(found.unwrap_or_else(|| Column::build_empty_column(reader.max_doc())))
+                };
+                Self::Id(half(&high(name))?, half(&low(name))?)
+            }
+            ColumnKind::Int | ColumnKind::Bool | ColumnKind::Time => {
+                let found = columns.column_opt(name)?;
+                Self::Number(found.unwrap_or_else(|| Column::build_empty_column(reader.max_doc())), kind)
+            }
         })
     }
 
-    fn requires_scoring(&self) -> bool {
-        self.plan.wanted.sort == ProductSort::Relevance
+    /// The place of a document in the ascending order of this column, within the segment.
+    fn rank(&self, doc: DocId) -> u128 {
+        match self {
+            Self::Number(numbers, _) => rank_of(numbers.first(doc).unwrap_or_default()),
+            Self::Text(texts) => texts.as_ref().and_then(|texts| texts.ords().first(doc)).map_or(0, rank_at),
+            Self::Id(high, low) => id(high, low, doc).as_u128(),
+        }
     }
 
-    fn merge_fruits(&self, segments: Vec<::tantivy::Result<Found>>) -> ::tantivy::Result<Found> {
-        let mut all = Found::default();
-        for found in segments {
-            let found = found?;
-            all.total += found.total;
-            all.hits.extend(found.hits);
-            for (category, count) in found.categories {
-                *all.categories.entry(category).or_default() += count;
+    /// The place of a value that a document of another segment has.
+    fn rank_of_value(&self, value: &Value) -> std::io::Result<u128> {
+        Ok(match (self, value) {
+            (Self::Text(Some(texts)), Value::Text(text) | Value::Json(text)) => {
+                match texts.dictionary().term_ord_or_next(text)? {
+                    TermOrdHit::Exact(ordinal) => rank_at(ordinal),
+                    // Just before the next one.
+                    TermOrdHit::Next(ordinal) => 2 * u128::from(ordinal),
+                }
             }
-        }
-        Ok(all)
+            (_, Value::Int(n)) => rank_of(*n),
+            (_, Value::Bool(b)) => rank_of(i64::from(*b)),
+            (_, Value::Time(at)) => rank_of(at.timestamp_micros()),
+            (_, Value::Uuid(id)) => id.as_u128(),
+            (_, Value::Null | Value::Text(_) | Value::Json(_)) => 0,
+        })
+    }
+
+    /// The value of a document, comparable across segments.
+    fn value(&self, doc: DocId) -> std::io::Result<Value> {
+        Ok(match self {
+            Self::Number(numbers, kind) => {
+                let n = numbers.first(doc).unwrap_or_default();
+                match kind {
+                    ColumnKind::Bool => Value::Bool(n != 0),
+                    ColumnKind::Time => Timestamp::from_timestamp_micros(n).map_or(Value::Null, Value::Time),
+                    _ => Value::Int(n),
+                }
+            }
+            Self::Text(texts) => {
+                let mut text = String::new();
+                if let Some((texts, ord)) = texts.as_ref().and_then(|t| Some((t, t.ords().first(doc)?))) {
+                    texts.ord_to_str(ord, &mut text)?;
+                }
+                Value::Text(text)
+            }
+            Self::Id(high, low) => Value::Uuid(id(high, low, doc)),
+        })
     }
 }
 
-/// A match within a segment: sort key, created, id, document. Names are ordinals of the segment's dictionary.
-type Key = (i64, i64, u128);
-
-/// Where the page starts within a segment: matches above the key.
-fn start(after: &Keyset, sort: ProductSort, names: Option<&StrColumn>) -> ::tantivy::Result<Key> {
-    let id = after.id.as_u128();
-    let key = match (&after.value, sort) {
-        (SortValue::Text(name), ProductSort::Name) => {
-            let hit = names.map(|names| names.dictionary().term_ord_or_next(name)).transpose()?;
-            return Ok(match hit {
-                Some(TermOrdHit::Exact(ord)) => (ordinal(ord), after.created, id),
-                // No such name here: whatever has the next one comes after it.
-                Some(TermOrdHit::Next(ord)) => (ordinal(ord) - 1, i64::MAX, u128::MAX),
-                None => (i64::MAX, i64::MAX, u128::MAX),
-            });
-        }
-        (SortValue::Number(n), _) => *n,
-        _ => 0,
-    };
-    Ok((key, after.created, id))
+fn id(high: &Column<u64>, low: &Column<u64>, doc: DocId) -> Uuid {
+    Uuid::from_u64_pair(high.first(doc).unwrap_or_default(), low.first(doc).unwrap_or_default())
 }
 
-fn ordinal(ord: u64) -> i64 {
-    i64::try_from(ord).unwrap_or(i64::MAX)
-}
+/// The places of a document in each column of the order, descending ones turned.
+type Key = Vec<u128>;
 
 struct SegmentPage {
     segment: SegmentOrdinal,
-    sort: ProductSort,
+    best_first: bool,
+    order: Vec<(Sorted, Direction)>,
+    /// Where the page starts: matches above the key.
     after: Option<Key>,
     keep: usize,
-    categories: Option<StrColumn>,
-    names: Option<StrColumn>,
-    price_order: Column<i64>,
-    created: Column<i64>,
-    id_high: Column<u64>,
-    id_low: Column<u64>,
+    /// By ordinal.
+    facets: Vec<(Option<StrColumn>, BTreeMap<u64, u64>)>,
     total: u64,
-    /// By the category's ordinal.
-    counts: BTreeMap<u64, u64>,
-    /// The lowest keys; the highest of them on top.
-    best: BinaryHeap<(Key, DocId)>,
+    /// The lowest keys, with the score; the highest of them on top.
+    best: BinaryHeap<(Key, DocId, i64)>,
+    key: Key,
 }
 
 impl SegmentPage {
-    fn sort_key(&self, doc: DocId, score: Score) -> i64 {
-        match self.sort {
-            ProductSort::Created => 0,
-            ProductSort::PriceAsc => self.price_order.first(doc).unwrap_or_default(),
-            ProductSort::PriceDesc => price_order::turned(self.price_order.first(doc).unwrap_or_default()),
-            ProductSort::Name => self.names.as_ref().and_then(|n| n.ords().first(doc)).map_or(0, ordinal),
-            ProductSort::Relevance => score_key(score),
+    fn of(
+        plan: &Plan,
+        fields: &Fields,
+        segment: SegmentOrdinal,
+        reader: &SegmentReader,
+    ) -> ::tantivy::Result<Self> {
+        let search = &plan.wanted.search;
+        let mut order = Vec::with_capacity(search.order.len());
+        for (name, direction) in &search.order {
+            order.push((Sorted::of(reader, name, fields.kind(name)?)?, *direction));
         }
-    }
-
-    /// The sort value that a key stands for, comparable across segments; ascending, like the key.
-    fn sort_value(&self, key: i64) -> std::io::Result<SortValue> {
-        Ok(match self.sort {
-            ProductSort::Created => SortValue::None,
-            ProductSort::PriceAsc | ProductSort::PriceDesc | ProductSort::Relevance => SortValue::Number(key),
-            ProductSort::Name => {
-                let mut name = String::new();
-                if let (Some(names), Ok(ord)) = (&self.names, u64::try_from(key)) {
-                    names.ord_to_str(ord, &mut name)?;
-                }
-                SortValue::Text(name)
+        let mut facets = Vec::with_capacity(search.facets.len());
+        for name in search.facets {
+            facets.push((reader.fast_fields().str(name)?, BTreeMap::new()));
+        }
+        let start = |place: &Vec<Value>| -> std::io::Result<Key> {
+            let (score, values) = place.split_at(usize::from(search.best_first));
+            let mut key = Key::with_capacity(place.len());
+            key.extend(score.iter().map(|score| if let Value::Int(n) = score { rank_of(*n) } else { 0 }));
+            for (value, (sorted, direction)) in values.iter().zip(&order) {
+                key.push(turned(sorted.rank_of_value(value)?, *direction));
             }
+            Ok(key)
+        };
+        let after = plan.wanted.after.as_ref().map(start).transpose()?;
+        Ok(Self {
+            segment,
+            best_first: search.best_first,
+            order,
+            after,
+            keep: search.page.limit + 1,
+            facets,
+            total: 0,
+            best: BinaryHeap::new(),
+            key: Key::new(),
         })
     }
 
-    fn finish(self) -> ::tantivy::Result<Found> {
-        let mut found = Found { total: self.total, ..Found::default() };
-        if let Some(categories) = &self.categories {
-            for (ord, count) in &self.counts {
-                let mut category = String::new();
-                categories.ord_to_str(*ord, &mut category)?;
-                found.categories.insert(category, *count);
-            }
-        }
-        for ((key, created, id), doc) in &self.best {
-            let address = DocAddress::new(self.segment, *doc);
-            found.hits.push(Hit { value: self.sort_value(*key)?, created: *created, id: *id, address });
-        }
-        Ok(found)
-    }
-}
-
-impl SegmentCollector for SegmentPage {
-    type Fruit = ::tantivy::Result<Found>;
-
-    fn collect(&mut self, doc: DocId, score: Score) {
+    fn take(&mut self, doc: DocId, score: Score) {
         self.total += 1;
-        if let Some(ord) = self.categories.as_ref().and_then(|c| c.ords().first(doc)) {
-            *self.counts.entry(ord).or_default() += 1;
-        }
-        let id = Uuid::from_u64_pair(
-            self.id_high.first(doc).unwrap_or_default(),
-            self.id_low.first(doc).unwrap_or_default(),
-        );
-        let key = (self.sort_key(doc, score), self.created.first(doc).unwrap_or_default(), id.as_u128());
-        if self.after.is_none_or(|after| key > after) {
-            self.best.push((key, doc));
-            if self.best.len() > self.keep {
-                self.best.pop();
+        for (values, counts) in &mut self.facets {
+            if let Some(ord) = values.as_ref().and_then(|values| values.ords().first(doc)) {
+                *counts.entry(ord).or_default() += 1;
             }
         }
+        let score = score_key(score);
+        self.key.clear();
+        self.key.extend(self.best_first.then(|| rank_of(score)));
+        self.key.extend(self.order.iter().map(|(sorted, direction)| turned(sorted.rank(doc), *direction)));
+        let is_full = self.best.len() == self.keep;
+        let too_late = is_full && self.best.peek().is_some_and(|(highest, _, _)| self.key >= *highest);
+        if too_late || self.after.as_ref().is_some_and(|after| self.key <= *after) {
+            return;
+        }
+        if is_full {
+            self.best.pop();
+        }
+        self.best.push((self.key.clone(), doc, score));
     }
 
-    fn harvest(self) -> Self::Fruit {
-        self.finish()
+    fn add_to(self, all: &mut Collected) -> std::io::Result<()> {
+        all.total += self.total;
+        for ((values, counts), facet) in self.facets.iter().zip(&mut all.facets) {
+            let Some(values) = values else { continue };
+            for (ord, count) in counts {
+                let mut value = String::new();
+                values.ord_to_str(*ord, &mut value)?;
+                *facet.entry(value).or_default() += count;
+            }
+        }
+        for (_, doc, score) in self.best {
+            let score = self.best_first.then_some(Ok(Value::Int(score)));
+            let columns = self.order.iter().map(|(sorted, _)| sorted.value(doc));
+            let place = score.into_iter().chain(columns).collect::<std::io::Result<_>>()?;
+            all.hits.push(Hit { place, address: DocAddress::new(self.segment, doc) });
+        }
+        Ok(())
     }
 }
 
@@ -287,34 +310,38 @@ impl SegmentCollector for SegmentPage {
 mod tests {
     use std::cell::Cell;
 
-    use projections::catalogue::products::ProductFilter;
+    use projections::catalogue::documents::{INDEX, SEARCH_PRODUCTS};
+    use projections::catalogue::products::{ProductFilter, ProductSort};
     use projections::engine::query::Page;
+    use projections::engine::rows::RowChange;
 
     use super::*;
-    use crate::tantivy::document::FIELDS;
+    use crate::search_document::Document;
     use crate::tantivy::query;
 
     // proves: SEC-10
     #[test]
     fn a_search_that_nobody_waits_for_ends() {
-        let index = ::tantivy::Index::create_in_ram(FIELDS.schema.clone());
+        let fields = Fields::of(&INDEX);
+        let index = ::tantivy::Index::create_in_ram(fields.schema.clone());
         let mut writer: ::tantivy::IndexWriter = index.writer_with_num_threads(1, 15_000_000).unwrap();
         for n in 0..5 * LOOK_EVERY {
-            let mut document = ::tantivy::TantivyDocument::default();
-            document.add_text(FIELDS.key, n.to_string());
-            document.add_text(FIELDS.tenant, "default");
-            writer.add_document(document).unwrap();
+            let key = vec![Value::Text("default".into()), Value::Uuid(Uuid::from_u128(u128::from(n)))];
+            let mut row = Document::new(key.clone());
+            let set = vec![("discontinued", Value::Bool(false))];
+            row.merge(&RowChange { table: &SEARCH_PRODUCTS, key, group: "product", version: 1, set });
+            writer.add_document(fields.document(&row).unwrap()).unwrap();
         }
         writer.commit().unwrap();
         let page = Page { after: None, limit: 10 };
-        let plan =
-            query::plan("default", "", &ProductFilter::default(), ProductSort::Created, &page).unwrap();
+        let search = ProductFilter::default().search("default", "", ProductSort::Created, &page);
+        let plan = query::plan(&fields, &search).unwrap();
         let looks = Cell::new(0);
         let stop = || {
             looks.set(looks.get() + 1);
             looks.get() == 3
         };
-        let found = run(&index.reader().unwrap().searcher(), &plan, &stop);
+        let found = run(&index.reader().unwrap().searcher(), &fields, &plan, &stop);
         assert!(matches!(found, Err(Failure::Stopped)), "{found:?}");
         assert_eq!(looks.get(), 3, "in the middle of the matches");
     }

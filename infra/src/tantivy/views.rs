@@ -98,22 +98,27 @@ impl Views {
 
 #[cfg(test)]
 mod tests {
+    use projections::catalogue::documents::INDEX;
+    use projections::engine::rows::Value;
+
     use super::*;
-    use crate::tantivy::document::FIELDS;
+    use crate::search_document::Document;
+    use crate::tantivy::fields::Fields;
 
     // proves: CAT-2, SEC-10
     #[tokio::test]
     async fn views_are_bounded_in_number_and_shared_by_searches_of_one_commit() {
-        let index = ::tantivy::Index::create_in_ram(FIELDS.schema.clone());
+        let fields = Fields::of(&INDEX);
+        let index = ::tantivy::Index::create_in_ram(fields.schema.clone());
         let mut writer: ::tantivy::IndexWriter = index.writer_with_num_threads(1, 15_000_000).unwrap();
         let reader = index.reader().unwrap();
         let views = Views::new();
         let first = views.keep(&reader.searcher());
         assert_eq!(views.keep(&reader.searcher()), first);
         for n in 0..MOST {
-            let mut document = ::tantivy::TantivyDocument::default();
-            document.add_text(FIELDS.key, n.to_string());
-            writer.add_document(document).unwrap();
+            let row =
+                Document::new(vec![Value::Text("default".into()), Value::Uuid(Uuid::from_u128(n as u128))]);
+            writer.add_document(fields.document(&row).unwrap()).unwrap();
             writer.commit().unwrap();
             reader.reload().unwrap();
             assert!(views.get(&first).is_some() || n + 1 == MOST);

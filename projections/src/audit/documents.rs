@@ -3,6 +3,7 @@
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
 
+use crate::engine::index::{Form, SearchIndex};
 use crate::engine::mapping::{TENANT, int, text};
 use crate::engine::model::Projection;
 use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value, col};
@@ -42,13 +43,23 @@ pub static SEARCH_EVENTS: Table = Table {
     indexes: &[],
 };
 
+/// For auditors. The data is found by its words, whatever they are.
+pub static INDEX: SearchIndex = SearchIndex {
+    only_grows: true,
+    forms: &[("schema_version", Form::Short), ("data", Form::Prose)],
+    ..SearchIndex::for_analysts("events", "event", NAME, &SEARCH_EVENTS)
+};
+
+/// The name of the projection.
+pub const NAME: &str = "search-events";
+
 /// The projection `search-events`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SearchEvents;
 
 impl Projection for SearchEvents {
     fn name(&self) -> &'static str {
-        "search-events"
+        NAME
     }
 
     fn version(&self) -> u32 {
@@ -57,6 +68,10 @@ impl Projection for SearchEvents {
 
     fn tables(&self) -> &'static [&'static Table] {
         const { &[&SEARCH_EVENTS] }
+    }
+
+    fn index(&self) -> Option<&'static SearchIndex> {
+        Some(&INDEX)
     }
 
     fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {

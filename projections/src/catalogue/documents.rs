@@ -1,17 +1,18 @@
 //! Search documents: products as the full-text index holds them. A document has one source stream, the product's, and its
 //! version is the document's external version; a change sets some fields and the index keeps the others.
 
-use async_trait::async_trait;
 use domain::catalogue::product::ProductView;
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
 
 use crate::catalogue::products::{self, ProductFilter, ProductSort, shown};
+use crate::engine::index::{AskedBy, Form, SearchIndex};
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, tenant, text};
 use crate::engine::model::Projection;
-use crate::engine::query::{Listed, Page};
+use crate::engine::query::{Listed, Page, View as _};
 use crate::engine::read_models::ReadError;
 use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value, col};
+use crate::engine::search::{self, TextSearch};
 use crate::engine::words::indexed;
 
 /// One document per product. Discontinued ones stay, as tombstones that no search finds.
@@ -45,6 +46,28 @@ pub static SEARCH_PRODUCTS: Table = Table {
     indexes: &[],
 };
 
+/// Products as customers find them.
+pub static INDEX: SearchIndex = SearchIndex {
+    name: "products",
+    document: "product",
+    projection: NAME,
+    table: &SEARCH_PRODUCTS,
+    asked_by: AskedBy::Queries,
+    only_grows: false,
+    forms: &[
+        ("description", Form::Shown),
+        ("name_words", Form::Words(4.0)),
+        ("sku_words", Form::Words(3.0)),
+        ("category_words", Form::Words(2.0)),
+        ("attribute_words", Form::Words(1.5)),
+        ("description_words", Form::Words(1.0)),
+    ],
+    gone: Some("discontinued"),
+    filters: &["category_key", "currency", "price_amount"],
+    orders: &["currency", "price_amount", "sort_name", "created_at", "product_id"],
+    facets: &["category"],
+};
+
 /// The name of the projection.
 pub const NAME: &str = "search";
 
@@ -63,6 +86,10 @@ impl Projection for Search {
 
     fn tables(&self) -> &'static [&'static Table] {
         const { &[&SEARCH_PRODUCTS] }
+    }
+
+    fn index(&self) -> Option<&'static SearchIndex> {
+        Some(&INDEX)
     }
 
     fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {
@@ -116,24 +143,58 @@ pub struct SearchHits {
     pub categories: Vec<(String, u64)>,
 }
 
-/// The one question that a search index answers.
-#[async_trait]
-pub trait ProductSearch: Send + Sync + 'static {
-    /// Products that match a text, with typing errors tolerated; all products for an empty one. The pages of one search are of one
-    /// view of the index: what changes meanwhile neither doubles nor loses a row. A view that isn't kept any more is
-    /// [`ReadError::Expired`] for a list by relevance; other orders go on behind the last row.
+impl ProductFilter {
+    /// The products of a tenant that it lets through and that match a text, in an order: the question to the index.
+    #[must_use]
+    pub fn search(&self, tenant: &str, text: &str, sort: ProductSort, page: &Page) -> search::Search {
+        // Without words nothing matches better than anything else.
+        let no_words = text.trim().is_empty();
+        let sort = if sort == ProductSort::Relevance && no_words { ProductSort::Created } else { sort };
+        search::Search {
+            index: &INDEX,
+            tenant: tenant.to_owned(),
+            text: text.to_owned(),
+            conditions: self.conditions(),
+            best_first: sort == ProductSort::Relevance,
+            order: sort.order(),
+            facets: INDEX.facets,
+            list: match sort {
+                ProductSort::Created => "search-created",
+                ProductSort::PriceAsc => "search-currency-price",
+                ProductSort::PriceDesc => "search-currency-price-desc",
+                ProductSort::Name => "search-name",
+                ProductSort::Relevance => "search-relevance",
+            },
+            page: page.clone(),
+        }
+    }
+}
+
+/// Searches of products.
+pub trait ProductSearch: TextSearch {
+    /// Products that match a text, with typing errors tolerated; all products for an empty one.
     ///
     /// # Errors
-    /// [`ReadError::BadCursor`], [`ReadError::Expired`], [`ReadError::Overloaded`], [`ReadError::Unavailable`].
-    async fn search(
+    /// See [`TextSearch::search`].
+    fn search_products(
         &self,
         tenant: &str,
         text: &str,
         filter: &ProductFilter,
         sort: ProductSort,
         page: &Page,
-    ) -> Result<SearchHits, ReadError>;
+    ) -> impl Future<Output = Result<SearchHits, ReadError>> + Send {
+        async move {
+            let found = self.search(&filter.search(tenant, text, sort, page)).await?;
+            let items = found.rows.iter().map(ProductView::of_row).collect::<Result<_, _>>()?;
+            let page = Listed { items, next: found.next };
+            let categories = found.facets.into_iter().next().unwrap_or_default();
+            Ok(SearchHits { page, total: found.total, categories })
+        }
+    }
 }
+
+impl<S: TextSearch + ?Sized> ProductSearch for S {}
 
 #[cfg(test)]
 mod tests {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::engine::model::Projection;
 
-/// Its row projections.
+/// Its projections.
 #[must_use]
 pub fn projections() -> Vec<Arc<dyn Projection>> {
-    vec![Arc::new(products::Products)]
+    vec![Arc::new(products::Products), Arc::new(documents::Search)]
 }

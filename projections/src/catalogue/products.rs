@@ -11,7 +11,7 @@ use crate::engine::fold::fold;
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, json, tenant, text};
 use crate::engine::model::Projection;
 use crate::engine::query::Direction::{Ascending, Descending};
-use crate::engine::query::{Condition, Listed, Page, Row, Select, Unreadable, View, first, list};
+use crate::engine::query::{Condition, Direction, Listed, Page, Row, Select, Unreadable, View, first, list};
 use crate::engine::read_models::{ReadError, ReadModels};
 use crate::engine::rows::{ColumnKind, Group, Index, RowChange, Table, Value, col};
 
@@ -221,6 +221,17 @@ impl ProductSort {
             Self::Name => "products-name",
         }
     }
+
+    /// The columns that it sorts by.
+    pub(super) fn order(self) -> Vec<(&'static str, Direction)> {
+        let first: &[_] = match self {
+            Self::Created | Self::Relevance => &[],
+            Self::PriceAsc => &[("currency", Ascending), ("price_amount", Ascending)],
+            Self::PriceDesc => &[("currency", Ascending), ("price_amount", Descending)],
+            Self::Name => &[("sort_name", Ascending)],
+        };
+        first.iter().copied().chain([("created_at", Ascending), ("product_id", Ascending)]).collect()
+    }
 }
 
 /// Which products. An amount says nothing without its currency: whoever bounds the price names it.
@@ -240,23 +251,19 @@ impl ProductFilter {
     /// The products of a tenant that it lets through, in an order.
     #[must_use]
     pub fn select(&self, tenant: &str, sort: ProductSort) -> Select {
-        let mut select = Select::of::<ProductView>(tenant)
-            .and(Condition::Is("discontinued", Value::Bool(false)))
-            .and_some("category_key", self.category.clone().map(Value::Text))
-            .and_some("currency", self.currency.map(|currency| text(currency.code())));
-        if let Some(price) = self.min_price {
-            select = select.and(Condition::AtLeast("price_amount", Value::Int(price)));
-        }
-        if let Some(price) = self.max_price {
-            select = select.and(Condition::AtMost("price_amount", Value::Int(price)));
-        }
-        select = match sort {
-            ProductSort::Created | ProductSort::Relevance => select,
-            ProductSort::PriceAsc => select.by("currency", Ascending).by("price_amount", Ascending),
-            ProductSort::PriceDesc => select.by("currency", Ascending).by("price_amount", Descending),
-            ProductSort::Name => select.by("sort_name", Ascending),
-        };
-        select.by("created_at", Ascending).by("product_id", Ascending)
+        let mut select =
+            Select::of::<ProductView>(tenant).and(Condition::Is("discontinued", Value::Bool(false)));
+        select.conditions.extend(self.conditions());
+        Select { order: sort.order(), ..select }
+    }
+
+    /// What it asks of products.
+    pub(super) fn conditions(&self) -> Vec<Condition> {
+        let category = self.category.clone().map(|key| Condition::Is("category_key", Value::Text(key)));
+        let currency = self.currency.map(|currency| Condition::Is("currency", text(currency.code())));
+        let least = self.min_price.map(|price| Condition::AtLeast("price_amount", Value::Int(price)));
+        let most = self.max_price.map(|price| Condition::AtMost("price_amount", Value::Int(price)));
+        [category, currency, least, most].into_iter().flatten().collect()
     }
 }
 

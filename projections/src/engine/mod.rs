@@ -5,6 +5,7 @@ pub mod digest;
 pub mod events;
 pub mod fold;
 pub mod follower;
+pub mod index;
 mod lag;
 pub mod mapping;
 pub mod mark;
@@ -16,6 +17,7 @@ pub mod redrive;
 pub mod rows;
 pub mod runner;
 pub mod sagas;
+pub mod search;
 pub mod status;
 pub mod store;
 #[cfg(test)]

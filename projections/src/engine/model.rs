@@ -3,6 +3,7 @@
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
 
+use crate::engine::index::SearchIndex;
 use crate::engine::rows::{RowChange, Table};
 
 /// The statements that make the secondary indexes of a projection's tables.
@@ -21,6 +22,11 @@ pub trait Projection: Send + Sync + 'static {
 
     /// Its tables.
     fn tables(&self) -> &'static [&'static Table];
+
+    /// How its rows are found, if they are documents of an index: these are of one table.
+    fn index(&self) -> Option<&'static SearchIndex> {
+        None
+    }
 
     /// The changes that an event makes; none for an event that it doesn't read. Pure.
     ///

@@ -116,23 +116,37 @@ impl Select {
 
     /// The place that a cursor of this list names.
     fn place(&self, list: &str, cursor: &str) -> Result<Vec<Value>, ReadError> {
-        let (of, place): (String, Vec<Json>) =
-            serde_json::from_str(cursor).map_err(|_| ReadError::BadCursor)?;
-        if of != list || place.len() != self.order.len() {
-            return Err(ReadError::BadCursor);
-        }
-        let value = |(json, (column, _)): (&Json, &(&'static str, Direction))| {
-            self.table.column(column).and_then(|(_, kind)| from_json(json, kind)).ok_or(ReadError::BadCursor)
-        };
-        place.iter().zip(&self.order).map(value).collect()
+        let kind = |(column, _): &(&'static str, Direction)| self.table.column(column).map(|(_, kind)| kind);
+        let kinds: Vec<_> = self.order.iter().map(kind).collect();
+        read_place(list, cursor, &kinds)
     }
 
     /// The cursor that goes on behind a row.
     fn cursor(&self, list: &str, row: &Row) -> Result<String, ReadError> {
-        let place = self.order.iter().map(|(column, _)| row.value(column).map(to_json));
-        let place: Vec<Json> = place.collect::<Result<_, _>>()?;
-        Ok(serde_json::json!([list, place]).to_string())
+        let place = self.order.iter().map(|(column, _)| row.value(column).cloned());
+        Ok(place_text(list, &place.collect::<Result<Vec<_>, _>>()?))
     }
+}
+
+/// The text of a place in a list.
+pub(super) fn place_text(list: &str, place: &[Value]) -> String {
+    serde_json::json!([list, place.iter().map(to_json).collect::<Vec<_>>()]).to_string()
+}
+
+/// Reads the text of a place in a list that is sorted by values of such kinds.
+pub(super) fn read_place(
+    list: &str,
+    text: &str,
+    kinds: &[Option<ColumnKind>],
+) -> Result<Vec<Value>, ReadError> {
+    let (of, place): (String, Vec<Json>) = serde_json::from_str(text).map_err(|_| ReadError::BadCursor)?;
+    if of != list || place.len() != kinds.len() {
+        return Err(ReadError::BadCursor);
+    }
+    let value = |(json, kind): (&Json, &Option<ColumnKind>)| {
+        kind.and_then(|kind| from_json(json, kind)).ok_or(ReadError::BadCursor)
+    };
+    place.iter().zip(kinds).map(value).collect()
 }
 
 /// A value in a cursor.

@@ -152,8 +152,8 @@ impl ColumnKind {
     }
 }
 
-/// A value of a column.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A value of a column. Values of one column are in the order in which databases sort them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
     /// No value.
     Null,

@@ -6,6 +6,7 @@ use domain::ordering::order::{OrderEvent, OrderLine};
 use domain::upcast::DecodeError;
 use serde_json::json;
 
+use crate::engine::index::{Form, SearchIndex};
 use crate::engine::mapping::{CREATED_AT, TENANT, UPDATED_AT, json, tenant, text};
 use crate::engine::model::Projection;
 use crate::engine::rows::{ColumnKind, Group, RowChange, Table, Value, col};
@@ -43,13 +44,33 @@ pub static SEARCH_ORDERS: Table = Table {
     indexes: &[],
 };
 
+/// For analysts.
+pub static INDEX: SearchIndex = SearchIndex {
+    forms: &[(
+        "lines",
+        Form::Objects(&[
+            ("line", Form::Short),
+            ("product_id", Form::Keyword),
+            ("sku", Form::Keyword),
+            ("name", Form::Keyword),
+            ("quantity", Form::Number),
+            ("unit_price_amount", Form::Number),
+            ("line_total_amount", Form::Number),
+        ]),
+    )],
+    ..SearchIndex::for_analysts("orders", "order", NAME, &SEARCH_ORDERS)
+};
+
+/// The name of the projection.
+pub const NAME: &str = "search-orders";
+
 /// The projection `search-orders`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SearchOrders;
 
 impl Projection for SearchOrders {
     fn name(&self) -> &'static str {
-        "search-orders"
+        NAME
     }
 
     fn version(&self) -> u32 {
@@ -58,6 +79,10 @@ impl Projection for SearchOrders {
 
     fn tables(&self) -> &'static [&'static Table] {
         const { &[&SEARCH_ORDERS] }
+    }
+
+    fn index(&self) -> Option<&'static SearchIndex> {
+        Some(&INDEX)
     }
 
     fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {

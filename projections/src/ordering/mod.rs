@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::engine::model::Projection;
 
-/// Its row projections.
+/// Its projections.
 #[must_use]
 pub fn projections() -> Vec<Arc<dyn Projection>> {
-    vec![Arc::new(orders::Orders)]
+    vec![Arc::new(orders::Orders), Arc::new(documents::SearchOrders)]
 }

@@ -15,9 +15,10 @@ use domain::money::Currency;
 use domain::reviews::rating;
 use domain::stream::StreamId;
 use domain::text::identifier;
-use projections::catalogue::documents::{self, ProductSearch};
+use projections::catalogue::documents::{self, ProductSearch as _};
 use projections::catalogue::products::{self, ProductFilter, ProductSort, ReadProducts as _};
 use projections::engine::query::Page;
+use projections::engine::search::TextSearch;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -175,7 +176,7 @@ pub(crate) struct Found<T> {
 )]
 pub(crate) async fn search_products(
     State(state): State<QueryState>,
-    Extension(search): Extension<Arc<dyn ProductSearch>>,
+    Extension(search): Extension<Arc<dyn TextSearch>>,
     caller: Option<Caller>,
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
@@ -190,7 +191,7 @@ pub(crate) async fn search_products(
     name_currency(&state, &ask, tenant, &mut filter).await?;
     let page = ask.page(&state, &scope)?;
     let read = ask.settle(&state, &[documents::NAME, ratings::READ]).await?;
-    let hits = search.search(tenant, text, &filter, sort, &page).await?;
+    let hits = search.search_products(tenant, text, &filter, sort, &page).await?;
     let items = ratings::all_rated(&*read, tenant, hits.page.items).await?;
     let listed = ListOf::new(&state, &scope, items, hits.page.next.as_deref());
     let category = facet(hits.categories);

@@ -20,12 +20,13 @@ use infra::event_scan::ScanLimits;
 use infra::feed::InProcessFeed;
 use infra::sqlite::log::SqliteLog;
 use projections::audit::events::{self, ReadStreams as _};
-use projections::catalogue::documents::{self, ProductSearch};
+use projections::catalogue::documents::{self, ProductSearch as _};
 use projections::catalogue::products::{self, ProductFilter, ProductSort, ReadProducts as _};
 use projections::engine::events::EventFilter;
 use projections::engine::query::{Direction, Page, Select};
 use projections::engine::read_models::{ReadError, ReadModels};
 use projections::engine::rows::{ColumnKind, Value};
+use projections::engine::search::TextSearch;
 use projections::identity::users::ReadUsers as _;
 use projections::inventory::ReadStock as _;
 use projections::ordering::orders::{OrderFilter, ReadOrders as _};
@@ -48,7 +49,7 @@ pub struct Started {
     /// The questions.
     pub models: Arc<dyn ReadModels>,
     /// The search in products.
-    pub search: Arc<dyn ProductSearch>,
+    pub search: Arc<dyn TextSearch>,
 }
 
 /// Every projection that queries wait for.
@@ -84,7 +85,7 @@ struct World {
 
 struct Running {
     models: Arc<dyn ReadModels>,
-    search: Arc<dyn ProductSearch>,
+    search: Arc<dyn TextSearch>,
     feed: Arc<InProcessFeed>,
     shutdown: CancellationToken,
 }
@@ -152,8 +153,11 @@ pub async fn a_query_with_a_token_sees_what_the_token_names(factory: &dyn ReadMo
         running.models.wait_for(documents::NAME, &token, WAIT).await.unwrap();
         let page = Page { after: None, limit: 100 };
         let filter = ProductFilter::default();
-        let hits =
-            running.search.search("default", "thing", &filter, ProductSort::Created, &page).await.unwrap();
+        let hits = running
+            .search
+            .search_products("default", "thing", &filter, ProductSort::Created, &page)
+            .await
+            .unwrap();
         assert_eq!(hits.total, n as u64 + 1);
         assert!(hits.page.items.iter().any(|product| product.id == id));
     }
@@ -288,7 +292,7 @@ pub async fn pages_of_rows_put_together_are_the_whole_list(factory: &dyn ReadMod
         // The search, asked for everything in the same order, agrees.
         let hits = running
             .search
-            .search("default", "", &filter, sort, &Page { after: None, limit: 100 })
+            .search_products("default", "", &filter, sort, &Page { after: None, limit: 100 })
             .await
             .unwrap();
         assert_eq!(hits.page.items, whole, "{sort:?}");

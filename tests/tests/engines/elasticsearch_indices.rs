@@ -14,8 +14,7 @@ use infra::feed::InProcessFeed;
 use infra::sqlite::log::SqliteLog;
 use infra::sqlite::read_store::SqliteReadStore;
 use infra::tantivy::TantivySearch;
-use projections::catalogue::documents::Search;
-use projections::catalogue::documents::{ProductSearch as _, SearchHits};
+use projections::catalogue::documents::{INDEX, ProductSearch as _, Search, SearchHits};
 use projections::catalogue::products::{ProductFilter, ProductSort};
 use projections::engine::applier::{Applier, Limits};
 use projections::engine::follower::{Checkpoints as _, Visible};
@@ -97,7 +96,7 @@ impl Running {
     pub(super) async fn all_products(&self) -> Option<SearchHits> {
         let page = Page { after: None, limit: 100 };
         let filter = ProductFilter::default();
-        self.search.search("default", "", &filter, ProductSort::Created, &page).await.ok()
+        self.search.search_products("default", "", &filter, ProductSort::Created, &page).await.ok()
     }
 
     pub(super) async fn stop(self) -> (Fixture, Indices) {
@@ -113,7 +112,8 @@ impl Running {
 async fn products_are_the_same_as_tantivys() {
     let (fixture, indices, dir) = (fixture().await, Indices::default(), tempfile::tempdir().unwrap());
     let letters = Arc::new(SqliteReadStore::open(dir.path()).unwrap());
-    let stores: [Arc<dyn RowStore>; 2] = [indices.store(), Arc::new(TantivySearch::new(dir.path(), letters))];
+    let stores: [Arc<dyn RowStore>; 2] =
+        [indices.store(), Arc::new(TantivySearch::new(&INDEX, dir.path(), letters))];
     let search: Arc<dyn Projection> = Arc::new(Search);
     let mut digests = Vec::new();
     for store in stores {
@@ -249,7 +249,8 @@ async fn no_write_makes_an_index() {
 async fn a_waiting_query_of_another_process_makes_documents_visible() {
     let (fixture, indices) = (fixture().await, Indices::default());
     let store: Arc<dyn RowStore> = indices.store();
-    let follower = ElasticsearchCheckpoints::new(&indices.url, SHARDS).unwrap();
+    let follower =
+        ElasticsearchCheckpoints::new(&indices.url, &infra::shop::projections().documents, SHARDS).unwrap();
     assert!(follower.visible().await.is_err(), "there is no index yet");
     let limits = Limits::default();
     let (projections, clock) = (infra::shop::projections().documents, Arc::new(SystemClock));
@@ -264,7 +265,8 @@ async fn a_waiting_query_of_another_process_makes_documents_visible() {
     assert_eq!(seen, applier.low());
     let search = ElasticsearchSearch::new(&indices.url).unwrap();
     let page = Page { after: None, limit: 1 };
-    let hits = search.search("default", "", &ProductFilter::default(), ProductSort::Created, &page).await;
+    let hits =
+        search.search_products("default", "", &ProductFilter::default(), ProductSort::Created, &page).await;
     let of_type = |kind| fixture.history.events.iter().filter(|e| e.event_type == kind).count();
     let sold = of_type("product.created") - of_type("product.discontinued");
     assert_eq!(hits.unwrap().total, sold as u64);
@@ -273,7 +275,7 @@ async fn a_waiting_query_of_another_process_makes_documents_visible() {
 
 /// Makes the indices that the shop has and that aren't there.
 async fn migrate(indices: &Indices, log: Arc<dyn LogReader>) {
-    let store = ElasticsearchStore::new(&indices.url, indices.letters(), log.clone()).unwrap();
+    let store = indices.store_over(log.clone());
     store.prepare(&infra::shop::projections().documents, log.store()).await.unwrap();
 }
 

@@ -58,7 +58,8 @@ async fn a_large_index_of_events_goes_on_in_another_part() {
     let parts = indices.behind("events").await;
     assert_eq!(parts.len(), 5, "one for each step, and the next: {parts:?}");
     assert_eq!(documents(&indices).await, events_of(&fixture));
-    let follower = ElasticsearchCheckpoints::new(&indices.url, SHARDS).unwrap();
+    let follower =
+        ElasticsearchCheckpoints::new(&indices.url, &infra::shop::projections().documents, SHARDS).unwrap();
     let visible = follower.visible_now().await.unwrap();
     let heads = Seen::up_to(&fixture.history.heads());
     assert_eq!(visible.iter().find(|one| one.projection == "search-events").unwrap().mark.seen, heads);

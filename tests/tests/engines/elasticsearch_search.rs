@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use infra::elasticsearch::{ElasticsearchSearch, ElasticsearchStore};
-use projections::catalogue::documents::ProductSearch;
+use projections::engine::index::SearchIndex;
+use projections::engine::search::TextSearch;
 use projections::engine::store::RowStore;
 use tests::contract::search::{SearchBackend, SearchFactory};
 use tests::elasticsearch::Indices;
@@ -23,7 +24,7 @@ impl SearchBackend for Elasticsearch {
         self.store.clone()
     }
 
-    fn search(&self) -> Arc<dyn ProductSearch> {
+    fn search(&self) -> Arc<dyn TextSearch> {
         self.search.clone()
     }
 
@@ -40,7 +41,7 @@ struct Factory;
 
 #[async_trait]
 impl SearchFactory for Factory {
-    async fn fresh(&self) -> Box<dyn SearchBackend> {
+    async fn fresh(&self, _index: &'static SearchIndex) -> Box<dyn SearchBackend> {
         let indices = Indices::default();
         let search = Arc::new(ElasticsearchSearch::new(&indices.url).unwrap());
         Box::new(Elasticsearch { store: indices.store(), search, indices })

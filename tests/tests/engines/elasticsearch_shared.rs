@@ -119,7 +119,8 @@ async fn a_follower_that_looks_during_a_swap_goes_on_with_the_new_index() {
     let store = indices.store();
     // Nothing of that log has come here yet.
     store.prepare(&infra::shop::projections().documents, fixture.log.store()).await.unwrap();
-    let follower = ElasticsearchCheckpoints::new(&indices.url, SHARDS).unwrap();
+    let follower =
+        ElasticsearchCheckpoints::new(&indices.url, &infra::shop::projections().documents, SHARDS).unwrap();
     let live = indices.behind("products").await.remove(0);
     let (writes, held) = (format!("{live}-writes"), format!("{live}-held-99999999999"));
     let swap = |from: &str, to: &str| {

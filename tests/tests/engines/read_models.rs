@@ -17,7 +17,7 @@ use infra::postgres::{Database, PostgresReadStore};
 use infra::shop::projections as shop_projections;
 use infra::tantivy::TantivySearch;
 use projections::audit::events::within;
-use projections::catalogue::documents::Search;
+use projections::catalogue::documents::{INDEX, Search};
 use projections::engine::follower::Follower;
 use projections::engine::query::Direction;
 use projections::engine::runner::{Runner, RunnerConfig, RunnerParts};
@@ -66,7 +66,7 @@ impl ReadModelsFactory for Postgres {
     ) -> Started {
         let (writing, reading) = (self.database().await, self.database().await);
         let store = Arc::new(PostgresReadStore::new(writing.clone()));
-        let search = Arc::new(TantivySearch::new(self.dir.path(), store.clone()));
+        let search = Arc::new(TantivySearch::new(&INDEX, self.dir.path(), store.clone()));
         let parts = |group, store, projections| RunnerParts {
             group,
             store,

@@ -4,13 +4,13 @@ use std::cmp::Ordering;
 
 use domain::merkle::Hash;
 use projections::engine::digest::RowDigest;
+use projections::engine::index::SearchIndex;
 use projections::engine::store::StoreError;
 
 use crate::elasticsearch::client::Client;
-use crate::elasticsearch::document::{self, Document};
-use crate::elasticsearch::kinds::Kind;
 use crate::elasticsearch::scan::Scan;
 use crate::rebuild::{Difference, RowDifference};
+use crate::search_document::{self, Document};
 
 /// How many differing documents are told of.
 const EXAMPLES: usize = 5;
@@ -34,7 +34,7 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    fn note(&mut self, kind: &Kind, live: Option<&Document>, built: Option<&Document>) {
+    fn note(&mut self, kind: &SearchIndex, live: Option<&Document>, built: Option<&Document>) {
         self.differing += 1;
         let difference = match (live, built) {
             (Some(_), None) => {
@@ -42,7 +42,7 @@ impl Comparison {
                 Difference::OnlyLive
             }
             (Some(live), Some(built)) => {
-                let differ = kind.columns().filter(|c| live.get(c.name) != built.get(c.name));
+                let differ = kind.columns().filter(|c| live.get(kind, c.name) != built.get(kind, c.name));
                 Difference::Changed { columns: differ.map(|c| c.name.to_owned()).collect() }
             }
             _ => {
@@ -51,7 +51,8 @@ impl Comparison {
             }
         };
         if let Some(document) = live.or(built).filter(|_| self.examples.len() < EXAMPLES) {
-            let key = key(kind, document).join("/");
+            let key: Vec<String> = document.key().iter().map(search_document::plain).collect();
+            let key = key.join("/");
             self.examples.push(RowDifference { table: kind.table.name, key, difference });
         }
     }
@@ -61,7 +62,7 @@ impl Comparison {
 /// events since: it counts as equal.
 pub(super) async fn compare(
     client: &Client,
-    kind: &'static Kind,
+    kind: &'static SearchIndex,
     live: Option<&str>,
     built: &str,
 ) -> Result<Comparison, StoreError> {
@@ -78,7 +79,7 @@ pub(super) async fn compare(
     let mut new = built.next().await?;
     while old.is_some() || new.is_some() {
         let order = match (&old, &new) {
-            (Some(old), Some(new)) => key(kind, old).cmp(&key(kind, new)),
+            (Some(old), Some(new)) => old.key().cmp(new.key()),
             (Some(_), None) => Ordering::Less,
             _ => Ordering::Greater,
         };
@@ -91,7 +92,7 @@ pub(super) async fn compare(
         if let Some(shown) = advanced.map(|(_, right)| right).or(left) {
             shown.add_to(kind, &mut before);
         }
-        let equal = left.zip(right).is_some_and(|(l, r)| digest(kind, l) == digest(kind, r));
+        let equal = left.zip(right).is_some_and(|(l, r)| l.digest(kind) == r.digest(kind));
         if !equal && advanced.is_none() && live.is_some() {
             found.note(kind, left, right);
         }
@@ -116,16 +117,4 @@ async fn next(scan: &mut Option<Scan<'_>>) -> Result<Option<Document>, StoreErro
         Some(scan) => scan.next().await,
         None => Ok(None),
     }
-}
-
-/// The key's parts as the index sorts them.
-fn key(kind: &Kind, document: &Document) -> Vec<String> {
-    debug_assert_eq!(kind.table.key.len(), document.key().len());
-    document.key().iter().map(document::plain).collect()
-}
-
-fn digest(kind: &Kind, document: &Document) -> Hash {
-    let mut digest = RowDigest::default();
-    document.add_to(kind, &mut digest);
-    digest.finish()
 }

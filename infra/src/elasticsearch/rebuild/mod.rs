@@ -15,14 +15,15 @@ use std::sync::Arc;
 use ::elasticsearch::http::Method;
 use domain::ports::log::LogReader;
 use domain::position::Seen;
+use projections::engine::index::SearchIndex;
 use projections::engine::model::Projection;
-use projections::engine::store::{DeadLetters, RowStore as _, StoreError};
+use projections::engine::store::{DeadLetters, RowStore as _};
 
 use self::compare::{Comparison, compare};
 use self::scratch::ScratchLetters;
 use super::client::{Answer, Client, Failure};
 use super::generations::{Generation, Place, Stamp};
-use super::kinds::Kind;
+use super::kinds::index_of;
 use super::parts::every;
 use super::store::ElasticsearchStore;
 use super::url::ElasticsearchUrl;
@@ -89,9 +90,8 @@ pub async fn rollback(
     check_names(projections, &[projection.to_owned()])?;
     let none = || RebuildError::NoPrevious(projection.to_owned());
     let found = projections.iter().find(|p| p.name() == projection).cloned().ok_or_else(none)?;
-    let kind = Kind::of(projection).ok_or_else(none)?;
     let work = Work { client: Client::new(url)?, url: url.clone(), letters, log };
-    work.roll_back(kind, found).await
+    work.roll_back(found).await
 }
 
 fn check_names(projections: &[Arc<dyn Projection>], wanted: &[String]) -> Result<(), RebuildError> {
@@ -125,7 +125,7 @@ impl Work {
         progress: &mut (dyn FnMut(RebuildProgress) + Send),
     ) -> Result<RebuildReport, RebuildError> {
         let name = projection.name();
-        let kind = Kind::of(name).ok_or_else(|| StoreError::Unavailable(format!("no index of {name}")))?;
+        let kind = index_of(projection)?;
         let place = Place { client: &self.client, url: &self.url, kind };
         remove_unfinished(place).await?;
         let heads = Seen::up_to(&find_heads(self.log.as_ref()).await?);
@@ -139,7 +139,7 @@ impl Work {
         let only = std::slice::from_ref(projection);
         if comparable.is_some() {
             let (letters, log) = (Arc::clone(&self.letters), Arc::clone(&self.log));
-            let store = Arc::new(ElasticsearchStore::new(&self.url, letters, log)?);
+            let store = Arc::new(ElasticsearchStore::new(&self.url, only, letters, log)?);
             Fill::new(store, only, &self.log).run(&heads, Phase::CatchUp, progress).await?;
         }
         let fresh = self.fresh(projection).await?;
@@ -170,8 +170,7 @@ impl Work {
     }
 
     async fn renew(&self, projection: &Arc<dyn Projection>) -> Result<(), RebuildError> {
-        let name = projection.name();
-        let kind = Kind::of(name).ok_or_else(|| StoreError::Unavailable(format!("no index of {name}")))?;
+        let kind = index_of(projection)?;
         let place = Place { client: &self.client, url: &self.url, kind };
         let shards = self.log.store().shards;
         let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, self.log.store());
@@ -192,12 +191,8 @@ impl Work {
         Ok(place.retire(&fresh.name, Some(&live.name)).await?)
     }
 
-    async fn roll_back(
-        &self,
-        kind: &'static Kind,
-        projection: Arc<dyn Projection>,
-    ) -> Result<(), RebuildError> {
-        let name = projection.name();
+    async fn roll_back(&self, projection: Arc<dyn Projection>) -> Result<(), RebuildError> {
+        let (name, kind) = (projection.name(), index_of(&projection)?);
         let place = Place { client: &self.client, url: &self.url, kind };
         let live = place.live().await?;
         let all = place.list().await?;
@@ -212,7 +207,7 @@ impl Work {
         place.make_writable(&kept.name).await?;
         let kept = &place.again(kept).await?;
         let (letters, log) = (Arc::clone(&self.letters), Arc::clone(&self.log));
-        let store = ElasticsearchStore::at(&self.url, letters, log, kind, stamp, kept)?;
+        let store = ElasticsearchStore::at(&self.url, &projection, letters, log, stamp, kept)?;
         let fresh = Fresh { projection, store: Arc::new(store), letters: None, name: kept.name.clone() };
         self.approach(live.as_ref(), &fresh).await?;
         self.swap(place, live.as_ref(), &fresh, shards).await?;
@@ -222,8 +217,9 @@ impl Work {
 
     async fn fresh(&self, projection: &Arc<dyn Projection>) -> Result<Fresh, RebuildError> {
         let letters = Arc::new(ScratchLetters::new(self.letters.id().await?));
-        let store = Arc::new(ElasticsearchStore::beside(&self.url, letters.clone(), Arc::clone(&self.log))?);
-        store.prepare(std::slice::from_ref(projection), self.log.store()).await?;
+        let (only, log) = (std::slice::from_ref(projection), Arc::clone(&self.log));
+        let store = Arc::new(ElasticsearchStore::beside(&self.url, only, letters.clone(), log)?);
+        store.prepare(only, self.log.store()).await?;
         let name = store.generation(projection.name())?;
         Ok(Fresh { projection: Arc::clone(projection), store, letters: Some(letters), name })
     }
@@ -231,7 +227,7 @@ impl Work {
     /// Compares with the live generation, as far as both have come.
     async fn compare(
         &self,
-        kind: &'static Kind,
+        kind: &'static SearchIndex,
         live: Option<&Generation>,
         fresh: &Fresh,
     ) -> Result<Comparison, RebuildError> {

@@ -8,7 +8,7 @@ use super::{Fresh, Work};
 use crate::elasticsearch::bulk::{self, Written};
 use crate::elasticsearch::checkpoints;
 use crate::elasticsearch::generations::{Generation, Place};
-use crate::elasticsearch::kinds::Kind;
+use crate::elasticsearch::kinds::index_of;
 use crate::feed::find_heads;
 use crate::rebuild::fill::Fill;
 use crate::rebuild::{Phase, RebuildError};
@@ -47,8 +47,7 @@ impl Work {
     /// Where the new generation should come to for now.
     async fn target(&self, live: Option<&Generation>, fresh: &Fresh) -> Result<Seen, RebuildError> {
         let Some(live) = live else { return Ok(Seen::up_to(&find_heads(self.log.as_ref()).await?)) };
-        let kind = Kind::of(fresh.projection.name());
-        let kind = kind.ok_or_else(|| StoreError::Unavailable("no such index".to_owned()))?;
+        let kind = index_of(&fresh.projection)?;
         // Another part may have taken over since.
         let live = Place { client: &self.client, url: &self.url, kind }.again(live).await?;
         let applied = checkpoints::applied(&self.client, live.newest(), self.log.store().shards).await;

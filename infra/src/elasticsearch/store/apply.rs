@@ -12,7 +12,7 @@ use super::open::Open;
 use crate::elasticsearch::bulk::{self, Write, Written};
 use crate::elasticsearch::checkpoints::{self, Stored};
 use crate::elasticsearch::client::Failure;
-use crate::elasticsearch::document::{self, Document};
+use crate::search_document::{self, Document};
 
 /// A part, read and merged, not yet written.
 struct Ready {
@@ -106,9 +106,10 @@ impl ElasticsearchStore {
 fn to_read(open: &Open, changes: &[RowChange]) -> Result<Vec<String>, StoreError> {
     let mut ids: BTreeMap<String, bool> = BTreeMap::new();
     for change in changes {
-        document::check(open.kind, change)?;
+        search_document::check(open.kind, change)?;
         // Only a row's first change tells whether what was there before matters.
-        ids.entry(document::id(&change.key)).or_insert_with(|| !document::is_whole(open.kind, change));
+        ids.entry(search_document::id(&change.key))
+            .or_insert_with(|| !search_document::is_whole(open.kind, change));
     }
     Ok(ids.into_iter().filter_map(|(id, needed)| needed.then_some(id)).collect())
 }
@@ -123,7 +124,7 @@ fn merged(
     let stored: HashMap<&str, &Stored> = stored.iter().map(|s| (s.id.as_str(), s)).collect();
     let mut rows: BTreeMap<String, (Document, bool)> = BTreeMap::new();
     for change in changes {
-        let id = document::id(&change.key);
+        let id = search_document::id(&change.key);
         if written.contains(&id) {
             continue;
         }

@@ -15,6 +15,7 @@ use domain::ports::log::{LogReader, StoreInfo};
 use domain::position::Seen;
 use domain::stream::StreamId;
 use futures::future::try_join_all;
+use projections::engine::index::SearchIndex;
 use projections::engine::mark::Generation;
 use projections::engine::model::Projection;
 use projections::engine::store::{
@@ -24,16 +25,16 @@ use projections::engine::store::{
 use self::open::Open;
 use super::client::{Answer, Client};
 use super::generations::{self, Place, Stamp};
-use super::kinds::Kind;
+use super::kinds::{index_of, indices};
 use super::parts::Large;
 use super::url::ElasticsearchUrl;
 use super::{checkpoints, scan};
 
-/// Documents and checkpoints of one or more of the projections `search`, `search-orders` and `search-events`. Dead letters go
-/// to a database beside it.
+/// Documents and checkpoints of projections. Dead letters go to a database beside it.
 pub struct ElasticsearchStore {
     client: Client,
     url: ElasticsearchUrl,
+    indices: Vec<&'static SearchIndex>,
     letters: Arc<dyn DeadLetters>,
     /// Its heads say what an index must hold that takes the place of a lost one.
     log: Arc<dyn LogReader>,
@@ -46,18 +47,20 @@ pub struct ElasticsearchStore {
 }
 
 impl ElasticsearchStore {
-    /// A store of the live indices; nothing is asked before [`RowStore::prepare`].
+    /// A store of the live indices of these projections; nothing is asked before [`RowStore::prepare`].
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when no client can be made for the URL.
     pub fn new(
         url: &ElasticsearchUrl,
+        documents: &[Arc<dyn Projection>],
         letters: Arc<dyn DeadLetters>,
         log: Arc<dyn LogReader>,
     ) -> Result<Self, StoreError> {
         Ok(Self {
             client: Client::new(url)?,
             url: url.clone(),
+            indices: indices(documents).collect(),
             letters,
             log,
             open: Mutex::default(),
@@ -75,28 +78,30 @@ impl ElasticsearchStore {
     /// A store of new generations that nobody reads yet.
     pub(super) fn beside(
         url: &ElasticsearchUrl,
+        documents: &[Arc<dyn Projection>],
         letters: Arc<dyn DeadLetters>,
         log: Arc<dyn LogReader>,
     ) -> Result<Self, StoreError> {
-        Ok(Self { beside: true, ..Self::new(url, letters, log)? })
+        Ok(Self { beside: true, ..Self::new(url, documents, letters, log)? })
     }
 
     /// A store of a generation that is there and writable but not live.
     pub(super) fn at(
         url: &ElasticsearchUrl,
+        projection: &Arc<dyn Projection>,
         letters: Arc<dyn DeadLetters>,
         log: Arc<dyn LogReader>,
-        kind: &'static Kind,
         stamp: Stamp,
         generation: &generations::Generation,
     ) -> Result<Self, StoreError> {
-        let store = Self::beside(url, letters, log)?;
+        let store = Self::beside(url, std::slice::from_ref(projection), letters, log)?;
+        let kind = index_of(projection)?;
         store.set_open(kind, stamp, generation.name.clone());
         store.update(kind, |open| open.writes_to(generation));
         Ok(store)
     }
 
-    fn place(&self, kind: &'static Kind) -> Place<'_> {
+    fn place(&self, kind: &'static SearchIndex) -> Place<'_> {
         Place { client: &self.client, url: &self.url, kind }
     }
 
@@ -140,9 +145,7 @@ impl RowStore for ElasticsearchStore {
     async fn prepare(&self, projections: &[Arc<dyn Projection>], log: StoreInfo) -> Result<(), StoreError> {
         let letters = self.letters.id().await?;
         for projection in projections {
-            let name = projection.name();
-            let kind = Kind::of(name)
-                .ok_or_else(|| StoreError::Unavailable(format!("there is no search index for {name}")))?;
+            let kind = index_of(projection)?;
             self.prepare_one(kind, Stamp::new(kind, projection.version(), letters, log)).await?;
         }
         Ok(())
@@ -175,7 +178,8 @@ impl RowStore for ElasticsearchStore {
     }
 
     async fn peek(&self, projection: &'static str) -> Result<Loaded, StoreError> {
-        let kind = Kind::of(projection)
+        let kind = self.indices.iter().copied().find(|kind| kind.projection == projection);
+        let kind = kind
             .ok_or_else(|| StoreError::Unavailable(format!("there is no search index for {projection}")))?;
         let all = self.place(kind).list().await?;
         let (generation, (seen, marks)) = match all.iter().find(|generation| generation.live) {

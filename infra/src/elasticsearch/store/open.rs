@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use domain::ports::log::LogError;
 use domain::position::Seen;
+use projections::engine::index::SearchIndex;
 use projections::engine::store::StoreError;
 
 use super::ElasticsearchStore;
 use crate::elasticsearch::checkpoints;
 use crate::elasticsearch::generations::{Generation, Place, Stamp, writes};
-use crate::elasticsearch::kinds::Kind;
 use crate::elasticsearch::parts::Older;
 use crate::feed::find_heads;
 
@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A prepared projection.
 #[derive(Debug, Clone)]
 pub(super) struct Open {
-    pub(super) kind: &'static Kind,
+    pub(super) kind: &'static SearchIndex,
     pub(super) stamp: Stamp,
     /// What it writes to.
     pub(super) generation: String,
@@ -57,7 +57,11 @@ impl Open {
 
 impl ElasticsearchStore {
     /// Finds the index of a projection, or makes one when there is none or one that doesn't fit.
-    pub(super) async fn prepare_one(&self, kind: &'static Kind, stamp: Stamp) -> Result<(), StoreError> {
+    pub(super) async fn prepare_one(
+        &self,
+        kind: &'static SearchIndex,
+        stamp: Stamp,
+    ) -> Result<(), StoreError> {
         if self.beside {
             if self.opened(kind.projection).is_err() {
                 let generation = self.make_anew(kind, &stamp).await?;
@@ -87,7 +91,11 @@ impl ElasticsearchStore {
     }
 
     /// What a projection writes to; `None` while another process is making it.
-    async fn find_or_make(&self, kind: &'static Kind, stamp: &Stamp) -> Result<Option<Prepared>, StoreError> {
+    async fn find_or_make(
+        &self,
+        kind: &'static SearchIndex,
+        stamp: &Stamp,
+    ) -> Result<Option<Prepared>, StoreError> {
         match self.place(kind).live().await? {
             // Of whatever version: what doesn't fit is replaced when another one has been filled beside it.
             Some(live) => {
@@ -102,7 +110,7 @@ impl ElasticsearchStore {
     }
 
     /// Has a projection write to a generation.
-    pub(super) fn set_open(&self, kind: &'static Kind, stamp: Stamp, generation: String) {
+    pub(super) fn set_open(&self, kind: &'static SearchIndex, stamp: Stamp, generation: String) {
         // What a crash left unrefreshed is shown by the first refresh.
         let applied = Seen::none(stamp.shards);
         let (part, older, sized) = (generation.clone(), None, None);
@@ -125,7 +133,7 @@ impl ElasticsearchStore {
     /// the log has now before anybody reads it.
     async fn replace_missing(
         &self,
-        kind: &'static Kind,
+        kind: &'static SearchIndex,
         stamp: &Stamp,
     ) -> Result<Option<Prepared>, StoreError> {
         let place = self.place(kind);
@@ -143,7 +151,11 @@ impl ElasticsearchStore {
         Ok(adopted(self.fill(place, stamp, &held).await?, held))
     }
 
-    pub(super) async fn make_anew(&self, kind: &'static Kind, stamp: &Stamp) -> Result<String, StoreError> {
+    pub(super) async fn make_anew(
+        &self,
+        kind: &'static SearchIndex,
+        stamp: &Stamp,
+    ) -> Result<String, StoreError> {
         // Letters first: were they left behind by a crash, they would stand for events of the index before.
         self.letters.clear(kind.projection).await?;
         let place = self.place(kind);
@@ -265,7 +277,7 @@ impl ElasticsearchStore {
     }
 
     /// Changes what is known of a projection.
-    pub(super) fn update(&self, kind: &Kind, change: impl FnOnce(&mut Open)) {
+    pub(super) fn update(&self, kind: &SearchIndex, change: impl FnOnce(&mut Open)) {
         let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = all.get_mut(kind.projection) {
             change(open);
@@ -273,7 +285,7 @@ impl ElasticsearchStore {
     }
 
     /// Something was written that a refresh would show.
-    pub(super) fn set_pending(&self, kind: &Kind) {
+    pub(super) fn set_pending(&self, kind: &SearchIndex) {
         self.update(kind, |open| open.pending = true);
     }
 

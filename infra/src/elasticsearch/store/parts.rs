@@ -8,8 +8,9 @@ use projections::engine::store::StoreError;
 
 use super::ElasticsearchStore;
 use super::open::Open;
+use crate::elasticsearch::checkpoints;
 use crate::elasticsearch::generations::Generation;
-use crate::elasticsearch::{checkpoints, document};
+use crate::search_document;
 
 impl ElasticsearchStore {
     /// Has another part take over when the newest one is large.
@@ -58,7 +59,7 @@ impl ElasticsearchStore {
                 older.through.positions().any(|through| through.shard.0 == shard && n <= through.n)
             })
         });
-        let ids: Vec<String> = below.map(|change| document::id(&change.key)).collect();
+        let ids: Vec<String> = below.map(|change| search_document::id(&change.key)).collect();
         let mut found = HashSet::new();
         // The latest one first: most likely it is there.
         for part in older.parts.iter().rev() {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use domain::event::RecordedEvent;
 use domain::upcast::DecodeError;
+use projections::engine::index::SearchIndex;
 use projections::engine::model::Projection;
 use projections::engine::rows::{RowChange, Table, Value};
 use uuid::Uuid;
@@ -70,6 +71,10 @@ impl Projection for Poisoned {
 
     fn tables(&self) -> &'static [&'static Table] {
         self.inner.tables()
+    }
+
+    fn index(&self) -> Option<&'static SearchIndex> {
+        self.inner.index()
     }
 
     fn map(&self, event: &RecordedEvent) -> Result<Vec<RowChange>, DecodeError> {

@@ -1,4 +1,4 @@
-//! The contract of product search. [`search_contract!`](crate::search_contract) makes a test of every case; the cases are generic over
+//! The contract of search, mostly of products. [`search_contract!`](crate::search_contract) makes a test of every case; the cases are generic over
 //! a [`SearchFactory`], so that every backend passes the same ones.
 
 use std::sync::Arc;
@@ -10,22 +10,25 @@ use domain::ports::clock::SystemClock;
 use domain::ports::log::EventLog;
 use domain::stream::StreamId;
 use infra::sqlite::log::SqliteLog;
-use projections::catalogue::documents::Search;
-use projections::catalogue::documents::{ProductSearch, SearchHits};
+use projections::catalogue::documents::{INDEX, ProductSearch as _, Search, SearchHits};
 use projections::catalogue::products::{ProductFilter, ProductSort};
 use projections::engine::applier::{Applier, Limits};
+use projections::engine::index::SearchIndex;
 use projections::engine::model::Projection;
 use projections::engine::query::Page;
 use projections::engine::read_models::ReadError;
+use projections::engine::search::TextSearch;
 use projections::engine::store::RowStore;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::history::{History, stream, usd};
 
+mod declared;
 mod paging;
 mod scripts;
 
+pub use declared::an_index_of_anything_is_asked_alike;
 pub use paging::{
     a_list_whose_view_is_gone_is_told_so_or_goes_on, pages_are_of_one_view_while_the_index_changes,
     what_a_search_costs_is_bounded,
@@ -39,7 +42,7 @@ pub trait SearchBackend: Send + Sync {
     fn store(&self) -> Arc<dyn RowStore>;
 
     /// Its searches.
-    fn search(&self) -> Arc<dyn ProductSearch>;
+    fn search(&self) -> Arc<dyn TextSearch>;
 
     /// Has the view be gone that a cursor names, as after a restart of whatever keeps it; the cursor, as a client still has it.
     async fn lose_view(&self, cursor: String) -> String;
@@ -48,8 +51,8 @@ pub trait SearchBackend: Send + Sync {
 /// Makes empty backends.
 #[async_trait]
 pub trait SearchFactory: Send + Sync {
-    /// An empty one.
-    async fn fresh(&self) -> Box<dyn SearchBackend>;
+    /// An empty one that has this index.
+    async fn fresh(&self, index: &'static SearchIndex) -> Box<dyn SearchBackend>;
 }
 
 /// A catalogue that is being searched.
@@ -75,7 +78,7 @@ impl Catalogue {
         let dir = tempfile::tempdir().unwrap();
         let log: Arc<dyn EventLog> = Arc::new(SqliteLog::open(dir.path(), 4).unwrap());
         let history = History::new(Arc::clone(&log));
-        Self { history, log, backend: factory.fresh().await, _dir: dir }
+        Self { history, log, backend: factory.fresh(&INDEX).await, _dir: dir }
     }
 
     /// Some products of three categories.
@@ -107,11 +110,11 @@ impl Catalogue {
 
     async fn hits(&self, text: &str, filter: &ProductFilter, sort: ProductSort) -> SearchHits {
         let page = Page { after: None, limit: 100 };
-        self.backend.search().search("default", text, filter, sort, &page).await.unwrap()
+        self.backend.search().search_products("default", text, filter, sort, &page).await.unwrap()
     }
 
     async fn page(&self, text: &str, sort: ProductSort, page: &Page) -> Result<SearchHits, ReadError> {
-        self.backend.search().search("default", text, &ProductFilter::default(), sort, page).await
+        self.backend.search().search_products("default", text, &ProductFilter::default(), sort, page).await
     }
 
     async fn skus(&self, text: &str) -> Vec<String> {
@@ -255,8 +258,12 @@ pub async fn pages_put_together_are_the_whole_list(factory: &dyn SearchFactory) 
             let mut paged = Vec::new();
             loop {
                 let filter = ProductFilter::default();
-                let hits =
-                    all.backend.search().search("default", "lamp", &filter, sort, &page).await.unwrap();
+                let hits = all
+                    .backend
+                    .search()
+                    .search_products("default", "lamp", &filter, sort, &page)
+                    .await
+                    .unwrap();
                 assert_eq!(hits.total, 23);
                 paged.extend(hits.page.items.into_iter().map(|p| (p.price, p.name, p.id)));
                 page.after = hits.page.next;
@@ -275,11 +282,17 @@ pub async fn foreign_cursors_are_refused(factory: &dyn SearchFactory) {
     let all = Catalogue::stocked(factory).await;
     let filter = ProductFilter::default();
     let first = Page { after: None, limit: 1 };
-    let hits = all.backend.search().search("default", "", &filter, ProductSort::Name, &first).await.unwrap();
+    let hits = all
+        .backend
+        .search()
+        .search_products("default", "", &filter, ProductSort::Name, &first)
+        .await
+        .unwrap();
     let after = hits.page.next.unwrap();
     for after in [after.as_str(), "", "[]", "x", "[\"search-currency-price\",\"None\",0,\"x\"]"] {
         let page = Page { after: Some(after.to_owned()), limit: 1 };
-        let answer = all.backend.search().search("default", "", &filter, ProductSort::PriceAsc, &page).await;
+        let answer =
+            all.backend.search().search_products("default", "", &filter, ProductSort::PriceAsc, &page).await;
         assert_eq!(answer, Err(ReadError::BadCursor), "{after}");
     }
 }
@@ -317,7 +330,12 @@ pub async fn tenants_see_only_their_own(factory: &dyn SearchFactory) {
     assert_eq!(all.skus("keyboard").await, ["KB-1", "MS-1"]);
     let page = Page { after: None, limit: 10 };
     let filter = ProductFilter::default();
-    let hits = all.backend.search().search("other", "", &filter, ProductSort::Created, &page).await.unwrap();
+    let hits = all
+        .backend
+        .search()
+        .search_products("other", "", &filter, ProductSort::Created, &page)
+        .await
+        .unwrap();
     assert_eq!(hits.page.items.iter().map(|p| p.id).collect::<Vec<_>>(), [id]);
 }
 
@@ -339,7 +357,8 @@ macro_rules! search_contract {
             marks_that_make_other_words_are_kept,
             pages_are_of_one_view_while_the_index_changes,
             a_list_whose_view_is_gone_is_told_so_or_goes_on,
-            what_a_search_costs_is_bounded
+            what_a_search_costs_is_bounded,
+            an_index_of_anything_is_asked_alike
         );
     };
     (@cases $factory:expr; $($case:ident),+) => {

@@ -2,6 +2,7 @@
 
 use domain::catalogue::product::ProductCommand;
 use domain::catalogue::product::ProductView;
+use projections::catalogue::documents::ProductSearch as _;
 use projections::catalogue::products::ProductSort;
 use projections::engine::query::Page;
 use projections::engine::read_models::ReadError;
@@ -102,7 +103,7 @@ pub async fn what_a_search_costs_is_bounded(factory: &dyn SearchFactory) {
         tokio::spawn(async move {
             let page = Page { after: None, limit: 3 };
             let filter = super::ProductFilter::default();
-            search.search("default", "lanp", &filter, ProductSort::Relevance, &page).await
+            search.search_products("default", "lanp", &filter, ProductSort::Relevance, &page).await
         })
     };
     let asked: Vec<_> = (0..300).map(|_| start()).collect();

@@ -1,15 +1,14 @@
-//! What every search backend makes of a customer's question, so that all of them find the same in the same order.
+//! What every search backend makes of a question to an index, so that all of them find the same in the same order.
 //!
 //! Every word must match somewhere. A word matches a field's word exactly, scored by BM25 and the field's weight, or with typing
 //! errors, which scores little (see [`tolerance`]; a swap of neighbours counts as one). In a script without spaces, a run of letters
 //! matches wherever it stands within a longer one, as a phrase of pairs of letters (see [`projections::engine::words`]).
 
-use projections::catalogue::products::ProductSort;
-use projections::engine::query::Page;
+use projections::engine::query::Direction;
 use projections::engine::read_models::ReadError;
+use projections::engine::rows::Value;
+use projections::engine::search::Search;
 use projections::engine::words::{Part, pairs, parts, tolerance};
-
-use crate::keyset::{Keyset, SortValue};
 
 /// More words than these are ignored: nobody types them, and each one costs.
 const MAX_WORDS: usize = 32;
@@ -19,15 +18,6 @@ const MAX_FUZZY_WORDS: usize = 8;
 const MAX_PAIRS: usize = 64;
 /// What a match with typing errors scores, times the field's weight.
 pub(crate) const FUZZY_SCORE: f32 = 0.1;
-
-/// The columns of folded words, with what a match in them weighs.
-pub(crate) const WEIGHTS: [(&str, f32); 5] = [
-    ("name_words", 4.0),
-    ("sku_words", 3.0),
-    ("category_words", 2.0),
-    ("attribute_words", 1.5),
-    ("description_words", 1.0),
-];
 
 /// A word of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,64 +29,51 @@ pub(crate) struct Word {
 }
 
 /// A search, understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ProductQuery {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TextQuery {
+    /// As it was asked.
+    pub(crate) search: Search,
     /// All must match; `None` when the text is only punctuation, which nothing matches.
     pub(crate) words: Option<Vec<Word>>,
-    /// The order, which is never by relevance without words.
-    pub(crate) sort: ProductSort,
-    /// The last row of the page before.
-    pub(crate) after: Option<Keyset>,
+    /// The place of the last row of the page before.
+    pub(crate) after: Option<Vec<Value>>,
     /// The view of the index that the page before was of.
     pub(crate) view: Option<String>,
 }
 
-impl ProductQuery {
+impl TextQuery {
     /// Understands a search.
-    pub(crate) fn new(text: &str, sort: ProductSort, page: &Page) -> Result<Self, ReadError> {
-        let empty = text.trim().is_empty();
-        let sort = if sort == ProductSort::Relevance && empty { ProductSort::Created } else { sort };
-        let (view, after) = match page.after.as_deref().map(serde_json::from_str::<(String, String)>) {
-            Some(Ok((view, after))) => (Some(view), Some(Keyset::parse(&after, order_name(sort))?)),
-            Some(Err(_)) => return Err(ReadError::BadCursor),
-            None => (None, None),
-        };
-        let fits = |after: &Keyset| match sort {
-            ProductSort::Created => after.value == SortValue::None,
-            ProductSort::Name => matches!(after.value, SortValue::Text(_)),
-            ProductSort::PriceAsc | ProductSort::PriceDesc | ProductSort::Relevance => {
-                matches!(after.value, SortValue::Number(_))
-            }
-        };
-        if after.as_ref().is_some_and(|after| !fits(after)) {
-            return Err(ReadError::BadCursor);
-        }
-        let words = words(text);
-        Ok(Self { words: (empty || !words.is_empty()).then_some(words), sort, after, view })
-    }
-
-    /// The cursor of a page of a view that ends with a row.
-    pub(crate) fn cursor(&self, view: &str, end: &Keyset) -> String {
-        serde_json::json!([view, end.to_text(order_name(self.sort))]).to_string()
+    pub(crate) fn new(search: &Search) -> Result<Self, ReadError> {
+        let (view, after) = search.after()?.map(|after| (after.view, after.place)).unzip();
+        let found = words(&search.text);
+        let words = (search.text.trim().is_empty() || !found.is_empty()).then_some(found);
+        Ok(Self { search: search.clone(), words, after, view })
     }
 
     /// What a page is to be made of whose view isn't kept any more: the index as it is now, if the order is one of values that stand
     /// in the rows. Scores depend on all rows: among those of another view, the last row has no place.
     pub(crate) fn without_view(mut self) -> Result<Self, ReadError> {
         self.view = None;
-        if self.sort == ProductSort::Relevance { Err(ReadError::Expired) } else { Ok(self) }
+        if self.search.best_first { Err(ReadError::Expired) } else { Ok(self) }
+    }
+
+    /// How the values of a place are ordered.
+    pub(crate) fn directions(&self) -> Vec<Direction> {
+        // See `score_key`.
+        let score = self.search.best_first.then_some(Direction::Ascending);
+        score.into_iter().chain(self.search.order.iter().map(|(_, direction)| *direction)).collect()
     }
 }
 
-/// What a cursor of this order is bound to.
-fn order_name(sort: ProductSort) -> &'static str {
-    match sort {
-        ProductSort::Created => "search-created",
-        ProductSort::PriceAsc => "search-currency-price",
-        ProductSort::PriceDesc => "search-currency-price-desc",
-        ProductSort::Name => "search-name",
-        ProductSort::Relevance => "search-relevance",
-    }
+/// A condition that an index can't meet: no filter of it.
+pub(crate) fn no_filter(search: &Search, column: &str) -> ReadError {
+    ReadError::Unavailable(format!("the index {} has no filter {column} of such values", search.index.name))
+}
+
+/// The counts of a facet, most first, then by value.
+pub(crate) fn by_count(mut counts: Vec<(String, u64)>) -> Vec<(String, u64)> {
+    counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    counts
 }
 
 /// The words of a search, each once, within the bounds of what one search may cost.
@@ -139,6 +116,9 @@ pub(crate) fn score_of(key: i64) -> Option<f32> {
 
 #[cfg(test)]
 mod tests {
+    use projections::catalogue::products::{ProductFilter, ProductSort};
+    use projections::engine::query::Page;
+
     use super::*;
 
     // proves: SEC-10
@@ -166,8 +146,11 @@ mod tests {
 
     #[test]
     fn only_punctuation_matches_nothing_and_no_text_everything() {
-        let page = Page { after: None, limit: 1 };
-        let words = |text| ProductQuery::new(text, ProductSort::Relevance, &page).unwrap().words;
+        let words = |text: &str| {
+            let search =
+                ProductFilter::default().search("default", text, ProductSort::Relevance, &Page::default());
+            TextQuery::new(&search).unwrap().words
+        };
         assert_eq!(words("?!"), None);
         assert_eq!(words("  "), Some(vec![]));
     }
