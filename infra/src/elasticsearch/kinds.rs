@@ -48,7 +48,7 @@ pub(super) trait Mapped {
     /// Names the definition.
     fn definition_digest(&self) -> String {
         let hash = Sha256::digest(self.definition().as_bytes());
-        crate::rebuild::Hex(&hash[..8]).to_string()
+        hex::encode(&hash[..8])
     }
 }
 
