@@ -14,7 +14,7 @@ use domain::stream::StreamId;
 use uuid::Uuid;
 
 use super::config::MAX_COMMAND_BYTES;
-use super::job::{Job, Reply};
+use super::job::{AnswerTo, Job};
 use super::overlay::token_position;
 use super::streams::{Entry, Streams};
 
@@ -22,25 +22,25 @@ use super::streams::{Entry, Streams};
 enum Answer {
     /// Accepted, and recorded at this index of the frame's commands.
     Recorded {
-        reply: Reply<Accepted>,
+        reply: AnswerTo<Accepted>,
         index: usize,
     },
     /// Accepted without a change, under an id that nobody can repeat.
     Unchanged {
-        reply: Reply<Accepted>,
+        reply: AnswerTo<Accepted>,
         id: CommandId,
         answer: Vec<u8>,
     },
     Refused {
-        reply: Reply<Accepted>,
+        reply: AnswerTo<Accepted>,
         error: CommandError,
     },
     Read {
-        reply: Reply<Vec<StreamView>>,
+        reply: AnswerTo<Vec<StreamView>>,
         views: Vec<StreamView>,
     },
     NotAnswered {
-        reply: Reply<Option<Accepted>>,
+        reply: AnswerTo<Option<Accepted>>,
     },
 }
 
@@ -123,7 +123,7 @@ impl Building {
     fn decide(
         &mut self,
         request: &CommandRequest,
-        reply: Reply<Accepted>,
+        reply: AnswerTo<Accepted>,
         streams: &mut Streams,
         registry: &Registry,
         shards: u16,

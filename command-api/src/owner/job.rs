@@ -7,9 +7,9 @@ use domain::stream::StreamId;
 use tokio::sync::oneshot;
 
 /// Where an answer goes. A caller that has left is no error: its command counts all the same.
-pub(super) struct Reply<T>(oneshot::Sender<Result<T, CommandError>>);
+pub(super) struct AnswerTo<T>(oneshot::Sender<Result<T, CommandError>>);
 
-impl<T> Reply<T> {
+impl<T> AnswerTo<T> {
     pub(super) fn channel() -> (Self, oneshot::Receiver<Result<T, CommandError>>) {
         let (sender, receiver) = oneshot::channel();
         (Self(sender), receiver)
@@ -27,14 +27,14 @@ pub(super) enum Job {
         request: CommandRequest,
         /// The other streams that its follow-on commands may reach.
         reached: Vec<StreamId>,
-        reply: Reply<Accepted>,
+        reply: AnswerTo<Accepted>,
         /// Derived rows were asked for the command's id and have no result.
         looked_up: bool,
     },
     /// Tell decided states.
-    Read { streams: Vec<StreamId>, reply: Reply<Vec<StreamView>> },
+    Read { streams: Vec<StreamId>, reply: AnswerTo<Vec<StreamView>> },
     /// Tell whether a command was accepted before.
-    Answered { id: CommandId, body_hash: Hash, reply: Reply<Option<Accepted>>, looked_up: bool },
+    Answered { id: CommandId, body_hash: Hash, reply: AnswerTo<Option<Accepted>>, looked_up: bool },
 }
 
 impl Job {

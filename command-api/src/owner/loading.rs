@@ -5,7 +5,7 @@ use domain::command::CommandError;
 use domain::ports::log::LogError;
 use domain::stream::StreamId;
 
-use super::Shared;
+use super::OwnerShared;
 use super::streams::Entry;
 
 /// Events of the first page, and of any.
@@ -23,7 +23,7 @@ pub(super) fn unavailable(error: LogError) -> CommandError {
 }
 
 /// Loads a stream as far as derived rows go.
-pub(super) async fn load(shared: &Shared, stream: &StreamId) -> Result<Entry, CommandError> {
+pub(super) async fn load(shared: &OwnerShared, stream: &StreamId) -> Result<Entry, CommandError> {
     let mut entry = Entry::initial(&shared.registry, stream)
         .ok_or_else(|| CommandError::Internal(format!("no aggregate of type {}", stream.kind())))?;
     // Best effort: a snapshot that can't be read is as good as none.

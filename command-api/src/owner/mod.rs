@@ -55,7 +55,7 @@ use domain::position::Shard;
 use tokio::sync::Semaphore;
 
 /// What every owner of a process shares.
-struct Shared {
+struct OwnerShared {
     log: Arc<dyn EventLog>,
     registry: Arc<Registry>,
     fan_out: Arc<dyn FanOut>,
@@ -70,7 +70,7 @@ struct Shared {
     figures: Vec<Arc<ShardFigures>>,
 }
 
-impl Shared {
+impl OwnerShared {
     /// The figures of a shard's owner.
     fn figures(&self, shard: Shard) -> Arc<ShardFigures> {
         Arc::clone(&self.figures[usize::from(shard.0)])

@@ -17,10 +17,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Shared;
+use super::OwnerShared;
 use super::config::OwnerConfig;
 use super::figures::ShardFigures;
-use super::job::{Job, Reply};
+use super::job::{AnswerTo, Job};
 use super::owning::{Leaving, own};
 use super::places::{Places, Serving};
 use super::takeover::{Takeover, take_over};
@@ -28,7 +28,7 @@ use super::takeover::{Takeover, take_over};
 /// The owners that this process has: of all shards where no other process can own any, else of those that it acquired.
 /// Dropping it without [`Owners::stop`] leaves what is in flight to its callers' time-outs.
 pub struct Owners {
-    shared: Arc<Shared>,
+    shared: Arc<OwnerShared>,
     places: Arc<Places>,
     /// No other process can own a shard of this store.
     alone: bool,
@@ -75,7 +75,8 @@ impl Owners {
         let deriving = Arc::new(Semaphore::new(config.derive_at_once.clamp(1, Semaphore::MAX_PERMITS)));
         let proposing = Arc::new(Semaphore::new(config.frames_at_once.clamp(1, Semaphore::MAX_PERMITS)));
         let figures = (0..store.shards).map(|shard| Arc::new(ShardFigures::of(Shard(shard)))).collect();
-        let shared = Shared { log, registry, fan_out, clock, config, store, deriving, proposing, figures };
+        let shared =
+            OwnerShared { log, registry, fan_out, clock, config, store, deriving, proposing, figures };
         let shared = Arc::new(shared);
         let tasks = TaskTracker::new();
         tasks.close();
@@ -264,7 +265,7 @@ impl CommandGateway for Owners {
     async fn submit(&self, command: CommandRequest) -> Result<Accepted, CommandError> {
         let shard = shard_of(&command, self.shards())?;
         let id = command.id;
-        let (reply, answer) = Reply::channel();
+        let (reply, answer) = AnswerTo::channel();
         let known = command.steps.iter().filter(|step| !step.fresh);
         let mut reached = Vec::new();
         for step in known {
@@ -278,7 +279,7 @@ impl CommandGateway for Owners {
     async fn read(&self, streams: &[StreamId]) -> Result<Vec<StreamView>, CommandError> {
         let by_shard = by_shard(streams, self.shards());
         let reads = by_shard.into_iter().map(|(shard, indices)| async move {
-            let (reply, answer) = Reply::channel();
+            let (reply, answer) = AnswerTo::channel();
             let wanted = indices.iter().map(|i| streams[*i].clone()).collect();
             self.enqueue(shard, Job::Read { streams: wanted, reply });
             let too_late =
@@ -295,7 +296,7 @@ impl CommandGateway for Owners {
         id: CommandId,
         body_hash: &Hash,
     ) -> Result<Option<Accepted>, CommandError> {
-        let (reply, answer) = Reply::channel();
+        let (reply, answer) = AnswerTo::channel();
         self.enqueue(shard, Job::Answered { id, body_hash: *body_hash, reply, looked_up: false });
         let too_late =
             CommandError::Unavailable(format!("the owner of shard {shard} did not answer in time"));

@@ -11,7 +11,7 @@ use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
+use super::OwnerShared;
 use super::config::OnDeposed;
 use super::frame_loop::{Ended, FrameLoop};
 use super::job::Job;
@@ -51,7 +51,7 @@ impl Drop for Leaving {
 
 /// Owns a shard until told to stop, or deposed where that is the end of it.
 pub(super) async fn own(
-    shared: Arc<Shared>,
+    shared: Arc<OwnerShared>,
     mut leaving: Leaving,
     takeover: Takeover,
     mut queue: mpsc::Receiver<Job>,

@@ -24,7 +24,7 @@ pub(super) struct Serving {
 }
 
 #[derive(Default)]
-struct Place {
+struct ShardPlace {
     serving: RwLock<Option<Serving>>,
     /// Held while the shard is taken over.
     taking: tokio::sync::Mutex<()>,
@@ -34,7 +34,7 @@ struct Place {
 
 /// The places of all shards, in shard order.
 pub(super) struct Places {
-    places: Vec<Place>,
+    places: Vec<ShardPlace>,
     /// Grows with every owner that ends.
     ended: watch::Sender<u64>,
     /// Told when a caller wants a shard that nobody seems to own.
@@ -43,7 +43,7 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) fn new(shards: u16) -> Arc<Self> {
-        let places = (0..shards).map(|_| Place::default()).collect();
+        let places = (0..shards).map(|_| ShardPlace::default()).collect();
         Arc::new(Self { places, ended: watch::Sender::new(0), wanted: Notify::new() })
     }
 
@@ -53,7 +53,7 @@ impl Places {
         (0..shards).map(Shard)
     }
 
-    fn place(&self, shard: Shard) -> Result<&Place, CommandError> {
+    fn place(&self, shard: Shard) -> Result<&ShardPlace, CommandError> {
         self.places
             .get(usize::from(shard.0))
             .ok_or_else(|| CommandError::Internal(format!("there is no shard {shard}")))

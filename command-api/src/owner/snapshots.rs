@@ -10,7 +10,7 @@ use domain::position::Shard;
 use domain::stream::StreamId;
 use futures::future::BoxFuture;
 
-use super::Shared;
+use super::OwnerShared;
 use super::figures::ShardFigures;
 use super::streams;
 
@@ -48,7 +48,7 @@ impl Pair {
 }
 
 pub(super) struct Snapshots {
-    shared: Arc<Shared>,
+    shared: Arc<OwnerShared>,
     shard: Shard,
     figures: Arc<ShardFigures>,
     /// Of each stream the first one, so that its turn comes however fast the stream grows, and the latest one.
@@ -62,7 +62,7 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    pub(super) fn new(shared: Arc<Shared>, shard: Shard, figures: Arc<ShardFigures>) -> Self {
+    pub(super) fn new(shared: Arc<OwnerShared>, shard: Shard, figures: Arc<ShardFigures>) -> Self {
         Self {
             shared,
             shard,

@@ -9,7 +9,7 @@ use domain::position::{Position, Shard};
 use domain::verify::verify_and_decode;
 use uuid::Uuid;
 
-use super::Shared;
+use super::OwnerShared;
 use super::loading::unavailable;
 use super::overlay::Overlay;
 use super::proposal::{Resolution, resolve};
@@ -25,14 +25,14 @@ pub(super) struct Takeover {
 }
 
 struct Reading<'a> {
-    shared: &'a Shared,
+    shared: &'a OwnerShared,
     shard: Shard,
     tail: Tail,
     overlay: Overlay,
 }
 
 /// Takes the shard over: afterwards no frame of a lower epoch can be decided.
-pub(super) async fn take_over(shared: &Shared, shard: Shard) -> Result<Takeover, CommandError> {
+pub(super) async fn take_over(shared: &OwnerShared, shard: Shard) -> Result<Takeover, CommandError> {
     let (tail, derived_through) = start(shared, shard).await?;
     let overlay = Overlay::new(derived_through, shared.config.recent_results);
     let mut reading = Reading { shared, shard, tail, overlay };
@@ -62,7 +62,7 @@ pub(super) async fn take_over(shared: &Shared, shard: Shard) -> Result<Takeover,
 }
 
 /// Where reading starts: right after the last frame that derived rows claim, if the log has it.
-async fn start(shared: &Shared, shard: Shard) -> Result<(Tail, u64), CommandError> {
+async fn start(shared: &OwnerShared, shard: Shard) -> Result<(Tail, u64), CommandError> {
     let through = shared.log.progress(shard).await.map_err(unavailable)?.derived_through;
     if through == 0 {
         return Ok((Tail::empty(shard), 0));
@@ -119,7 +119,7 @@ impl Reading<'_> {
 }
 
 /// The time of the shard's last event, below which no later one may fall.
-async fn last_time(shared: &Shared, shard: Shard, tail: &Tail) -> Result<Timestamp, CommandError> {
+async fn last_time(shared: &OwnerShared, shard: Shard, tail: &Tail) -> Result<Timestamp, CommandError> {
     if tail.head() == 0 {
         return Ok(Timestamp::UNIX_EPOCH);
     }

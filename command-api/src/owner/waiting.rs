@@ -176,11 +176,11 @@ impl WaitingRoom {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::owner::job::Reply;
+    use crate::owner::job::AnswerTo;
 
     fn read(streams: &[&str]) -> Job {
         let streams = streams.iter().map(|id| StreamId::new("t", "k", id)).collect();
-        Job::Read { streams, reply: Reply::channel().0 }
+        Job::Read { streams, reply: AnswerTo::channel().0 }
     }
 
     fn ids(jobs: &[Job]) -> Vec<Vec<String>> {
@@ -217,7 +217,7 @@ mod tests {
     fn a_job_without_streams_waits_for_its_lookup_only() {
         let mut room = WaitingRoom::default();
         let id = CommandId::fresh();
-        let job = Job::Answered { id, body_hash: [0; 32], reply: Reply::channel().0, looked_up: false };
+        let job = Job::Answered { id, body_hash: [0; 32], reply: AnswerTo::channel().0, looked_up: false };
         assert_eq!(room.seat(job, vec![], Some(id)).lookup, Some(id));
         assert_eq!(room.looked_up(id).len(), 1);
     }

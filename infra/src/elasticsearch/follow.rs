@@ -15,7 +15,7 @@ use projections::engine::store::{DeadLetters, StoreError};
 
 use super::checkpoints;
 use super::client::{Answer, Client, Failure};
-use super::generations::Place;
+use super::generations::IndexPlace;
 use super::kinds::{Mapped as _, indices};
 use super::url::ElasticsearchUrl;
 
@@ -32,12 +32,12 @@ pub struct ElasticsearchCheckpoints {
     indices: Vec<&'static SearchIndex>,
     letters: Option<Arc<dyn DeadLetters>>,
     shards: u16,
-    known: Mutex<BTreeMap<&'static str, Known>>,
+    known: Mutex<BTreeMap<&'static str, KnownIndex>>,
 }
 
 /// What is known of one live index.
 #[derive(Debug, Clone)]
-struct Known {
+struct KnownIndex {
     generation: Generation,
     /// What to read it by.
     index: String,
@@ -47,7 +47,7 @@ struct Known {
     looked: Option<Instant>,
 }
 
-impl Known {
+impl KnownIndex {
     fn told(&self, kind: &SearchIndex) -> Visible {
         let mark = Mark { generation: self.generation.clone(), seen: self.visible.clone() };
         Visible { projection: kind.projection.to_owned(), mark, unreadable: self.unreadable.clone() }
@@ -122,12 +122,12 @@ impl ElasticsearchCheckpoints {
         Ok(told)
     }
 
-    async fn known(&self, kind: &'static SearchIndex) -> Result<Known, Failure> {
+    async fn known(&self, kind: &'static SearchIndex) -> Result<KnownIndex, Failure> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(kind.projection).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let place = Place { client: &self.client, url: &self.url, kind };
+        let place = IndexPlace { client: &self.client, url: &self.url, kind };
         let live = place.list().await?.into_iter().find(|generation| generation.live);
         let live = live.ok_or_else(|| Failure::Unavailable(format!("there is no index {}", kind.name)))?;
         if !live.writable && live.held.is_none() {
@@ -140,7 +140,7 @@ impl ElasticsearchCheckpoints {
         let definition = live.stamp.as_ref().map(|stamp| stamp.definition.clone());
         let unreadable = (definition != Some(kind.definition_digest()))
             .then(|| format!("{} has other fields than this program's version needs", live.name));
-        Ok(Known { generation, index, unreadable, visible: Seen::none(self.shards), looked: None })
+        Ok(KnownIndex { generation, index, unreadable, visible: Seen::none(self.shards), looked: None })
     }
 }
 

@@ -186,13 +186,13 @@ impl Generation {
 
 /// A cluster and one kind of index in it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct IndexPlace<'a> {
     pub(super) client: &'a Client,
     pub(super) url: &'a ElasticsearchUrl,
     pub(super) kind: &'static SearchIndex,
 }
 
-impl Place<'_> {
+impl IndexPlace<'_> {
     /// All generations, oldest first.
     pub(super) async fn list(&self) -> Result<Vec<Generation>, Failure> {
         let alias = self.kind.alias(self.url);

@@ -8,7 +8,7 @@ use projections::engine::model::Projection;
 use projections::engine::store::StoreError;
 
 use super::client::Client;
-use super::generations::{Generation, Place};
+use super::generations::{Generation, IndexPlace};
 use super::kinds::indices;
 use super::url::ElasticsearchUrl;
 
@@ -52,7 +52,7 @@ pub async fn refuse_other(
 ) -> Result<(), StoreError> {
     let client = Client::new(url)?;
     for kind in indices(documents) {
-        let all = Place { client: &client, url, kind }.list().await?;
+        let all = IndexPlace { client: &client, url, kind }.list().await?;
         all.iter().filter(|generation| generation.live).try_for_each(|live| live.belongs_to(log.id))?;
     }
     Ok(())
@@ -68,7 +68,7 @@ pub async fn made_from_a_log(
 ) -> Result<Option<String>, StoreError> {
     let client = Client::new(url)?;
     for kind in indices(documents) {
-        let all = Place { client: &client, url, kind }.list().await?;
+        let all = IndexPlace { client: &client, url, kind }.list().await?;
         let made =
             |generation: &Generation| generation.stamp.as_ref().is_some_and(|stamp| stamp.log.is_some());
         if let Some(made) = all.into_iter().find(made) {
@@ -84,5 +84,5 @@ pub async fn made_from_a_log(
 /// [`StoreError::Unavailable`].
 pub async fn is_made(url: &ElasticsearchUrl, kind: &'static SearchIndex) -> Result<bool, StoreError> {
     let client = Client::new(url)?;
-    Ok(!Place { client: &client, url, kind }.list().await?.is_empty())
+    Ok(!IndexPlace { client: &client, url, kind }.list().await?.is_empty())
 }

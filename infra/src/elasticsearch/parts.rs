@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::bulk;
 use super::checkpoints;
 use super::client::{Answer, Failure};
-use super::generations::{Generation, Place, documents_only, writes};
+use super::generations::{Generation, IndexPlace, documents_only, writes};
 
 /// When a part is large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub(super) fn next_alias(generation: &str) -> String {
     format!("{generation}-next")
 }
 
-impl Place<'_> {
+impl IndexPlace<'_> {
     /// Whether a part is large; one without documents never is.
     pub(super) async fn is_large(&self, part: &str, shards: u16, large: Large) -> Result<bool, Failure> {
         let stats = self.client.get(&format!("/{part}/_stats/store,docs")).await?;

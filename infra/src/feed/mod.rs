@@ -24,10 +24,10 @@ const RING_BYTES: usize = 32 << 20;
 
 /// The feed of a process that owns every shard.
 pub struct InProcessFeed {
-    inner: Arc<Inner>,
+    inner: Arc<FeedInner>,
 }
 
-struct Inner {
+struct FeedInner {
     log: Arc<dyn LogReader>,
     rings: Rings,
 }
@@ -37,7 +37,7 @@ impl InProcessFeed {
     /// published.
     #[must_use]
     pub fn new(log: Arc<dyn LogReader>, heads: &[Position]) -> Self {
-        Self { inner: Arc::new(Inner { log, rings: Rings::new(heads, RING_BYTES) }) }
+        Self { inner: Arc::new(FeedInner { log, rings: Rings::new(heads, RING_BYTES) }) }
     }
 
     /// About how much of the latest frames it keeps in memory, bytes.

@@ -12,7 +12,7 @@ use futures::future::join_all;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
-use super::Inner;
+use super::FeedInner;
 
 /// A batch holds about so many events.
 const BATCH: usize = 2000;
@@ -23,15 +23,15 @@ const PAGES_BYTES: usize = 8 << 20;
 const REST: Duration = Duration::from_secs(1);
 
 pub(super) struct InProcessReader {
-    inner: Arc<Inner>,
+    inner: Arc<FeedInner>,
     published: watch::Receiver<u64>,
-    shards: Vec<Place>,
+    shards: Vec<RingPlace>,
     /// Whose turn it is to come first.
     turn: usize,
 }
 
 /// The reader's place in one shard.
-struct Place {
+struct RingPlace {
     shard: Shard,
     /// The next position to hand out.
     next: u64,
@@ -49,9 +49,9 @@ struct Page {
 }
 
 impl InProcessReader {
-    pub(super) fn new(inner: Arc<Inner>, seen: &Seen) -> Self {
+    pub(super) fn new(inner: Arc<FeedInner>, seen: &Seen) -> Self {
         let shards = (0..inner.log.store().shards).map(Shard);
-        let place = |shard| Place {
+        let place = |shard| RingPlace {
             shard,
             next: seen.last(shard) + 1,
             pending: VecDeque::new(),
@@ -68,7 +68,7 @@ impl InProcessReader {
         for place in &mut self.shards {
             place.rests_until = place.rests_until.filter(|until| *until > now);
         }
-        let needs_log = |place: &Place| {
+        let needs_log = |place: &RingPlace| {
             place.pending.is_empty()
                 && self
                     .inner
@@ -76,7 +76,7 @@ impl InProcessReader {
                     .ring(place.shard, |ring| place.next <= ring.head() && !ring.reaches(place.next))
                     == Some(true)
         };
-        let awake = |place: &Place| place.rests_until.is_none();
+        let awake = |place: &RingPlace| place.rests_until.is_none();
         (0..self.shards.len()).filter(|i| awake(&self.shards[*i]) && needs_log(&self.shards[*i])).collect()
     }
 

@@ -33,7 +33,7 @@ async fn read(reader: &mut dyn FeedReader, seen: &mut Seen, count: usize) {
 /// A feed whose rings keep one frame.
 async fn small(log: &Arc<SqliteLog>) -> InProcessFeed {
     let heads = find_heads(&**log).await.unwrap();
-    InProcessFeed { inner: Arc::new(Inner { log: log.clone(), rings: Rings::new(&heads, heads.len()) }) }
+    InProcessFeed { inner: Arc::new(FeedInner { log: log.clone(), rings: Rings::new(&heads, heads.len()) }) }
 }
 
 async fn nothing_comes(reader: &mut dyn FeedReader) {

@@ -12,10 +12,10 @@ const TOLD_PER_SERVED: usize = 4;
 
 /// The connections of one listener. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
-pub(crate) struct Admission(Arc<Shared>);
+pub(crate) struct Admission(Arc<AdmissionShared>);
 
 #[derive(Debug)]
-struct Shared {
+struct AdmissionShared {
     most: usize,
     per_peer: usize,
     open: Mutex<Open>,
@@ -41,16 +41,16 @@ struct Peer {
 #[derive(Debug)]
 pub(crate) enum Admitted {
     /// Its requests are answered.
-    Served(Place),
+    Served(ConnectionPlace),
     /// It learns that there is no room.
-    Told(Place),
+    Told(ConnectionPlace),
     /// It is closed: there isn't even room to tell it.
     Dropped,
 }
 
 /// A connection's place; dropping it makes room.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionPlace {
     admission: Admission,
     peer: IpAddr,
     served: bool,
@@ -68,7 +68,13 @@ impl Admission {
     pub(crate) fn of(most: usize, per_peer: usize) -> Self {
         let per_peer = per_peer.clamp(1, most);
         let open = Mutex::default();
-        Self(Arc::new(Shared { most, per_peer, open, told: AtomicU64::new(0), dropped: AtomicU64::new(0) }))
+        Self(Arc::new(AdmissionShared {
+            most,
+            per_peer,
+            open,
+            told: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }))
     }
 
     /// A place for a connection.
@@ -81,14 +87,14 @@ impl Admission {
         if open.served < shared.most && served < shared.per_peer {
             open.served += 1;
             open.peers.entry(peer).or_default().served += 1;
-            return Admitted::Served(Place { admission: self.clone(), peer, served: true });
+            return Admitted::Served(ConnectionPlace { admission: self.clone(), peer, served: true });
         }
         // Half of them, so that a crowd from one address doesn't keep others from being told.
         if open.told < most_told && told < most_told / 2 {
             open.told += 1;
             open.peers.entry(peer).or_default().told += 1;
             shared.told.fetch_add(1, Ordering::Relaxed);
-            return Admitted::Told(Place { admission: self.clone(), peer, served: false });
+            return Admitted::Told(ConnectionPlace { admission: self.clone(), peer, served: false });
         }
         shared.dropped.fetch_add(1, Ordering::Relaxed);
         Admitted::Dropped
@@ -114,7 +120,7 @@ impl Admission {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         let mut guard = self.admission.open();
         let open = &mut *guard;

@@ -93,7 +93,7 @@ pub async fn rebuild(
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
     rows.retain(|p| is_wanted(p.name()));
     let heads = find_heads(log).await?;
-    let mut work = Work { log, heads, progress };
+    let mut work = EmbeddedRebuild { log, heads, progress };
     let fresh_file = data_dir.join(FRESH_FILE);
     remove(&fresh_file)?;
     let live = Arc::new(SqliteReadStore::open(data_dir)?);
@@ -114,13 +114,13 @@ pub async fn rebuild(
     Ok(reports)
 }
 
-struct Work<'a> {
+struct EmbeddedRebuild<'a> {
     log: &'a dyn LogReader,
     heads: Vec<Position>,
     progress: &'a mut (dyn FnMut(RebuildProgress) + Send),
 }
 
-impl Work<'_> {
+impl EmbeddedRebuild<'_> {
     async fn rebuild_rows(
         &mut self,
         live: &Arc<SqliteReadStore>,

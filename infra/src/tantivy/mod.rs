@@ -80,11 +80,11 @@ fn no_index(search: &Search) -> ReadError {
 
 /// A search index.
 pub struct TantivySearch {
-    shared: Arc<Shared>,
+    shared: Arc<IndexShared>,
     letters: Arc<dyn DeadLetters>,
 }
 
-struct Shared {
+struct IndexShared {
     dir: PathBuf,
     fields: Arc<Fields>,
     /// `None` until prepared, and after a failure, until it is loaded again. Locked on blocking threads only.
@@ -116,7 +116,7 @@ impl TantivySearch {
     /// The same in a directory of any name.
     #[must_use]
     pub fn in_directory(index: &'static SearchIndex, dir: PathBuf, letters: Arc<dyn DeadLetters>) -> Self {
-        let shared = Shared {
+        let shared = IndexShared {
             dir,
             fields: Arc::new(Fields::of(index)),
             open: Mutex::new(None),

@@ -14,14 +14,14 @@ use uuid::Uuid;
 
 use super::fields::{Fields, high, low};
 use super::index::document;
-use super::query::Plan;
+use super::query::SearchPlan;
 use crate::text_query::{by_count, score_key};
 
 /// Runs a search until `stop` says that nobody waits for it any more. Its rows, and the place of the page's end if there is another one.
 pub(super) fn run(
     searcher: &Searcher,
     fields: &Fields,
-    plan: &Plan,
+    plan: &SearchPlan,
     stop: &dyn Fn() -> bool,
 ) -> Result<(Found, Option<Vec<Value>>), Failure> {
     let mut found = collect(searcher, fields, plan, stop)?;
@@ -61,7 +61,7 @@ const LOOK_EVERY: u32 = 1_024;
 fn collect(
     searcher: &Searcher,
     fields: &Fields,
-    plan: &Plan,
+    plan: &SearchPlan,
     stop: &dyn Fn() -> bool,
 ) -> Result<Collected, Failure> {
     let scored = plan.wanted.search.best_first;
@@ -227,7 +227,7 @@ struct SegmentPage {
 
 impl SegmentPage {
     fn of(
-        plan: &Plan,
+        plan: &SearchPlan,
         fields: &Fields,
         segment: SegmentOrdinal,
         reader: &SegmentReader,

@@ -17,18 +17,18 @@ use super::fields::Fields;
 use crate::text_query::{FUZZY_SCORE, TextQuery, Word, no_filter};
 
 /// A search, ready to run.
-pub(super) struct Plan {
+pub(super) struct SearchPlan {
     pub(super) query: Box<dyn Query>,
     pub(super) wanted: TextQuery,
 }
 
-pub(super) fn plan(fields: &Fields, search: &Search) -> Result<Plan, ReadError> {
+pub(super) fn plan(fields: &Fields, search: &Search) -> Result<SearchPlan, ReadError> {
     let wanted = TextQuery::new(search)?;
     let query = match &wanted.words {
         Some(words) => build(fields, search, words)?,
         None => Box::new(EmptyQuery),
     };
-    Ok(Plan { query, wanted })
+    Ok(SearchPlan { query, wanted })
 }
 
 fn build(fields: &Fields, search: &Search, words: &[Word]) -> Result<Box<dyn Query>, ReadError> {

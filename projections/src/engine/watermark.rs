@@ -12,9 +12,9 @@ use crate::engine::read_models::ReadError;
 
 /// How far queries on one projection can see. Cheap to clone; all clones share one state, however many queries wait.
 #[derive(Clone)]
-pub struct Watermark(Arc<Shared>);
+pub struct Watermark(Arc<WatermarkShared>);
 
-struct Shared {
+struct WatermarkShared {
     projection: &'static str,
     visible: watch::Sender<Mark>,
     waiting: AtomicUsize,
@@ -35,7 +35,7 @@ impl Watermark {
     /// A watermark at `mark`; `wanted` is rung whenever a query begins to wait.
     #[must_use]
     pub fn new(projection: &'static str, mark: Mark, wanted: Arc<Notify>) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(WatermarkShared {
             projection,
             visible: watch::Sender::new(mark),
             waiting: AtomicUsize::new(0),

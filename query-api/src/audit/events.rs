@@ -63,11 +63,13 @@ pub(crate) async fn list_events(
         filters: ask.params.filters(),
     };
     let page = ask.page(&state, &scope)?;
-    let place = page.after.map(|text| Place::parse(&text, shards).ok_or_else(bad_cursor)).transpose()?;
+    let place =
+        page.after.map(|text| EventsPlace::parse(&text, shards).ok_or_else(bad_cursor)).transpose()?;
     let read = ask.settle(&state, &[events::NAME]).await?;
-    let Place { from, heads } = place.unwrap_or_else(|| Place { from, heads: read.seen(events::NAME) });
+    let EventsPlace { from, heads } =
+        place.unwrap_or_else(|| EventsPlace { from, heads: read.seen(events::NAME) });
     let found = read.events(&caller.tenant, &filter, from, &heads, page.limit).await?;
-    let next = found.next.map(|from| Place { from, heads }.to_text());
+    let next = found.next.map(|from| EventsPlace { from, heads }.to_text());
     ok(&ListOf::new(&state, &scope, found.events.iter().map(Arc::as_ref).collect(), next.as_deref()))
 }
 
@@ -81,12 +83,12 @@ fn from(params: &Params, shards: u16) -> Result<Position, Problem> {
 
 /// Where a page starts, and where the list ends in every shard.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+struct EventsPlace {
     from: Position,
     heads: Seen,
 }
 
-impl Place {
+impl EventsPlace {
     /// `shard:n`, a semicolon, and the heads of the shards in order with commas between.
     fn to_text(&self) -> String {
         let heads: Vec<_> = self.heads.positions().map(|head| head.n.to_string()).collect();
@@ -120,11 +122,11 @@ mod tests {
         let mut heads = Seen::none(3);
         heads.advance(position("1:42"));
         heads.advance(position("2:7"));
-        let place = Place { from: position("1:5"), heads };
+        let place = EventsPlace { from: position("1:5"), heads };
         assert_eq!(place.to_text(), "1:5;0,42,7");
-        assert_eq!(Place::parse("1:5;0,42,7", 3), Some(place));
+        assert_eq!(EventsPlace::parse("1:5;0,42,7", 3), Some(place));
         for text in ["1:5;0,42", "1:5;0,42,7,9", "1:5;0,42,x", "1:5", "5;0,42,7", ""] {
-            assert_eq!(Place::parse(text, 3), None, "{text}");
+            assert_eq!(EventsPlace::parse(text, 3), None, "{text}");
         }
     }
 

@@ -3,11 +3,11 @@
 use domain::ordering::order::EndReason;
 
 use super::action::{Action, Outcome};
-use super::plan::{Advance, Pause, Plan, fail};
+use super::plan::{Advance, FulfilmentPlan, Pause, fail};
 use super::steps::StepName;
 
 /// Settles the open request before anything else goes on.
-pub(super) fn settle(plan: &Plan<'_>) -> Advance {
+pub(super) fn settle(plan: &FulfilmentPlan<'_>) -> Advance {
     let state = plan.state;
     if state.dispatched {
         return refuse(plan);
@@ -36,7 +36,7 @@ pub(super) fn settle(plan: &Plan<'_>) -> Advance {
 }
 
 /// Tells the order that it is too late, once per request.
-pub(super) fn refuse(plan: &Plan<'_>) -> Advance {
+pub(super) fn refuse(plan: &FulfilmentPlan<'_>) -> Advance {
     let last = plan.state.steps.get(&StepName::RefuseCancellation).map_or(0, |step| step.attempt);
     if last == plan.state.cancellations {
         return Err(Pause::Stay);

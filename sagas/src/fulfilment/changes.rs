@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::KIND;
 use super::events::{DeadlineCleared, DeadlineSet, Followed, FulfilmentEvent, Signal};
-use super::work::{Work, id};
+use super::work::{FulfilmentWork, id};
 use crate::engine::work::{Opening, WorkChange};
 use crate::fulfilment::ids;
 
@@ -33,7 +33,7 @@ fn open(
     event: &RecordedEvent,
     order_id: Uuid,
     id: String,
-    work: &Work,
+    work: &FulfilmentWork,
     due_at: Option<Timestamp>,
 ) -> Result<WorkChange, DecodeError> {
     let closed_by = StreamRef { kind: KIND.to_owned(), id: order_id.to_string() };
@@ -50,10 +50,10 @@ fn of_order(event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
     let (id, work) = match decoded {
         // The saga starts in the same frame.
         OrderEvent::Placed(placed) if placed.parts.is_some() => return Ok(Vec::new()),
-        OrderEvent::Placed(placed) => (id::start(order_id), Work::Start(Box::new(placed))),
+        OrderEvent::Placed(placed) => (id::start(order_id), FulfilmentWork::Start(Box::new(placed))),
         OrderEvent::CancellationRequested(_) => {
             let asked = Signal::CancellationRequested { order_version: event.version };
-            (id::signal(order_id, asked), Work::Signal(asked))
+            (id::signal(order_id, asked), FulfilmentWork::Signal(asked))
         }
         _ => return Ok(Vec::new()),
     };
@@ -89,7 +89,7 @@ fn of_payment(event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
 }
 
 fn signal(event: &RecordedEvent, order_id: Uuid, signal: Signal) -> Result<Vec<WorkChange>, DecodeError> {
-    Ok(vec![open(event, order_id, id::signal(order_id, signal), &Work::Signal(signal), None)?])
+    Ok(vec![open(event, order_id, id::signal(order_id, signal), &FulfilmentWork::Signal(signal), None)?])
 }
 
 fn of_shipment(event: &RecordedEvent) -> Result<Vec<WorkChange>, DecodeError> {
@@ -109,7 +109,7 @@ fn of_saga(
     decoded: &FulfilmentEvent,
 ) -> Result<Vec<WorkChange>, DecodeError> {
     let set = |set: &DeadlineSet| {
-        let work = Work::Deadline { name: set.name.clone() };
+        let work = FulfilmentWork::Deadline { name: set.name.clone() };
         open(event, order_id, id::deadline(order_id, &set.name), &work, Some(set.due_at))
     };
     let cleared = |cleared: &DeadlineCleared| close(id::deadline(order_id, &cleared.name));
@@ -120,7 +120,7 @@ fn of_saga(
         }
         FulfilmentEvent::StepRequested(requested) => {
             let (step, attempt) = (requested.step, requested.attempt);
-            let work = Work::Step { step, attempt, action: requested.action.clone() };
+            let work = FulfilmentWork::Step { step, attempt, action: requested.action.clone() };
             Some(open(event, order_id, id::step(order_id, step, attempt), &work, None))
         }
         FulfilmentEvent::StepFinished(finished) => {

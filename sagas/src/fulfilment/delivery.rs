@@ -2,11 +2,11 @@
 
 use super::action::Action;
 use super::events::WaitingFor;
-use super::plan::{Advance, Plan};
+use super::plan::{Advance, FulfilmentPlan};
 use super::steps::StepName;
 
 /// Waits for the warehouse and for the customer.
-pub(super) fn deliver(plan: &Plan<'_>) -> Advance {
+pub(super) fn deliver(plan: &FulfilmentPlan<'_>) -> Advance {
     plan.wait_for(plan.state.dispatched, WaitingFor::Dispatch)?;
     plan.all(plan.started.order.lines.iter().map(|line| {
         (StepName::Commit(line.line), Action::Commit { product_id: line.product_id, line: line.line })

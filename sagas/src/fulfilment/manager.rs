@@ -12,7 +12,7 @@ use domain::stream::StreamId;
 use uuid::Uuid;
 
 use super::action::{Action, ChargeResult, Outcome};
-use super::work::Work;
+use super::work::FulfilmentWork;
 use super::{FulfilmentCommand, KIND, Trigger};
 use crate::engine::commands::Commands;
 use crate::engine::process::{ProcessManager, Retry};
@@ -50,15 +50,15 @@ impl ProcessManager for FulfilmentManager {
     }
 
     async fn perform(&self, item: &WorkItem, tries: u32) -> Result<Position, Retry> {
-        let (trigger, cause) = match item.work::<Work>()? {
-            Work::Start(order) => {
+        let (trigger, cause) = match item.work::<FulfilmentWork>()? {
+            FulfilmentWork::Start(order) => {
                 let trigger =
                     Trigger::OrderPlaced { order_id: item.saga_id, order, terms: self.config.terms() };
                 (trigger, item.cause_id)
             }
-            Work::Signal(signal) => (Trigger::Signalled(signal), item.cause_id),
-            Work::Deadline { name } => (Trigger::DeadlineReached { name }, item.cause_id),
-            Work::Step { step, attempt, action } => {
+            FulfilmentWork::Signal(signal) => (Trigger::Signalled(signal), item.cause_id),
+            FulfilmentWork::Deadline { name } => (Trigger::DeadlineReached { name }, item.cause_id),
+            FulfilmentWork::Step { step, attempt, action } => {
                 let id = ids::step_command(item.saga_id, step, attempt);
                 let (outcome, cause) = self.carry_out(item, id, &action, tries).await?;
                 (Trigger::StepFinished { step, attempt, outcome }, cause)

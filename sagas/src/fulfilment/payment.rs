@@ -9,12 +9,12 @@ use domain::payments::payment::DeclineReason;
 
 use super::action::{Action, ChargeResult, Outcome};
 use super::events::Need;
-use super::plan::{Advance, Pause, Plan, fail};
+use super::plan::{Advance, FulfilmentPlan, Pause, fail};
 use super::state::{Attempt, Fulfilment, Standing};
 use super::steps::StepName;
 use crate::fulfilment::ids;
 
-impl Plan<'_> {
+impl FulfilmentPlan<'_> {
     fn provider_key(&self) -> String {
         ids::provider_key(self.payment_id)
     }
@@ -43,7 +43,7 @@ impl Plan<'_> {
 }
 
 /// Charges and goes on until the money is captured.
-pub(super) fn pay(plan: &Plan<'_>) -> Advance {
+pub(super) fn pay(plan: &FulfilmentPlan<'_>) -> Advance {
     let order = &plan.started.order;
     let payment_id = plan.payment_id;
     let initiate = || Action::InitiatePayment {
@@ -96,12 +96,12 @@ pub(super) fn pay(plan: &Plan<'_>) -> Advance {
     }
 }
 
-fn idle(plan: &Plan<'_>) -> Advance {
+fn idle(plan: &FulfilmentPlan<'_>) -> Advance {
     if plan.state.is_busy() { Err(Pause::Stay) } else { Ok(()) }
 }
 
 /// Asks again after a pause that doubles. The charge that is set aside is asked for until the reservation's deadline.
-fn look_up(plan: &Plan<'_>) -> Advance {
+fn look_up(plan: &FulfilmentPlan<'_>) -> Advance {
     idle(plan)?;
     let terms = &plan.started.terms;
     let attempt = plan.state.steps.get(&StepName::Lookup).map_or(0, |step| step.attempt) + 1;
@@ -112,7 +112,7 @@ fn look_up(plan: &Plan<'_>) -> Advance {
 }
 
 /// Sees to it that nothing was taken, or that all that was taken has gone back.
-pub(super) fn pay_back(plan: &Plan<'_>) -> Advance {
+pub(super) fn pay_back(plan: &FulfilmentPlan<'_>) -> Advance {
     if !plan.state.accepted(StepName::InitiatePayment) {
         return Ok(());
     }
@@ -134,7 +134,7 @@ pub(super) fn pay_back(plan: &Plan<'_>) -> Advance {
 
 /// Gives back what is left, and waits until the provider has paid it back. One that refuses needs somebody, who has it tried again
 /// or says how it ended.
-fn refund(plan: &Plan<'_>) -> Advance {
+fn refund(plan: &FulfilmentPlan<'_>) -> Advance {
     let (step, payment_id, order_id) = (StepName::RefundPayment, plan.payment_id, plan.started.order_id);
     let attempt = plan.state.steps.get(&step).map_or(0, |last| last.attempt);
     let refund_id = ids::refund_id(order_id, attempt);
@@ -163,7 +163,7 @@ fn refund(plan: &Plan<'_>) -> Advance {
 
 /// Tells the payment that a refund was paid back in another way. One that can't count it, as after somebody else's refund of a part, leaves
 /// money with us that nobody has accounted for: somebody has to look again.
-fn resolve(plan: &Plan<'_>, attempt: u32) -> Advance {
+fn resolve(plan: &FulfilmentPlan<'_>, attempt: u32) -> Advance {
     let (step, payment_id) = (StepName::ResolveRefund, plan.payment_id);
     match plan.state.steps.get(&step).filter(|last| last.attempt == attempt) {
         Some(Attempt { outcome: None, .. }) => Err(Pause::Stay),

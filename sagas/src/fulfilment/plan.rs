@@ -30,7 +30,7 @@ pub(super) enum Pause {
 pub(super) type Advance = Result<(), Pause>;
 
 /// The state, with what every stage needs of it at hand.
-pub(super) struct Plan<'a> {
+pub(super) struct FulfilmentPlan<'a> {
     pub(super) state: &'a Fulfilment,
     pub(super) started: &'a Started,
     pub(super) now: Timestamp,
@@ -42,7 +42,7 @@ pub(super) struct Plan<'a> {
 pub(super) fn next(state: &Fulfilment, now: Timestamp) -> Vec<FulfilmentEvent> {
     let Some(started) = &state.started else { return Vec::new() };
     let order_id = started.order_id;
-    let plan = Plan {
+    let plan = FulfilmentPlan {
         state,
         started,
         now,
@@ -55,7 +55,7 @@ pub(super) fn next(state: &Fulfilment, now: Timestamp) -> Vec<FulfilmentEvent> {
     }
 }
 
-impl Plan<'_> {
+impl FulfilmentPlan<'_> {
     fn go_on(&self) -> Advance {
         self.clear_deadlines()?;
         match (self.state.ended, self.state.compensating) {

@@ -4,13 +4,13 @@ use domain::ordering::order::EndReason;
 
 use super::action::{Action, Outcome};
 use super::events::Need;
-use super::plan::{Advance, Pause, Plan, fail};
+use super::plan::{Advance, FulfilmentPlan, Pause, fail};
 use super::state::{BOOKING, Standing};
 use super::steps::StepName;
 use crate::fulfilment::ids;
 
 /// Books the shipment and tells the order.
-pub(super) fn book(plan: &Plan<'_>) -> Advance {
+pub(super) fn book(plan: &FulfilmentPlan<'_>) -> Advance {
     let order = &plan.started.order;
     let shipment_id = plan.shipment_id;
     let request = || Action::RequestShipment {
@@ -46,7 +46,7 @@ pub(super) fn book(plan: &Plan<'_>) -> Advance {
     plan.once(StepName::ConfirmPayment, || Action::ConfirmPayment { payment_id, shipment_id })
 }
 
-fn record_failed(plan: &Plan<'_>, reason: &str) -> Advance {
+fn record_failed(plan: &FulfilmentPlan<'_>, reason: &str) -> Advance {
     plan.once(StepName::RecordShipmentFailed, || Action::RecordShipmentFailed {
         shipment_id: plan.shipment_id,
         reason: reason.to_owned(),
@@ -54,7 +54,7 @@ fn record_failed(plan: &Plan<'_>, reason: &str) -> Advance {
 }
 
 /// Calls off what was requested and booked.
-pub(super) fn call_off(plan: &Plan<'_>) -> Advance {
+pub(super) fn call_off(plan: &FulfilmentPlan<'_>) -> Advance {
     if !plan.state.accepted(StepName::RequestShipment) {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use domain::ordering::order::EndReason;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Advance, Plan};
+use super::plan::{Advance, FulfilmentPlan};
 use super::{payment, shipment, stock};
 
 /// A stage of the saga: what brings it forward, and what takes back exactly as much of it as was done.
@@ -19,8 +19,8 @@ pub struct Stage {
     pub compensations: &'static [&'static str],
     /// Whether it depends on somebody who may be away.
     pub is_outside: bool,
-    pub(super) forward: fn(&Plan<'_>) -> Advance,
-    pub(super) undo: fn(&Plan<'_>) -> Advance,
+    pub(super) forward: fn(&FulfilmentPlan<'_>) -> Advance,
+    pub(super) undo: fn(&FulfilmentPlan<'_>) -> Advance,
 }
 
 /// The stages up to the point of no return, in order. Compensation goes through them in reverse.

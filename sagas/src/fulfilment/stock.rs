@@ -3,10 +3,10 @@
 use domain::ordering::order::{EndReason, OrderLine};
 
 use super::action::{Action, Outcome};
-use super::plan::{Advance, Plan, fail};
+use super::plan::{Advance, FulfilmentPlan, fail};
 use super::steps::StepName;
 
-fn reservation(plan: &Plan<'_>, line: &OrderLine) -> (StepName, Action) {
+fn reservation(plan: &FulfilmentPlan<'_>, line: &OrderLine) -> (StepName, Action) {
     let action = Action::Reserve {
         product_id: line.product_id,
         line: line.line,
@@ -17,7 +17,7 @@ fn reservation(plan: &Plan<'_>, line: &OrderLine) -> (StepName, Action) {
 }
 
 /// Reserves every line, all at once.
-pub(super) fn reserve(plan: &Plan<'_>) -> Advance {
+pub(super) fn reserve(plan: &FulfilmentPlan<'_>) -> Advance {
     let lines = &plan.started.order.lines;
     let refusal = lines.iter().find_map(|line| match plan.state.outcome(StepName::Reserve(line.line)) {
         Some(Outcome::Refused { code }) => Some(code.as_str()),
@@ -35,7 +35,7 @@ pub(super) fn reserve(plan: &Plan<'_>) -> Advance {
 
 /// Releases the lines that were reserved, and withdraws the others: a refusal isn't kept, so the same command that was sent
 /// twice could be granted when there is stock again, and nobody would release it.
-pub(super) fn release(plan: &Plan<'_>) -> Advance {
+pub(super) fn release(plan: &FulfilmentPlan<'_>) -> Advance {
     let reason = plan.state.compensating.unwrap_or(EndReason::OutOfStock);
     let expires_at = plan.started.reserved_until;
     let asked = plan.started.order.lines.iter().filter_map(|line| {

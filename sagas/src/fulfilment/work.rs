@@ -12,7 +12,7 @@ use crate::fulfilment::lanes;
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Work {
+pub enum FulfilmentWork {
     /// Start the saga of an order.
     Start(Box<OrderPlaced>),
     /// Tell the saga what others did.
@@ -33,7 +33,7 @@ pub enum Work {
     },
 }
 
-impl Work {
+impl FulfilmentWork {
     /// Whose capacity it takes.
     #[must_use]
     pub fn lane(&self) -> Lane {

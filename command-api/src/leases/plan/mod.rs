@@ -56,7 +56,7 @@ pub(super) struct View<'a> {
 }
 
 /// What to do now, and whether this process owns fewer or more shards than it should.
-pub(super) struct Plan {
+pub(super) struct LeasePlan {
     pub(super) actions: Vec<Action>,
     pub(super) unbalanced: bool,
 }
@@ -69,7 +69,7 @@ fn free_for(lease: &Lease, unchanged: Duration, config: &LeaseConfig) -> Option<
     }
 }
 
-pub(super) fn plan(view: &View<'_>, config: &LeaseConfig) -> Plan {
+pub(super) fn plan(view: &View<'_>, config: &LeaseConfig) -> LeasePlan {
     let mut actions = Vec::new();
     let mut owned: BTreeMap<InstanceId, usize> = view.live.iter().map(|id| (*id, 0)).collect();
     owned.entry(view.me).or_default();
@@ -129,7 +129,7 @@ pub(super) fn plan(view: &View<'_>, config: &LeaseConfig) -> Plan {
         });
         actions.extend(serving.map(Action::HandOver));
     }
-    Plan { actions, unbalanced: mine < share || (mine > share && missing > 0) }
+    LeasePlan { actions, unbalanced: mine < share || (mine > share && missing > 0) }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::fetching::{Fetched, ToFetch, left};
-use super::Shared;
+use super::OwnerShared;
 use super::building::Building;
 use super::config::{FrameSize, MAX_FRAME_JOBS};
 use super::figures::ShardFigures;
@@ -62,7 +62,7 @@ struct InFlight {
 }
 
 pub(super) struct FrameLoop {
-    shared: Arc<Shared>,
+    shared: Arc<OwnerShared>,
     shard: Shard,
     epoch: u64,
     tail: Tail,
@@ -98,7 +98,12 @@ pub(super) struct FrameLoop {
 const INBOX: usize = 256;
 
 impl FrameLoop {
-    pub(super) fn new(shared: Arc<Shared>, shard: Shard, start: Takeover, head: watch::Sender<u64>) -> Self {
+    pub(super) fn new(
+        shared: Arc<OwnerShared>,
+        shard: Shard,
+        start: Takeover,
+        head: watch::Sender<u64>,
+    ) -> Self {
         head.send_replace(start.tail.head());
         let derive_turn = Turn::new(Arc::clone(&shared.deriving));
         let frame_turn = Turn::new(Arc::clone(&shared.proposing));

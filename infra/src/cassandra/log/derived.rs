@@ -16,7 +16,7 @@ use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 use uuid::Uuid;
 
-use super::Inner;
+use super::CassandraLogInner;
 use super::event_rows::{EventRow, Partition};
 use super::statements::{MAX_NUMBER, stamp, stamp_before};
 use crate::cassandra::connect::{corrupt, unavailable};
@@ -60,7 +60,7 @@ impl ProgressRow {
     }
 }
 
-impl Inner {
+impl CassandraLogInner {
     pub(super) async fn progress(&self, shard: Shard) -> Result<ProgressRow, LogError> {
         type Columns = (Option<i64>, Option<i64>, Option<i64>, Option<i64>);
         let what = || format!("the progress of shard {shard}");

@@ -7,12 +7,12 @@ use domain::stream::StreamId;
 use futures::TryStreamExt;
 use uuid::Uuid;
 
-use super::Inner;
+use super::CassandraLogInner;
 use super::event_rows::{id_prefix, stream_bucket};
 use crate::cassandra::connect::unavailable;
 use crate::derived_digest::{DerivedDigest, stream_key};
 
-impl Inner {
+impl CassandraLogInner {
     pub(super) async fn derived_rows(
         &self,
         key: &Hash,

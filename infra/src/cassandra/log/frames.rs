@@ -10,7 +10,7 @@ use scylla::response::{PagingState, PagingStateResponse};
 use scylla::value::{CqlValue, Row};
 
 use super::statements::{MAX_NUMBER, serial};
-use super::{BUCKET, Inner, OPEN_PROPOSALS};
+use super::{BUCKET, CassandraLogInner, OPEN_PROPOSALS};
 use crate::cassandra::connect::{applied, corrupt, unavailable, wrote_nothing};
 use crate::cassandra::open_error::one_line;
 
@@ -29,7 +29,10 @@ pub(super) fn key(slot: Slot) -> (i32, i64, i64) {
 
 /// Proposes a frame. The request goes on when the caller stops waiting, so that a serial read of this process that comes later
 /// comes after it.
-pub(super) async fn propose(inner: &Arc<Inner>, frame: Arc<EncodedFrame>) -> Result<Decision, ProposeError> {
+pub(super) async fn propose(
+    inner: &Arc<CassandraLogInner>,
+    frame: Arc<EncodedFrame>,
+) -> Result<Decision, ProposeError> {
     let slot = frame.header.slot;
     let refuse = |reason: String| Err(ProposeError::NotWritten(reason));
     let Ok(shard) = inner.shard(slot.shard) else {
@@ -56,7 +59,7 @@ pub(super) async fn propose(inner: &Arc<Inner>, frame: Arc<EncodedFrame>) -> Res
     task.await.unwrap_or_else(|e| Err(ProposeError::Unknown(format!("the proposal was given up: {e}"))))
 }
 
-impl Inner {
+impl CassandraLogInner {
     async fn propose(&self, frame: &EncodedFrame) -> Result<Decision, ProposeError> {
         let slot = frame.header.slot;
         self.check_predecessor(slot).await?;

@@ -53,10 +53,10 @@ const AT_ONCE: usize = 16;
 /// The event log and the leases of a store on Cassandra or ScyllaDB. Clones share one session.
 #[derive(Clone)]
 pub struct CassandraLog {
-    pub(super) inner: Arc<Inner>,
+    pub(super) inner: Arc<CassandraLogInner>,
 }
 
-pub(super) struct Inner {
+pub(super) struct CassandraLogInner {
     pub(super) session: Session,
     pub(super) statements: Statements,
     store: StoreInfo,
@@ -123,7 +123,7 @@ async fn open(url: &CassandraUrl) -> Result<CassandraLog, OpenError> {
         proposals: Arc::new(Semaphore::new(OPEN_PROPOSALS as usize)),
         frame_size: AtomicU64::new(64 << 10),
     });
-    let inner = Inner {
+    let inner = CassandraLogInner {
         shards: shards.collect(),
         versions: Mutex::new(LruCache::new(LAST_VERSIONS)),
         session,
@@ -137,7 +137,7 @@ async fn open(url: &CassandraUrl) -> Result<CassandraLog, OpenError> {
 }
 
 /// See [`tail_lost`].
-async fn check_tails(inner: &Inner) -> Result<(), OpenError> {
+async fn check_tails(inner: &CassandraLogInner) -> Result<(), OpenError> {
     let storage = |e: LogError| OpenError::Storage { what: "the tails of the shards", reason: e.to_string() };
     let checks = (0..inner.store.shards).map(|n| async move {
         let shard = Shard(n);
@@ -155,7 +155,7 @@ async fn check_tails(inner: &Inner) -> Result<(), OpenError> {
 
 /// Derived rows must be made of the frames that the log holds; the log may have been put back from an older copy, or the rows from
 /// another store's.
-async fn check_marks(inner: &Inner, url: &CassandraUrl) -> Result<(), OpenError> {
+async fn check_marks(inner: &CassandraLogInner, url: &CassandraUrl) -> Result<(), OpenError> {
     let storage =
         |e: LogError| OpenError::Storage { what: "the marks of derived rows", reason: e.to_string() };
     let checks = (0..inner.store.shards).map(|n| async move {
@@ -182,7 +182,7 @@ async fn check_marks(inner: &Inner, url: &CassandraUrl) -> Result<(), OpenError>
     futures::stream::iter(checks).buffer_unordered(AT_ONCE).try_collect::<()>().await
 }
 
-impl Inner {
+impl CassandraLogInner {
     fn shard(&self, shard: Shard) -> Result<&ShardState, LogError> {
         self.shards.get(usize::from(shard.0)).ok_or_else(|| {
             corrupt(format!("shard {shard}"), format!("the store has {} shards", self.store.shards))

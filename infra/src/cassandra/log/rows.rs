@@ -9,7 +9,7 @@ use domain::position::{Position, Shard};
 use domain::stream::StreamId;
 use uuid::Uuid;
 
-use super::Inner;
+use super::CassandraLogInner;
 use super::event_rows::{Metadata, id_prefix, stream_bucket};
 use super::statements::MAX_NUMBER;
 use crate::cassandra::connect::{corrupt, unavailable};
@@ -29,7 +29,7 @@ struct Hole {
     frame: u64,
 }
 
-impl Inner {
+impl CassandraLogInner {
     /// The rows of a batch may arrive in any order, so above the checkpoint there may be holes for a while: then the answer ends
     /// before the first one. Below it a hole is damage.
     pub(super) async fn read_stream(

@@ -4,14 +4,14 @@ use domain::aggregate::{FoldId, SnapshotState};
 use domain::ports::log::{KEPT_FOLDS, LogError, StoredSnapshot};
 use domain::stream::StreamId;
 
-use super::Inner;
+use super::CassandraLogInner;
 use super::statements::stamp;
 use crate::cassandra::connect::{corrupt, unavailable};
 
 /// A row without its state.
 type Known = (Vec<u8>, u64);
 
-impl Inner {
+impl CassandraLogInner {
     /// First the new row, then what it supersedes goes.
     pub(super) async fn write_snapshot(
         &self,

@@ -7,7 +7,7 @@ use domain::ports::log::LogError;
 use domain::position::{Position, Shard};
 
 use super::frames::key;
-use super::{BUCKET, Inner};
+use super::{BUCKET, CassandraLogInner};
 use crate::cassandra::connect::{corrupt, unavailable};
 
 /// A shard's last frame.
@@ -24,7 +24,7 @@ fn last_position(first_position: i64, events: i64) -> u64 {
     (first_position as u64).wrapping_add(events as u64).wrapping_sub(1)
 }
 
-impl Inner {
+impl CassandraLogInner {
     /// The last frame of a bucket.
     pub(super) async fn last_of_bucket(&self, shard: Shard, bucket: u64) -> Result<Option<Last>, LogError> {
         let what = || format!("bucket {bucket} of shard {shard}");

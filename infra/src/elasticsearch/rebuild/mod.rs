@@ -22,7 +22,7 @@ use projections::engine::store::{DeadLetters, RowStore as _};
 use self::compare::{Comparison, compare};
 use self::scratch::ScratchLetters;
 use super::client::{Answer, Client, Failure};
-use super::generations::{Generation, Place, Stamp};
+use super::generations::{Generation, IndexPlace, Stamp};
 use super::kinds::index_of;
 use super::parts::every;
 use super::store::ElasticsearchStore;
@@ -44,7 +44,7 @@ pub async fn rebuild(
     progress: &mut (dyn FnMut(RebuildProgress) + Send),
 ) -> Result<Vec<RebuildReport>, RebuildError> {
     check_names(projections, wanted)?;
-    let work = Work { client: Client::new(url)?, url: url.clone(), letters, log };
+    let work = IndexRebuild { client: Client::new(url)?, url: url.clone(), letters, log };
     let mut reports = Vec::new();
     for projection in projections {
         if wanted.is_empty() || wanted.iter().any(|name| name == projection.name()) {
@@ -65,7 +65,7 @@ pub async fn renew(
     wanted: &[Arc<dyn Projection>],
     log: Arc<dyn LogReader>,
 ) -> Result<(), RebuildError> {
-    let work = Work { client: Client::new(url)?, url: url.clone(), letters, log };
+    let work = IndexRebuild { client: Client::new(url)?, url: url.clone(), letters, log };
     for projection in wanted {
         work.renew(projection).await?;
     }
@@ -90,7 +90,7 @@ pub async fn rollback(
     check_names(projections, &[projection.to_owned()])?;
     let none = || RebuildError::NoPrevious(projection.to_owned());
     let found = projections.iter().find(|p| p.name() == projection).cloned().ok_or_else(none)?;
-    let work = Work { client: Client::new(url)?, url: url.clone(), letters, log };
+    let work = IndexRebuild { client: Client::new(url)?, url: url.clone(), letters, log };
     work.roll_back(found).await
 }
 
@@ -102,7 +102,7 @@ fn check_names(projections: &[Arc<dyn Projection>], wanted: &[String]) -> Result
     }
 }
 
-struct Work {
+struct IndexRebuild {
     client: Client,
     url: ElasticsearchUrl,
     letters: Arc<dyn DeadLetters>,
@@ -118,7 +118,7 @@ struct Fresh {
     name: String,
 }
 
-impl Work {
+impl IndexRebuild {
     async fn rebuild(
         &self,
         projection: &Arc<dyn Projection>,
@@ -126,7 +126,7 @@ impl Work {
     ) -> Result<RebuildReport, RebuildError> {
         let name = projection.name();
         let kind = index_of(projection)?;
-        let place = Place { client: &self.client, url: &self.url, kind };
+        let place = IndexPlace { client: &self.client, url: &self.url, kind };
         remove_unfinished(place).await?;
         let heads = Seen::up_to(&find_heads(self.log.as_ref()).await?);
         let shards = self.log.store().shards;
@@ -171,7 +171,7 @@ impl Work {
 
     async fn renew(&self, projection: &Arc<dyn Projection>) -> Result<(), RebuildError> {
         let kind = index_of(projection)?;
-        let place = Place { client: &self.client, url: &self.url, kind };
+        let place = IndexPlace { client: &self.client, url: &self.url, kind };
         let shards = self.log.store().shards;
         let stamp = Stamp::new(kind, projection.version(), self.letters.id().await?, self.log.store());
         // Where nothing is live, whoever writes next makes what goes live when it is filled.
@@ -193,7 +193,7 @@ impl Work {
 
     async fn roll_back(&self, projection: Arc<dyn Projection>) -> Result<(), RebuildError> {
         let (name, kind) = (projection.name(), index_of(&projection)?);
-        let place = Place { client: &self.client, url: &self.url, kind };
+        let place = IndexPlace { client: &self.client, url: &self.url, kind };
         let live = place.live().await?;
         let all = place.list().await?;
         let shards = self.log.store().shards;
@@ -241,7 +241,7 @@ impl Work {
 }
 
 /// Removes what others began to build and didn't finish.
-async fn remove_unfinished(place: Place<'_>) -> Result<(), RebuildError> {
+async fn remove_unfinished(place: IndexPlace<'_>) -> Result<(), RebuildError> {
     let all = place.list().await?.into_iter();
     let begun = all.filter(|g| !g.live && g.writable && g.filling.is_none()).map(|g| g.name);
     Ok(place.remove(&begun.collect::<Vec<_>>()).await?)

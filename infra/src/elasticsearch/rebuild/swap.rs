@@ -4,10 +4,10 @@ use domain::position::{Position, Seen};
 use projections::engine::store::{RowStore as _, StoreError};
 
 use super::scratch::ScratchLetters;
-use super::{Fresh, Work};
+use super::{Fresh, IndexRebuild};
 use crate::elasticsearch::bulk::{self, Written};
 use crate::elasticsearch::checkpoints;
-use crate::elasticsearch::generations::{Generation, Place};
+use crate::elasticsearch::generations::{Generation, IndexPlace};
 use crate::elasticsearch::kinds::index_of;
 use crate::feed::find_heads;
 use crate::rebuild::fill::Fill;
@@ -20,7 +20,7 @@ const ROUNDS: usize = 10;
 /// Letters of a stream that are looked at and settled at once.
 const LETTERS: usize = 500;
 
-impl Work {
+impl IndexRebuild {
     /// Brings the new generation close to the live one, without holding that up.
     pub(super) async fn approach(
         &self,
@@ -49,7 +49,7 @@ impl Work {
         let Some(live) = live else { return Ok(Seen::up_to(&find_heads(self.log.as_ref()).await?)) };
         let kind = index_of(&fresh.projection)?;
         // Another part may have taken over since.
-        let live = Place { client: &self.client, url: &self.url, kind }.again(live).await?;
+        let live = IndexPlace { client: &self.client, url: &self.url, kind }.again(live).await?;
         let applied = checkpoints::applied(&self.client, live.newest(), self.log.store().shards).await;
         Ok(applied?)
     }
@@ -57,7 +57,7 @@ impl Work {
     /// Holds the live generation, brings the new one to where it is, and replaces it.
     pub(super) async fn swap(
         &self,
-        place: Place<'_>,
+        place: IndexPlace<'_>,
         live: Option<&Generation>,
         fresh: &Fresh,
         shards: u16,
@@ -79,7 +79,7 @@ impl Work {
 
     async fn replace(
         &self,
-        place: Place<'_>,
+        place: IndexPlace<'_>,
         held: Option<&Generation>,
         fresh: &Fresh,
         shards: u16,
@@ -101,7 +101,7 @@ impl Work {
     /// Has the replaced generation, should it come back, apply the events again whose letters go with the swap.
     async fn lower(
         &self,
-        place: Place<'_>,
+        place: IndexPlace<'_>,
         held: &Generation,
         name: &'static str,
         letters: &ScratchLetters,

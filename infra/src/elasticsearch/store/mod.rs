@@ -24,7 +24,7 @@ use projections::engine::store::{
 
 use self::open::Open;
 use super::client::{Answer, Client};
-use super::generations::{self, Place, Stamp};
+use super::generations::{self, IndexPlace, Stamp};
 use super::kinds::{index_of, indices};
 use super::parts::Large;
 use super::url::ElasticsearchUrl;
@@ -101,8 +101,8 @@ impl ElasticsearchStore {
         Ok(store)
     }
 
-    fn place(&self, kind: &'static SearchIndex) -> Place<'_> {
-        Place { client: &self.client, url: &self.url, kind }
+    fn place(&self, kind: &'static SearchIndex) -> IndexPlace<'_> {
+        IndexPlace { client: &self.client, url: &self.url, kind }
     }
 
     /// Refreshes the indices that have something to show, or all.

@@ -10,7 +10,7 @@ use projections::engine::store::StoreError;
 
 use super::ElasticsearchStore;
 use crate::elasticsearch::checkpoints;
-use crate::elasticsearch::generations::{Generation, Place, Stamp, writes};
+use crate::elasticsearch::generations::{Generation, IndexPlace, Stamp, writes};
 use crate::elasticsearch::parts::Older;
 use crate::feed::find_heads;
 
@@ -237,7 +237,12 @@ impl ElasticsearchStore {
     }
 
     /// Makes a generation in place of the lost one, unless another process does.
-    async fn fill(&self, place: Place<'_>, stamp: &Stamp, lost: &Seen) -> Result<Generation, StoreError> {
+    async fn fill(
+        &self,
+        place: IndexPlace<'_>,
+        stamp: &Stamp,
+        lost: &Seen,
+    ) -> Result<Generation, StoreError> {
         let made = place.create_filling(stamp, lost).await?;
         let gone = || StoreError::Unavailable(format!("{made} is not needed any more"));
         let filled = place.filling(stamp).await?.ok_or_else(gone)?;

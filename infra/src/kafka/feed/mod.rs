@@ -35,12 +35,12 @@ const LINGER: Duration = Duration::from_secs(3);
 
 /// The feed of a process that may be one of many.
 pub struct KafkaFeed {
-    shared: Arc<Shared>,
+    shared: Arc<KafkaFeedShared>,
     refreshing: JoinHandle<()>,
 }
 
 /// What the feed and its readers share.
-struct Shared {
+struct KafkaFeedShared {
     url: KafkaUrl,
     log: Arc<dyn LogReader>,
     store: StoreInfo,
@@ -52,7 +52,7 @@ struct Shared {
     idle: Mutex<HashMap<String, (Session, Instant)>>,
 }
 
-impl Shared {
+impl KafkaFeedShared {
     /// A position of the shard is known to be decided.
     fn decided(&self, position: Position) {
         if let Some(head) = self.heads.get(usize::from(position.shard.0)) {
@@ -91,7 +91,7 @@ impl KafkaFeed {
         local: Arc<Rings>,
     ) -> Result<Self, LogError> {
         let heads = find_heads(&*log).await?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(KafkaFeedShared {
             url: url.clone(),
             store: log.store(),
             log,
@@ -142,7 +142,7 @@ impl Feed for KafkaFeed {
 }
 
 /// Keeps the heads up, and lets go of consumers that nobody reads from.
-async fn refresh(shared: Weak<Shared>) {
+async fn refresh(shared: Weak<KafkaFeedShared>) {
     let mut tick = tokio::time::interval(HEADS);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut tails: HashMap<Shard, u64> = HashMap::new();

@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(1);
 const ALONE: Duration = Duration::from_millis(100);
 
 /// The reader's place in one shard.
-pub(super) struct Place {
+pub(super) struct KafkaPlace {
     pub(super) shard: Shard,
     /// The last position handed out.
     pub(super) last: u64,
@@ -56,7 +56,7 @@ pub(super) struct Look {
     from: Option<u64>,
 }
 
-impl Place {
+impl KafkaPlace {
     pub(super) fn new(shard: Shard, last: u64) -> Self {
         let look_at = Instant::now();
         Self {
@@ -238,7 +238,7 @@ mod tests {
     // proves: P7
     #[test]
     fn only_the_next_event_is_taken_from_kafka_and_a_gap_calls_for_the_log() {
-        let mut place = Place::new(Shard(0), 5);
+        let mut place = KafkaPlace::new(Shard(0), 5);
         place.look_at = Instant::now() + QUIET;
         assert!(!place.arrived(5), "a repeat");
         assert!(place.look(Instant::now()).is_none());
@@ -251,7 +251,7 @@ mod tests {
     // proves: P7
     #[test]
     fn what_is_decided_is_not_thereby_handed_out() {
-        let mut place = Place::new(Shard(0), 5);
+        let mut place = KafkaPlace::new(Shard(0), 5);
         place.look_at = Instant::now() + QUIET;
         place.is_decided(6);
         assert_eq!(place.last, 5, "the log is still to be asked for the next event");
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_quiet_shard_is_looked_at_ever_less_and_a_page_overtaken_by_kafka_repeats_nothing() {
-        let mut place = Place::new(Shard(0), 5);
+        let mut place = KafkaPlace::new(Shard(0), 5);
         let mut out = Vec::new();
         let nothing = |after| Ok(Events { after, events: Vec::new(), next_frame: 3 });
         for _ in 0..20 {

@@ -13,8 +13,8 @@ use rdkafka::message::{BorrowedMessage, Message};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::Shared;
-use super::place::{PAGES_BYTES, Page, Place};
+use super::KafkaFeedShared;
+use super::place::{KafkaPlace, PAGES_BYTES, Page};
 use super::session::{Assigned, Session};
 use crate::kafka::record::{decode, position, source};
 
@@ -24,14 +24,14 @@ const BATCH: usize = 2000;
 const FAILURES: u32 = 3;
 
 pub(super) struct KafkaReader {
-    shared: Arc<Shared>,
+    shared: Arc<KafkaFeedShared>,
     group: String,
     source: String,
     /// Given back at the end.
     session: Option<Session>,
     assigned: watch::Receiver<Assigned>,
     now_assigned: Assigned,
-    places: Vec<Place>,
+    places: Vec<KafkaPlace>,
     /// What is handed out next; kept here, so that a call that is cancelled loses nothing.
     ready: Vec<FeedEvent>,
     /// The offsets after what is handed out next, and what was handed out before.
@@ -45,9 +45,9 @@ pub(super) struct KafkaReader {
 }
 
 impl KafkaReader {
-    pub(super) fn new(shared: Arc<Shared>, group: &str, session: Session, seen: &Seen) -> Self {
+    pub(super) fn new(shared: Arc<KafkaFeedShared>, group: &str, session: Session, seen: &Seen) -> Self {
         let shards = shared.store.shards;
-        let place = |shard| Place::new(shard, seen.last(shard));
+        let place = |shard| KafkaPlace::new(shard, seen.last(shard));
         let assigned = session.assigned();
         let now_assigned = assigned.borrow().clone();
         Self {
@@ -88,7 +88,8 @@ impl KafkaReader {
         // Marked as seen before looking, so that what is published meanwhile ends the wait.
         self.decided_here.borrow_and_update();
         let local = &self.shared.local;
-        let news = |place: &Place| self.now_assigned.has(place.shard) && local.head(place.shard) > place.last;
+        let news =
+            |place: &KafkaPlace| self.now_assigned.has(place.shard) && local.head(place.shard) > place.last;
         let shards = self.places.len();
         let ready: Vec<usize> =
             (0..shards).map(|n| (self.turn + n) % shards).filter(|at| news(&self.places[*at])).collect();
@@ -213,7 +214,7 @@ impl KafkaReader {
     /// Waits for anything to happen.
     async fn wait(&mut self) {
         let due = self.places.iter().filter(|place| self.now_assigned.has(place.shard));
-        let due = due.filter_map(Place::due_at).min();
+        let due = due.filter_map(KafkaPlace::due_at).min();
         let consumer = self.session.as_ref().and_then(Session::consumer).cloned();
         let Some(consumer) = consumer else { return };
         let woken = tokio::select! {

@@ -13,12 +13,12 @@ pub(super) struct Inbox {
     bytes: usize,
     room: usize,
     /// What was ever handed over, whether it is still here or not.
-    known: Known,
+    known: KnownTail,
 }
 
 /// How far the shard is known to be decided.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownTail {
     /// The last frame.
     pub(super) frame: u64,
     /// Its last position.
@@ -29,7 +29,7 @@ pub(super) struct Known {
 
 /// What a shard's task does next.
 #[derive(Debug, PartialEq)]
-pub(super) enum Work {
+pub(super) enum PublisherWork {
     /// Publish this frame; events before the next position are published already.
     Frame(Arc<DecidedFrame>),
     /// Publish from the log, up to this position at least.
@@ -42,7 +42,7 @@ pub(super) enum Work {
 
 impl Inbox {
     pub(super) fn new(room: usize) -> Self {
-        Self { frames: VecDeque::new(), bytes: 0, room, known: Known::default() }
+        Self { frames: VecDeque::new(), bytes: 0, room, known: KnownTail::default() }
     }
 
     /// About what waits here.
@@ -50,7 +50,7 @@ impl Inbox {
         self.bytes
     }
 
-    pub(super) fn known(&self) -> Known {
+    pub(super) fn known(&self) -> KnownTail {
         self.known
     }
 
@@ -61,7 +61,7 @@ impl Inbox {
             return;
         }
         self.known =
-            Known { frame: header.slot.frame, position: header.last_position(), epoch: header.epoch };
+            KnownTail { frame: header.slot.frame, position: header.last_position(), epoch: header.epoch };
         let bytes = ring::size(&frame);
         if self.bytes + bytes > self.room {
             self.frames.clear();
@@ -72,22 +72,22 @@ impl Inbox {
     }
 
     /// What there is to do when `next` is the next position to publish, in the epoch `epoch`.
-    pub(super) fn work(&mut self, next: u64, epoch: u64) -> Work {
+    pub(super) fn work(&mut self, next: u64, epoch: u64) -> PublisherWork {
         if self.known.epoch > epoch {
-            return Work::NewOwner;
+            return PublisherWork::NewOwner;
         }
         match self.frames.pop_front() {
             Some((frame, bytes)) if frame.header.first_position <= next => {
                 self.bytes -= bytes;
-                Work::Frame(frame)
+                PublisherWork::Frame(frame)
             }
             Some(later) => {
                 let until = later.0.header.first_position - 1;
                 self.frames.push_front(later);
-                Work::Log(until)
+                PublisherWork::Log(until)
             }
-            None if next <= self.known.position => Work::Log(self.known.position),
-            None => Work::Nothing,
+            None if next <= self.known.position => PublisherWork::Log(self.known.position),
+            None => PublisherWork::Nothing,
         }
     }
 }
@@ -121,11 +121,11 @@ mod tests {
         inbox.push(frames[1].clone());
         inbox.push(frames[2].clone());
         inbox.push(frames[1].clone());
-        assert_eq!(inbox.work(1, 1), Work::Log(2));
-        assert_eq!(inbox.work(3, 1), Work::Frame(frames[1].clone()));
-        assert_eq!(inbox.work(5, 1), Work::Frame(frames[2].clone()));
-        assert_eq!(inbox.work(7, 1), Work::Nothing);
-        assert_eq!(inbox.work(4, 1), Work::Log(6), "published, but not acknowledged");
+        assert_eq!(inbox.work(1, 1), PublisherWork::Log(2));
+        assert_eq!(inbox.work(3, 1), PublisherWork::Frame(frames[1].clone()));
+        assert_eq!(inbox.work(5, 1), PublisherWork::Frame(frames[2].clone()));
+        assert_eq!(inbox.work(7, 1), PublisherWork::Nothing);
+        assert_eq!(inbox.work(4, 1), PublisherWork::Log(6), "published, but not acknowledged");
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
             inbox.push(frame(&mut chain, 1));
         }
         assert!(inbox.bytes <= 3000 && inbox.frames.len() < 10);
-        assert!(matches!(inbox.work(1, 1), Work::Log(until) if until > 80));
+        assert!(matches!(inbox.work(1, 1), PublisherWork::Log(until) if until > 80));
     }
 
     #[test]
@@ -144,11 +144,11 @@ mod tests {
         let (_dir, _log, mut chain) = chain();
         let mut inbox = Inbox::new(1 << 20);
         inbox.push(frame(&mut chain, 1));
-        assert!(matches!(inbox.work(1, 1), Work::Frame(_)));
+        assert!(matches!(inbox.work(1, 1), PublisherWork::Frame(_)));
         let tail = Tail { ..chain.tail.clone() };
         let fence = encode_frame(Uuid::nil(), &tail, 2, Uuid::nil(), &[], &[]);
         inbox.push(Arc::new(DecidedFrame::decode(&fence.bytes).unwrap()));
-        assert_eq!(inbox.work(2, 1), Work::NewOwner);
-        assert!(matches!(inbox.work(2, 2), Work::Frame(_)));
+        assert_eq!(inbox.work(2, 1), PublisherWork::NewOwner);
+        assert!(matches!(inbox.work(2, 2), PublisherWork::Frame(_)));
     }
 }

@@ -11,9 +11,9 @@ use domain::ports::walk::Walk;
 use domain::position::Position;
 use futures::FutureExt as _;
 
-use super::inbox::Work;
+use super::inbox::PublisherWork;
 use super::producer::{Ended, Generation};
-use super::{ShardQueue, Shared};
+use super::{PublisherShared, ShardQueue};
 use crate::kafka::Error;
 
 /// A page read from the log.
@@ -23,7 +23,7 @@ const PAGE_BYTES: usize = 1 << 20;
 const PAUSES: Pauses = Pauses::new(Duration::from_millis(50), Duration::from_secs(2));
 
 pub(super) struct Lane {
-    shared: Arc<Shared>,
+    shared: Arc<PublisherShared>,
     queue: Arc<ShardQueue>,
 }
 
@@ -55,7 +55,7 @@ impl From<Ended> for Broken {
 }
 
 impl Lane {
-    pub(super) fn new(shared: Arc<Shared>, queue: Arc<ShardQueue>) -> Self {
+    pub(super) fn new(shared: Arc<PublisherShared>, queue: Arc<ShardQueue>) -> Self {
         Self { shared, queue }
     }
 
@@ -101,14 +101,14 @@ impl Lane {
         tracing::debug!(shard = %self.queue.shard, next = course.next, epoch = course.epoch, "publishing");
         loop {
             match self.queue.inbox(|inbox| inbox.work(course.next, course.epoch)) {
-                Work::Frame(frame) => {
+                PublisherWork::Frame(frame) => {
                     self.send(&mut course, &frame).await?;
                     pauses.reset();
                 }
-                Work::Log(until) => self.send_from_log(&mut course, until).await?,
-                Work::NewOwner => return Ok(Done::NewOwner),
-                Work::Nothing if self.shared.stop.is_cancelled() => return self.end(&course).await,
-                Work::Nothing => tokio::select! {
+                PublisherWork::Log(until) => self.send_from_log(&mut course, until).await?,
+                PublisherWork::NewOwner => return Ok(Done::NewOwner),
+                PublisherWork::Nothing if self.shared.stop.is_cancelled() => return self.end(&course).await,
+                PublisherWork::Nothing => tokio::select! {
                     () = self.queue.woken.notified() => {}
                     () = course.generation.acks.failed.cancelled() => return Err(Broken::Producer),
                     () = self.shared.stop.cancelled() => {}

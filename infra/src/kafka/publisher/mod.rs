@@ -57,7 +57,7 @@ impl ShardQueue {
 }
 
 /// What all tasks of a publisher share.
-struct Shared {
+struct PublisherShared {
     url: KafkaUrl,
     log: Arc<dyn EventLog>,
     store: StoreInfo,
@@ -92,7 +92,7 @@ impl KafkaPublisher {
         let (renewed, generation) = watch::channel(Arc::new(first));
         let end = CancellationToken::new();
         let (tails, asked) = Tails::new();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PublisherShared {
             url: url.clone(),
             source: super::record::source(store.id),
             store,
@@ -140,7 +140,7 @@ impl FanOut for KafkaPublisher {
 }
 
 /// Keeps `published_through` up, and ends everything in order.
-async fn supervise(shared: Arc<Shared>, mut lanes: JoinSet<()>, mut helpers: JoinSet<()>) {
+async fn supervise(shared: Arc<PublisherShared>, mut lanes: JoinSet<()>, mut helpers: JoinSet<()>) {
     let mut written = vec![0_u64; usize::from(shared.store.shards)];
     let mut tick = tokio::time::interval(PROGRESS);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -166,7 +166,7 @@ async fn supervise(shared: Arc<Shared>, mut lanes: JoinSet<()>, mut helpers: Joi
 }
 
 /// Writes how far each shard is published, where that has moved. Only what Kafka has acknowledged without a gap counts (P6).
-async fn write_progress(shared: &Shared, written: &mut [u64]) {
+async fn write_progress(shared: &PublisherShared, written: &mut [u64]) {
     let generation = Arc::clone(&shared.generation.borrow());
     let moved = (0..shared.store.shards).map(Shard).zip(written).filter_map(|(shard, written)| {
         let frame = generation.acks.acknowledged(shard);

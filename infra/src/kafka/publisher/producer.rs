@@ -14,7 +14,7 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
 use tokio::sync::{Notify, watch};
 
-use super::Shared;
+use super::PublisherShared;
 use super::acks::{Acks, MAX_UNACKED, Sent};
 use crate::kafka::client::{log, settings};
 use crate::kafka::{Error, KafkaUrl, record, topic};
@@ -167,7 +167,7 @@ impl Generation {
 
 /// Replaces the producer after its first error, once the topic is there again; closes it at the end.
 pub(super) async fn renew(
-    shared: Arc<Shared>,
+    shared: Arc<PublisherShared>,
     renewed: watch::Sender<Arc<Generation>>,
     wakers: Vec<Arc<Notify>>,
     room: usize,

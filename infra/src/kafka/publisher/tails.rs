@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::position::Shard;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Shared;
+use super::PublisherShared;
 use crate::kafka::client::blocking;
 use crate::kafka::scan::last_positions;
 use crate::kafka::{Error, topic};
@@ -38,7 +38,7 @@ impl Tails {
     }
 }
 
-pub(super) async fn serve(shared: Arc<Shared>, mut asked: mpsc::Receiver<Question>) {
+pub(super) async fn serve(shared: Arc<PublisherShared>, mut asked: mpsc::Receiver<Question>) {
     loop {
         let mut questions = Vec::new();
         tokio::select! {

@@ -48,7 +48,7 @@ pub struct PostgresReadStore {
     database: Database,
     target: Target,
     /// What this process takes the projections to be.
-    known: Arc<Mutex<HashMap<&'static str, Known>>>,
+    known: Arc<Mutex<HashMap<&'static str, KnownProjection>>>,
 }
 
 /// Which generations are written.
@@ -62,7 +62,7 @@ enum Target {
 
 /// A projection as this process has prepared and loaded it.
 #[derive(Clone)]
-struct Known {
+struct KnownProjection {
     version: u32,
     /// Of the tables that it is made for.
     shape: String,
@@ -70,7 +70,7 @@ struct Known {
     generation: i32,
 }
 
-impl Known {
+impl KnownProjection {
     /// Why the live rows are others' to write.
     fn foreign(&self, projection: &str, live: &Live) -> Option<String> {
         let of = format!("the live rows of {projection} are of version {}", live.version);
@@ -129,7 +129,7 @@ impl PostgresReadStore {
             .map_err(unavailable)
     }
 
-    fn known(&self, projection: &str) -> Option<Known> {
+    fn known(&self, projection: &str) -> Option<KnownProjection> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(projection).cloned()
     }
 
@@ -137,7 +137,7 @@ impl PostgresReadStore {
         let (version, shape) = (projection.version(), schema::shape(projection));
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let generation = all.get(projection.name()).map_or(0, |known| known.generation);
-        all.insert(projection.name(), Known { version, shape, generation });
+        all.insert(projection.name(), KnownProjection { version, shape, generation });
     }
 
     fn learn_generation(&self, projection: &str, generation: i32) {

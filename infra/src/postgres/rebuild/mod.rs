@@ -59,7 +59,7 @@ pub async fn rebuild(
     rows.retain(|p| wanted.is_empty() || wanted.iter().any(|w| w == p.name()));
     PostgresReadStore::new(database.clone()).migrate().await?;
     let only_one = OnlyOne::take(database).await?;
-    let work = Work { database: database.clone(), unsynced: database.unsynced()?, log };
+    let work = RowsRebuild { database: database.clone(), unsynced: database.unsynced()?, log };
     let reports = work.run(&rows, progress).await;
     work.unsynced.writes().close().await;
     only_one.release().await;
@@ -83,7 +83,7 @@ pub async fn rollback(
     let wanted = found.ok_or_else(|| unknown(rows, projection))?;
     PostgresReadStore::new(database.clone()).migrate().await?;
     let only_one = OnlyOne::take(database).await?;
-    let work = Work { database: database.clone(), unsynced: database.unsynced()?, log };
+    let work = RowsRebuild { database: database.clone(), unsynced: database.unsynced()?, log };
     let done = work.roll_back(wanted).await;
     work.unsynced.writes().close().await;
     only_one.release().await;
@@ -108,7 +108,7 @@ pub async fn renew(
     log: Arc<dyn LogReader>,
 ) -> Result<(), RebuildError> {
     let only_one = OnlyOne::take(database).await?;
-    let work = Work { database: database.clone(), unsynced: database.unsynced()?, log };
+    let work = RowsRebuild { database: database.clone(), unsynced: database.unsynced()?, log };
     let mut done = work.renew(rows).await;
     if done.is_ok() {
         done = indexes::bring_up_to_date(database, rows).await.map_err(RebuildError::Store);
@@ -152,7 +152,7 @@ impl OnlyOne {
     }
 }
 
-struct Work {
+struct RowsRebuild {
     database: Database,
     /// For the generation that is lost after a crash anyway.
     unsynced: Database,
@@ -167,7 +167,7 @@ struct Fresh {
     comparable: bool,
 }
 
-impl Work {
+impl RowsRebuild {
     async fn run(
         &self,
         rows: &[Arc<dyn Projection>],

@@ -100,9 +100,9 @@ pub struct ChargeRow {
 
 /// The payment provider and the carrier. Cheap to clone; clones share the books.
 #[derive(Clone)]
-pub struct Simulator(Arc<Shared>);
+pub struct Simulator(Arc<SimulatorShared>);
 
-struct Shared {
+struct SimulatorShared {
     books: Books,
     config: SimulatorConfig,
     /// The books of the carrier, where they are others.
@@ -126,7 +126,7 @@ impl Simulator {
             return Err(OpenSimulatorError::Newer { file, found });
         }
         let books = Books::open(conn, clock).map_err(|source| OpenSimulatorError::Thread { file, source })?;
-        Ok(Self(Arc::new(Shared { books, config, carrier: OnceLock::new() })))
+        Ok(Self(Arc::new(SimulatorShared { books, config, carrier: OnceLock::new() })))
     }
 
     /// Says which carrier goes with this provider.

@@ -63,25 +63,30 @@ fn refuse_for_good<T>(tx: &Connection, key: &str, reason: &str) -> Result<T, Fai
 const NOT_NOW: &str = "the provider refuses every call";
 
 /// What a charge led to, and whether its reply gets lost.
-struct Reply {
+struct ChargeReply {
     charge: Option<Charge>,
     lost: bool,
 }
 
-fn charge(tx: &Connection, request: &ChargeRequest, now: i64, captures_at: i64) -> Result<Reply, Failure> {
+fn charge(
+    tx: &Connection,
+    request: &ChargeRequest,
+    now: i64,
+    captures_at: i64,
+) -> Result<ChargeReply, Failure> {
     let refuses = switches::refuses(tx, Who::Payments)?;
     if let Some(known) = find(tx, &request.key, now)? {
         let same = known.amount == request.amount.amount && known.currency == request.amount.currency.code();
         if !same {
             return refuse("the key was used for another amount");
         }
-        return Ok(Reply { charge: Some(known.charge()), lost: false });
+        return Ok(ChargeReply { charge: Some(known.charge()), lost: false });
     }
     let tombstone: bool = tx
         .prepare_cached(include_str!("sql/select_tombstone.sql"))?
         .query_row([&request.key], |row| row.get(0))?;
     if tombstone {
-        return Ok(Reply { charge: Some(Charge::Voided), lost: false });
+        return Ok(ChargeReply { charge: Some(Charge::Voided), lost: false });
     }
     if let Some(reason) = switches::refusal(tx, &request.key)? {
         return refuse(&reason);
@@ -92,7 +97,7 @@ fn charge(tx: &Connection, request: &ChargeRequest, now: i64, captures_at: i64) 
     let (status, declined, lost) = match request.method.as_str() {
         "tok_visa" => ("captured", None, false),
         "tok_timeout_captured" => ("captured", None, true),
-        "tok_timeout_lost" => return Ok(Reply { charge: None, lost: true }),
+        "tok_timeout_lost" => return Ok(ChargeReply { charge: None, lost: true }),
         "tok_slow" => ("authorized", None, false),
         "tok_refused" => return refuse_for_good(tx, &request.key, "amount not acceptable"),
         "tok_declined" => ("declined", Some(DeclineReason::Declined), false),
@@ -111,7 +116,7 @@ fn charge(tx: &Connection, request: &ChargeRequest, now: i64, captures_at: i64) 
         declined.map(DeclineReason::as_str),
         (status == "authorized").then_some(captures_at),
     ])?;
-    Ok(Reply { charge: find(tx, &request.key, now)?.map(|stored| stored.charge()), lost })
+    Ok(ChargeReply { charge: find(tx, &request.key, now)?.map(|stored| stored.charge()), lost })
 }
 
 fn void(tx: &Connection, key: &str, now: i64) -> Result<VoidOutcome, Failure> {

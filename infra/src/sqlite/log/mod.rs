@@ -32,7 +32,7 @@ use domain::stream::StreamId;
 use self::lookups::Lookups;
 pub use self::open::{OpenError, holds_no_log};
 use self::reads::ReadPool;
-use self::scan::Place;
+use self::scan::ScanPlace;
 use self::writer::WriterHandle;
 use super::connection::is_broken;
 use super::thread::{DbThread, Stopped};
@@ -203,8 +203,8 @@ impl EventLog for SqliteLog {
     async fn derived_rows(&self, key: &Hash, bounds: &[u64]) -> Result<Vec<DerivedRows>, LogError> {
         let mut rows = Vec::with_capacity(bounds.len());
         for (shard, bound) in (0..).map(Shard).zip(bounds.iter().copied()) {
-            let (mut digest, mut place) = (DerivedDigest::new(key), Place::start());
-            while !matches!(place, Place::Done) {
+            let (mut digest, mut place) = (DerivedDigest::new(key), ScanPlace::start());
+            while !matches!(place, ScanPlace::Done) {
                 let page = self.reads.run(move |files| {
                     let next = scan::page(files, shard, place, bound, &mut digest)?;
                     Ok((digest, next))

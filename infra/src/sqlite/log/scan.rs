@@ -12,7 +12,7 @@ use crate::derived_digest::DerivedDigest;
 const PAGE: usize = 20_000;
 
 /// Where the scan of a shard is.
-pub(super) enum Place {
+pub(super) enum ScanPlace {
     /// After this pointer.
     Pointers { stream: Vec<u8>, version: i64 },
     /// After this command result.
@@ -21,7 +21,7 @@ pub(super) enum Place {
     Done,
 }
 
-impl Place {
+impl ScanPlace {
     pub(super) fn start() -> Self {
         Self::Pointers { stream: Vec::new(), version: -1 }
     }
@@ -31,14 +31,16 @@ impl Place {
 pub(super) fn page(
     files: &ReadFiles,
     shard: Shard,
-    place: Place,
+    place: ScanPlace,
     bound: u64,
     digest: &mut DerivedDigest,
-) -> Result<Place, LogError> {
+) -> Result<ScanPlace, LogError> {
     let next = match place {
-        Place::Pointers { stream, version } => pointers(files, shard, stream, version, bound, digest),
-        Place::Commands { id, frame, record } => commands(files, shard, (id, frame, record), bound, digest),
-        Place::Done => Ok(Place::Done),
+        ScanPlace::Pointers { stream, version } => pointers(files, shard, stream, version, bound, digest),
+        ScanPlace::Commands { id, frame, record } => {
+            commands(files, shard, (id, frame, record), bound, digest)
+        }
+        ScanPlace::Done => Ok(ScanPlace::Done),
     };
     next.map_err(derived_failed)
 }
@@ -50,7 +52,7 @@ fn pointers(
     mut version: i64,
     bound: u64,
     digest: &mut DerivedDigest,
-) -> rusqlite::Result<Place> {
+) -> rusqlite::Result<ScanPlace> {
     let mut statement = files.derived.prepare_cached(include_str!("scan_pointers.sql"))?;
     let mut rows = statement.query((shard.0, &stream, version, PAGE))?;
     let mut count = 0;
@@ -68,8 +70,8 @@ fn pointers(
         count += 1;
     }
     Ok(match count {
-        PAGE => Place::Pointers { stream, version },
-        _ => Place::Commands { id: [0; 16], frame: -1, record: -1 },
+        PAGE => ScanPlace::Pointers { stream, version },
+        _ => ScanPlace::Commands { id: [0; 16], frame: -1, record: -1 },
     })
 }
 
@@ -79,7 +81,7 @@ fn commands(
     (mut id, mut frame, mut record): ([u8; 16], i64, i64),
     bound: u64,
     digest: &mut DerivedDigest,
-) -> rusqlite::Result<Place> {
+) -> rusqlite::Result<ScanPlace> {
     let mut statement = files.derived.prepare_cached(include_str!("scan_command_results.sql"))?;
     let mut rows = statement.query((shard.0, id, frame, record, PAGE))?;
     let mut count = 0;
@@ -91,5 +93,5 @@ fn commands(
         }
         count += 1;
     }
-    Ok(if count == PAGE { Place::Commands { id, frame, record } } else { Place::Done })
+    Ok(if count == PAGE { ScanPlace::Commands { id, frame, record } } else { ScanPlace::Done })
 }

@@ -68,7 +68,7 @@ struct State {
     through: Option<Vec<Through>>,
 }
 
-struct Shared {
+struct VerificationShared {
     log: Arc<dyn EventLog>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -81,7 +81,7 @@ struct Shared {
 
 /// The verifications of a process. Dropped, it ends the one that runs.
 pub struct Verifications {
-    shared: Arc<Shared>,
+    shared: Arc<VerificationShared>,
     _stop: DropGuard,
 }
 
@@ -94,7 +94,7 @@ impl Verifications {
 
     fn with_small(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>, small: u64) -> Self {
         let stop = CancellationToken::new();
-        let shared = Shared {
+        let shared = VerificationShared {
             log,
             clock,
             state: Mutex::default(),
@@ -165,7 +165,7 @@ impl Verifications {
     }
 }
 
-impl Shared {
+impl VerificationShared {
     // Nothing panics while it holds the lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -261,7 +261,7 @@ impl Shared {
 
 /// Ends a job, also when its task panics.
 struct End<'a> {
-    shared: &'a Shared,
+    shared: &'a VerificationShared,
     id: Uuid,
 }
 

@@ -160,7 +160,7 @@ pub struct Applier {
 }
 
 /// What one transaction would do, and what it means for the lanes once it has happened.
-struct Plan {
+struct BatchPlan {
     batch: Batch,
     outcomes: Vec<Outcome>,
 }
@@ -392,9 +392,9 @@ impl Applier {
         only: Option<usize>,
         refused: Option<&str>,
         log: &dyn LogReader,
-    ) -> Result<Plan, ApplyError> {
+    ) -> Result<BatchPlan, ApplyError> {
         let mut frames = Frames::new(events, log);
-        let mut plan = Plan { batch: Batch::default(), outcomes: Vec::new() };
+        let mut plan = BatchPlan { batch: Batch::default(), outcomes: Vec::new() };
         let parked_at = domain::whole_micros(self.clock.now());
         let map = || {
             let asked =

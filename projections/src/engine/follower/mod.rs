@@ -137,7 +137,7 @@ impl Follower {
             })
             .collect();
         let failure = Arc::new(Mutex::new(None));
-        let work = Work {
+        let work = FollowerTask {
             source: Arc::clone(&source),
             marks: followed.iter().map(|one| (one.mark.clone(), Arc::clone(&one.unreadable))).collect(),
             wanted,
@@ -207,7 +207,7 @@ impl Follower {
     }
 }
 
-struct Work {
+struct FollowerTask {
     source: Arc<dyn Checkpoints>,
     /// And why the rows can't be read.
     marks: Vec<(Watermark, Arc<Mutex<Option<String>>>)>,
@@ -216,7 +216,7 @@ struct Work {
     shutdown: CancellationToken,
 }
 
-impl Work {
+impl FollowerTask {
     async fn run(self) {
         let mut pauses = PAUSES;
         let shutdown = self.shutdown.clone();

@@ -77,7 +77,7 @@ pub struct RunnerParts {
 /// A running group of projections.
 pub struct Runner {
     watermarks: Vec<Watermark>,
-    shared: Arc<Shared>,
+    shared: Arc<RunnerShared>,
     requests: mpsc::Sender<Request>,
     task: Mutex<Option<JoinHandle<()>>>,
     ended: AbortHandle,
@@ -104,7 +104,7 @@ pub enum RedriveError {
 }
 
 /// What the task tells, and [`Runner::status`] reads.
-struct Shared {
+struct RunnerShared {
     feed: Arc<dyn Feed>,
     clock: Arc<dyn Clock>,
     report: Mutex<Report>,
@@ -151,14 +151,14 @@ impl Runner {
             .iter()
             .map(|lane| Watermark::new(lane.projection().name(), lane.mark(), Arc::clone(&wanted)))
             .collect();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(RunnerShared {
             feed: Arc::clone(&parts.feed),
             clock: Arc::clone(&parts.clock),
             report: Mutex::default(),
         });
         let (requests, inbox) = mpsc::channel(8);
         let rest = parts.config.apply_every;
-        let work = Work {
+        let work = RunnerTask {
             pauses: Pauses::new(FIRST_PAUSE, parts.config.max_backoff),
             parts,
             applier,
@@ -270,12 +270,12 @@ impl Runner {
     }
 }
 
-struct Work {
+struct RunnerTask {
     parts: RunnerParts,
     applier: Applier,
     watermarks: Vec<Watermark>,
     wanted: Arc<Notify>,
-    shared: Arc<Shared>,
+    shared: Arc<RunnerShared>,
     /// When the store must publish, and whether queries would see more then.
     due: Option<Due>,
     /// When the next batch is taken, unless a query waits.
@@ -308,7 +308,7 @@ enum Wake {
     StoreLost,
 }
 
-impl Work {
+impl RunnerTask {
     async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
         while let Some(mut reader) = self.subscribe(&mut inbox).await {
             loop {

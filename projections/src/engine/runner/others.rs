@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Due, Request, Work};
+use super::{Due, Request, RunnerTask};
 use crate::engine::store::{StoreError, Visibility};
 
 /// How often it looks whether rows of another version were replaced by its own.
@@ -13,7 +13,7 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Nobody else reads a shared feed when nothing moves for so long though there is something to apply.
 const OTHERS_WITHIN: Duration = Duration::from_secs(5);
 
-impl Work {
+impl RunnerTask {
     pub(super) async fn answer(&mut self, request: Request) {
         let answer = self.redrive(&request.projection).await;
         // Nobody to answer: the caller gave up; the work is done all the same.

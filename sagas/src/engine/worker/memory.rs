@@ -41,7 +41,7 @@ impl Held {
 
 /// Where a piece of work is.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum WorkPlace {
     /// It waits for its turn in a room, by when it was opened.
     Ready(usize, Timestamp),
     Deadline(Timestamp),
@@ -118,7 +118,7 @@ pub(super) struct Memory {
     queues: Vec<Queue>,
     deadlines: BTreeMap<(Timestamp, WorkKey), Held>,
     repeats: BTreeMap<(Instant, WorkKey), Held>,
-    places: HashMap<WorkKey, Place>,
+    places: HashMap<WorkKey, WorkPlace>,
     /// Done or closed, but rows that don't hold the position show it as open.
     done: HashMap<WorkKey, Position>,
 }
@@ -160,7 +160,9 @@ impl Memory {
         let key = held.key();
         match self.places.get(&key) {
             // A deadline that is set anew.
-            Some(Place::Deadline(at)) if held.due_at.is_some_and(|due_at| due_at != *at) => self.forget(&key),
+            Some(WorkPlace::Deadline(at)) if held.due_at.is_some_and(|due_at| due_at != *at) => {
+                self.forget(&key)
+            }
             Some(_) => return None,
             None if self.done.contains_key(&key) => return None,
             None => {}
@@ -168,7 +170,7 @@ impl Memory {
         match held.due_at.filter(|at| *at > now) {
             Some(_) if self.timed() >= TIMED => Some(held),
             Some(at) => {
-                self.places.insert(key.clone(), Place::Deadline(at));
+                self.places.insert(key.clone(), WorkPlace::Deadline(at));
                 self.deadlines.insert((at, key), held);
                 None
             }
@@ -188,7 +190,7 @@ impl Memory {
     }
 
     fn ready(&mut self, held: Held) {
-        self.places.insert(held.key(), Place::Ready(held.room, held.opened_at));
+        self.places.insert(held.key(), WorkPlace::Ready(held.room, held.opened_at));
         self.queues[held.room].push(held);
     }
 
@@ -199,7 +201,7 @@ impl Memory {
     /// The next piece of a room, which is on its way from now on.
     pub(super) fn start(&mut self, room: usize) -> Option<Held> {
         let held = self.queues[room].pop()?;
-        self.places.insert(held.key(), Place::Running);
+        self.places.insert(held.key(), WorkPlace::Running);
         Some(held)
     }
 
@@ -212,7 +214,7 @@ impl Memory {
     pub(super) fn closed(&mut self, key: WorkKey, position: Position) {
         self.forget(&key);
         if let Some(place) = self.places.get_mut(&key) {
-            *place = Place::Closed;
+            *place = WorkPlace::Closed;
         }
         self.done.insert(key, position);
     }
@@ -220,13 +222,13 @@ impl Memory {
     /// Keeps what failed until its next try, unless it was closed meanwhile. Answers it when there is no room for it.
     pub(super) fn repeat(&mut self, held: Held, at: Instant) -> Option<Held> {
         let key = held.key();
-        if matches!(self.places.remove(&key), Some(Place::Closed)) {
+        if matches!(self.places.remove(&key), Some(WorkPlace::Closed)) {
             return None;
         }
         if self.timed() >= TIMED {
             return Some(held);
         }
-        self.places.insert(key.clone(), Place::Repeat(at));
+        self.places.insert(key.clone(), WorkPlace::Repeat(at));
         self.repeats.insert((at, key), held);
         None
     }
@@ -257,10 +259,10 @@ impl Memory {
     fn forget(&mut self, key: &WorkKey) {
         match self.places.get(key).copied() {
             // It ends by itself.
-            None | Some(Place::Running | Place::Closed) => return,
-            Some(Place::Ready(room, opened_at)) => self.queues[room].remove(opened_at, key),
-            Some(Place::Deadline(at)) => drop(self.deadlines.remove(&(at, key.clone()))),
-            Some(Place::Repeat(at)) => drop(self.repeats.remove(&(at, key.clone()))),
+            None | Some(WorkPlace::Running | WorkPlace::Closed) => return,
+            Some(WorkPlace::Ready(room, opened_at)) => self.queues[room].remove(opened_at, key),
+            Some(WorkPlace::Deadline(at)) => drop(self.deadlines.remove(&(at, key.clone()))),
+            Some(WorkPlace::Repeat(at)) => drop(self.repeats.remove(&(at, key.clone()))),
         }
         self.places.remove(key);
     }
@@ -270,7 +272,7 @@ impl Memory {
         self.queues.iter_mut().for_each(|queue| *queue = Queue::default());
         self.deadlines.clear();
         self.repeats.clear();
-        self.places.retain(|_, place| matches!(place, Place::Running | Place::Closed));
+        self.places.retain(|_, place| matches!(place, WorkPlace::Running | WorkPlace::Closed));
     }
 
     /// Rows that are read from now on hold this much.
