@@ -143,16 +143,14 @@ async fn an_address_that_another_process_has_is_taken_when_it_is_free() {
     world.stop().await;
 }
 
-/// Requests by operation and frames by shard move on, under the templates of the routes and never under what callers make up.
+/// The figures of requests and frames move on, under the templates of the routes and never under what callers make up.
 // proves: OPS-3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_are_told_by_operation_and_frames_by_shard() {
+async fn requests_are_told_by_operation_and_frames_too() {
     let world = World::start("127.0.0.1:0", &[]).await;
     let (shop, admin) = (world.shop(), client(world.running.admin.unwrap()));
     let metrics = async || ok(admin.get("/metrics").await).expect(200).text;
-    let of_shards = |metrics: &str, name: &str| -> f64 {
-        (0..2).map(|shard| value::<f64>(metrics, &format!("{name}{{shard=\"{shard}\"}}")).unwrap()).sum()
-    };
+    let frames = |metrics: &str, name: &str| value::<f64>(metrics, name).unwrap();
     let timed = |part: &str, operation: &str, status: &str| {
         let (method, route) = operation.split_once(' ').unwrap();
         format!(
@@ -180,9 +178,9 @@ async fn requests_are_told_by_operation_and_frames_by_shard() {
     assert_eq!(number(&after, &timed("count", "other other", "4xx")), 1);
     assert!(!after.contains(&nothing.to_string()), "{after}");
     for name in ["owner_frame_events_count", "owner_frame_bytes_sum", "owner_decide_seconds_count"] {
-        assert!(of_shards(&after, name) > of_shards(&before, name), "{name} in {after}");
+        assert!(frames(&after, name) > frames(&before, name), "{name} in {after}");
     }
-    let events = |metrics: &str| of_shards(metrics, "owner_frame_events_sum");
+    let events = |metrics: &str| frames(metrics, "owner_frame_events_sum");
     assert!(events(&after) >= events(&before) + 3.0, "{after}");
     // Each has its meaning, so it stands in the one list of them.
     let lines: Vec<&str> = after.lines().collect();

@@ -163,17 +163,24 @@ async fn a_tag_changes_with_whatever_the_body_shows() {
     })
     .await;
     assert_eq!(conditional(&shop.customer, &payment, settled.header("etag")).await.status, 304);
-    // Whether or not the order's row has seen it yet: a 304 is never for another body. The tag's second part is the payment's version.
-    let version = settled.body["version"].to_string();
+    // Whether or not the order's row has seen it yet: a 304 is never for another body. Its tag is made of three streams' versions.
+    let parcel = format!("/api/v1/shipments/{}", order.text_at("/shipment/id"));
+    let booked = eventually("the shipment to be booked", SETTLES_WITHIN, || async {
+        let read = ok(shop.customer.get(&parcel).await).expect(200);
+        (read.text_at("/status") == "created").then_some(read)
+    })
+    .await;
     let current = eventually("the order to be still", SETTLES_WITHIN, || async {
         let read = ok(shop.customer.get(&path).await).expect(200);
         let stale = ok(shop.customer.call(Method::DELETE, &path).header("if-match", &tags[0]).send().await);
         assert_eq!(stale.status, 412, "{}", stale.text);
-        (conditional(&shop.customer, &path, read.header("etag")).await.status == 304
-            && read.header("etag").trim_matches('"').split('.').nth(1) == Some(version.as_str()))
-        .then_some(read)
+        let [of_order, paid, sent] = [&read, &settled, &booked].map(|part| part.body["version"].to_string());
+        let whole = format!("\"{of_order}.{paid}.{sent}\"");
+        (read.header("etag") == whole && conditional(&shop.customer, &path, &whole).await.status == 304)
+            .then_some(read)
     })
     .await;
+    assert_ne!(current.header("etag"), tags[1]);
 
     let cancel = |tag: String| {
         shop.customer

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use command_api::web::access::{Access, Operation};
+use command_api::web::access::{AUDITOR, Access, OPERATOR, Operation};
 use command_api::web::caller::Caller;
 use domain::identity::user::Role;
 use serde_json::Value;
@@ -289,6 +289,8 @@ fn the_matrix_of_roles_and_operations_holds() {
         ("GET", "/health/ready"),
     ];
     let mut public = BTreeSet::new();
+    // What the platform asks for by name is what the shop's accounts have.
+    assert_eq!((AUDITOR, OPERATOR), (Role::Auditor.as_str(), Role::Operator.as_str()));
     let caller = |roles: &[Role]| Caller {
         user_id: Uuid::nil(),
         tenant: "default".to_owned(),

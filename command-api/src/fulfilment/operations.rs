@@ -29,9 +29,9 @@ crate::body! {
     /// What became of a step.
     struct ResolveInput {
         /// The step, as the saga names it.
-        step: String = line(1..=60).described(string()).example("refund-payment"),
+        step: String = line(1..=60).described(string).example("refund-payment"),
         /// `done`: in whichever way; `refused`: it wasn't, and it won't be.
-        outcome: Resolution = line(1..=20).then(resolution).described(string()).example("done"),
+        outcome: Resolution = line(1..=20).then(resolution).described(string).example("done"),
         /// Why you say so. It is kept for ever, so it names nobody.
         reason: String = line(1..=MAX_REASON),
     }

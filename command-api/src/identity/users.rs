@@ -56,7 +56,7 @@ fn address() -> Rule<String> {
             Some(_) => Ok(typed.trim().to_owned()),
             None => Err(format!("must be an e-mail address of at most {MAX_EMAIL} characters")),
         })
-        .described(string().format(Some(format)).max_length(Some(MAX_EMAIL)))
+        .described(move || string().format(Some(format)).max_length(Some(MAX_EMAIL)))
 }
 
 fn typable(password: String) -> Result<String, &'static str> {

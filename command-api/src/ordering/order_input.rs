@@ -55,7 +55,7 @@ fn token() -> Rule<String> {
             true => Ok(token),
             false => Err("must be a token of the payment provider, like tok_visa"),
         })
-        .described(described.pattern(Some("^[a-z]+(_[A-Za-z0-9]+)+$")))
+        .described(move || described.pattern(Some("^[a-z]+(_[A-Za-z0-9]+)+$")))
         .example("tok_visa")
 }
 
@@ -77,7 +77,7 @@ fn country() -> Rule<String> {
             true => Ok(code),
             false => Err("must be an iso 3166-1 alpha-2 code in upper case"),
         })
-        .described(string().pattern(Some("^[A-Z]{2}$")))
+        .described(move || string().pattern(Some("^[A-Z]{2}$")))
         .example("DE")
 }
 

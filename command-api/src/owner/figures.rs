@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use domain::position::Shard;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-/// The figures of one shard's owner: handles, so that the loop looks nothing up.
+/// The figures of one shard's owner: handles, so that the loop looks nothing up. What is spread over buckets is told of all shards
+/// together: there may be a thousand of them.
 pub struct ShardFigures {
     pub(super) queued_jobs: Gauge,
     pub(super) jobs: Gauge,
@@ -36,7 +37,6 @@ impl ShardFigures {
         let shard = shard.to_string();
         let gauge = |name: &'static str| gauge!(name, "shard" => shard.clone());
         let counter = |name: &'static str| counter!(name, "shard" => shard.clone());
-        let histogram = |name: &'static str| histogram!(name, "shard" => shard.clone());
         Self {
             queued_jobs: gauge("tillstream_owner_queued_jobs"),
             jobs: gauge("tillstream_owner_jobs"),
@@ -52,10 +52,10 @@ impl ShardFigures {
             snapshots: counter("tillstream_owner_snapshots_total"),
             snapshots_skipped: counter("tillstream_owner_snapshots_skipped_total"),
             snapshots_failed: counter("tillstream_owner_snapshots_failed_total"),
-            frame_events: histogram("tillstream_owner_frame_events"),
-            frame_bytes: histogram("tillstream_owner_frame_bytes"),
-            decide_seconds: histogram("tillstream_owner_decide_seconds"),
-            commit_seconds: histogram("tillstream_owner_commit_seconds"),
+            frame_events: histogram!("tillstream_owner_frame_events"),
+            frame_bytes: histogram!("tillstream_owner_frame_bytes"),
+            decide_seconds: histogram!("tillstream_owner_decide_seconds"),
+            commit_seconds: histogram!("tillstream_owner_commit_seconds"),
             failing: Mutex::default(),
         }
     }

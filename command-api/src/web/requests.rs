@@ -1,5 +1,5 @@
 //! What metrics tell of requests: how long each operation takes to answer, by the class of the answer's status. That one histogram counts
-//! the requests and the errors too.
+//! the requests and the errors too. A request whose client left before its answer is in none of it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};

@@ -56,5 +56,6 @@ pub(crate) async fn get_payment(
     let subject = personal::subject(&caller.tenant, payment.customer_id);
     let opened = refund_reasons::open(&*state.ports.keys, &subject, &reasons).await?;
     let tag = personal_tag(payment.version, opened.iter().map(String::as_str));
-    tagged(&ask, &tag, &payment.opened(opened))
+    let payment = payment.opened(opened).ok_or_else(Problem::internal)?;
+    tagged(&ask, &tag, &payment)
 }

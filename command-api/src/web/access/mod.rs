@@ -31,7 +31,7 @@ pub enum Access {
     /// A valid access token; what is whose is decided in the handler.
     Authenticated,
     /// A valid access token with at least one of these roles.
-    Roles(Vec<&'static str>),
+    Roles(Arc<[&'static str]>),
 }
 
 impl Access {

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value};
 
-pub use self::fields::{Faults, Fields};
+pub use self::fields::{At, Faults, Fields};
 pub use self::rules::{
     Rule, Shape, identifier, integer, line, list, money, object, one_of, prose, secret, string, texts, uuid,
 };
@@ -106,7 +106,7 @@ pub fn parse<B: FromBody>(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, Pr
 /// 422 with every fault found.
 pub fn check<B: FromBody>(value: &Value) -> Result<B, Problem> {
     let mut faults = Faults::default();
-    match fields::object_of(value, "", &mut faults, B::from_fields) {
+    match fields::object_of(value, &At::Body, &mut faults, B::from_fields) {
         Some(body) if faults.is_empty() => Ok(body),
         _ => Err(faults.into_problem()),
     }

@@ -16,9 +16,9 @@ use utoipa::{Number, PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::FromBody;
-use super::fields::{Faults, object_of, pointer};
+use super::fields::{At, Faults, object_of};
 
-type Read<T> = dyn FnOnce(&Value, &str, &mut Faults) -> Option<T>;
+type Read<T> = dyn FnOnce(&Value, &At<'_>, &mut Faults) -> Option<T>;
 type Describe = dyn FnOnce(&mut Schemas) -> RefOr<Schema>;
 /// Schemas by name.
 type Schemas = Vec<(String, RefOr<Schema>)>;
@@ -39,17 +39,19 @@ impl<T> fmt::Debug for Rule<T> {
 
 impl<T: 'static> Rule<T> {
     fn new(
-        read: impl FnOnce(&Value, &str, &mut Faults) -> Option<T> + 'static,
+        read: impl FnOnce(&Value, &At<'_>, &mut Faults) -> Option<T> + 'static,
         describe: impl FnOnce(&mut Schemas) -> RefOr<Schema> + 'static,
     ) -> Self {
         Self { read: Box::new(read), describe: Box::new(describe), missing: None }
     }
 
-    /// Makes something else of what was read, or refuses it with words.
+    /// Makes something else of what was read, or refuses it with words. Before [`Self::optional`], which is lost by it.
     #[must_use]
     pub fn then<U: 'static, E: Display>(self, make: impl FnOnce(T) -> Result<U, E> + 'static) -> Rule<U> {
+        debug_assert!(self.missing.is_none(), "said before what may be missing");
         let read = self.read;
-        let read = move |value: &Value, at: &str, faults: &mut Faults| match make(read(value, at, faults)?) {
+        let read = move |value: &Value, at: &At<'_>, faults: &mut Faults| match make(read(value, at, faults)?)
+        {
             Ok(made) => Some(made),
             Err(words) => faults.refuse(at, words.to_string()),
         };
@@ -58,8 +60,8 @@ impl<T: 'static> Rule<T> {
 
     /// Is described like this, where the rule alone doesn't say it.
     #[must_use]
-    pub fn described(self, object: ObjectBuilder) -> Self {
-        Self { describe: Box::new(|_| object.into()), ..self }
+    pub fn described(self, object: impl FnOnce() -> ObjectBuilder + 'static) -> Self {
+        Self { describe: Box::new(|_| object().into()), ..self }
     }
 
     /// Has an example in the document.
@@ -73,8 +75,9 @@ impl<T: 'static> Rule<T> {
         let describe = self.describe;
         let describe = move |schemas: &mut Schemas| {
             let mut schema = describe(schemas);
-            if let RefOr::T(Schema::Object(object)) = &mut schema {
-                add(object);
+            match &mut schema {
+                RefOr::T(Schema::Object(object)) => add(object),
+                _ => debug_assert!(false, "only a plain value has room for more"),
             }
             schema
         };
@@ -85,13 +88,13 @@ impl<T: 'static> Rule<T> {
     #[must_use]
     pub fn optional(self) -> Rule<Option<T>> {
         let read = self.read;
-        let read = move |value: &Value, at: &str, faults: &mut Faults| read(value, at, faults).map(Some);
+        let read = move |value: &Value, at: &At<'_>, faults: &mut Faults| read(value, at, faults).map(Some);
         Rule { read: Box::new(read), describe: self.describe, missing: Some(None) }
     }
 }
 
 impl<T> Rule<T> {
-    pub(super) fn read(self, value: &Value, at: &str, faults: &mut Faults) -> Option<T> {
+    pub(super) fn read(self, value: &Value, at: &At<'_>, faults: &mut Faults) -> Option<T> {
         (self.read)(value, at, faults)
     }
 }
@@ -133,7 +136,8 @@ pub fn secret(length: RangeInclusive<usize>) -> Rule<String> {
 
 fn text(kind: Text, length: RangeInclusive<usize>) -> Rule<String> {
     let (least, most) = (Some(*length.start()).filter(|least| *least > 0), Some(*length.end()));
-    let read = move |value: &Value, at: &str, faults: &mut Faults| match checked_text(value, kind, &length) {
+    let read = move |value: &Value, at: &At<'_>, faults: &mut Faults| match checked_text(value, kind, &length)
+    {
         Ok(text) if kind != Text::Secret && card::contains_number(text) => {
             faults.note_card(at);
             None
@@ -163,7 +167,7 @@ where
     N: Copy + PartialOrd + Display + TryFrom<u64> + Into<Number> + PartialSchema + 'static,
 {
     let (least, most) = (*range.start(), *range.end());
-    let read = move |value: &Value, at: &str, faults: &mut Faults| match value
+    let read = move |value: &Value, at: &At<'_>, faults: &mut Faults| match value
         .as_u64()
         .and_then(|number| N::try_from(number).ok())
         .filter(|n| range.contains(n))
@@ -184,7 +188,7 @@ where
 /// A UUID, in any of its spellings.
 #[must_use]
 pub fn uuid() -> Rule<Uuid> {
-    let read = |value: &Value, at: &str, faults: &mut Faults| {
+    let read = |value: &Value, at: &At<'_>, faults: &mut Faults| {
         value.as_str().and_then(any_spelling).or_else(|| faults.refuse(at, "must be a uuid"))
     };
     Rule::new(read, |_| {
@@ -196,12 +200,15 @@ pub fn uuid() -> Rule<Uuid> {
 /// Money above nothing.
 #[must_use]
 pub fn money() -> Rule<Money> {
-    let currency = |value: &Value, at: &str, faults: &mut Faults| {
+    let currency = |value: &Value, at: &At<'_>, faults: &mut Faults| {
         let currency = value.as_str().and_then(|code| code.parse().ok());
-        currency.or_else(|| faults.refuse(at, "must be one of USD, EUR, GBP"))
+        currency.or_else(|| {
+            let known = Currency::ALL.map(Currency::code).join(", ");
+            faults.refuse(at, format!("must be one of {known}"))
+        })
     };
     let currency = Rule::new(currency, reference::<Currency>);
-    let read = |value: &Value, at: &str, faults: &mut Faults| {
+    let read = |value: &Value, at: &At<'_>, faults: &mut Faults| {
         object_of(value, at, faults, |fields| {
             let amount = fields.take("amount", integer(1..=MAX_AMOUNT.unsigned_abs()));
             let currency = fields.take("currency", currency);
@@ -227,7 +234,7 @@ pub fn one_of<T: Copy + Display + ToSchema>(values: &'static [T]) -> Rule<T> {
 /// An object of its own fields.
 #[must_use]
 pub fn object<B: FromBody + ToSchema + 'static>() -> Rule<B> {
-    let read = |value: &Value, at: &str, faults: &mut Faults| object_of(value, at, faults, B::from_fields);
+    let read = |value: &Value, at: &At<'_>, faults: &mut Faults| object_of(value, at, faults, B::from_fields);
     Rule::new(read, reference::<B>)
 }
 
@@ -235,14 +242,14 @@ pub fn object<B: FromBody + ToSchema + 'static>() -> Rule<B> {
 #[must_use]
 pub fn list<B: FromBody + ToSchema + 'static>(length: RangeInclusive<usize>) -> Rule<Vec<B>> {
     let (least, most) = (*length.start(), *length.end());
-    let read = move |value: &Value, at: &str, faults: &mut Faults| {
+    let read = move |value: &Value, at: &At<'_>, faults: &mut Faults| {
         let Some(items) = value.as_array().filter(|items| length.contains(&items.len())) else {
             return faults.refuse(at, format!("must be a list of {least} to {most} objects"));
         };
         let items = items.iter().enumerate();
         // To the end, so that the faults of each are noted.
         let read: Vec<Option<B>> =
-            items.map(|(i, item)| object_of(item, &format!("{at}/{i}"), faults, B::from_fields)).collect();
+            items.map(|(i, item)| object_of(item, &At::Item(at, i), faults, B::from_fields)).collect();
         read.into_iter().collect()
     };
     Rule::new(read, move |schemas| {
@@ -254,7 +261,7 @@ pub fn list<B: FromBody + ToSchema + 'static>(length: RangeInclusive<usize>) -> 
 /// An object of at most so many texts by identifier, each of at most so many characters; empty when it is missing.
 #[must_use]
 pub fn texts(most: usize, key: usize, value: usize) -> Rule<BTreeMap<String, String>> {
-    let read = move |object: &Value, at: &str, faults: &mut Faults| {
+    let read = move |object: &Value, at: &At<'_>, faults: &mut Faults| {
         let Some(object) = object.as_object().filter(|object| object.len() <= most) else {
             return faults.refuse(at, format!("must be an object of at most {most} texts"));
         };
@@ -264,7 +271,7 @@ pub fn texts(most: usize, key: usize, value: usize) -> Rule<BTreeMap<String, Str
         for (k, v) in object {
             let name = checked_text(&Value::from(k.as_str()), Text::Line, &(1..=key))
                 .and_then(|typed| checked_identifier(typed, key));
-            let within = pointer(at, k);
+            let within = At::Field(at, k);
             match &name {
                 Err(detail) => faults.note(&within, format!("its name {detail}")),
                 Ok(shown) if !names.insert(identifiers::normal(shown).unwrap_or_default()) => {

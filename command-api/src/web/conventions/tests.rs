@@ -19,16 +19,16 @@ use crate::web::tokens::SigningKeys;
 /// A table with an operation of every kind.
 fn operations() -> Vec<Operation> {
     let operation = |method, path: &str, access| Operation { method, path: path.to_owned(), access };
-    let support = Access::Roles(vec!["admin", "support"]);
+    let support = Access::Roles(["admin", "support"].into());
     vec![
         operation("GET", "/api/v1/products", Access::Public),
-        operation("POST", "/api/v1/products", Access::Roles(vec!["admin"])),
+        operation("POST", "/api/v1/products", Access::Roles(["admin"].into())),
         operation("GET", "/api/v1/products/{id}", Access::Public),
-        operation("PUT", "/api/v1/products/{id}", Access::Roles(vec!["admin"])),
+        operation("PUT", "/api/v1/products/{id}", Access::Roles(["admin"].into())),
         operation("GET", "/api/v1/users/me", Access::Authenticated),
         operation("POST", "/api/v1/payments/{id}/refund", support),
         operation("POST", "/api/v1/auth/login", Access::Public),
-        operation("POST", "/api/v1/orders", Access::Roles(vec!["customer"])),
+        operation("POST", "/api/v1/orders", Access::Roles(["customer"].into())),
         operation("GET", "/health", Access::Public),
         operation("GET", "/health/live", Access::Public),
     ]

@@ -80,10 +80,10 @@ pub struct OrderView {
     pub payment_method: String,
     /// The stream's version, as in `ETag`.
     pub version: u64,
-    /// The version of the payment's stream that `payment` shows; 0 before there is one.
+    /// The version of the payment's stream that `payment` shows; 0 where it shows none.
     #[serde(skip)]
     pub payment_version: u64,
-    /// The version of the shipment's stream that `shipment` shows; 0 before there is one.
+    /// The version of the shipment's stream that `shipment` shows; 0 where it shows none.
     #[serde(skip)]
     pub shipment_version: u64,
     /// When it was placed.

@@ -94,9 +94,12 @@ impl PaymentView<RefundReason> {
         })
     }
 
-    /// The payment with the reasons of its refunds in the clear, in the same order.
+    /// The payment with the reasons of its refunds in the clear, in the same order; `None` unless there is one for each.
     #[must_use]
-    pub fn opened(self, reasons: Vec<String>) -> PaymentView {
+    pub fn opened(self, reasons: Vec<String>) -> Option<PaymentView> {
+        if self.refunds.len() != reasons.len() {
+            return None;
+        }
         let refunds = self.refunds.into_iter().zip(reasons).map(|(refund, reason)| RefundView {
             id: refund.id,
             amount: refund.amount,
@@ -104,7 +107,7 @@ impl PaymentView<RefundReason> {
             settled: refund.settled,
             failure: refund.failure,
         });
-        PaymentView {
+        Some(PaymentView {
             id: self.id,
             order_id: self.order_id,
             customer_id: self.customer_id,
@@ -117,6 +120,6 @@ impl PaymentView<RefundReason> {
             version: self.version,
             created_at: self.created_at,
             updated_at: self.updated_at,
-        }
+        })
     }
 }

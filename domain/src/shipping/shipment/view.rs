@@ -1,4 +1,4 @@
-//! A shipment as queries return it.
+//! A shipment as commands and queries return it.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;

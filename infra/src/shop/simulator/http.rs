@@ -83,7 +83,7 @@ command_api::body! {
 fn switch() -> Rule<Switch> {
     line(1..=20)
         .then(|word| Switch::of(&word).ok_or("must be up, down or refusing"))
-        .described(string())
+        .described(string)
         .example("up")
 }
 
