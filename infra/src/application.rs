@@ -1,6 +1,7 @@
 //! An application: what is built on the platform, as a value. Contexts give its parts, one place joins them, and whatever runs, prints or
 //! repairs it takes it as it is: nothing here knows which contexts there are.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -65,6 +66,25 @@ impl Projections {
         rows.sort_by_key(|projection| projection.name());
         Self { rows, documents }
     }
+
+    /// What the backends count on: documents have an index, whose name is nobody else's and can name files.
+    fn check(&self) -> Result<(), ConfigError> {
+        let mut names = HashSet::new();
+        for documents in &self.documents {
+            let name = documents.name();
+            let fits = documents.index().is_some_and(|index| {
+                let plain = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+                index.projection == name && plain(index.name) && plain(name) && names.insert(index.name)
+            });
+            if !fits {
+                let reason = format!(
+                    "the projection {name} of documents has no index of its own name, or one that another has"
+                );
+                return Err(ConfigError::Conflict(reason));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Application {
@@ -89,6 +109,7 @@ impl Application {
     /// [`ConfigError::Conflict`].
     pub fn check(&self, config: &Config) -> Result<(), ConfigError> {
         config.check()?;
+        self.projections.check()?;
         match &self.processes {
             Some(processes) => processes.check(config),
             None if self.chores.is_empty() => Ok(()),

@@ -133,7 +133,7 @@ pub(super) fn tail_lost(shard: Shard, tail: u64, last_position: u64, known: u64)
     OpenError::TailLost { position: Position { shard, n: last_position + 1 }, tail, known }
 }
 
-/// An error and what it came from, on one line.
+/// An error on one line.
 pub(super) fn one_line(error: &dyn std::error::Error) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -4,8 +4,7 @@ use scylla::client::session::Session;
 use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
 use scylla::statement::unprepared::Statement;
 
-use super::open_error::one_line;
-use super::open_error::{OpenError, failed};
+use super::open_error::{OpenError, failed, one_line};
 use super::url::CassandraUrl;
 
 /// What the settings of the cluster say, as far as it tells them.

@@ -27,7 +27,7 @@ use crate::application::Application;
 use crate::config::{Config, ConfigError, Layers};
 use crate::telemetry;
 
-/// An event-sourced shop: commands, an append-only log, projections, sagas and queries in one program.
+/// Event sourcing in one program: commands, an append-only log, projections, sagas and queries
 #[derive(Debug, Parser)]
 #[command(name = "tillstream", version, propagate_version = true)]
 struct Cli<Own: OwnCommands> {

@@ -63,7 +63,14 @@ impl UrlForm {
             Some((login, hosts)) => (Some(self.login(login)?), hosts),
             None => (None, authority),
         };
-        let host = |text| self.host(scheme, text).ok_or_else(|| format!("`{text}` is not host or host:port"));
+        // Without an @, what stands behind a colon may be a password whose host was forgotten.
+        let shown = |text: &str| match login {
+            None if text.contains(':') => "one of its hosts".to_owned(),
+            _ => format!("`{text}`"),
+        };
+        let host = |text: &str| {
+            self.host(scheme, text).ok_or_else(|| format!("{} is not host or host:port", shown(text)))
+        };
         let hosts = hosts.split(',').map(host).collect::<Result<_, _>>()?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = path.strip_prefix('/').unwrap_or(path).to_owned();
@@ -208,6 +215,11 @@ mod tests {
                 "u:sesame:sesame,sesame@h:1/t",
                 "u:%sesame@h:1/t",
                 "u:%FFsesame@h:1/t",
+                // The host was forgotten.
+                "u:sesame",
+                "u:sesame/t",
+                "u:sesame,h/t",
+                "h,u:sesame/t",
                 // Wrong elsewhere.
                 ":sesame@h:1/t",
                 "u:sesame@",

@@ -39,10 +39,13 @@ pub(super) fn hits(answer: &Json, wanted: &TextQuery) -> Result<(Found, Option<V
         }
         Ok::<_, ReadError>(place)
     });
-    let bucket = |bucket: &Json| Some((bucket["key"].as_str()?.to_owned(), bucket["doc_count"].as_u64()?));
+    let bucket = |bucket: &Json| {
+        let read = || Some((bucket["key"].as_str()?.to_owned(), bucket["doc_count"].as_u64()?));
+        read().ok_or_else(|| unfit("facets"))
+    };
     let facet = |facet: &&str| {
         let buckets = answer["aggregations"][facet]["buckets"].as_array().ok_or_else(|| unfit("facets"))?;
-        Ok::<_, ReadError>(by_count(buckets.iter().filter_map(bucket).collect()))
+        Ok::<_, ReadError>(by_count(buckets.iter().map(bucket).collect::<Result<_, _>>()?))
     };
     let facets = search.facets.iter().map(facet).collect::<Result<_, _>>()?;
     let total = answer["hits"]["total"]["value"].as_u64().ok_or_else(|| unfit("total"))?;

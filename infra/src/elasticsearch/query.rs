@@ -67,24 +67,16 @@ fn filters(search: &Search) -> Result<Vec<Json>, ReadError> {
                 filters.push(json!({"terms": {*column: values.collect::<Result<Vec<_>, _>>()?}}));
             }
             Condition::AtLeast(column, value) => {
-                bound(&mut filters, column, "gte", compared(search, column, value)?);
+                filters.push(json!({"range": {*column: {"gte": compared(search, column, value)?}}}));
             }
             Condition::AtMost(column, value) => {
-                bound(&mut filters, column, "lte", compared(search, column, value)?);
+                filters.push(json!({"range": {*column: {"lte": compared(search, column, value)?}}}));
             }
             // A document has begun.
             Condition::Begun(_) => {}
         }
     }
     Ok(filters)
-}
-
-/// Bounds a column, from the other side too where it has a bound already.
-fn bound(filters: &mut Vec<Json>, column: &str, side: &str, value: Json) {
-    match filters.iter_mut().find_map(|filter| filter.get_mut("range")?.get_mut(column)) {
-        Some(range) => range[side] = value,
-        None => filters.push(json!({"range": {column: {side: value}}})),
-    }
 }
 
 /// A value that a filter compares.
@@ -269,7 +261,8 @@ mod tests {
                     {"term": {"discontinued": false}},
                     {"term": {"category_key": "tea & coffee"}},
                     {"term": {"currency": "EUR"}},
-                    {"range": {"price_amount": {"gte": 100, "lte": 900}}},
+                    {"range": {"price_amount": {"gte": 100}}},
+                    {"range": {"price_amount": {"lte": 900}}},
                 ],
                 "must": [{"bool": {"should": phrases.collect::<Vec<_>>(), "minimum_should_match": 1}}],
             }},

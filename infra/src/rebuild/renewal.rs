@@ -70,11 +70,13 @@ pub(crate) struct EmbeddedRenewal {
 #[async_trait]
 impl Renewal for EmbeddedRenewal {
     async fn renew(&self) -> Result<(), RebuildError> {
-        renew_rows(&self.dir, &self.rows, &self.projections, &self.log).await?;
+        // One that can't be renewed now holds up none of the others.
+        let mut renewed = renew_rows(&self.dir, &self.rows, &self.projections, &self.log).await;
         for (projection, index) in &self.search {
-            renew_search(&self.dir, index, &self.rows, Arc::clone(projection), &self.log).await?;
+            let one = renew_search(&self.dir, index, &self.rows, Arc::clone(projection), &self.log).await;
+            renewed = renewed.and(one);
         }
-        Ok(())
+        renewed
     }
 }
 
