@@ -132,6 +132,9 @@ pub trait ProcessManagers: Send + Sync + 'static {
     /// Their own operations, whether they run here or not.
     fn operations(&self) -> (Vec<Operation>, OpenApi);
 
+    /// Why one of them may be stuck: metrics have a value for each, so that an alarm finds it before it is needed.
+    fn stuck_reasons(&self) -> &'static [&'static str];
+
     /// Makes them ready to run.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::bulk::Write;
 use super::client::{Client, Failure};
-use super::kinds::CHECKPOINT;
+use super::mapping::CHECKPOINT;
 
 /// The most documents in one request; each may have some ten kilobytes.
 const READ_AT_ONCE: usize = 500;

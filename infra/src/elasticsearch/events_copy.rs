@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::client::{Client, Failure};
-use super::kinds::Mapped as _;
+use super::mapping::Mapped as _;
 use super::url::ElasticsearchUrl;
 use crate::event_copy::{EventCopy, Events, paged};
 

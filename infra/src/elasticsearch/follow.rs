@@ -16,7 +16,7 @@ use projections::engine::store::{DeadLetters, StoreError};
 use super::checkpoints;
 use super::client::{Answer, Client, Failure};
 use super::generations::IndexPlace;
-use super::kinds::{Mapped as _, indices};
+use super::mapping::{Mapped as _, indices};
 use super::url::ElasticsearchUrl;
 
 /// How often it looks while a query waits: what was applied is visible within this time, a read and a refresh.

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::client::{Client, Failure};
-use super::kinds::{CHECKPOINT, Mapped as _};
+use super::mapping::{CHECKPOINT, Mapped as _};
 use super::parts::{Older, every, next_alias, place_of};
 use super::url::ElasticsearchUrl;
 
@@ -37,7 +37,7 @@ pub(super) struct Stamp {
     pub(super) shards: u16,
     /// The store whose log it is made from; an older program didn't tell.
     pub(super) log: Option<Uuid>,
-    /// See [`Mapped::definition_digest`](super::kinds::Mapped::definition_digest).
+    /// See [`Mapped::definition_digest`](super::mapping::Mapped::definition_digest).
     pub(super) definition: String,
 }
 

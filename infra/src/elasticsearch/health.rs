@@ -9,7 +9,7 @@ use projections::engine::store::StoreError;
 
 use super::client::Client;
 use super::generations::{Generation, IndexPlace};
-use super::kinds::indices;
+use super::mapping::indices;
 use super::url::ElasticsearchUrl;
 
 /// What the cluster says of itself.

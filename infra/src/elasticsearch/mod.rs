@@ -19,7 +19,7 @@ mod follow;
 mod generations;
 mod health;
 mod hits;
-mod kinds;
+mod mapping;
 mod parts;
 mod query;
 pub mod rebuild;

@@ -9,7 +9,7 @@ use projections::engine::store::StoreError;
 use serde_json::Value;
 
 use super::client::{Client, Failure};
-use super::kinds::Mapped as _;
+use super::mapping::Mapped as _;
 use super::url::ElasticsearchUrl;
 use super::views::{View, Views};
 use super::{hits, query};

@@ -69,6 +69,8 @@ pub struct HealthParts {
     pub progress: Progress,
     /// The sagas' work, where they run.
     pub sagas: Option<Arc<dyn SagaWork>>,
+    /// Why one may be stuck.
+    pub stuck_reasons: &'static [&'static str],
     /// The comparison of the copies, where projections run.
     pub conservation: Option<Watch>,
     /// How long work of a saga may be due before the saga counts as stuck.

@@ -25,18 +25,6 @@ async fn tell(State(health): State<Health>, operator: Operator) -> Result<impl I
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text(&health).await))
 }
 
-/// Why sagas are stuck; every one has a value, so that an alarm finds it before it is needed.
-const REASONS: [&str; 8] = [
-    "refund_refused",
-    "void_refused",
-    "carrier_refused",
-    "step_refused",
-    "payments_overdue",
-    "carrier_overdue",
-    "commands_overdue",
-    "halted",
-];
-
 /// What was recorded since the start, and what is read now.
 async fn text(health: &Health) -> String {
     let parts = health.parts();
@@ -56,9 +44,9 @@ async fn text(health: &Health) -> String {
             gauge!("tillstream_projection_parked_events", &of).set(projection.parked_events as f64);
         }
         if parts.sagas.is_some() && sagas.fault.is_none() {
-            for reason in REASONS {
-                let found = sagas.reasons.iter().filter(|saga| saga.reason == reason).count();
-                gauge!("tillstream_sagas_stuck", "reason" => reason).set(found as f64);
+            for reason in parts.stuck_reasons {
+                let found = sagas.reasons.iter().filter(|saga| saga.reason == *reason).count();
+                gauge!("tillstream_sagas_stuck", "reason" => *reason).set(found as f64);
             }
         }
     });

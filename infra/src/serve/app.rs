@@ -165,6 +165,7 @@ impl App {
                 Some(_) => Some(backends.saga_work().await?),
                 None => None,
             },
+            stuck_reasons: application.processes.as_ref().map_or(&[], |processes| processes.stuck_reasons()),
             conservation: projections.as_ref().and_then(|role| role.conservation.clone()),
             max_lag: config.read.max_lag,
             stuck_after: config.fulfilment.stuck_after.0,

@@ -33,6 +33,20 @@ impl ProcessManagers for Fulfilment {
         (routes.operations().to_vec(), routes.split().1)
     }
 
+    fn stuck_reasons(&self) -> &'static [&'static str] {
+        // What a step needs somebody for; then work of a lane that is older than its bound; then what has nothing to do.
+        &[
+            "refund_refused",
+            "void_refused",
+            "carrier_refused",
+            "step_refused",
+            "payments_overdue",
+            "carrier_overdue",
+            "commands_overdue",
+            "halted",
+        ]
+    }
+
     fn open(
         &self,
         config: &Config,

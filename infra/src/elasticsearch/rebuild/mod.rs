@@ -23,7 +23,7 @@ use self::compare::{Comparison, compare};
 use self::scratch::ScratchLetters;
 use super::client::{Answer, Client, Failure};
 use super::generations::{Generation, IndexPlace, Stamp};
-use super::kinds::index_of;
+use super::mapping::index_of;
 use super::parts::every;
 use super::store::ElasticsearchStore;
 use super::url::ElasticsearchUrl;

@@ -8,7 +8,7 @@ use super::{Fresh, IndexRebuild};
 use crate::elasticsearch::bulk::{self, Written};
 use crate::elasticsearch::checkpoints;
 use crate::elasticsearch::generations::{Generation, IndexPlace};
-use crate::elasticsearch::kinds::index_of;
+use crate::elasticsearch::mapping::index_of;
 use crate::feed::find_heads;
 use crate::rebuild::fill::Fill;
 use crate::rebuild::{Phase, RebuildError};

@@ -25,7 +25,7 @@ use projections::engine::store::{
 use self::open::Open;
 use super::client::{Answer, Client};
 use super::generations::{self, IndexPlace, Stamp};
-use super::kinds::{index_of, indices};
+use super::mapping::{index_of, indices};
 use super::parts::Large;
 use super::url::ElasticsearchUrl;
 use super::{checkpoints, scan};
