@@ -46,7 +46,7 @@ crate::body! {
     /// A refresh token to exchange.
     struct Refresh {
         /// The last one that the session got.
-        refresh_token: String = line(1..=512),
+        refresh_token: String = secret(1..=512),
     }
 }
 

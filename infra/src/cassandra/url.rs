@@ -144,7 +144,7 @@ mod tests {
             ("cassandra://a/", "keyspace ``"),
             ("cassandra://a/Shop", "keyspace `Shop`"),
             ("cassandra://a/x;drop", "keyspace `x;drop`"),
-            ("cassandra://a:b/t", "`a:b`"),
+            ("cassandra://a:b/t", "`a:…` is not host or host:port"),
             ("cassandra://a,,b/t", "``"),
             ("cassandra://user@a/t", "a user needs a password"),
             ("cassandra://u:%zz@a/t", "hex digits"),

@@ -64,8 +64,8 @@ impl UrlForm {
             None => (None, authority),
         };
         // Without an @, what stands behind a colon may be a password whose host was forgotten.
-        let shown = |text: &str| match login {
-            None if text.contains(':') => "one of its hosts".to_owned(),
+        let shown = |text: &str| match text.split_once(':') {
+            Some((before, _)) if login.is_none() => format!("`{before}:…`"),
             _ => format!("`{text}`"),
         };
         let host = |text: &str| {

@@ -108,7 +108,7 @@ mod tests {
             ("kafka://a/t", "`a` is not a broker's host:port"),
             ("kafka://a:1,[::1]/t", "`[::1]` is not a broker's host:port"),
             ("kafka://a:1,/t", "``"),
-            ("kafka://a:0/t", "`a:0`"),
+            ("kafka://a:0/t", "`a:…`"),
             ("kafka://u:p@a:1/t", "can't carry credentials: this build connects without authentication"),
             (
                 "kafka://a:1/",
