@@ -9,6 +9,7 @@ use projections::engine::store::StoreError;
 use super::ElasticsearchStore;
 use super::open::Open;
 use crate::elasticsearch::checkpoints;
+use crate::elasticsearch::client::Failure;
 use crate::elasticsearch::generations::Generation;
 use crate::search_document;
 
@@ -34,7 +35,11 @@ impl ElasticsearchStore {
         if !found.has_next && !place.is_large(found.newest(), shards, self.large).await? {
             return Ok(());
         }
-        place.roll_over(&found, shards).await?;
+        match place.roll_over(&found, shards).await {
+            // Another process was at it too, and quicker.
+            Ok(()) | Err(Failure::Lost(_)) => {}
+            Err(failure) => return Err(failure.into()),
+        }
         if let Some(now) = self.as_it_is(open).await? {
             self.update(open.kind, |open| open.writes_to(&now));
         }
