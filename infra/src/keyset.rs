@@ -1,26 +1,15 @@
-//! Keyset cursors: where a page of a list ends, as the sort value and identity of its last row.
+//! Keyset cursors of lists that are sorted by creation: where a page ends, as time and identity of its last row.
 
 use domain::Timestamp;
 use projections::engine::read_models::ReadError;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The value that a list is sorted by before (created, id).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum SortValue {
-    /// Sorted by (created, id) only.
-    None,
-    /// A number.
-    Number(i64),
-    /// Text, compared by its bytes.
-    Text(String),
-}
+/// Stands in a cursor where a list has a value that it is sorted by before (created, id): these lists have none.
+const NO_VALUE: &str = "None";
 
 /// The last row of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Keyset {
-    /// Its sort value.
-    pub(crate) value: SortValue,
     /// When it was created, microseconds since 1970.
     pub(crate) created: i64,
     /// Its id.
@@ -28,9 +17,9 @@ pub(crate) struct Keyset {
 }
 
 impl Keyset {
-    /// The end of a page of a list that is sorted by creation only.
+    /// The end of a page whose last row was created then.
     pub(crate) fn created(created: Timestamp, id: Uuid) -> Self {
-        Self { value: SortValue::None, created: created.timestamp_micros(), id }
+        Self { created: created.timestamp_micros(), id }
     }
 
     /// When the row was created, as an instant.
@@ -40,17 +29,17 @@ impl Keyset {
 
     /// The text form, bound to the list's order.
     pub(crate) fn to_text(&self, order: &str) -> String {
-        serde_json::json!([order, self.value, self.created, self.id]).to_string()
+        serde_json::json!([order, NO_VALUE, self.created, self.id]).to_string()
     }
 
     /// Reads the text form of a cursor of the same order.
     pub(crate) fn parse(text: &str, order: &str) -> Result<Self, ReadError> {
-        let (found, value, created, id): (String, SortValue, i64, Uuid) =
+        let (found, value, created, id): (String, String, i64, Uuid) =
             serde_json::from_str(text).map_err(|_| ReadError::BadCursor)?;
-        if found != order {
+        if found != order || value != NO_VALUE {
             return Err(ReadError::BadCursor);
         }
-        Ok(Self { value, created, id })
+        Ok(Self { created, id })
     }
 
     /// Reads the cursor of a page, if it has one.
@@ -77,13 +66,19 @@ mod tests {
 
     #[test]
     fn cursors_round_trip_and_are_bound_to_their_order() {
-        let end = Keyset { value: SortValue::Text("a\"b".into()), created: -5, id: Uuid::now_v7() };
+        let end = Keyset { created: -5, id: Uuid::now_v7() };
         let text = end.to_text("name");
         assert_eq!(Keyset::parse(&text, "name"), Ok(end));
         for (text, order) in
             [(text.as_str(), "price"), ("", "name"), ("[]", "name"), ("{}", "name"), ("[\"name\",1]", "name")]
         {
             assert_eq!(Keyset::parse(text, order), Err(ReadError::BadCursor), "{text}");
+        }
+        // A cursor of a list that is sorted by more.
+        for value in [r#"{"Number":1}"#, r#"{"Text":"a"}"#, "\"x\"", "null"] {
+            let other = text.replace("\"None\"", value);
+            assert_ne!(other, text);
+            assert_eq!(Keyset::parse(&other, "name"), Err(ReadError::BadCursor), "{other}");
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::rows::{Column, ColumnKind, Table};
 
 /// An index whose documents are the rows of a table.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct SearchIndex {
     /// What it is called, `products`; after a prefix where there are indices of others.
     pub name: &'static str,
@@ -28,6 +28,13 @@ pub struct SearchIndex {
     pub orders: &'static [&'static str],
     /// Columns whose values are counted.
     pub facets: &'static [&'static str],
+}
+
+/// There is one declaration of an index: the same one is the same, and is found without reading all that it says.
+impl PartialEq for SearchIndex {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
 }
 
 /// Who asks an index.

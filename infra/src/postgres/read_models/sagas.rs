@@ -9,16 +9,13 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::sql::Query;
-use crate::keyset::{Keyset, SortValue, cut};
+use crate::keyset::{Keyset, cut};
 use crate::saga_standing::{self, Scope};
 
 const ORDER: &str = "sagas-started";
 
 pub(super) fn query(tenant: &str, filter: &SagaFilter, page: &Page) -> Result<Query, ReadError> {
     let after = Keyset::after(page.after.as_deref(), ORDER)?;
-    if after.as_ref().is_some_and(|after| after.value != SortValue::None) {
-        return Err(ReadError::BadCursor);
-    }
     let after = after.map(|after| Ok::<_, ReadError>((after.created_at()?, after.id))).transpose()?;
     Ok(statement(Scope::of(filter), tenant, filter, after, None, page.limit + 1))
 }

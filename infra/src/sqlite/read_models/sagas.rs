@@ -7,7 +7,7 @@ use projections::engine::sagas::{SagaFilter, SagaRow};
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
-use crate::keyset::{Keyset, SortValue, cut};
+use crate::keyset::{Keyset, cut};
 use crate::saga_standing::{self, Scope};
 use crate::sqlite::read_store::columns::{time, uuid};
 
@@ -22,9 +22,6 @@ pub(super) struct List {
 
 pub(super) fn query(tenant: &str, filter: &SagaFilter, page: &Page) -> Result<List, ReadError> {
     let after = Keyset::after(page.after.as_deref(), ORDER)?;
-    if after.as_ref().is_some_and(|after| after.value != SortValue::None) {
-        return Err(ReadError::BadCursor);
-    }
     Ok(List { tenant: tenant.to_owned(), filter: filter.clone(), after, limit: page.limit })
 }
 
